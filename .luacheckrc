@@ -1,0 +1,6 @@
+std = "luajit"
+max_line_length = 110
+exclude_files = { "build*/**", "runs/**" }
+files["tests/lua"] = { std = "+busted" }
+files["tests/e2e"] = { std = "+busted" }
+files["tests/backend"] = { std = "+busted" }

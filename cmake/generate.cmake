@@ -1,0 +1,45 @@
+# Joins the cdef regions of the public headers into lua/mien/cdef.lua, and the numbered migrations
+# of core/store/schema into schema.c. Not here: reading either (lua/mien/ffi.lua, core/store).
+# The order of the headers is the order of their types.
+set(headers tensor/status tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
+  backend/backend data/hdf5 data/loader data/image data/video data/face affect/affect store/store
+  host/host)
+
+function(write_if_changed path text)
+  if(EXISTS "${path}")
+    file(READ "${path}" old)
+  endif()
+  if(NOT "${old}" STREQUAL "${text}")
+    file(WRITE "${path}" "${text}")
+  endif()
+  file(TOUCH "${path}")
+endfunction()
+
+set(module "-- The public headers, joined by cmake/generate.cmake: `return` value of require \"mien.cdef\".\nreturn [==[\n")
+foreach(header ${headers})
+  file(READ "${SOURCE}/core/${header}.h" text)
+  string(FIND "${text}" "/* cdef:begin */" begin)
+  string(FIND "${text}" "/* cdef:end */" end)
+  if(begin LESS 0 OR end LESS begin)
+    message(FATAL_ERROR "core/${header}.h has no cdef region")
+  endif()
+  math(EXPR begin "${begin} + 16")
+  math(EXPR length "${end} - ${begin}")
+  string(SUBSTRING "${text}" ${begin} ${length} region)
+  string(APPEND module "/* header: ${header}.h */${region}")
+endforeach()
+string(APPEND module "]==]\n")
+write_if_changed("${BINARY}/lua/mien/cdef.lua" "${module}")
+
+file(GLOB files "${SOURCE}/core/store/schema/*.sql")
+list(SORT files)
+set(source "/* core/store/schema/*.sql, joined by cmake/generate.cmake. */\nconst char *const mien__schema[] = {\n")
+foreach(file ${files})
+  file(READ "${file}" text)
+  string(REPLACE "\\" "\\\\" text "${text}")
+  string(REPLACE "\"" "\\\"" text "${text}")
+  string(REPLACE "\n" "\\n\"\n    \"" text "${text}")
+  string(APPEND source "    \"${text}\",\n")
+endforeach()
+string(APPEND source "    0};\n")
+write_if_changed("${BINARY}/schema.c" "${source}")

@@ -1,0 +1,57 @@
+/* The numeric kernels of this field: agreement, gold standards, post-processing.
+ * Not here: tables, choices and logging (lua/mien/metric.lua, post.lua, data/gold.lua). */
+#ifndef MIEN_AFFECT_H
+#define MIEN_AFFECT_H
+#include "../tensor/status.h"
+
+/* cdef:begin */
+/* Streaming 1/n moments of pairs (prediction x, gold y) in double; pairs with a NaN are left out
+ * and counted. Start from zeros; merging is exact up to rounding (Chan et al. 1979). */
+typedef struct mien_moments {
+    double n, mean_x, mean_y, m2_x, m2_y, m_xy; /* sums of squared deviations and products */
+    double skipped;
+    double squared_error; /* sum of (x-y)^2 */
+} mien_moments;
+
+void mien_moments_add(mien_moments *m, const double *x, const double *y, int64_t n);
+void mien_moments_merge(mien_moments *m, const mien_moments *other);
+/* CCC = 2 s_xy / (s_x^2 + s_y^2 + (m_x - m_y)^2) (Lin 1989), 1/n moments; NaN without pairs or when
+ * the denominator is 0. Pearson's r: NaN when one side is constant. RMSE. */
+double mien_moments_ccc(const mien_moments *m);
+double mien_moments_pearson(const mien_moments *m);
+double mien_moments_rmse(const mien_moments *m);
+
+/* Gold standard of R raters' traces over n times, traces[r * n + t].
+ * CENTRED (AVEC 2016/2018): w_r = mean over s != r of CCC(x_r, x_s), gold(t) = mean_r
+ *   [x_r(t) - m_r] + sum w_r m_r / sum w_r; clip: negative weights count as 0.
+ * MEAN: the plain mean. EWE: sum w_r x_r / sum w_r with w_r = Pearson's r of rater r and the
+ *   mean of the others, negative weights 0 (Grimm & Kroschel 2005).
+ * weights[R] gets the weights. Error: fewer than one rater, a NaN, or weights that sum to 0. */
+typedef enum mien_gold { MIEN_GOLD_CENTRED = 0, MIEN_GOLD_MEAN, MIEN_GOLD_EWE } mien_gold;
+mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien_gold kind,
+                               bool clip, double *gold, double *weights);
+
+/* Median over odd `window` centred at each element, edges by repetition; in and out differ. */
+mien_status mien_median_filter(const double *in, double *out, int64_t n, int window);
+/* out(t) = in(t - delay), the first value held; delay in frames, >= 0. */
+mien_status mien_shift(const double *in, double *out, int64_t n, int delay);
+/* CCC of every candidate, over recordings joined; filters and shifts never cross recordings.
+ * x, y: n values; lengths: frames of each of `recordings`, sum n.
+ * median: windows 1, 3, 5, ... max_window, scores[(w-1)/2]; shift: delays 0..max_delay,
+ * scores[d]. */
+mien_status mien_search_median(const double *x, const double *y, const int64_t *lengths,
+                               int recordings, int max_window, double *scores);
+mien_status mien_search_shift(const double *x, const double *y, const int64_t *lengths,
+                              int recordings, int max_delay, double *scores);
+
+/* Fleiss' kappa of counts[n * categories] (votes per item and category; each item needs the same
+ * number of votes >= 2), and winner-takes-all: winner[n], -1 for no votes, ties to the category
+ * with the lower index, ties[n] = number of categories that share the most votes. */
+mien_status mien_fleiss_kappa(const double *counts, int64_t n, int categories, double *kappa);
+mien_status mien_winner_takes_all(const double *counts, int64_t n, int categories, int32_t *winner,
+                                  int32_t *ties);
+/* Average precision: mean over positives of precision at their rank, ties in score share a rank
+ * (as scikit-learn); NaN without positives. */
+double mien_average_precision(const double *score, const double *truth, int64_t n);
+/* cdef:end */
+#endif

@@ -1,0 +1,56 @@
+/* A backend: a const table of functions for one device.
+ * Not here: which backend is asked first (registry.c), shapes (ops/). */
+#ifndef MIEN_BACKEND_H
+#define MIEN_BACKEND_H
+#include "../ops/ops.h"
+#include "../optim/optim.h"
+
+/* cdef:begin */
+/* Chooses who serves the CPU device from now on, in this process: "cpu" (oneDNN and own kernels,
+ * default; ops it has not fall to "ref") or "ref" (naive loops in double, the judge). Error names
+ * the backends there are. */
+mien_status mien_backend_use(const char *name);
+const char *mien_backend_current(void);
+/* Number of threads the CPU backend uses; 0 sets the default (all cores). */
+void mien_threads_set(int n);
+int mien_threads(void);
+/* One line on the backend: library, version, instruction set. */
+const char *mien_backend_describe(const char *name);
+/* cdef:end */
+
+typedef struct mien_backend {
+    const char *name;
+    mien_device device;
+    /* May this call run here? NULL: whatever has a function. Called with inputs and out headers. */
+    bool (*supports)(const mien_op_call *call, bool backward);
+    mien_op_fn forward[MIEN_OP_COUNT];
+    mien_op_fn backward[MIEN_OP_COUNT];
+    /* Memory of the device; NULL data with an error record on failure. */
+    void *(*alloc)(size_t bytes);
+    void (*free)(void *data, size_t bytes);
+    /* Elements between any two layouts and dtypes of this device, same shape. */
+    mien_status (*copy)(mien_tensor *dst, mien_tensor *src);
+    mien_status (*fill)(mien_tensor *t, double value);
+    /* Host <-> device, contiguous plain bytes; NULL on the CPU. */
+    mien_status (*upload)(mien_tensor *dst, const void *src, size_t bytes);
+    mien_status (*download)(void *dst, mien_tensor *src, size_t bytes);
+    /* acc += x, same shape, any layouts: gradients that meet. */
+    mien_status (*accumulate)(mien_tensor *acc, mien_tensor *x);
+    mien_status (*sum_squares)(mien_tensor *t, double *sum);
+    mien_status (*scale)(mien_tensor *t, double factor);
+    mien_status (*adam)(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
+                        mien_tensor *m, mien_tensor *v, int64_t step);
+    mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
+                       mien_tensor *velocity, int64_t step);
+} mien_backend;
+
+extern const mien_backend mien__backend_ref; /* backend/ref: complete */
+extern const mien_backend mien__backend_cpu; /* backend/cpu: what it makes faster; others NULL */
+
+/* Who runs `call`: the chosen backend of the device when it supports the call, else ref on the CPU;
+ * NULL with an error that names op and device. */
+const mien_backend *mien__backend_for(const mien_op_call *call, bool backward);
+/* The backend whose entry at this offset is not NULL: the device's own, else ref on the CPU. Use:
+ * mien__backend_with(device, offsetof(mien_backend, adam)). */
+const mien_backend *mien__backend_with(mien_device device, size_t entry_offset);
+#endif

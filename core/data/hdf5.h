@@ -1,0 +1,53 @@
+/* HDF5 files: groups, datasets that grow, slabs, attributes; written to a temporary name and
+ * renamed when closed. Not here: what a corpus or a checkpoint holds (lua/mien/data, checkpoint). */
+#ifndef MIEN_HDF5_H
+#define MIEN_HDF5_H
+#include "../tensor/tensor.h"
+
+/* cdef:begin */
+typedef struct mien_h5 mien_h5;
+
+/* Opens for reading. NULL: missing, unreadable, no HDF5 file, or truncated (the message says). */
+mien_h5 *mien_h5_open(const char *path);
+/* Starts a new file as PATH.partial; it becomes PATH in mien_h5_finish. */
+mien_h5 *mien_h5_create(const char *path);
+/* Flushes, closes and renames to the final path; the handle stays to be closed. */
+mien_status mien_h5_finish(mien_h5 *file);
+/* Closes; a created file that was not finished is deleted. NULL is allowed. */
+void mien_h5_close(mien_h5 *file);
+const char *mien_h5_path(const mien_h5 *file);
+
+/* Makes dataset `name` ("a/b" makes group a) of dtype and shape; the first dimension grows when
+ * it is 0. chunk: ndim sizes or NULL (contiguous, or about 1 MiB a chunk when growing).
+ * gzip 0..9; f16 and bf16 are not stored: convert first. */
+mien_status mien_h5_dataset(mien_h5 *file, const char *name, mien_dtype dtype, int ndim,
+                            const int64_t *shape, const int64_t *chunk, int gzip);
+/* Appends rows [n, ...] of t (converted to the dataset's dtype) to a growing dataset. */
+mien_status mien_h5_append(mien_h5 *file, const char *name, mien_tensor *t);
+/* A dataset that holds exactly t. */
+mien_status mien_h5_write(mien_h5 *file, const char *name, mien_tensor *t);
+/* Writes t's rows at 0-based row `first`. */
+mien_status mien_h5_write_rows(mien_h5 *file, const char *name, int64_t first, mien_tensor *t);
+
+/* Shape and dtype of a dataset. Error: no such dataset (the message lists those near it). */
+mien_status mien_h5_info(mien_h5 *file, const char *name, mien_dtype *dtype, int *ndim,
+                         int64_t *shape);
+bool mien_h5_has(mien_h5 *file, const char *name);
+/* A new tensor with rows first .. first+count-1; count -1 means to the end. */
+mien_tensor *mien_h5_read(mien_h5 *file, const char *name, int64_t first, int64_t count);
+/* All datasets and groups, depth first, as "name\n" lines, groups with a trailing "/"; valid
+ * until the next call on this file. */
+const char *mien_h5_list(mien_h5 *file);
+
+/* Attributes of an object ("" or "/" for the file). Text is UTF-8. A list of texts is kept as one
+ * text joined with '\n'. */
+mien_status mien_h5_set_text(mien_h5 *file, const char *object, const char *key, const char *text);
+mien_status mien_h5_set_number(mien_h5 *file, const char *object, const char *key, double value);
+/* NULL without an error record change when the attribute is absent; valid until the next call. */
+const char *mien_h5_get_text(mien_h5 *file, const char *object, const char *key);
+/* false when absent. */
+bool mien_h5_get_number(mien_h5 *file, const char *object, const char *key, double *value);
+/* Names of an object's attributes as "name\n" lines. */
+const char *mien_h5_attributes(mien_h5 *file, const char *object);
+/* cdef:end */
+#endif

@@ -1,0 +1,21 @@
+/* Pictures: decode a file, resize, crop, colour changes; all on u8 RGB.
+ * Not here: video (video.h), faces (face.h). */
+#ifndef MIEN_IMAGE_H
+#define MIEN_IMAGE_H
+#include "../tensor/tensor.h"
+
+/* cdef:begin */
+/* u8 [H,W,3] RGB from JPEG, PNG, BMP ... NULL: missing, or no picture. */
+mien_tensor *mien_image_read(const char *path);
+/* Writes u8 [H,W,3] as PNG (for looking at); through a temporary name. */
+mien_status mien_image_write(const char *path, mien_tensor *image);
+/* Bilinear, pixel centres aligned at half-pixels; antialiased (area) when shrinking. */
+mien_tensor *mien_image_resize(mien_tensor *image, int height, int width);
+/* The box x, y, w, h in pixels (may reach outside: the border is repeated), resized. */
+mien_tensor *mien_image_crop(mien_tensor *image, double x, double y, double w, double h,
+                             int height, int width);
+/* cdef:end */
+
+/* dst u8 [H,W,3] out of src: shared by loader and image.c. */
+void mien__image_resize(const uint8_t *src, int sh, int sw, uint8_t *dst, int dh, int dw);
+#endif

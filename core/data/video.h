@@ -1,0 +1,24 @@
+/* Video files, frame by frame through FFmpeg's libraries.
+ * Not here: writing video, sound. */
+#ifndef MIEN_VIDEO_H
+#define MIEN_VIDEO_H
+#include "../tensor/tensor.h"
+
+/* cdef:begin */
+typedef struct mien_video mien_video;
+typedef struct mien_video_info {
+    int width, height;
+    double fps;      /* average frame rate; 0 when unknown */
+    double duration; /* seconds; 0 when unknown */
+    int64_t frames;  /* as the container says; 0 when unknown */
+} mien_video_info;
+
+/* NULL: missing, no video stream, broken, or built without FFmpeg. */
+mien_video *mien_video_open(const char *path);
+mien_video_info mien_video_get_info(const mien_video *video);
+/* The next frame u8 [H,W,3] RGB (a new reference) and its presentation time in seconds.
+ * 1: a frame; 0: the end; -1: an error (what could be decoded before was given). */
+int mien_video_next(mien_video *video, mien_tensor **frame, double *time);
+void mien_video_close(mien_video *video);
+/* cdef:end */
+#endif

@@ -1,0 +1,57 @@
+/* SQLite behind a handful of calls, with its errors turned into ours.
+ * Not here: what the tables mean (schema/, lua/mien/results.lua). */
+#ifndef MIEN_STORE_H
+#define MIEN_STORE_H
+#include "../tensor/status.h"
+
+/* cdef:begin */
+typedef struct mien_db mien_db;
+typedef struct mien_statement mien_statement;
+typedef enum mien_column { MIEN_NULL = 0, MIEN_INTEGER, MIEN_REAL, MIEN_TEXT } mien_column;
+
+/* Opens or makes a database: WAL, foreign keys on, busy timeout 10 s; read_only never makes one.
+ * NULL: cannot be opened, or is no database (the message names the file). */
+mien_db *mien_db_open(const char *path, bool read_only);
+/* Finalises open statements and closes; NULL is allowed. */
+void mien_db_close(mien_db *db);
+/* Runs one or more statements that give no rows. */
+mien_status mien_db_exec(mien_db *db, const char *sql);
+/* Rows changed by the last statement, and the rowid it inserted. */
+int64_t mien_db_changes(mien_db *db);
+int64_t mien_db_last_id(mien_db *db);
+/* The numbered migrations built in from schema/; brings user_version up to the newest inside
+ * one transaction. Error: the file is newer than this program. */
+mien_status mien_db_migrate(mien_db *db);
+
+mien_statement *mien_db_prepare(mien_db *db, const char *sql);
+void mien_statement_close(mien_statement *s);
+int mien_statement_columns(mien_statement *s);
+const char *mien_statement_name(mien_statement *s, int column);
+int mien_statement_parameters(mien_statement *s);
+/* 0-based index of ":name", -1 when there is none. */
+int mien_statement_parameter(mien_statement *s, const char *name);
+/* Parameters are 0-based; a NaN is stored as NULL. */
+mien_status mien_statement_bind_null(mien_statement *s, int index);
+mien_status mien_statement_bind_integer(mien_statement *s, int index, int64_t value);
+mien_status mien_statement_bind_real(mien_statement *s, int index, double value);
+mien_status mien_statement_bind_text(mien_statement *s, int index, const char *text, int64_t bytes);
+/* 1: a row is there; 0: done; -1: error. */
+int mien_statement_step(mien_statement *s);
+/* Ready to be bound and stepped again. */
+mien_status mien_statement_reset(mien_statement *s);
+mien_column mien_statement_type(mien_statement *s, int column);
+int64_t mien_statement_integer(mien_statement *s, int column);
+double mien_statement_real(mien_statement *s, int column);
+const char *mien_statement_text(mien_statement *s, int column, int64_t *bytes);
+
+/* SHA-256 of a file as 64 hex digits into out[65]: artifacts and configurations. */
+mien_status mien_file_sha256(const char *path, char *out);
+mien_status mien_text_sha256(const char *text, int64_t bytes, char *out);
+/* Files: atomic move after fsync of the file and its folder; folders with their parents. */
+mien_status mien_file_commit(const char *temporary, const char *path);
+mien_status mien_folder_make(const char *path);
+/* Seconds since 1970 and a monotonic clock. */
+double mien_time_now(void);
+double mien_time_monotonic(void);
+/* cdef:end */
+#endif

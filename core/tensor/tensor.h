@@ -1,0 +1,133 @@
+/* Tensors: a refcounted view (shape, strides, dtype) over a refcounted, pooled storage.
+ * Not here: arithmetic (ops/) and gradients (autograd/). */
+#ifndef MIEN_TENSOR_H
+#define MIEN_TENSOR_H
+#include "status.h"
+
+/* cdef:begin */
+typedef enum mien_dtype {
+    MIEN_F32 = 0,
+    MIEN_BF16,
+    MIEN_F16,
+    MIEN_F64,
+    MIEN_U8,
+    MIEN_I32,
+    MIEN_I64
+} mien_dtype;
+
+typedef enum mien_device { MIEN_DEVICE_CPU = 0, MIEN_DEVICE_CUDA } mien_device;
+
+typedef struct mien_tensor mien_tensor;
+
+typedef struct mien_memory_stats {
+    int64_t live_bytes;   /* in tensors that somebody holds */
+    int64_t pooled_bytes; /* kept for the next step */
+    int64_t peak_bytes;   /* highest live_bytes since the last reset */
+    int64_t live_storages;
+} mien_memory_stats;
+
+/* A new tensor with unset elements, contiguous; the caller owns one reference.
+ * ndim 0 is a scalar. NULL: more than 6 dimensions, a negative size, or out of memory. */
+mien_tensor *mien_tensor_new(mien_dtype dtype, mien_device device, int ndim, const int64_t *shape);
+mien_tensor *mien_tensor_retain(mien_tensor *t);
+/* Gives one reference back; NULL is allowed. The finaliser of Lua's handles. */
+void mien_tensor_release(mien_tensor *t);
+/* Lets go of the elements now; the handle stays and every later use of it is an error that says
+ * so. What the tape has saved for backward is not affected. */
+void mien_tensor_free(mien_tensor *t);
+bool mien_tensor_is_freed(const mien_tensor *t);
+
+int mien_tensor_ndim(const mien_tensor *t);
+/* Size and stride (in elements) of a 0-based dimension. */
+int64_t mien_tensor_size(const mien_tensor *t, int dim);
+int64_t mien_tensor_stride(const mien_tensor *t, int dim);
+int64_t mien_tensor_count(const mien_tensor *t);
+mien_dtype mien_tensor_dtype(const mien_tensor *t);
+mien_device mien_tensor_device(const mien_tensor *t);
+const char *mien_dtype_name(mien_dtype dtype);
+size_t mien_dtype_size(mien_dtype dtype);
+const char *mien_tensor_name(const mien_tensor *t);
+void mien_tensor_set_name(mien_tensor *t, const char *name);
+/* Elements per channel block when a backend keeps the tensor in a layout of its own, else 0. */
+int mien_tensor_block(const mien_tensor *t);
+
+/* Address of element 0 on the host; brings the tensor into the plain strided layout first.
+ * NULL with an error when it was freed or lives on another device. */
+void *mien_tensor_data(mien_tensor *t);
+/* Element at 0-based `index` (ndim numbers) as a double. */
+mien_status mien_tensor_get(mien_tensor *t, const int64_t *index, double *value);
+mien_status mien_tensor_set(mien_tensor *t, const int64_t *index, double value);
+/* Copies all elements in row-major order to or from doubles; n must equal the count. */
+mien_status mien_tensor_read(mien_tensor *t, double *values, int64_t n);
+mien_status mien_tensor_write(mien_tensor *t, const double *values, int64_t n);
+mien_status mien_tensor_fill(mien_tensor *t, double value);
+/* dst gets src's elements, converted between dtypes, strides and layouts; shapes must be equal.
+ * f32 to bf16/f16 rounds to nearest even; float to integer truncates. */
+mien_status mien_tensor_copy(mien_tensor *dst, mien_tensor *src);
+/* A new tensor of the same elements in another dtype or device (a copy, also when nothing
+ * changes). Without gradient history. */
+mien_tensor *mien_tensor_to(mien_tensor *t, mien_dtype dtype, mien_device device);
+/* A view without gradient history that shares the elements. */
+mien_tensor *mien_tensor_detach(mien_tensor *t);
+/* mean, standard deviation (1/n), minimum, maximum and number of non-finite elements. */
+mien_status mien_tensor_summary(mien_tensor *t, double out[5]);
+/* `*finite` tells whether every element is. */
+mien_status mien_tensor_is_finite(mien_tensor *t, bool *finite);
+
+mien_memory_stats mien_memory(mien_device device);
+void mien_memory_reset_peak(mien_device device);
+/* Gives pooled pages back to the system. */
+void mien_memory_trim(mien_device device);
+/* cdef:end */
+
+/* ---- inside ---------------------------------------------------------------------------------- */
+
+#define MIEN_MAX_DIMS 6
+
+typedef struct mien_storage {
+    int refs; /* atomic */
+    mien_device device;
+    size_t bytes; /* of the request; the pool may give more */
+    void *data;   /* 64-byte aligned */
+    uint64_t version; /* counts writes: caches of derived layouts compare it */
+} mien_storage;
+
+struct mien_node;
+
+struct mien_tensor {
+    int refs; /* atomic */
+    mien_dtype dtype;
+    mien_device device;
+    int ndim;
+    int64_t shape[MIEN_MAX_DIMS];
+    int64_t stride[MIEN_MAX_DIMS]; /* elements; meaningless while block > 0 */
+    int64_t offset;                /* elements */
+    int block; /* 0: plain. 8 or 16: nC[HW]{block}c, 4-d, channels padded up with zeros to a
+                  multiple of block, offset 0, the whole storage */
+    mien_storage *storage; /* NULL: not allocated yet (inside an op) or freed */
+    bool requires_grad;
+    mien_tensor *grad;      /* leaf tensors: accumulated gradient */
+    struct mien_node *node; /* tensors made by an op on the tape: who made it */
+    int node_output;        /* which output of that op */
+    void *packed;           /* a backend's re-laid-out copy of these weights (see cpu/pack.h) */
+    void (*packed_release)(void *packed);
+    char *name;
+};
+
+/* A header without storage: what ops hand to a backend, which allocates it. */
+mien_tensor *mien__tensor_header(mien_dtype dtype, mien_device device, int ndim,
+                                 const int64_t *shape);
+/* Gives a header storage: plain contiguous (block 0) or blocked. Poisons it with NaN in debug. */
+mien_status mien__tensor_alloc(mien_tensor *t, int block);
+/* Another header over the same storage, same strides; no gradient history. NULL: no memory. */
+mien_tensor *mien__tensor_alias(mien_tensor *t);
+bool mien__tensor_is_contiguous(const mien_tensor *t);
+/* Brings t into the plain layout in place (other views of the storage keep theirs). */
+mien_status mien__tensor_make_plain(mien_tensor *t);
+/* A retained tensor with the same elements that is plain and contiguous: t itself when it is. */
+mien_tensor *mien__tensor_contiguous(mien_tensor *t);
+/* Call after writing elements, so that packed copies are made anew. */
+void mien__tensor_touch(mien_tensor *t);
+/* "[2,150,2048]" into a caller's buffer; returns it. */
+const char *mien__shape_text(const mien_tensor *t, char *buffer, size_t size);
+#endif
