@@ -1,0 +1,78 @@
+/* What needs FFmpeg or OpenCV lives in libmien_video.so, opened at the first use: those two bring
+ * 120 shared libraries and 45 ms to every start. Not here: decoding (video*.c) and faces
+#define _GNU_SOURCE
+ * (face.cpp). */
+#include "face.h"
+#include "image.h"
+#include "video.h"
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static void *library;
+static char why[512];
+
+static void open_library(void) {
+    Dl_info self;
+    char path[4096];
+    if (!dladdr(&once, &self) || !self.dli_fname) {
+        snprintf(why, sizeof why, "the place of libmien.so is unknown");
+        return;
+    }
+    const char *slash = strrchr(self.dli_fname, '/');
+    int folder = slash ? (int)(slash - self.dli_fname) + 1 : 0;
+    snprintf(path, sizeof path, "%.*slibmien_video.so", folder, self.dli_fname);
+    library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        const char *text = dlerror();
+        snprintf(why, sizeof why, "%s", text ? text : "dlopen failed");
+    }
+}
+
+/* The plugin's function of the same name; NULL with an error record. */
+static void *find(const char *name) {
+    pthread_once(&once, open_library);
+    if (!library) {
+        mien__fail(MIEN_ERR_UNSUPPORTED, __FILE__, __LINE__, "%s: libmien_video.so does not open",
+                   name);
+        mien__fail_cause("%s", why);
+        return NULL;
+    }
+    void *function = dlsym(library, name);
+    if (!function)
+        mien__fail(MIEN_ERR_UNSUPPORTED, __FILE__, __LINE__,
+                   "%s: built without FFmpeg or OpenCV; install their packages (mien doctor) and "
+                   "build again",
+                   name);
+    return function;
+}
+
+#define FORWARD(type, name, failure, parameters, arguments)                                        \
+    type name parameters {                                                                         \
+        type(*function) parameters = (type(*) parameters)find(#name);                              \
+        return function ? function arguments : failure;                                            \
+    }
+#define FORWARD_CLOSE(name, handle_type)                                                           \
+    void name(handle_type *handle) {                                                               \
+        void (*function)(handle_type *) = handle ? (void (*)(handle_type *))find(#name) : NULL;    \
+        if (function) function(handle);                                                            \
+    }
+
+FORWARD(mien_video *, mien_video_open, NULL, (const char *path), (path))
+FORWARD(mien_video_info, mien_video_get_info, (mien_video_info){0}, (const mien_video *video),
+        (video))
+FORWARD(int, mien_video_next, -1, (mien_video * video, mien_tensor **frame, double *time),
+        (video, frame, time))
+FORWARD_CLOSE(mien_video_close, mien_video)
+
+FORWARD(mien_tensor *, mien_image_read, NULL, (const char *path), (path))
+FORWARD(mien_status, mien_image_write, mien_error_last()->code,
+        (const char *path, mien_tensor *image), (path, image))
+
+FORWARD(mien_face_detector *, mien_face_detector_new, NULL, (const char *cascade), (cascade))
+FORWARD_CLOSE(mien_face_detector_close, mien_face_detector)
+FORWARD(int, mien_face_detect, -1,
+        (mien_face_detector * detector, mien_tensor *image, int min_size, double *boxes, int max),
+        (detector, image, min_size, boxes, max))
