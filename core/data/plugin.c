@@ -1,7 +1,6 @@
 /* What needs FFmpeg or OpenCV lives in libmien_video.so, opened at the first use: those two bring
- * 120 shared libraries and 45 ms to every start. Not here: decoding (video*.c) and faces
-#define _GNU_SOURCE
- * (face.cpp). */
+ * 120 shared libraries and 45 ms to every start. Not here: decoding (video*.c), face.cpp. */
+#define _GNU_SOURCE /* dladdr */
 #include "face.h"
 #include "image.h"
 #include "video.h"
