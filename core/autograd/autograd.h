@@ -21,16 +21,24 @@ mien_status mien_tensor_set_grad(mien_tensor *t, mien_tensor *grad);
  * ones (then loss must hold one element). */
 mien_status mien_backward(mien_tensor *loss, mien_tensor *seed);
 /* An op written in Lua: records a node that makes `outputs` (plain results of Lua code run with
- * recording off) from `inputs`; the node's gradients are pulled by mien_backward_next. */
+ * recording off) from `inputs`, and gives its number; 0 when recording is off or no input wants a
+ * gradient (then nothing is recorded). A walk stops at it and asks for its input gradients. */
 mien_status mien_tape_custom(mien_tensor *const *inputs, int n_inputs, mien_tensor *const *outputs,
                              int n_outputs, int64_t *id);
-/* Pull-style walk for losses above custom ops: like mien_backward, but stops at each custom node.
- * Start with `loss`; then call with loss NULL. Returns 1 when custom node *id wants its gradients
- * (dout[i] new references, NULL where none flows; give mien_backward_give the input gradients),
- * 0 when the walk is over, -1 on an error. */
-int mien_backward_next(mien_tensor *loss, mien_tensor *seed, int64_t *id, mien_tensor **dout,
-                       int n_dout);
-mien_status mien_backward_give(int64_t id, mien_tensor *const *din, int n_din);
+/* Numbers of custom nodes that are gone (walked or dropped), each given once, so that Lua can let
+ * go of what it kept for them; false when there is none. */
+bool mien_tape_dropped(int64_t *id);
+/* mien_backward in steps, for losses above custom nodes. Walks may be nested: a custom node's
+ * gradient may be found by another walk. Leaves get their gradients when `next` has returned 0;
+ * a walk freed before has changed no gradient. NULL with an error: see mien_backward. */
+typedef struct mien_walk mien_walk;
+mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed);
+/* 1: custom node *id wants its gradients: dout[i] are new references (NULL where none flows) for
+ * its n_dout outputs; answer with mien_walk_give before the next call. 0: over. -1: an error. */
+int mien_walk_next(mien_walk *walk, int64_t *id, mien_tensor **dout, int n_dout);
+/* Gradients of the custom node's inputs, in their shapes; NULL where none flows. */
+mien_status mien_walk_give(mien_walk *walk, mien_tensor *const *din, int n_din);
+void mien_walk_free(mien_walk *walk);
 /* cdef:end */
 
 struct mien_node;

@@ -39,11 +39,11 @@ typedef struct mien_op_profile {
 void mien_profile_enable(bool on);
 void mien_profile_reset(void);
 /* Figures of op's forward (backward = false) or backward pass. */
-mien_op_profile mien_profile_at(int op, bool backward);
+void mien_profile_at(int op, bool backward, mien_op_profile *profile);
 /* cdef:end */
 
-#define MIEN_OP_MAX_IN 8
-#define MIEN_OP_MAX_OUT 4
+#define MIEN_OP_MAX_IN   8
+#define MIEN_OP_MAX_OUT  4
 #define MIEN_OP_MAX_ATTR 12
 
 typedef enum mien_op {
@@ -69,17 +69,20 @@ typedef enum mien_op {
  * allocates with mien__tensor_alloc in the layout it likes and fills.
  * Backward: dout[] are the gradients of the outputs (NULL: none flows); for each i with want[i]
  * din[i] is a header of the input's shape that the backend allocates and fills (not adds to).
- * in[] and out[] are then what the op saved; those it did not save are headers without storage. */
+ * in[] and out[] are then what the op saved; those it did not save are headers without storage,
+ * whose `block` still tells the layout that the elements had. Inputs, saved tensors and gradients
+ * may come in any strides or layout. A backend never writes into in[] (but running statistics,
+ * followed by mien__tensor_touch) or dout[]; din[i] may share storage with dout[]. */
 typedef struct mien_op_call {
     mien_op op;
     mien_tensor *in[MIEN_OP_MAX_IN];
     mien_tensor *out[MIEN_OP_MAX_OUT];
     mien_tensor *dout[MIEN_OP_MAX_OUT];
     mien_tensor *din[MIEN_OP_MAX_IN];
-    bool want[MIEN_OP_MAX_IN];
-    const void *attr;     /* mien_<op>_attr */
-    bool recording;       /* forward: a backward may follow (hidden outputs are needed) */
-    char *implementation; /* 64 bytes: a backend may say what it chose */
+    bool want[MIEN_OP_MAX_IN]; /* forward: which inputs a backward would want, when recording */
+    const void *attr;          /* mien_<op>_attr */
+    bool recording;            /* forward: a backward may follow (hidden outputs are needed) */
+    char *implementation;      /* 64 bytes: a backend may say what it chose */
 } mien_op_call;
 
 typedef mien_status (*mien_op_fn)(mien_op_call *call);

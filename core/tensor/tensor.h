@@ -51,7 +51,8 @@ void mien_tensor_set_name(mien_tensor *t, const char *name);
 /* Elements per channel block when a backend keeps the tensor in a layout of its own, else 0. */
 int mien_tensor_block(const mien_tensor *t);
 
-/* Address of element 0 on the host; brings the tensor into the plain strided layout first.
+/* Address of element 0 on the host; brings the tensor into the plain strided layout first, and
+ * drops a backend's packed copies: reading and writing are fine until the next op that uses t.
  * NULL with an error when it was freed or lives on another device. */
 void *mien_tensor_data(mien_tensor *t);
 /* Element at 0-based `index` (ndim numbers) as a double. */
@@ -62,7 +63,7 @@ mien_status mien_tensor_read(mien_tensor *t, double *values, int64_t n);
 mien_status mien_tensor_write(mien_tensor *t, const double *values, int64_t n);
 mien_status mien_tensor_fill(mien_tensor *t, double value);
 /* dst gets src's elements, converted between dtypes, strides and layouts; shapes must be equal.
- * f32 to bf16/f16 rounds to nearest even; float to integer truncates. */
+ * f32 to bf16/f16 rounds to nearest even; to an integer truncates and saturates, NaN gives 0. */
 mien_status mien_tensor_copy(mien_tensor *dst, mien_tensor *src);
 /* A new tensor of the same elements in another dtype or device (a copy, also when nothing
  * changes). Without gradient history. */
@@ -74,7 +75,7 @@ mien_status mien_tensor_summary(mien_tensor *t, double out[5]);
 /* `*finite` tells whether every element is. */
 mien_status mien_tensor_is_finite(mien_tensor *t, bool *finite);
 
-mien_memory_stats mien_memory(mien_device device);
+void mien_memory(mien_device device, mien_memory_stats *stats);
 void mien_memory_reset_peak(mien_device device);
 /* Gives pooled pages back to the system. */
 void mien_memory_trim(mien_device device);
@@ -87,10 +88,23 @@ void mien_memory_trim(mien_device device);
 typedef struct mien_storage {
     int refs; /* atomic */
     mien_device device;
-    size_t bytes; /* of the request; the pool may give more */
-    void *data;   /* 64-byte aligned */
-    uint64_t version; /* counts writes: caches of derived layouts compare it */
+    size_t bytes;     /* of the request */
+    size_t capacity;  /* what the pool gave */
+    void *data;       /* 64-byte aligned */
+    uint64_t version; /* counts writes: caches of derived layouts and the tape compare it */
+    void *packed;     /* a backend's re-laid-out copy of these weights (see cpu/pack.h); here and
+                         not in the tensor, so that what the tape saved finds it as well */
+    void (*packed_release)(void *packed);
 } mien_storage;
+
+/* A storage with one reference and unset bytes from the device's pool. NULL: no memory. */
+mien_storage *mien__storage_new(mien_device device, size_t bytes);
+mien_storage *mien__storage_retain(mien_storage *storage);
+void mien__storage_release(mien_storage *storage); /* NULL is allowed */
+void mien__storage_drop_packed(mien_storage *storage);
+/* Host memory, 64-byte aligned, large blocks on huge pages; no pooling. For backend tables. */
+void *mien__host_alloc(size_t bytes);
+void mien__host_free(void *data, size_t bytes);
 
 struct mien_node;
 
@@ -109,8 +123,6 @@ struct mien_tensor {
     mien_tensor *grad;      /* leaf tensors: accumulated gradient */
     struct mien_node *node; /* tensors made by an op on the tape: who made it */
     int node_output;        /* which output of that op */
-    void *packed;           /* a backend's re-laid-out copy of these weights (see cpu/pack.h) */
-    void (*packed_release)(void *packed);
     char *name;
 };
 
@@ -128,6 +140,13 @@ mien_status mien__tensor_make_plain(mien_tensor *t);
 mien_tensor *mien__tensor_contiguous(mien_tensor *t);
 /* Call after writing elements, so that packed copies are made anew. */
 void mien__tensor_touch(mien_tensor *t);
+/* Elements between any two host layouts and dtypes, same shape; one value everywhere. Both serve
+ * every backend table of the CPU; the public functions check, these do not. */
+mien_status mien__host_copy(mien_tensor *dst, mien_tensor *src);
+mien_status mien__host_fill(mien_tensor *t, double value);
+static inline bool mien__dtype_is_float(mien_dtype dtype) {
+    return dtype <= MIEN_F64;
+}
 /* "[2,150,2048]" into a caller's buffer; returns it. */
 const char *mien__shape_text(const mien_tensor *t, char *buffer, size_t size);
 #endif
