@@ -26,17 +26,19 @@ double mien_moments_rmse(const mien_moments *m);
  *   [x_r(t) - m_r] + sum w_r m_r / sum w_r; clip: negative weights count as 0.
  * MEAN: the plain mean. EWE: sum w_r x_r / sum w_r with w_r = Pearson's r of rater r and the
  *   mean of the others, negative weights 0 (Grimm & Kroschel 2005).
- * weights[R] gets the weights. Error: fewer than one rater, a NaN, or weights that sum to 0. */
+ * weights[R] gets the weights: 1 for MEAN and for a single rater; a rater who never moves agrees
+ * with nobody (0). Error: fewer than one rater or time, a NaN, or weights that sum to 0. */
 typedef enum mien_gold { MIEN_GOLD_CENTRED = 0, MIEN_GOLD_MEAN, MIEN_GOLD_EWE } mien_gold;
 mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien_gold kind,
                                bool clip, double *gold, double *weights);
 
-/* Median over odd `window` centred at each element, edges by repetition; in and out differ. */
+/* Median over odd `window` centred at each element, edges by repetition; in and out differ.
+ * Error: an even window, or a NaN. */
 mien_status mien_median_filter(const double *in, double *out, int64_t n, int window);
 /* out(t) = in(t - delay), the first value held; delay in frames, >= 0. */
 mien_status mien_shift(const double *in, double *out, int64_t n, int delay);
 /* CCC of every candidate, over recordings joined; filters and shifts never cross recordings.
- * x, y: n values; lengths: frames of each of `recordings`, sum n.
+ * x, y: n values; lengths: frames of each of `recordings`, sum n. Error: a NaN in x (median).
  * median: windows 1, 3, 5, ... max_window, scores[(w-1)/2]; shift: delays 0..max_delay,
  * scores[d]. */
 mien_status mien_search_median(const double *x, const double *y, const int64_t *lengths,
@@ -51,7 +53,8 @@ mien_status mien_fleiss_kappa(const double *counts, int64_t n, int categories, d
 mien_status mien_winner_takes_all(const double *counts, int64_t n, int categories, int32_t *winner,
                                   int32_t *ties);
 /* Average precision: mean over positives of precision at their rank, ties in score share a rank
- * (as scikit-learn); NaN without positives. */
+ * (as scikit-learn); truth > 0.5 is a positive; NaN without positives, with a NaN, or without
+ * memory. */
 double mien_average_precision(const double *score, const double *truth, int64_t n);
 /* cdef:end */
 #endif

@@ -1,0 +1,139 @@
+/* Median filter, shift and their searches against naive loops, golden values and real traces.
+ * Not here: the chain that decides what to keep (tests/lua/post_spec.lua). */
+#include "affect_files.h"
+#include "affect/affect.h"
+#include <math.h>
+
+static uint64_t seed = 88172645463325252ull;
+/* xorshift64 (Marsaglia 2003), in [0, 1) */
+static double uniform(void) {
+    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+    return (double)(seed >> 11) * 0x1p-53;
+}
+
+static int by_value(const void *a, const void *b) {
+    double p = *(const double *)a, q = *(const double *)b;
+    return (p > q) - (p < q);
+}
+
+static void naive_median(const double *in, double *out, int64_t n, int window) {
+    double *sorted = malloc(sizeof(double) * (size_t)window);
+    for (int64_t t = 0; t < n; t++) {
+        for (int i = 0; i < window; i++) {
+            int64_t from = t + i - window / 2;
+            sorted[i] = in[from < 0 ? 0 : from >= n ? n - 1 : from];
+        }
+        qsort(sorted, (size_t)window, sizeof(double), by_value);
+        out[t] = sorted[window / 2];
+    }
+    free(sorted);
+}
+
+static void median_equals_the_naive_one_for_all_sizes(void **state) {
+    int64_t lengths[] = {1, 2, 3, 17, 64, 65, 200, 4200};
+    int windows[] = {1, 3, 5, 17, 63, 65, 129, 501};
+    double in[4200], fast[4200], slow[4200];
+    for (int kind = 0; kind < 3; kind++)
+        for (int l = 0; l < 8; l++) {
+            double level = 0;
+            for (int64_t i = 0; i < lengths[l]; i++) {
+                level += uniform() - 0.5;
+                in[i] = kind == 0 ? uniform() : kind == 1 ? level : floor(uniform() * 4); /* ties */
+            }
+            for (int w = 0; w < 8; w++) {
+                if (lengths[l] == 4200 && windows[w] > 65) continue; /* the naive one is slow */
+                assert_int_equal(mien_median_filter(in, fast, lengths[l], windows[w]), MIEN_OK);
+                naive_median(in, slow, lengths[l], windows[w]);
+                assert_memory_equal(fast, slow, sizeof(double) * (size_t)lengths[l]);
+            }
+        }
+}
+
+static void median_and_searches_match_golden_values(void **state) {
+    int64_t n, windows, delays;
+    double *x = golden("x", &n), *y = golden("y", NULL), *lengths_d = golden("lengths", NULL);
+    double *median = golden("median_7", NULL), *by_window = golden("search_median", &windows);
+    double *by_delay = golden("search_shift", &delays), out[64], scores[64];
+    int64_t lengths[3] = {(int64_t)lengths_d[0], (int64_t)lengths_d[1], (int64_t)lengths_d[2]};
+    assert_int_equal(mien_median_filter(x, out, 40, 7), MIEN_OK);
+    for (int i = 0; i < 40; i++) assert_true(fabs(out[i] - median[i]) < 1e-15);
+    int most = 2 * (int)windows - 1;
+    assert_int_equal(mien_search_median(x, y, lengths, 3, most, scores), MIEN_OK);
+    for (int64_t i = 0; i < windows; i++) assert_true(fabs(scores[i] - by_window[i]) < 1e-12);
+    assert_int_equal(mien_search_shift(x, y, lengths, 3, (int)delays - 1, scores), MIEN_OK);
+    for (int64_t i = 0; i < delays; i++) assert_true(fabs(scores[i] - by_delay[i]) < 1e-12);
+    free(x), free(y), free(lengths_d), free(median), free(by_window), free(by_delay);
+}
+
+static void a_search_scores_exactly_what_applying_gives(void **state) {
+    enum { FRAMES = 900, RECORDINGS = 4 };
+    int64_t lengths[RECORDINGS] = {300, 0, 450, 150};
+    double x[FRAMES], y[FRAMES], out[FRAMES], windows[51], delays[101];
+    for (int i = 0; i < FRAMES; i++) x[i] = uniform() - 0.5, y[i] = sin(i / 30.0);
+    assert_int_equal(mien_search_median(x, y, lengths, RECORDINGS, 101, windows), MIEN_OK);
+    assert_int_equal(mien_search_shift(x, y, lengths, RECORDINGS, 100, delays), MIEN_OK);
+    for (int c = 0; c < 101; c += 7) {
+        mien_moments by_median = {0}, by_shift = {0};
+        int64_t first = 0;
+        for (int r = 0; r < RECORDINGS; first += lengths[r++]) {
+            mien_median_filter(x + first, out, lengths[r], 2 * (c / 2) + 1);
+            mien_moments_add(&by_median, out, y + first, lengths[r]);
+            if (lengths[r]) mien_shift(x + first, out, lengths[r], c);
+            mien_moments_add(&by_shift, out, y + first, lengths[r]);
+        }
+        assert_true(windows[c / 2] == mien_moments_ccc(&by_median));
+        assert_true(delays[c] == mien_moments_ccc(&by_shift));
+    }
+}
+
+static void a_shift_holds_the_first_value(void **state) {
+    double in[] = {1, 2, 3}, out[3];
+    assert_int_equal(mien_shift(in, out, 3, 1), MIEN_OK);
+    assert_true(out[0] == 1 && out[1] == 1 && out[2] == 2);
+    assert_int_equal(mien_shift(in, out, 3, 9), MIEN_OK);
+    assert_true(out[0] == 1 && out[2] == 1);
+    assert_int_equal(mien_shift(in, out, 3, 0), MIEN_OK);
+    assert_memory_equal(in, out, sizeof in);
+    assert_int_equal(mien_shift(in, out, 3, -1), MIEN_ERR_ARGUMENT);
+}
+
+static void bad_input_is_refused_with_its_place(void **state) {
+    double in[] = {1, NAN, 3}, out[3], scores[8];
+    int64_t one = 3, negative = -3;
+    assert_int_equal(mien_median_filter(in, out, 3, 4), MIEN_ERR_ARGUMENT);
+    assert_int_equal(mien_median_filter(in, out, 3, 3), MIEN_ERR_NUMERIC);
+    assert_non_null(strstr(mien_error_last()->message, "value 2"));
+    assert_int_equal(mien_search_median(in, in, &one, 1, 5, scores), MIEN_ERR_NUMERIC);
+    assert_int_equal(mien_search_median(in, in, &one, 0, 5, scores), MIEN_ERR_ARGUMENT);
+    assert_int_equal(mien_search_shift(in, in, &negative, 1, 5, scores), MIEN_ERR_ARGUMENT);
+    assert_int_equal(mien_search_shift(in, in, &one, 1, -5, scores), MIEN_ERR_ARGUMENT);
+}
+
+static void the_lag_of_real_raters_is_found(void **state) {
+    /* Ten raters traced a known signal; the best delay of the signal towards their mean is their
+     * reaction lag of 1.5 s. (The published best CCC moves the mean and drops the ends.) */
+    double truth[2664], fused[2664], scores[51];
+    int64_t n = read_trace("traces_taskA/truth/TaskA_normalized_10hz.csv", truth, 2664);
+    if (n < 0) skip();
+    assert_int_equal(
+        read_trace("traces_taskA/fusion_baselines/simple_average_10hz.csv", fused, 2664), n);
+    assert_int_equal(mien_search_shift(truth, fused, &n, 1, 50, scores), MIEN_OK);
+    int best = 0;
+    for (int d = 1; d <= 50; d++)
+        if (scores[d] > scores[best]) best = d;
+    assert_int_equal(best, 15);
+    assert_true(fabs(scores[0] - 0.639372) < 5e-7);
+    assert_true(scores[15] > 0.73);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(median_equals_the_naive_one_for_all_sizes),
+        cmocka_unit_test(median_and_searches_match_golden_values),
+        cmocka_unit_test(a_search_scores_exactly_what_applying_gives),
+        cmocka_unit_test(a_shift_holds_the_first_value),
+        cmocka_unit_test(bad_input_is_refused_with_its_place),
+        cmocka_unit_test(the_lag_of_real_raters_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
