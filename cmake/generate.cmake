@@ -33,7 +33,7 @@ write_if_changed("${BINARY}/lua/mien/cdef.lua" "${module}")
 
 file(GLOB files "${SOURCE}/core/store/schema/*.sql")
 list(SORT files)
-set(source "/* core/store/schema/*.sql, joined by cmake/generate.cmake. */\nconst char *const mien__schema[] = {\n")
+set(source "/* The migrations of core/store/schema, joined by cmake/generate.cmake. */\nconst char *const mien__schema[] = {\n")
 foreach(file ${files})
   file(READ "${file}" text)
   string(REPLACE "\\" "\\\\" text "${text}")

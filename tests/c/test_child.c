@@ -1,0 +1,100 @@
+/* A child process with a pipe: what it says on standard error comes back, and neither its early
+ * end nor its silence harms us. Not here: gnuplot itself (tests/lua/plot_spec.lua). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/host.h"
+#include "store/store.h"
+
+static mien_child *shell(const char *script) {
+    const char *argv[] = {"sh", "-c", script, NULL};
+    mien_child *child = mien_child_start(argv);
+    assert_non_null(child);
+    return child;
+}
+
+static void exit_status_and_errors_come_back(void **state) {
+    int status = -1;
+    const char *text = NULL;
+    mien_child *child = shell("read a; echo \"got $a\" >&2; exit 3");
+    assert_int_equal(mien_child_write(child, "hello\n", 6), MIEN_OK);
+    assert_int_equal(mien_child_close(child, 5, &status, &text), MIEN_OK);
+    assert_int_equal(status, 3);
+    assert_string_equal(text, "got hello\n");
+    child = shell("cat > /dev/null");
+    assert_int_equal(mien_child_close(child, 5, &status, &text), MIEN_OK);
+    assert_int_equal(status, 0);
+    assert_string_equal(text, "");
+}
+
+static void a_program_that_is_not_there_is_named(void **state) {
+    const char *argv[] = {"mien-no-such-program", NULL};
+    assert_null(mien_child_start(argv));
+    assert_int_equal(mien_error_last()->code, MIEN_ERR_UNSUPPORTED);
+    assert_non_null(strstr(mien_error_last()->message, "mien-no-such-program"));
+    assert_null(mien_child_start(NULL));
+}
+
+static void a_child_that_ends_early_is_an_error_and_no_signal(void **state) {
+    mien_child *child = shell("exec <&-; echo gone >&2; exit 1");
+    static char block[1 << 16];
+    memset(block, 'x', sizeof block);
+    mien_status status = MIEN_OK;
+    for (int i = 0; i < 64 && status == MIEN_OK; i++)
+        status = mien_child_write(child, block, sizeof block);
+    assert_int_equal(status, MIEN_ERR_IO);
+    int code = 0;
+    const char *text = NULL;
+    assert_int_equal(mien_child_close(child, 5, &code, &text), MIEN_OK);
+    assert_int_equal(code, 1);
+    assert_string_equal(text, "gone\n");
+}
+
+static void a_child_that_talks_while_we_write_does_not_block(void **state) {
+    /* 1 MiB of errors before the first read: more than any pipe holds */
+    mien_child *child = shell("head -c 1048576 /dev/zero | tr '\\0' e >&2; cat > /dev/null");
+    static char block[1 << 20];
+    memset(block, 'x', sizeof block);
+    assert_int_equal(mien_child_write(child, block, sizeof block), MIEN_OK);
+    const char *text = NULL;
+    assert_int_equal(mien_child_close(child, 10, NULL, &text), MIEN_OK);
+    assert_int_equal(strlen(text), 1 << 20);
+}
+
+static void a_child_that_hangs_is_stopped(void **state) {
+    mien_child *child = shell("exec sleep 60");
+    double start = mien_time_monotonic();
+    int code = 0;
+    assert_int_equal(mien_child_close(child, 0.2, &code, NULL), MIEN_ERR_IO);
+    assert_true(mien_time_monotonic() - start < 5);
+    assert_int_equal(code, 128 + 9);
+}
+
+static void a_pipe_is_no_terminal_and_has_a_width(void **state) {
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_false(mien_terminal(ends[1]));
+    assert_false(mien_terminal(-1));
+    assert_true(mien_terminal_columns() > 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exit_status_and_errors_come_back),
+        cmocka_unit_test(a_program_that_is_not_there_is_named),
+        cmocka_unit_test(a_child_that_ends_early_is_an_error_and_no_signal),
+        cmocka_unit_test(a_child_that_talks_while_we_write_does_not_block),
+        cmocka_unit_test(a_child_that_hangs_is_stopped),
+        cmocka_unit_test(a_pipe_is_no_terminal_and_has_a_width),
+    };
+    return cmocka_run_group_tests_name("child", tests, NULL, NULL);
+}
