@@ -46,6 +46,12 @@ mien_status mien_search_median(const double *x, const double *y, const int64_t *
 mien_status mien_search_shift(const double *x, const double *y, const int64_t *lengths,
                               int recordings, int max_delay, double *scores);
 
+/* Moments of every pair of window and delay, the filter before the shift: moments[(w-1)/2 *
+ * (max_delay+1) + d]; an affine step between them changes moments by arithmetic alone. Sums, not
+ * two passes: right to about 1e-12; squared_error stays 0. Error: a NaN anywhere. */
+mien_status mien_search_joint(const double *x, const double *y, const int64_t *lengths,
+                              int recordings, int max_window, int max_delay, mien_moments *moments);
+
 /* Fleiss' kappa of counts[n * categories] (votes per item and category; each item needs the same
  * number of votes >= 2), and winner-takes-all: winner[n], -1 for no votes, ties to the category
  * with the lower index, ties[n] = number of categories that share the most votes. */

@@ -86,6 +86,26 @@ static void a_search_scores_exactly_what_applying_gives(void **state) {
     }
 }
 
+static void the_joint_search_agrees_with_the_single_ones(void **state) {
+    enum { FRAMES = 700, WINDOW = 61, DELAY = 40 };
+    int64_t lengths[] = {300, 0, 25, 375};
+    double x[FRAMES], filtered[FRAMES], y[FRAMES], delays[DELAY + 1];
+    static mien_moments moments[(WINDOW + 1) / 2][DELAY + 1];
+    for (int i = 0; i < FRAMES; i++) x[i] = 3 + uniform(), y[i] = 1 + sin(i / 30.0);
+    assert_int_equal(mien_search_joint(x, y, lengths, 4, WINDOW, DELAY, moments[0]), MIEN_OK);
+    for (int w = 1; w <= WINDOW; w += 12) {
+        int64_t first = 0;
+        for (int r = 0; r < 4; first += lengths[r++])
+            mien_median_filter(x + first, filtered + first, lengths[r], w);
+        assert_int_equal(mien_search_shift(filtered, y, lengths, 4, DELAY, delays), MIEN_OK);
+        for (int d = 0; d <= DELAY; d++)
+            assert_true(fabs(mien_moments_ccc(&moments[w / 2][d]) - delays[d]) < 1e-12);
+    }
+    y[9] = NAN;
+    assert_int_equal(mien_search_joint(x, y, lengths, 4, WINDOW, DELAY, moments[0]),
+                     MIEN_ERR_NUMERIC);
+}
+
 static void a_shift_holds_the_first_value(void **state) {
     double in[] = {1, 2, 3}, out[3];
     assert_int_equal(mien_shift(in, out, 3, 1), MIEN_OK);
@@ -131,6 +151,7 @@ int main(void) {
         cmocka_unit_test(median_equals_the_naive_one_for_all_sizes),
         cmocka_unit_test(median_and_searches_match_golden_values),
         cmocka_unit_test(a_search_scores_exactly_what_applying_gives),
+        cmocka_unit_test(the_joint_search_agrees_with_the_single_ones),
         cmocka_unit_test(a_shift_holds_the_first_value),
         cmocka_unit_test(bad_input_is_refused_with_its_place),
         cmocka_unit_test(the_lag_of_real_raters_is_found),
