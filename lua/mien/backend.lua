@@ -1,0 +1,32 @@
+-- Who computes: the backend of the CPU and its threads.
+-- Not here: the backends (core/backend), figures per op (profile.lua).
+local ffi = require "ffi"
+local C = require "mien.ffi"
+local check = require "mien.check"
+
+local backend = {}
+
+--- Chooses who serves the CPU from now on: "cpu" (oneDNN and own kernels) or "ref" (naive loops, the judge).
+function backend.use(name)
+  check.status(C.mien_backend_use(check.type(name, "string", "backend.use: name")))
+end
+
+--- The name of the backend that serves the CPU.
+function backend.current()
+  return ffi.string(C.mien_backend_current())
+end
+
+--- One line on a backend: library, version, instruction set; nil and a message when there is none.
+function backend.describe(name)
+  local text = C.mien_backend_describe(name or C.mien_backend_current())
+  if text == nil then return nil, "there is no backend " .. name end
+  return ffi.string(text)
+end
+
+--- The number of threads; with n it is set first (0: all cores).
+function backend.threads(n)
+  if n then C.mien_threads_set(check.type(n, "integer", "backend.threads: n")) end
+  return C.mien_threads()
+end
+
+return backend

@@ -1,0 +1,221 @@
+-- C statuses become Lua error objects here, and arguments are checked with messages that help.
+-- Not here: the texts of C's errors (each op writes its own).
+local ffi = require "ffi"
+local C = require "mien.ffi"
+
+local check = {}
+
+-- ---- error objects ---------------------------------------------------------------------------
+
+--- What mien raises: `code` ("shape", "io", ...), `message`, `at` (the caller's file:line outside mien),
+-- `where` (file:line in C) and `cause` (what the library below said); the last three may be nil.
+local error_class = {}
+error_class.__index = error_class
+
+function error_class:__tostring()
+  local text = self.message
+  if self.at then text = self.at .. ": " .. text end
+  if self.cause then text = text .. "\n  cause: " .. self.cause end
+  return text
+end
+
+local here = debug.getinfo(1, "S").source:gsub("check%.lua$", "")
+
+--- The innermost place that is neither mien's own Lua nor C, as "file:line"; nil when there is none.
+local function caller()
+  for level = 3, 100 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return nil end
+    local inside = info.source:sub(1, #here) == here or info.source:sub(1, 6) == "=mien."
+    if info.currentline > 0 and not inside then return info.short_src .. ":" .. info.currentline end
+  end
+end
+
+--- Makes an error object without raising it.
+function check.error(code, message, where, cause)
+  local err = { code = code, message = message, where = where, cause = cause, at = caller() }
+  return setmetatable(err, error_class)
+end
+
+--- True for what check raises.
+function check.is_error(value)
+  return getmetatable(value) == error_class
+end
+
+--- Raises an error object; `code` is a status name such as "argument", the rest goes to string.format.
+function check.raise(code, fmt, ...)
+  error(check.error(code, select("#", ...) > 0 and fmt:format(...) or fmt), 0)
+end
+
+-- ---- tracebacks ------------------------------------------------------------------------------
+
+local traces = setmetatable({}, { __mode = "k" }) -- error object -> traceback
+local last_text, last_trace, passing               -- the same for the last error that was a text
+
+--- The handler for xpcall where an error only passes through: keeps the traceback of where it began.
+function check.trace(err)
+  if err ~= nil and rawequal(err, passing) then return err end
+  passing = nil
+  local trace = debug.traceback("", 2)
+  if type(err) == "table" then
+    traces[err] = traces[err] or trace
+  else
+    last_text, last_trace = err, trace
+  end
+  return err
+end
+
+--- Raises an error that went through check.trace again, its traceback unharmed.
+function check.rethrow(err)
+  passing = err
+  error(err, 0)
+end
+
+--- The traceback of where an error began, as far as it passed through a scope; else nil.
+function check.traceback(err)
+  if type(err) == "table" then return traces[err] end
+  return err ~= nil and err == last_text and last_trace or nil
+end
+
+-- ---- what C returned ---------------------------------------------------------------------------
+
+--- Raises C's last error.
+function check.last()
+  local last = C.mien_error_last()
+  local cause = ffi.string(last.cause)
+  local where = last.file ~= nil and ffi.string(last.file) .. ":" .. last.line or nil
+  error(check.error(ffi.string(C.mien_status_name(last.code)), ffi.string(last.message), where,
+    cause ~= "" and cause or nil), 0)
+end
+
+--- Raises C's last error unless `code` is MIEN_OK.
+function check.status(code)
+  if code ~= 0 then check.last() end
+end
+
+--- Raises C's last error when `pointer` is NULL, else returns it.
+function check.pointer(pointer)
+  if pointer == nil then check.last() end
+  return pointer
+end
+
+-- ---- names ---------------------------------------------------------------------------------------
+
+--- Levenshtein's distance of two short texts, letters' case ignored.
+local function distance(a, b)
+  a, b = a:lower(), b:lower()
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local diagonal = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+    end
+  end
+  return row[#b]
+end
+
+--- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near.
+function check.nearest(name, list)
+  local names = {}
+  for key, value in pairs(list) do
+    names[#names + 1] = type(key) == "string" and key or type(value) == "string" and value or nil
+  end
+  table.sort(names)
+  local best, best_distance
+  for _, candidate in ipairs(names) do
+    local d = distance(name, candidate)
+    if candidate:sub(1, #name) == name or name:sub(1, #candidate) == candidate then d = math.min(d, 2) end
+    if not best or d < best_distance then best, best_distance = candidate, d end
+  end
+  if best and best_distance <= math.max(2, math.floor(#name * 0.6)) then return best end
+end
+
+--- Raises "what: unknown noun "name"; did you mean "nearest"?", or lists what there is.
+function check.unknown(what, noun, name, list)
+  local near = type(name) == "string" and check.nearest(name, list)
+  local start = ('%s: unknown %s "%s"'):format(what, noun, tostring(name))
+  if near then check.raise("argument", '%s; did you mean "%s"?', start, near) end
+  local names = {}
+  for key, value in pairs(list) do names[#names + 1] = tostring(type(key) == "string" and key or value) end
+  table.sort(names)
+  check.raise("argument", "%s; known: %s", start, table.concat(names, ", "))
+end
+
+-- ---- types ---------------------------------------------------------------------------------------
+
+local function is_tensor(value)
+  return type(value) == "cdata" and ffi.istype("mien_tensor", value)
+end
+check.is_tensor = is_tensor
+
+--- "a number", "a tensor", "the text "x"": a value in an error message.
+local function describe(value)
+  if is_tensor(value) then return "a tensor" end
+  if type(value) == "string" then
+    return ('the text "%s"'):format(#value > 40 and value:sub(1, 37) .. "..." or value)
+  end
+  if type(value) == "number" or type(value) == "boolean" or value == nil then return tostring(value) end
+  return "a " .. type(value)
+end
+check.describe = describe
+
+local function matches(value, kind)
+  if kind == "any" then return true end
+  if kind == "tensor" then return is_tensor(value) end
+  if kind == "integer" then return type(value) == "number" and value % 1 == 0 end
+  if kind == "count" then return type(value) == "number" and value % 1 == 0 and value >= 1 end
+  return type(value) == kind
+end
+
+--- Checks one value against "number", "tensor", "integer", "count" (an integer >= 1), or several joined
+-- by "|"; returns it.
+function check.type(value, kinds, what)
+  for kind in kinds:gmatch "[^|]+" do
+    if matches(value, kind) then return value end
+  end
+  check.raise("argument", "%s must be %s, got %s", what, kinds:gsub("|", " or "), describe(value))
+end
+
+--- Checks a table of options: every key must be in `known`, with the type it says.
+-- known: { key = true | "number" | "count|table" ... }; a trailing "!" means that the key must be there.
+-- Positional entries are checked as known[1], known[2], ... An unknown key is an error that names the
+-- nearest known one. Returns the table.
+function check.keys(options, known, what)
+  if type(options) ~= "table" then
+    check.raise("argument", "%s takes a table, got %s", what, describe(options))
+  end
+  for key, value in pairs(options) do
+    local kinds = known[key]
+    if kinds == nil then
+      if type(key) == "number" then
+        check.raise("argument", "%s: too many values: nothing belongs at position %s", what, key)
+      end
+      check.unknown(what, "key", key, known)
+    elseif type(kinds) == "string" then
+      local name = type(key) == "number" and "value " .. key or key
+      check.type(value, (kinds:gsub("!$", "")), what .. ": " .. name)
+    end
+  end
+  for key, kinds in pairs(known) do
+    if type(kinds) == "string" and kinds:sub(-1) == "!" and options[key] == nil then
+      check.raise("argument", "%s: %s is missing", what, type(key) == "number" and "value " .. key or key)
+    end
+  end
+  return options
+end
+
+--- Checks that `value` is one of the texts in the array `list`; returns it.
+function check.one_of(value, list, what)
+  for _, known in ipairs(list) do
+    if value == known then return value end
+  end
+  if type(value) ~= "string" then
+    check.raise("argument", "%s must be one of %s, got %s", what, table.concat(list, ", "), describe(value))
+  end
+  check.unknown(what, "value", value, list)
+end
+
+return check

@@ -1,0 +1,178 @@
+-- Looks at tensors and their elements: sizes, dtype, single entries, Lua tables, copies.
+-- Not here: views (tensor/view.lua), how a tensor is printed (print.lua).
+local ffi = require "ffi"
+local C = require "mien.ffi"
+local check = require "mien.check"
+local index = require "mien.index"
+local handle = require "mien.tensor.handle"
+local create = require "mien.tensor.create"
+
+local methods, fields = handle.methods, handle.fields
+local access = {}
+
+local device_names = { [0] = "cpu", "cuda" }
+
+--- The shape as a Lua table, or the size of dimension i (1-based; -1 is the last).
+function methods.size(t, i)
+  local ndim = C.mien_tensor_ndim(t)
+  if i then return tonumber(C.mien_tensor_size(t, index.dim(i, ndim, "size"))) end
+  local shape = {}
+  for d = 1, ndim do shape[d] = tonumber(C.mien_tensor_size(t, d - 1)) end
+  return shape
+end
+
+--- The number of dimensions.
+function methods.dim(t) return C.mien_tensor_ndim(t) end
+
+--- The number of elements.
+function methods.count(t) return tonumber(C.mien_tensor_count(t)) end
+
+fields.shape = methods.size
+fields.ndim = methods.dim
+function fields.dtype(t) return ffi.string(C.mien_dtype_name(C.mien_tensor_dtype(t))) end
+function fields.device(t) return device_names[tonumber(C.mien_tensor_device(t))] end
+function fields.name(t)
+  local name = C.mien_tensor_name(t)
+  if name ~= nil then return ffi.string(name) end
+end
+function fields.freed(t) return C.mien_tensor_is_freed(t) end
+
+--- The size of dimension 1: what `#t` gives; 0 for a scalar.
+function access.length(t)
+  return C.mien_tensor_ndim(t) > 0 and tonumber(C.mien_tensor_size(t, 0)) or 0
+end
+
+-- ---- elements ----------------------------------------------------------------------------------
+
+local position, value = ffi.new "int64_t[6]", ffi.new "double[1]"
+
+--- The element at 1-based positions as a number: t:at(2, 3).
+function methods.at(t, ...)
+  local ndim = C.mien_tensor_ndim(t)
+  if select("#", ...) ~= ndim then
+    check.raise("argument", "at: %d dimensions need as many positions, got %d", ndim, select("#", ...))
+  end
+  for d = 0, ndim - 1 do
+    position[d] = index.position((select(d + 1, ...)), tonumber(C.mien_tensor_size(t, d)), "at")
+  end
+  check.status(C.mien_tensor_get(t, position, value))
+  return value[0]
+end
+
+--- The one element of a tensor that has one, as a number.
+function methods.item(t)
+  if C.mien_tensor_count(t) ~= 1 then
+    check.raise("shape", "item: the tensor has %d elements %s, not one", t:count(), access.shape_text(t))
+  end
+  check.status(C.mien_tensor_read(t, value, 1))
+  return value[0]
+end
+
+--- t[i]: entry i of dimension 1 as a view; a number when the tensor has one dimension.
+function access.entry(t, i)
+  if C.mien_tensor_ndim(t) == 1 then return methods.at(t, i) end
+  return t:select(1, i)
+end
+
+--- t[i] = number, tensor or nested table.
+function access.set_entry(t, i, new)
+  if C.mien_tensor_ndim(t) == 1 and type(new) == "number" then
+    position[0] = index.position(i, access.length(t), "t[i]")
+    return check.status(C.mien_tensor_set(t, position, new))
+  end
+  local part = t:detach():narrow(1, i, 1)
+  if type(new) == "number" then return part:fill_(new) end
+  local source = handle.is(new) and new:detach() or create.tensor(new, { dtype = t.dtype })
+  part:copy_(source:reshape(part.shape))
+end
+
+--- "[2,150,3]".
+function access.shape_text(t)
+  return "[" .. table.concat(t:size(), ",") .. "]"
+end
+
+--- All elements in row-major order: a double array of the FFI, and their number.
+function methods.doubles(t)
+  local n = tonumber(C.mien_tensor_count(t))
+  local flat = ffi.new("double[?]", math.max(n, 1))
+  check.status(C.mien_tensor_read(t, flat, n))
+  return flat, n
+end
+
+--- The elements as nested Lua tables (a number for a scalar).
+function methods.totable(t)
+  local flat, shape, n = methods.doubles(t), t:size(), 0
+  local function level(depth)
+    if depth > #shape then
+      n = n + 1
+      return flat[n - 1]
+    end
+    local rows = {}
+    for i = 1, shape[depth] do rows[i] = level(depth + 1) end
+    return rows
+  end
+  return level(1)
+end
+
+local pointers = { f32 = "float *", f64 = "double *", u8 = "uint8_t *", i32 = "int32_t *", i64 = "int64_t *",
+  f16 = "uint16_t *", bf16 = "uint16_t *" }
+for name, ctype in pairs(pointers) do pointers[name] = ffi.typeof(ctype) end
+
+--- A typed FFI pointer to element 0: float*, double*, uint8_t*, int32_t*, int64_t*; uint16_t* for f16, bf16.
+-- It is valid while the tensor lives; the elements are in row-major order when the tensor is contiguous.
+function methods.data(t)
+  return ffi.cast(pointers[t.dtype], check.pointer(C.mien_tensor_data(t)))
+end
+
+-- ---- copies, filling, letting go -----------------------------------------------------------------
+
+--- Copies the elements of `src` (same shape, any dtype) into t; returns t.
+function methods.copy_(t, src)
+  check.status(C.mien_tensor_copy(t, check.type(src, "tensor", "copy_: source")))
+  return t
+end
+
+--- Sets every element to a number; returns t.
+function methods.fill_(t, number)
+  check.status(C.mien_tensor_fill(t, check.type(number, "number", "fill_: value")))
+  return t
+end
+
+--- The same elements in another dtype ("f64") or on another device ("cuda"): a copy without history.
+function methods.to(t, target)
+  local dtype, device = C.mien_tensor_dtype(t), C.mien_tensor_device(t)
+  if create.devices[target] then
+    device = create.devices[target]
+  else
+    dtype = create.dtype(target, "to")
+  end
+  return handle.wrap(C.mien_tensor_to(t, dtype, device))
+end
+
+--- A copy without gradient history.
+function methods.clone(t)
+  return handle.wrap(C.mien_tensor_to(t, C.mien_tensor_dtype(t), C.mien_tensor_device(t)))
+end
+
+--- Lets go of the elements now; every later use is an error that says so. What backward needs stays.
+function methods.free(t)
+  C.mien_tensor_free(t)
+end
+
+local summary = ffi.new "double[5]"
+
+--- mean, standard deviation (1/n), minimum, maximum and the number of elements that are not finite.
+function methods.summary(t)
+  check.status(C.mien_tensor_summary(t, summary))
+  return summary[0], summary[1], summary[2], summary[3], summary[4]
+end
+
+local finite = ffi.new "bool[1]"
+
+--- True when no element is NaN or infinite.
+function methods.is_finite(t)
+  check.status(C.mien_tensor_is_finite(t, finite))
+  return finite[0]
+end
+
+return access
