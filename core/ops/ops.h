@@ -111,9 +111,13 @@ mien_status mien__infer_softmax_loss(mien_op_call *call);
 bool mien__op_is_view(mien_op op);
 mien_status mien__view_forward(mien_op_call *call);
 mien_status mien__view_backward(mien_op_call *call);
+/* The part of a plain tensor that the attributes of a narrow name, sharing its elements. */
+mien_tensor *mien__narrow_view(mien_tensor *t, const mien_narrow_attr *attr);
 
 /* Runs the backward of one op on the device of its dout; used by the tape and by tests. */
 mien_status mien__op_backward(mien_op_call *call);
 /* True when `saves` of the op names its input (output = false) or output i. */
 bool mien__op_saves(mien_op op, bool output, int i);
+/* "weight" for input 1 of conv2d, into a caller's buffer; returns it. */
+const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, size_t size);
 #endif

@@ -30,5 +30,7 @@ mien_status mien_rng_fill_normal(mien_rng *rng, mien_tensor *t, double mean, dou
 /* The four words of block `counter`: a pure function, used by dropout on every backend. */
 void mien__philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
 /* u in [0,1) with 24 bits from one word: exact in float on every backend. */
-static inline float mien__u24(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }
+static inline float mien__u24(uint32_t word) {
+    return (float)(word >> 8) * 0x1p-24f;
+}
 #endif

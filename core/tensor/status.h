@@ -38,7 +38,8 @@ const char *mien_status_name(mien_status code);
 
 /* Number that changes whenever a public struct or prototype changes; ffi.lua compares it. */
 int mien_abi_version(void);
-/* sizeof a public struct by name ("mien_error"), 0 when the name is unknown; ffi.lua compares it. */
+/* sizeof a public struct by name ("mien_error"), 0 when the name is unknown; ffi.lua compares it.
+ */
 size_t mien_struct_size(const char *name);
 
 /* A wish to stop, set by the signal handler or by hand; every op and loader call polls it and

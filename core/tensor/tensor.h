@@ -126,6 +126,8 @@ struct mien_tensor {
     char *name;
 };
 
+/* Error that names `who` when t is NULL or was freed. */
+mien_status mien__tensor_check(const mien_tensor *t, const char *who);
 /* A header without storage: what ops hand to a backend, which allocates it. */
 mien_tensor *mien__tensor_header(mien_dtype dtype, mien_device device, int ndim,
                                  const int64_t *shape);
@@ -144,6 +146,10 @@ void mien__tensor_touch(mien_tensor *t);
  * every backend table of the CPU; the public functions check, these do not. */
 mien_status mien__host_copy(mien_tensor *dst, mien_tensor *src);
 mien_status mien__host_fill(mien_tensor *t, double value);
+/* Zeroes the channels of a blocked host tensor that only pad its last block. */
+void mien__host_zero_padding(mien_tensor *t);
+/* n elements that lie side by side on the host, to doubles. */
+void mien__host_doubles(double *dst, const void *src, mien_dtype dtype, int64_t n);
 static inline bool mien__dtype_is_float(mien_dtype dtype) {
     return dtype <= MIEN_F64;
 }

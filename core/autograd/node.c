@@ -1,0 +1,220 @@
+/* Recording: makes a node for each op that ran, and lets go of nodes.
+ * Not here: the walk back (walk.c), gradients of leaves (leaf.c). */
+#include "node.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local bool recording_off;
+
+bool mien_grad_enable(bool on) {
+    bool was = !recording_off;
+    recording_off = !on;
+    return was;
+}
+
+bool mien_grad_enabled(void) {
+    return !recording_off;
+}
+
+int64_t mien__tape_count(void) {
+    static int64_t count;
+    return __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- custom nodes that are gone ------------------------------------------------------------ */
+
+static struct {
+    pthread_mutex_t lock;
+    int64_t *ids;
+    size_t count, room;
+} dropped = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void announce(mien_node *node) {
+    if (node->op != MIEN_NODE_CUSTOM || node->announced) return;
+    node->announced = true;
+    pthread_mutex_lock(&dropped.lock);
+    if (dropped.count == dropped.room) {
+        size_t room = dropped.room ? dropped.room * 2 : 64;
+        int64_t *ids = realloc(dropped.ids, room * sizeof *ids);
+        if (ids) {
+            dropped.ids = ids;
+            dropped.room = room;
+        }
+    }
+    if (dropped.count < dropped.room) dropped.ids[dropped.count++] = node->id;
+    pthread_mutex_unlock(&dropped.lock);
+}
+
+bool mien_tape_dropped(int64_t *id) {
+    pthread_mutex_lock(&dropped.lock);
+    bool any = dropped.count > 0;
+    if (any) *id = dropped.ids[--dropped.count];
+    pthread_mutex_unlock(&dropped.lock);
+    return any;
+}
+
+/* ---- life of a node ------------------------------------------------------------------------ */
+
+static mien_node *node_new(int op, int n_in, int n_out) {
+    size_t in = (size_t)n_in, out = (size_t)n_out;
+    size_t bytes = sizeof(mien_node) + in * sizeof(mien_edge) +
+                   (in + 2 * out) * sizeof(mien_tensor *) + (in + out) * sizeof(uint64_t);
+    mien_node *node = calloc(1, bytes);
+    if (!node) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for a node of the tape");
+    node->refs = 1;
+    node->op = op;
+    node->id = mien__tape_count();
+    node->n_in = n_in;
+    node->n_out = n_out;
+    node->edges = (mien_edge *)(node + 1);
+    node->versions = (uint64_t *)(node->edges + in);
+    node->in = (mien_tensor **)(node->versions + in + out);
+    node->out = node->in + in;
+    node->grads = node->out + out;
+    return node;
+}
+
+void mien__node_retain(mien_node *node) {
+    if (node) __atomic_fetch_add(&node->refs, 1, __ATOMIC_RELAXED);
+}
+
+/* Drops one reference; a node without any goes in front of the list. */
+static mien_node *unref(mien_node *node, mien_node *list) {
+    if (!node || __atomic_sub_fetch(&node->refs, 1, __ATOMIC_ACQ_REL) > 0) return list;
+    node->next = list;
+    return node;
+}
+
+/* Empties a node; nodes of inputs that nobody holds any more join the list. */
+static mien_node *empty(mien_node *node, mien_node *list) {
+    announce(node);
+    for (int i = 0; i < node->n_in; i++) {
+        mien_tensor_release(node->in[i]);
+        mien_tensor_release(node->edges[i].leaf);
+        list = unref(node->edges[i].node, list);
+        node->in[i] = NULL;
+        node->edges[i] = (mien_edge){0};
+    }
+    for (int i = 0; i < node->n_out; i++) {
+        mien_tensor_release(node->out[i]);
+        mien_tensor_release(node->grads[i]);
+        node->out[i] = node->grads[i] = NULL;
+    }
+    return list;
+}
+
+/* A loop, not a recursion: a chain of 10,000 ops must not use 10,000 stack frames. */
+static void drain(mien_node *list) {
+    while (list) {
+        mien_node *node = list;
+        list = empty(node, node->next);
+        free(node);
+    }
+}
+
+void mien__node_release(mien_node *node) {
+    drain(unref(node, NULL));
+}
+
+void mien__node_finish(mien_node *node) {
+    node->walked = true;
+    node->walk = NULL;
+    drain(empty(node, NULL));
+}
+
+/* ---- recording ----------------------------------------------------------------------------- */
+
+/* What backward will see of t: its elements when it reads them, else shape and layout only. */
+static mien_tensor *keep(mien_tensor *t, bool elements, uint64_t *version) {
+    mien_tensor *kept = elements ? mien__tensor_alias(t)
+                                 : mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
+    if (!kept) return NULL;
+    kept->block = t->block;
+    *version = t->storage ? t->storage->version : 0;
+    return kept;
+}
+
+static mien_status keep_inputs(mien_node *node, mien_tensor *const *in) {
+    for (int i = 0; i < node->n_in; i++) {
+        mien_tensor *t = in[i];
+        if (!t) continue;
+        bool elements = node->op != MIEN_NODE_CUSTOM && mien__op_saves(node->op, false, i);
+        node->in[i] = keep(t, elements, &node->versions[i]);
+        if (!node->in[i]) return mien_error_last()->code;
+        if (t->node) {
+            mien__node_retain(t->node);
+            node->edges[i].node = t->node;
+            node->edges[i].output = t->node_output;
+        } else if (t->requires_grad) {
+            node->edges[i].leaf = mien_tensor_retain(t);
+        }
+    }
+    return MIEN_OK;
+}
+
+static mien_status keep_outputs(mien_node *node, mien_tensor *const *out) {
+    for (int i = 0; i < node->n_out; i++) {
+        if (!out[i]) continue;
+        bool elements = node->op != MIEN_NODE_CUSTOM && mien__op_saves(node->op, true, i);
+        node->out[i] = keep(out[i], elements, &node->versions[node->n_in + i]);
+        if (!node->out[i]) return mien_error_last()->code;
+    }
+    return MIEN_OK;
+}
+
+static void attach_outputs(mien_node *node, mien_tensor *const *out) {
+    for (int i = 0; i < node->n_out; i++) {
+        if (!out[i] || !mien__dtype_is_float(out[i]->dtype)) continue;
+        mien__node_retain(node);
+        out[i]->node = node;
+        out[i]->node_output = i;
+    }
+}
+
+mien_status mien__tape_record(const mien_op_call *call, int n_in, int n_out) {
+    mien_node *node = node_new(call->op, n_in, n_out);
+    if (!node) return mien_error_last()->code;
+    memcpy(node->attr, call->attr, (size_t)mien_op_info_at(call->op)->n_attr * sizeof(double));
+    mien_status status = keep_inputs(node, call->in);
+    if (status == MIEN_OK) status = keep_outputs(node, call->out);
+    if (status == MIEN_OK) attach_outputs(node, call->out);
+    mien__node_release(node);
+    return status;
+}
+
+mien_status mien_tape_custom(mien_tensor *const *inputs, int n_inputs, mien_tensor *const *outputs,
+                             int n_outputs, int64_t *id) {
+    *id = 0;
+    bool wanted = false;
+    for (int i = 0; i < n_inputs; i++) {
+        MIEN_TRY(mien__tensor_check(inputs[i], "custom op, input"));
+        wanted = wanted || mien_tensor_requires_grad(inputs[i]);
+    }
+    for (int i = 0; i < n_outputs; i++) {
+        MIEN_TRY(mien__tensor_check(outputs[i], "custom op, output"));
+        if (mien_tensor_requires_grad(outputs[i]))
+            MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                      "custom op: output %d is on the tape already; compute it with recording off",
+                      i + 1);
+        for (int k = 0; k < n_inputs; k++)
+            if (outputs[i] == inputs[k])
+                MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                          "custom op: output %d is input %d itself; give a copy or t:detach()",
+                          i + 1, k + 1);
+    }
+    if (!wanted || !mien_grad_enabled()) return MIEN_OK;
+    mien_node *node = node_new(MIEN_NODE_CUSTOM, n_inputs, n_outputs);
+    if (!node) return mien_error_last()->code;
+    mien_status status = keep_inputs(node, inputs);
+    if (status == MIEN_OK) status = keep_outputs(node, outputs);
+    if (status == MIEN_OK) {
+        attach_outputs(node, outputs);
+        *id = node->id;
+    } else {
+        node->announced = true; /* nobody was given its number */
+    }
+    mien__node_release(node);
+    return status;
+}

@@ -1,0 +1,452 @@
+/* The walk back from a loss: gradients flow from node to node in reverse order of creation.
+ * Not here: derivatives (backend/), recording (node.c). */
+#include "node.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+
+/* A gradient on its way into a leaf. Leaves get theirs when the whole walk has succeeded. */
+typedef struct pending {
+    mien_tensor *leaf, *grad;
+} pending;
+
+struct mien_walk {
+    mien_node **heap; /* retained nodes that gradients have reached, the newest on top */
+    size_t count, room;
+    pending *leaves; /* open addressing by leaf, room a power of two */
+    size_t n_leaves, leaf_room;
+    mien_node *waiting; /* the custom node that has its dout and owes its din */
+    bool over, failed;
+};
+
+/* ---- nodes that gradients have reached ----------------------------------------------------- */
+
+static mien_status heap_push(mien_walk *w, mien_node *node) {
+    if (w->count == w->room) {
+        size_t room = w->room ? w->room * 2 : 64;
+        mien_node **heap = realloc(w->heap, room * sizeof *heap);
+        if (!heap) MIEN_FAIL(MIEN_ERR_MEMORY, "backward: no memory for the list of ops");
+        w->heap = heap;
+        w->room = room;
+    }
+    mien__node_retain(node);
+    node->walk = w;
+    size_t at = w->count++;
+    for (; at > 0 && w->heap[(at - 1) / 2]->id < node->id; at = (at - 1) / 2)
+        w->heap[at] = w->heap[(at - 1) / 2];
+    w->heap[at] = node;
+    return MIEN_OK;
+}
+
+static mien_node *heap_pop(mien_walk *w) {
+    mien_node *top = w->heap[0], *last = w->heap[--w->count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= w->count) break;
+        if (child + 1 < w->count && w->heap[child + 1]->id > w->heap[child]->id) child++;
+        if (w->heap[child]->id < last->id) break;
+        w->heap[at] = w->heap[child];
+        at = child;
+    }
+    if (w->count) w->heap[at] = last;
+    return top;
+}
+
+/* ---- gradients on their way into leaves ---------------------------------------------------- */
+
+static pending *leaf_find(pending *leaves, size_t room, mien_tensor *leaf) {
+    size_t at = ((uintptr_t)leaf >> 4) * 0x9E3779B97F4A7C15u >> 32;
+    for (at &= room - 1; leaves[at].leaf && leaves[at].leaf != leaf;) at = (at + 1) & (room - 1);
+    return &leaves[at];
+}
+
+/* The place for the gradient of `leaf`; NULL: no memory. */
+static mien_tensor **leaf_slot(mien_walk *w, mien_tensor *leaf) {
+    if (2 * (w->n_leaves + 1) > w->leaf_room) {
+        size_t room = w->leaf_room ? w->leaf_room * 2 : 64;
+        pending *leaves = calloc(room, sizeof *leaves);
+        if (!leaves) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "backward: no memory for the list of leaves");
+        for (size_t i = 0; i < w->leaf_room; i++)
+            if (w->leaves[i].leaf) *leaf_find(leaves, room, w->leaves[i].leaf) = w->leaves[i];
+        free(w->leaves);
+        w->leaves = leaves;
+        w->leaf_room = room;
+    }
+    pending *p = leaf_find(w->leaves, w->leaf_room, leaf);
+    if (!p->leaf) {
+        p->leaf = mien_tensor_retain(leaf);
+        w->n_leaves++;
+    }
+    return &p->grad;
+}
+
+/* ---- sums of gradients --------------------------------------------------------------------- */
+
+/* May the walk write into t? Not when anybody else can see the elements, or when one element
+ * stands for many. */
+static bool is_own(const mien_tensor *t) {
+    if (t->refs != 1 || t->storage->refs != 1) return false;
+    for (int i = 0; !t->block && i < t->ndim; i++)
+        if (t->stride[i] == 0 && t->shape[i] > 1) return false;
+    return true;
+}
+
+static mien_status add_into(mien_tensor *acc, mien_tensor *x) {
+    const mien_backend *b = mien__backend_with(acc->device, offsetof(mien_backend, accumulate));
+    if (!b) return mien_error_last()->code;
+    MIEN_TRY(b->accumulate(acc, x));
+    mien__tensor_touch(acc);
+    return MIEN_OK;
+}
+
+/* Adds g, whose reference is taken, to what is in the slot. The first to arrive is just kept. */
+static mien_status accumulate(mien_tensor **slot, mien_tensor *g) {
+    if (!*slot) {
+        *slot = g;
+        return MIEN_OK;
+    }
+    if (!is_own(*slot) && is_own(g)) {
+        mien_tensor *swapped = *slot;
+        *slot = g;
+        g = swapped;
+    }
+    mien_status status = MIEN_OK;
+    if (!is_own(*slot)) {
+        mien_tensor *copy = mien_tensor_to(*slot, (*slot)->dtype, (*slot)->device);
+        if (copy) {
+            mien_tensor_release(*slot);
+            *slot = copy;
+        } else {
+            status = mien_error_last()->code;
+        }
+    }
+    if (status == MIEN_OK) status = add_into(*slot, g);
+    mien_tensor_release(g);
+    return status;
+}
+
+/* Where the gradient along an edge is collected; puts the node into the heap when it is the first
+ * to arrive. NULL with an error. */
+static mien_tensor **edge_slot(mien_walk *w, const mien_edge *edge) {
+    if (edge->leaf) return leaf_slot(w, edge->leaf);
+    if (edge->node->walk != w && heap_push(w, edge->node) != MIEN_OK) return NULL;
+    return &edge->node->grads[edge->output];
+}
+
+/* ---- checks before anything happens -------------------------------------------------------- */
+
+static const char *node_name(const mien_node *node) {
+    return node->op == MIEN_NODE_CUSTOM ? "a custom op" : mien_op_info_at(node->op)->name;
+}
+
+static mien_status check_saved(const mien_node *node) {
+    for (int i = 0; i < node->n_in + node->n_out; i++) {
+        bool output = i >= node->n_in;
+        const mien_tensor *t = output ? node->out[i - node->n_in] : node->in[i];
+        if (!t || !t->storage || t->storage->version == node->versions[i]) continue;
+        char name[64];
+        mien__op_value_name((mien_op)node->op, output, output ? i - node->n_in : i, name,
+                            sizeof name);
+        MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                  "backward: %s '%s' of %s was changed in place after the op had run, and its "
+                  "backward needs the elements as they were; change a clone, or change it after "
+                  "backward",
+                  output ? "output" : "input", name, node_name(node));
+    }
+    return MIEN_OK;
+}
+
+static mien_status check_node(const mien_walk *w, const mien_node *node) {
+    if (node->walked)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                  "backward: a walk has passed %s before and dropped what it had saved; run "
+                  "forward again, or add the losses and walk back once",
+                  node_name(node));
+    if (node->walk && node->walk != w)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: another walk is under way over the same ops");
+    return check_saved(node);
+}
+
+/* Every op that the walk can reach, checked before the first one runs. */
+static mien_status check_reachable(const mien_walk *w, mien_node *root) {
+    int64_t stamp = mien__tape_count();
+    size_t count = 0, room = 64;
+    mien_node **stack = malloc(room * sizeof *stack);
+    mien_status status = MIEN_OK;
+    if (stack) stack[count++] = root;
+    while (stack && count > 0 && status == MIEN_OK) {
+        mien_node *node = stack[--count];
+        if (node->stamp == stamp) continue;
+        node->stamp = stamp;
+        status = check_node(w, node);
+        if (count + (size_t)node->n_in > room) {
+            room = 2 * (count + (size_t)node->n_in);
+            mien_node **grown = realloc(stack, room * sizeof *stack);
+            if (!grown) free(stack);
+            stack = grown;
+        }
+        for (int i = 0; stack && i < node->n_in; i++)
+            if (node->edges[i].node && node->edges[i].node->stamp != stamp)
+                stack[count++] = node->edges[i].node;
+    }
+    if (!stack) MIEN_FAIL(MIEN_ERR_MEMORY, "backward: no memory for the list of ops");
+    free(stack);
+    return status;
+}
+
+/* ---- one node ------------------------------------------------------------------------------ */
+
+/* The gradient of a narrow lands in its part of the whole that is being collected: T steps taken
+ * out of a sequence one by one would otherwise fill T whole sequences with zeros. */
+static mien_status narrow_into(mien_node *node, mien_tensor **slot, bool *done) {
+    *done = *slot && is_own(*slot) && !(*slot)->block;
+    if (!*done) return MIEN_OK;
+    mien_narrow_attr attr;
+    memcpy(&attr, node->attr, sizeof attr);
+    mien_tensor *part = mien__narrow_view(*slot, &attr);
+    if (!part) return mien_error_last()->code;
+    mien_status status = add_into(part, node->grads[0]);
+    mien_tensor_release(part);
+    return status;
+}
+
+static mien_status run_node(mien_walk *w, mien_node *node) {
+    MIEN_TRY(check_saved(node));
+    if (node->op == MIEN_OP_narrow) {
+        mien_tensor **slot = edge_slot(w, &node->edges[0]);
+        if (!slot) return mien_error_last()->code;
+        bool done;
+        MIEN_TRY(narrow_into(node, slot, &done));
+        if (done) return MIEN_OK;
+    }
+    mien_op_call call = {.op = (mien_op)node->op, .attr = node->attr};
+    mien_status status = MIEN_OK;
+    for (int i = 0; i < node->n_out; i++) {
+        call.out[i] = node->out[i];
+        call.dout[i] = node->grads[i];
+    }
+    for (int i = 0; i < node->n_in && status == MIEN_OK; i++) {
+        mien_tensor *t = call.in[i] = node->in[i];
+        call.want[i] = node->edges[i].node || node->edges[i].leaf;
+        if (!call.want[i]) continue;
+        call.din[i] = mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
+        if (!call.din[i]) status = mien_error_last()->code;
+    }
+    if (status == MIEN_OK) status = mien__op_backward(&call);
+    for (int i = 0; i < node->n_in; i++) {
+        if (!call.din[i]) continue;
+        mien_tensor **slot = NULL;
+        /* A backend that knows a gradient to be zero everywhere may leave its header empty. */
+        if (status == MIEN_OK && call.din[i]->storage) {
+            slot = edge_slot(w, &node->edges[i]);
+            if (!slot) status = mien_error_last()->code;
+        }
+        if (slot)
+            status = accumulate(slot, call.din[i]);
+        else
+            mien_tensor_release(call.din[i]);
+    }
+    return status;
+}
+
+/* ---- the end: leaves get what was collected for them --------------------------------------- */
+
+/* A gradient that lasts: its own storage and nothing beside it. */
+static bool can_last(const mien_tensor *g) {
+    size_t bytes = (size_t)mien_tensor_count(g) * mien_dtype_size(g->dtype);
+    return is_own(g) && (g->block || (mien__tensor_is_contiguous(g) && g->storage->bytes == bytes));
+}
+
+static mien_status deliver(mien_walk *w) {
+    for (size_t i = 0; i < w->leaf_room; i++) {
+        pending *p = &w->leaves[i];
+        if (!p->grad || p->leaf->grad || can_last(p->grad)) continue;
+        mien_tensor *copy = mien_tensor_to(p->grad, p->grad->dtype, p->grad->device);
+        if (!copy) return mien_error_last()->code;
+        mien_tensor_release(p->grad);
+        p->grad = copy;
+    }
+    for (size_t i = 0; i < w->leaf_room; i++) {
+        pending *p = &w->leaves[i];
+        if (!p->grad) continue;
+        if (p->leaf->grad) {
+            MIEN_TRY(add_into(p->leaf->grad, p->grad));
+        } else {
+            p->leaf->grad = p->grad;
+            p->grad = NULL;
+        }
+    }
+    return MIEN_OK;
+}
+
+/* ---- the walk ------------------------------------------------------------------------------ */
+
+static mien_tensor *seed_for(mien_tensor *loss, mien_tensor *seed) {
+    char a[96], b[96];
+    mien__shape_text(loss, a, sizeof a);
+    if (!seed) {
+        if (mien_tensor_count(loss) != 1)
+            MIEN_FAIL_NULL(MIEN_ERR_SHAPE,
+                           "backward: the loss is %s, not one number; reduce it or give d/d(loss)",
+                           a);
+        mien_tensor *one = mien_tensor_new(loss->dtype, loss->device, loss->ndim, loss->shape);
+        if (one && mien_tensor_fill(one, 1) != MIEN_OK) {
+            mien_tensor_release(one);
+            return NULL;
+        }
+        return one;
+    }
+    if (mien__tensor_check(seed, "backward, d/d(loss)") != MIEN_OK) return NULL;
+    bool same = seed->ndim == loss->ndim;
+    for (int i = 0; same && i < seed->ndim; i++) same = seed->shape[i] == loss->shape[i];
+    if (!same)
+        MIEN_FAIL_NULL(MIEN_ERR_SHAPE, "backward: the loss is %s but d/d(loss) %s", a,
+                       mien__shape_text(seed, b, sizeof b));
+    if (seed->dtype != loss->dtype || seed->device != loss->device)
+        return mien_tensor_to(seed, loss->dtype, loss->device);
+    return mien__tensor_alias(seed);
+}
+
+mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed) {
+    if (mien__tensor_check(loss, "backward") != MIEN_OK) return NULL;
+    if (!mien_tensor_requires_grad(loss))
+        MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT,
+                       "backward: nothing that led to the loss wants a gradient, or recording was "
+                       "off");
+    mien_walk *w = calloc(1, sizeof *w);
+    if (!w) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "backward: no memory");
+    mien_edge edge = {.node = loss->node, .output = loss->node_output};
+    if (!edge.node) edge.leaf = loss;
+    mien_tensor *first = seed_for(loss, seed), **slot = NULL;
+    if (first && (!edge.node || check_reachable(w, edge.node) == MIEN_OK))
+        slot = edge_slot(w, &edge);
+    if (!slot) {
+        mien_tensor_release(first);
+        mien_walk_free(w);
+        return NULL;
+    }
+    *slot = first;
+    return w;
+}
+
+void mien_walk_free(mien_walk *w) {
+    if (!w) return;
+    if (w->waiting) {
+        w->waiting->walk = NULL;
+        mien__node_release(w->waiting);
+    }
+    for (size_t i = 0; i < w->count; i++) {
+        mien_node *node = w->heap[i];
+        node->walk = NULL;
+        for (int k = 0; k < node->n_out; k++) {
+            mien_tensor_release(node->grads[k]);
+            node->grads[k] = NULL;
+        }
+        mien__node_release(node);
+    }
+    for (size_t i = 0; i < w->leaf_room; i++) {
+        mien_tensor_release(w->leaves[i].leaf);
+        mien_tensor_release(w->leaves[i].grad);
+    }
+    free(w->heap);
+    free(w->leaves);
+    free(w);
+}
+
+/* Hands the gradients that reached a custom node to the caller, who owns them from then on. */
+static mien_status hand_over(mien_walk *w, mien_node *node, mien_tensor **dout, int n_dout) {
+    if (n_dout != node->n_out)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                  "backward: custom op %lld has %d outputs and the caller takes %d gradients; "
+                  "losses above custom ops are walked with mien_walk_next",
+                  (long long)node->id, node->n_out, n_dout);
+    for (int i = 0; i < n_dout; i++) {
+        mien_tensor *g = node->grads[i];
+        if (g && !is_own(g)) {
+            g = mien_tensor_to(g, g->dtype, g->device);
+            if (!g) return mien_error_last()->code;
+            mien_tensor_release(node->grads[i]);
+            node->grads[i] = g;
+        }
+    }
+    memcpy(dout, node->grads, (size_t)n_dout * sizeof *dout);
+    memset(node->grads, 0, (size_t)n_dout * sizeof *dout);
+    w->waiting = node;
+    return MIEN_OK;
+}
+
+int mien_walk_next(mien_walk *w, int64_t *id, mien_tensor **dout, int n_dout) {
+    if (w->over) return 0;
+    mien_status status = MIEN_OK;
+    if (w->failed)
+        status = mien__fail(MIEN_ERR_ARGUMENT, __FILE__, __LINE__,
+                            "backward: this walk has failed before");
+    else if (w->waiting)
+        status = mien__fail(MIEN_ERR_ARGUMENT, __FILE__, __LINE__,
+                            "backward: custom op %lld still owes the gradients of its inputs",
+                            (long long)w->waiting->id);
+    while (status == MIEN_OK && w->count > 0) {
+        mien_node *node = heap_pop(w);
+        if (node->op == MIEN_NODE_CUSTOM) {
+            status = hand_over(w, node, dout, n_dout);
+            if (status == MIEN_OK) {
+                *id = node->id;
+                return 1;
+            }
+        } else {
+            status = run_node(w, node);
+        }
+        mien__node_finish(node);
+        mien__node_release(node);
+    }
+    if (status == MIEN_OK) status = deliver(w);
+    w->over = status == MIEN_OK;
+    w->failed = !w->over;
+    return w->over ? 0 : -1;
+}
+
+mien_status mien_walk_give(mien_walk *w, mien_tensor *const *din, int n_din) {
+    mien_node *node = w->waiting;
+    if (!node) MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no custom op waits for gradients");
+    if (n_din != node->n_in)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: custom op %lld has %d inputs, %d gradients given",
+                  (long long)node->id, node->n_in, n_din);
+    for (int i = 0; i < n_din; i++) {
+        const mien_tensor *t = node->in[i], *g = din[i];
+        if (!g) continue;
+        MIEN_TRY(mien__tensor_check(g, "backward of a custom op"));
+        bool same = g->ndim == t->ndim && g->dtype == t->dtype && g->device == t->device;
+        for (int k = 0; same && k < t->ndim; k++) same = g->shape[k] == t->shape[k];
+        char a[96], b[96];
+        if (!same)
+            MIEN_FAIL(MIEN_ERR_SHAPE,
+                      "backward: custom op %lld gives %s%s as the gradient of input %d, %s%s",
+                      (long long)node->id, mien_dtype_name(g->dtype),
+                      mien__shape_text(g, a, sizeof a), i + 1, mien_dtype_name(t->dtype),
+                      mien__shape_text(t, b, sizeof b));
+    }
+    mien_status status = MIEN_OK;
+    for (int i = 0; i < n_din && status == MIEN_OK; i++) {
+        const mien_edge *edge = &node->edges[i];
+        if (!din[i] || !(edge->node || edge->leaf)) continue;
+        mien_tensor **slot = edge_slot(w, edge);
+        status = slot ? accumulate(slot, mien_tensor_retain(din[i])) : mien_error_last()->code;
+    }
+    w->waiting = NULL;
+    w->failed = status != MIEN_OK;
+    mien__node_finish(node);
+    mien__node_release(node);
+    return status;
+}
+
+mien_status mien_backward(mien_tensor *loss, mien_tensor *seed) {
+    mien_walk *w = mien_walk_new(loss, seed);
+    if (!w) return mien_error_last()->code;
+    int64_t id;
+    mien_status status = mien_walk_next(w, &id, NULL, -1) == 0 ? MIEN_OK : mien_error_last()->code;
+    mien_walk_free(w);
+    return status;
+}

@@ -1,0 +1,86 @@
+/* Which backend serves a call: the chosen one of the device, else ref on the CPU.
+ * Not here: any computation (ref/, cpu/). */
+#include "backend.h"
+
+#include <omp.h>
+#include <string.h>
+
+#pragma weak mien__backend_cpu
+#pragma weak mien__backend_ref
+static const mien_backend *const known[] = {&mien__backend_cpu, &mien__backend_ref};
+enum { KNOWN = sizeof known / sizeof known[0] };
+static const mien_backend *chosen; /* of the CPU; NULL: the first */
+
+static const mien_backend *current(mien_device device) {
+    if (device != MIEN_DEVICE_CPU) return NULL;
+    return chosen ? chosen : known[0];
+}
+
+static const char *device_name(mien_device device) {
+    return device == MIEN_DEVICE_CPU ? "cpu" : "cuda";
+}
+
+mien_status mien_backend_use(const char *name) {
+    for (int i = 0; name && i < KNOWN; i++) {
+        if (strcmp(known[i]->name, name) == 0) {
+            chosen = known[i];
+            return MIEN_OK;
+        }
+    }
+    MIEN_FAIL(MIEN_ERR_ARGUMENT, "there is no backend '%s' for the CPU; there are 'cpu' and 'ref'",
+              name ? name : "");
+}
+
+const char *mien_backend_current(void) {
+    return current(MIEN_DEVICE_CPU)->name;
+}
+
+/* ---- threads ------------------------------------------------------------------------------- */
+
+static int default_threads; /* what OpenMP started with: OMP_NUM_THREADS or all cores */
+
+__attribute__((constructor)) static void note_default(void) {
+    default_threads = omp_get_max_threads();
+}
+
+void mien_threads_set(int n) {
+    omp_set_num_threads(n > 0 ? n : default_threads);
+}
+int mien_threads(void) {
+    return omp_get_max_threads();
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------ */
+
+static bool serves(const mien_backend *b, const mien_op_call *call, bool backward) {
+    mien_op_fn fn = backward ? b->backward[call->op] : b->forward[call->op];
+    return fn && (!b->supports || b->supports(call, backward));
+}
+
+static mien_device device_of(const mien_op_call *call) {
+    for (int i = 0; i < MIEN_OP_MAX_IN; i++)
+        if (call->in[i]) return call->in[i]->device;
+    return MIEN_DEVICE_CPU;
+}
+
+const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
+    mien_device device = device_of(call);
+    const mien_backend *b = current(device);
+    if (b && serves(b, call, backward)) return b;
+    if (device == MIEN_DEVICE_CPU && serves(&mien__backend_ref, call, backward))
+        return &mien__backend_ref;
+    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "%s has no %s for these inputs on device %s",
+                   mien_op_info_at(call->op)->name, backward ? "backward pass" : "implementation",
+                   device_name(device));
+}
+
+const mien_backend *mien__backend_with(mien_device device, size_t entry_offset) {
+    const mien_backend *candidates[] = {current(device),
+                                        device == MIEN_DEVICE_CPU ? &mien__backend_ref : NULL};
+    for (int i = 0; i < 2; i++) {
+        void *entry = NULL;
+        if (candidates[i]) memcpy(&entry, (const char *)candidates[i] + entry_offset, sizeof entry);
+        if (entry) return candidates[i];
+    }
+    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "device %s does not offer this here", device_name(device));
+}

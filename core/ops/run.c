@@ -1,0 +1,306 @@
+/* The table of ops made from ops.def, and the one way through which each op runs.
+ * Not here: shapes (infer_*.c), results (backend/), the tape (autograd/). */
+#include "ops.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "autograd/autograd.h"
+#include "backend/backend.h"
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+/* A(name, value) becomes "name=value ", or "name! " where value is REQUIRED: that word expands to
+ * two arguments, which brings another one to the place that SECOND looks at. */
+#define REQUIRED          ~, "!"
+#define SECOND(a, b, ...) b
+#define PICK(...)         SECOND(__VA_ARGS__, )
+#define A(name, value)    #name PICK(value, "=" #value) " "
+
+static mien_op_info infos[MIEN_OP_COUNT] = {
+#define MIEN_OP(op, infer, in, outs, attrs, saved, text)                                           \
+    {.name = #op,                                                                                  \
+     .inputs = in,                                                                                 \
+     .outputs = outs,                                                                              \
+     .attributes = "" attrs,                                                                       \
+     .saves = saved,                                                                               \
+     .doc = text,                                                                                  \
+     .n_attr = (int)(sizeof(mien_##op##_attr) / sizeof(double))},
+#include "ops.def"
+#undef MIEN_OP
+};
+#undef A
+#undef PICK
+#undef SECOND
+#undef REQUIRED
+
+#pragma weak mien__infer_conv2d
+#pragma weak mien__infer_conv2d_fused
+#pragma weak mien__infer_batch_norm
+#pragma weak mien__infer_max_pool2d
+#pragma weak mien__infer_pool2d
+#pragma weak mien__infer_global_pool
+#pragma weak mien__infer_same
+#pragma weak mien__infer_linear
+#pragma weak mien__infer_matmul
+#pragma weak mien__infer_lstm
+#pragma weak mien__infer_gru
+#pragma weak mien__infer_broadcast
+#pragma weak mien__infer_reduce
+#pragma weak mien__infer_loss
+#pragma weak mien__infer_class_loss
+#pragma weak mien__infer_softmax_loss
+static const mien_op_fn infers[MIEN_OP_COUNT] = {
+#define MIEN_OP(op, infer, ...) mien__infer_##infer,
+#include "ops.def"
+#undef MIEN_OP
+};
+
+/* One word of a column such as "input bias? mean-": its mark is 0, '?', '-' or '*'. */
+typedef struct word {
+    const char *text;
+    int length;
+    char mark;
+} word;
+
+typedef struct op_words {
+    word in[MIEN_OP_MAX_IN], out[MIEN_OP_MAX_OUT];
+    unsigned saves_in, saves_out;
+} op_words;
+
+static op_words words[MIEN_OP_COUNT];
+
+static int split(const char *text, word *list, int most) {
+    int n = 0;
+    while (*text && n < most) {
+        int length = (int)strcspn(text, " ");
+        char last = text[length - 1];
+        bool marked = last == '?' || last == '-' || last == '*';
+        list[n++] = (word){text, length - marked, marked ? last : 0};
+        text += length + strspn(text + length, " ");
+    }
+    return n;
+}
+
+static bool names(const word *list, int n, const word *w) {
+    for (int i = 0; i < n; i++)
+        if (list[i].length == w->length && strncmp(list[i].text, w->text, (size_t)w->length) == 0)
+            return true;
+    return false;
+}
+
+__attribute__((constructor)) static void complete_table(void) {
+    for (int op = 0; op < MIEN_OP_COUNT; op++) {
+        mien_op_info *info = &infos[op];
+        op_words *w = &words[op];
+        info->n_in = split(info->inputs, w->in, MIEN_OP_MAX_IN);
+        info->n_out = split(info->outputs, w->out, MIEN_OP_MAX_OUT);
+        word saves[MIEN_OP_MAX_IN + MIEN_OP_MAX_OUT];
+        int n_saves = split(info->saves, saves, MIEN_OP_MAX_IN + MIEN_OP_MAX_OUT);
+        for (int i = 0; i < info->n_in; i++) {
+            info->n_in_min += w->in[i].mark != '?';
+            w->saves_in |= (unsigned)names(saves, n_saves, &w->in[i]) << i;
+        }
+        for (int i = 0; i < info->n_out; i++) {
+            info->n_visible += w->out[i].mark != '-';
+            w->saves_out |= (unsigned)names(saves, n_saves, &w->out[i]) << i;
+        }
+        if (w->in[0].mark == '*') { /* a list: every further input goes by the same name */
+            for (int i = 1; i < MIEN_OP_MAX_IN; i++)
+                w->in[i] = (word){w->in[0].text, w->in[0].length, '?'};
+            info->n_in = MIEN_OP_MAX_IN;
+        }
+    }
+}
+
+int mien_op_count(void) {
+    return MIEN_OP_COUNT;
+}
+
+const mien_op_info *mien_op_info_at(int op) {
+    return op >= 0 && op < MIEN_OP_COUNT ? &infos[op] : NULL;
+}
+
+bool mien__op_saves(mien_op op, bool output, int i) {
+    return (output ? words[op].saves_out : words[op].saves_in) >> i & 1u;
+}
+
+const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, size_t size) {
+    const word *w = output ? &words[op].out[i] : &words[op].in[i];
+    snprintf(buffer, size, "%.*s", w->length, w->text);
+    return buffer;
+}
+
+/* ---- profile ------------------------------------------------------------------------------- */
+
+static mien_op_profile profiles[MIEN_OP_COUNT][2];
+static pthread_mutex_t profile_lock = PTHREAD_MUTEX_INITIALIZER;
+static volatile bool profiling;
+
+void mien_profile_enable(bool on) {
+    profiling = on;
+}
+
+void mien_profile_reset(void) {
+    pthread_mutex_lock(&profile_lock);
+    memset(profiles, 0, sizeof profiles);
+    pthread_mutex_unlock(&profile_lock);
+}
+
+void mien_profile_at(int op, bool backward, mien_op_profile *profile) {
+    *profile = (mien_op_profile){0};
+    if (op < 0 || op >= MIEN_OP_COUNT) return;
+    pthread_mutex_lock(&profile_lock);
+    *profile = profiles[op][backward];
+    pthread_mutex_unlock(&profile_lock);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double count_of(const mien_tensor *t) {
+    return t ? (double)mien_tensor_count(t) : 0;
+}
+
+/* Multiplications and additions of the forward pass; one per output element where no better
+ * formula is known. */
+static double flops(const mien_op_call *call) {
+    double out = count_of(call->out[0]), weight = count_of(call->in[1]);
+    const mien_tensor *in = call->in[0];
+    switch (call->op) {
+    case MIEN_OP_conv2d:
+    case MIEN_OP_conv2d_fused:
+    case MIEN_OP_linear:
+        return call->in[1]->shape[0] ? 2 * out * weight / (double)call->in[1]->shape[0] : 0;
+    case MIEN_OP_matmul:
+        return 2 * out * (double)in->shape[in->ndim - 1];
+    case MIEN_OP_lstm:
+    case MIEN_OP_gru:
+        return 2 * (double)in->shape[0] * (double)in->shape[1] * (weight + count_of(call->in[2]));
+    default:
+        return out;
+    }
+}
+
+static int64_t bytes_of(mien_tensor *const *list, int n) {
+    int64_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        if (list[i]) bytes += mien_tensor_count(list[i]) * (int64_t)mien_dtype_size(list[i]->dtype);
+    return bytes;
+}
+
+/* Runs fn and books it. */
+static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const char *backend) {
+    char implementation[64];
+    strncpy(implementation, backend, sizeof implementation - 1);
+    implementation[sizeof implementation - 1] = '\0';
+    call->implementation = implementation;
+    double start = profiling ? now() : 0;
+    mien_status status = fn(call);
+    double seconds = profiling ? now() - start : 0;
+    call->implementation = NULL;
+    if (status != MIEN_OK) return status;
+    pthread_mutex_lock(&profile_lock);
+    mien_op_profile *p = &profiles[call->op][backward];
+    p->calls++;
+    memcpy(p->implementation, implementation, sizeof implementation);
+    if (profiling) {
+        int wanted = 0;
+        for (int i = 0; i < MIEN_OP_MAX_IN; i++) wanted += call->want[i] != 0;
+        p->seconds += seconds;
+        p->gflop += 1e-9 * flops(call) * (backward ? wanted : 1);
+        p->bytes += bytes_of(call->in, MIEN_OP_MAX_IN) + bytes_of(call->out, MIEN_OP_MAX_OUT);
+        if (backward)
+            p->bytes += bytes_of(call->din, MIEN_OP_MAX_IN) + bytes_of(call->dout, MIEN_OP_MAX_OUT);
+    }
+    pthread_mutex_unlock(&profile_lock);
+    return MIEN_OK;
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static mien_status check_arguments(int op, mien_tensor *const *in, int n_in, const double *attr,
+                                   int n_attr, int n_out) {
+    const mien_op_info *info = &infos[op];
+    const op_words *w = &words[op];
+    if (n_in < info->n_in_min || n_in > info->n_in)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: %d inputs given, it takes \"%s\"", info->name, n_in,
+                  info->inputs);
+    if (n_attr != info->n_attr)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: %d attributes given, it takes %d: %s", info->name, n_attr,
+                  info->n_attr, info->attributes);
+    if (n_out != info->n_visible)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: room for %d outputs, it gives %d", info->name, n_out,
+                  info->n_visible);
+    for (int i = 0; i < n_attr; i++)
+        if (isnan(attr[i]))
+            MIEN_FAIL(MIEN_ERR_NUMERIC, "%s: attribute %d of \"%s\" is not a number", info->name,
+                      i + 1, info->attributes);
+    const mien_tensor *first = NULL;
+    for (int i = 0; i < n_in; i++) {
+        char shape[96];
+        const word *name = &w->in[i];
+        if (!in[i]) {
+            if (name->mark == '?' && !(i > 0 && w->in[0].mark == '*')) continue;
+            MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: input '%.*s' is missing", info->name, name->length,
+                      name->text);
+        }
+        if (!in[i]->storage)
+            MIEN_FAIL(MIEN_ERR_MEMORY, "%s: input '%.*s' %s was freed", info->name, name->length,
+                      name->text, mien__shape_text(in[i], shape, sizeof shape));
+        if (!first) first = in[i];
+        if (in[i]->device != first->device)
+            MIEN_FAIL(MIEN_ERR_DEVICE,
+                      "%s: input '%.*s' is on another device than input '%.*s'; bring both to one",
+                      info->name, name->length, name->text, w->in[0].length, w->in[0].text);
+    }
+    return MIEN_OK;
+}
+
+static mien_status compute(mien_op_call *call) {
+    if (mien__op_is_view(call->op)) return timed(mien__view_forward, call, false, "view");
+    const mien_backend *b = mien__backend_for(call, false);
+    if (!b) return mien_error_last()->code;
+    return timed(b->forward[call->op], call, false, b->name);
+}
+
+mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
+                        mien_tensor **out, int n_out) {
+    if (op < 0 || op >= MIEN_OP_COUNT) MIEN_FAIL(MIEN_ERR_ARGUMENT, "there is no op %d", op);
+    if (mien_interrupt_requested())
+        MIEN_FAIL(MIEN_ERR_INTERRUPTED, "%s: stopped on request", infos[op].name);
+    MIEN_TRY(check_arguments(op, in, n_in, attr, n_attr, n_out));
+    static const double none[1];
+    mien_op_call call = {.op = (mien_op)op, .attr = attr ? attr : none};
+    for (int i = 0; i < n_in; i++) {
+        call.in[i] = in[i];
+        call.want[i] = in[i] && mien_grad_enabled() && mien_tensor_requires_grad(in[i]);
+        call.recording = call.recording || call.want[i];
+    }
+    mien_status status = infers[op](&call);
+    if (status == MIEN_OK) status = compute(&call);
+    if (status == MIEN_OK && call.recording)
+        status = mien__tape_record(&call, n_in, infos[op].n_out);
+    for (int i = 0, visible = 0; i < infos[op].n_out; i++) {
+        if (status == MIEN_OK && words[op].out[i].mark != '-')
+            out[visible++] = call.out[i];
+        else
+            mien_tensor_release(call.out[i]);
+    }
+    return status;
+}
+
+mien_status mien__op_backward(mien_op_call *call) {
+    if (mien_interrupt_requested())
+        MIEN_FAIL(MIEN_ERR_INTERRUPTED, "backward of %s: stopped on request", infos[call->op].name);
+    if (mien__op_is_view(call->op)) return timed(mien__view_backward, call, true, "view");
+    const mien_backend *b = mien__backend_for(call, true);
+    if (!b) return mien_error_last()->code;
+    return timed(b->backward[call->op], call, true, b->name);
+}

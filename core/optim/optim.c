@@ -1,0 +1,126 @@
+/* The front of the optimisers: checks, then the device's fused update for each parameter.
+ * Not here: the updates themselves (backend/), schedules (lua/mien/optim.lua). */
+#include "optim.h"
+
+#include <math.h>
+
+#include "backend/backend.h"
+
+/* ---- checks -------------------------------------------------------------------------------- */
+
+static mien_status check_like(const mien_tensor *param, const mien_tensor *t, const char *who,
+                              const char *what, int i) {
+    char a[96], b[96];
+    if (!t || !t->storage)
+        MIEN_FAIL(MIEN_ERR_MEMORY, "%s: %s of parameter %d was freed", who, what, i + 1);
+    bool same = t->ndim == param->ndim && t->dtype == param->dtype && t->device == param->device;
+    for (int k = 0; same && k < t->ndim; k++) same = t->shape[k] == param->shape[k];
+    if (!same)
+        MIEN_FAIL(MIEN_ERR_SHAPE, "%s: parameter %d%s%s is %s%s but its %s %s%s", who, i + 1,
+                  param->name ? " " : "", param->name ? param->name : "",
+                  mien_dtype_name(param->dtype), mien__shape_text(param, a, sizeof a), what,
+                  mien_dtype_name(t->dtype), mien__shape_text(t, b, sizeof b));
+    return MIEN_OK;
+}
+
+static mien_status check_param(const mien_tensor *param, const char *who, int i) {
+    if (!param || !param->storage)
+        MIEN_FAIL(MIEN_ERR_MEMORY, "%s: parameter %d was freed", who, i + 1);
+    if (param->dtype != MIEN_F32 && param->dtype != MIEN_F64)
+        MIEN_FAIL(MIEN_ERR_DTYPE, "%s: parameter %d is %s; f32 or f64 is needed", who, i + 1,
+                  mien_dtype_name(param->dtype));
+    return MIEN_OK;
+}
+
+/* ---- steps: all checks come before the first change ---------------------------------------- */
+
+mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
+                           mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
+                           int n, int64_t step) {
+    if (step < 1)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "adam: step %lld, steps count from 1", (long long)step);
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        MIEN_TRY(check_param(params[i], "adam", i));
+        MIEN_TRY(check_like(params[i], grads[i], "adam", "gradient", i));
+        MIEN_TRY(check_like(params[i], m[i], "adam", "first moment", i));
+        MIEN_TRY(check_like(params[i], v[i], "adam", "second moment", i));
+        if (!mien__backend_with(params[i]->device, offsetof(mien_backend, adam)))
+            return mien_error_last()->code;
+    }
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, adam));
+        MIEN_TRY(b->adam(hyper, params[i], grads[i], m[i], v[i], step));
+        mien__tensor_touch(params[i]);
+        mien__tensor_touch(m[i]);
+        mien__tensor_touch(v[i]);
+    }
+    return MIEN_OK;
+}
+
+mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
+                          mien_tensor *const *grads, mien_tensor *const *velocity, int n,
+                          int64_t step) {
+    if (step < 1)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "sgd: step %lld, steps count from 1", (long long)step);
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        MIEN_TRY(check_param(params[i], "sgd", i));
+        MIEN_TRY(check_like(params[i], grads[i], "sgd", "gradient", i));
+        if (velocity && velocity[i])
+            MIEN_TRY(check_like(params[i], velocity[i], "sgd", "velocity", i));
+        else if (hyper->momentum != 0)
+            MIEN_FAIL(MIEN_ERR_ARGUMENT, "sgd: momentum is %g but parameter %d has no velocity",
+                      hyper->momentum, i + 1);
+        if (!mien__backend_with(params[i]->device, offsetof(mien_backend, sgd)))
+            return mien_error_last()->code;
+    }
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
+        mien_tensor *speed = velocity ? velocity[i] : NULL;
+        MIEN_TRY(b->sgd(hyper, params[i], grads[i], speed, step));
+        mien__tensor_touch(params[i]);
+        if (speed) mien__tensor_touch(speed);
+    }
+    return MIEN_OK;
+}
+
+/* ---- the norm of all gradients ------------------------------------------------------------- */
+
+mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
+    double total = 0;
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        MIEN_TRY(mien__tensor_check(grads[i], "gradient norm"));
+        const mien_backend *b =
+            mien__backend_with(grads[i]->device, offsetof(mien_backend, sum_squares));
+        if (!b) return mien_error_last()->code;
+        double sum = 0;
+        MIEN_TRY(b->sum_squares(grads[i], &sum));
+        total += sum;
+    }
+    *norm = sqrt(total);
+    return MIEN_OK;
+}
+
+mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, double *norm) {
+    if (!(max_norm > 0))
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "clip: the largest norm must be positive, it is %g", max_norm);
+    MIEN_TRY(mien_grad_norm(grads, n, norm));
+    if (!isfinite(*norm))
+        MIEN_FAIL(MIEN_ERR_NUMERIC,
+                  "clip: the norm of the gradients is %g; a loss or an input was not finite, or "
+                  "the learning rate is too high",
+                  *norm);
+    if (*norm <= max_norm) return MIEN_OK;
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        const mien_backend *b = mien__backend_with(grads[i]->device, offsetof(mien_backend, scale));
+        if (!b) return mien_error_last()->code;
+        MIEN_TRY(b->scale(grads[i], max_norm / *norm));
+        mien__tensor_touch(grads[i]);
+    }
+    return MIEN_OK;
+}

@@ -1,0 +1,115 @@
+/* The error record of each thread, the wish to stop, and what ffi.lua checks at load.
+ * Not here: how errors are shown to people (lua/mien/check.lua). */
+#include "status.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "affect/affect.h"
+#include "autograd/autograd.h"
+#include "data/loader.h"
+#include "data/video.h"
+#include "optim/optim.h"
+#include "tensor/rng.h"
+
+static _Thread_local mien_error last_error;
+static volatile sig_atomic_t interrupt_flag;
+
+/* ---- errors -------------------------------------------------------------------------------- */
+
+const mien_error *mien_error_last(void) {
+    return &last_error;
+}
+
+const char *mien_status_name(mien_status code) {
+    switch (code) {
+    case MIEN_OK:
+        return "ok";
+    case MIEN_ERR_ARGUMENT:
+        return "argument";
+    case MIEN_ERR_SHAPE:
+        return "shape";
+    case MIEN_ERR_DTYPE:
+        return "dtype";
+    case MIEN_ERR_DEVICE:
+        return "device";
+    case MIEN_ERR_MEMORY:
+        return "memory";
+    case MIEN_ERR_IO:
+        return "io";
+    case MIEN_ERR_FORMAT:
+        return "format";
+    case MIEN_ERR_UNSUPPORTED:
+        return "unsupported";
+    case MIEN_ERR_VENDOR:
+        return "vendor";
+    case MIEN_ERR_NUMERIC:
+        return "numeric";
+    case MIEN_ERR_INTERRUPTED:
+        return "interrupted";
+    case MIEN_ERR_INTERNAL:
+        return "internal";
+    }
+    return "unknown";
+}
+
+mien_status mien__fail(mien_status code, const char *file, int line, const char *fmt, ...) {
+    /* Formatted aside first: an argument may point into the record itself. */
+    char message[sizeof last_error.message];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    memcpy(last_error.message, message, sizeof message);
+    last_error.code = code;
+    last_error.file = file;
+    last_error.line = line;
+    last_error.cause[0] = '\0';
+    return code;
+}
+
+void mien__fail_cause(const char *fmt, ...) {
+    char cause[sizeof last_error.cause];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(cause, sizeof cause, fmt, args);
+    va_end(args);
+    memcpy(last_error.cause, cause, sizeof cause);
+}
+
+/* ---- what ffi.lua checks ------------------------------------------------------------------- */
+
+int mien_abi_version(void) {
+    return MIEN_ABI_VERSION;
+}
+
+size_t mien_struct_size(const char *name) {
+#define SIZE(type)                                                                                 \
+    { #type, sizeof(type) }
+    static const struct {
+        const char *name;
+        size_t size;
+    } sizes[] = {
+        SIZE(mien_error),      SIZE(mien_memory_stats), SIZE(mien_rng), SIZE(mien_op_info),
+        SIZE(mien_op_profile), SIZE(mien_adam),         SIZE(mien_sgd), SIZE(mien_loader_config),
+        SIZE(mien_video_info), SIZE(mien_moments),
+    };
+#undef SIZE
+    for (size_t i = 0; name && i < sizeof sizes / sizeof sizes[0]; i++)
+        if (strcmp(sizes[i].name, name) == 0) return sizes[i].size;
+    return 0;
+}
+
+/* ---- interrupts: all three are safe in a signal handler ------------------------------------ */
+
+void mien_interrupt_request(void) {
+    interrupt_flag = 1;
+}
+bool mien_interrupt_requested(void) {
+    return interrupt_flag != 0;
+}
+void mien_interrupt_clear(void) {
+    interrupt_flag = 0;
+}
