@@ -50,4 +50,11 @@ bool mien_h5_get_number(mien_h5 *file, const char *object, const char *key, doub
 /* Names of an object's attributes as "name\n" lines. */
 const char *mien_h5_attributes(mien_h5 *file, const char *object);
 /* cdef:end */
+
+/* For the loader, whose threads read into buffers of their own: rows first .. first+count-1 as
+ * `dtype` into dst. */
+mien_status mien__h5_read_rows(mien_h5 *file, const char *name, int64_t first, int64_t count,
+                               mien_dtype dtype, void *dst);
+/* Rows in a chunk of a dataset, 0 when it is contiguous. */
+mien_status mien__h5_chunk_rows(mien_h5 *file, const char *name, int64_t *rows);
 #endif

@@ -1,0 +1,40 @@
+/* What hdf5.c and hdf5_names.c share: the handle, the lock, errors with HDF5's own words.
+ * Not here: anything for other folders (hdf5.h). */
+#ifndef MIEN_HDF5_INNER_H
+#define MIEN_HDF5_INNER_H
+#include "hdf5.h"
+#include <hdf5.h>
+
+struct mien_h5 {
+    hid_t file;     /* < 0 after finish */
+    char *path;     /* the name the caller gave */
+    char *partial;  /* where a created file is written; NULL when opened for reading */
+    bool finished;
+    char *text; /* what list, get_text and attributes gave last */
+};
+
+/* Debian's HDF5 is not built thread-safe: every call into it happens between these two. */
+void mien__h5_lock(void);
+void mien__h5_unlock(void);
+
+/* Adds HDF5's deepest message to the error recorded last and clears HDF5's stack. */
+void mien__h5_cause(void);
+#define H5_FAIL(code, ...)                                                                         \
+    do {                                                                                           \
+        mien__fail((code), __FILE__, __LINE__, __VA_ARGS__);                                       \
+        mien__h5_cause();                                                                          \
+        return (code);                                                                             \
+    } while (0)
+
+/* Fails unless the file is open, and for writing when asked. The lock is held. */
+mien_status mien__h5_usable(mien_h5 *file, bool writing);
+/* "a\nb\n" of the names in a group, at most `most` of them; the caller frees. NULL: no memory. */
+char *mien__h5_names(hid_t group, int most);
+
+/* A text that grows. */
+typedef struct mien__text {
+    char *bytes;
+    size_t used, room;
+} mien__text;
+mien_status mien__text_add(mien__text *text, const char *bytes, size_t n);
+#endif

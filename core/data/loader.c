@@ -1,0 +1,424 @@
+/* The loader: threads that read windows, augment them and fill batches, handed out in order.
+ * Not here: pixels (augment.c), which windows in which order (lua/mien/data). */
+#include "loader.h"
+#include "../tensor/rng.h"
+#include "augment.h"
+#include "hdf5.h"
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_SLOTS 4
+#define PIECE     32 /* frames read at once when the dataset is not chunked */
+
+/* A batch being filled. Its tensors are made and given away by the thread that calls next, so that
+ * worker threads touch nothing but plain memory. */
+typedef struct slot {
+    mien_tensor *frames, *labels;
+    float *pixels; /* of frames */
+    void *values;  /* of labels: float or int32_t */
+    int windows, done;
+    int64_t failed; /* lowest window that failed, -1: none */
+    mien_error error;
+} slot;
+
+struct mien_loader {
+    mien_loader_config config;
+    mien_h5 *file;
+    int64_t *starts, n, batches;
+    mien__frame_plan plan;
+    int height, width; /* of stored frames */
+    int outputs;       /* K of continuous and multi-label targets; 0: classes */
+    int64_t classes;   /* 0: unknown */
+    double low, high;  /* range of continuous and multi-label targets */
+    int64_t chunk;
+    uint64_t stream;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t work, ready;
+    pthread_t *threads;
+    int running;
+    atomic_bool stop;
+    slot slots[MAX_SLOTS];
+    int slot_count;
+    int64_t consumer;  /* batch that next gives */
+    int64_t next_unit; /* window that a worker takes next */
+    double waited;
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int64_t windows_in(const mien_loader *l, int64_t batch) {
+    int64_t left = l->n - batch * l->config.batch;
+    return left < l->config.batch ? left : l->config.batch;
+}
+
+/* ---- one window, on a worker ------------------------------------------------------------------- */
+
+/* The draw of (epoch, position in the epoch, frame when drawn per frame): a pure function, so the
+ * number of threads does not matter and a resumed run draws the same. */
+static mien__draw draw_for(const mien_loader *l, int64_t position, int frame) {
+    const mien_loader_config *c = &l->config;
+    uint64_t index = (uint64_t)position * (uint64_t)(c->per_frame ? c->sequence : 1) +
+                     (uint64_t)(c->per_frame ? frame : 0);
+    uint64_t counter = ((uint64_t)c->epoch << 40) + index * 2;
+    uint32_t word[8];
+    mien__philox(c->seed, l->stream, counter, word);
+    mien__philox(c->seed, l->stream, counter + 1, word + 4);
+    int spare_y = l->plan.rows.out - c->height, spare_x = l->plan.columns.out - c->width;
+    mien__draw draw = {.top = spare_y / 2, .left = spare_x / 2, .saturation = 1};
+    if (c->random_crop) {
+        draw.top = (int)(mien__u24(word[0]) * (float)(spare_y + 1));
+        draw.left = (int)(mien__u24(word[1]) * (float)(spare_x + 1));
+    }
+    if (c->brightness > 0)
+        draw.brightness = (float)c->brightness * (2 * mien__u24(word[2]) - 1);
+    draw.saturation = (float)(c->saturation_low +
+                              (c->saturation_high - c->saturation_low) * mien__u24(word[3]));
+    draw.flip = c->flip && (word[4] >> 31);
+    return draw;
+}
+
+static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
+    const int length = l->config.sequence;
+    MIEN_TRY(mien__h5_read_rows(l->file, "labels", start, length,
+                                l->outputs ? MIEN_F32 : MIEN_I32, values));
+    if (l->outputs == 0) {
+        const int32_t *label = values;
+        for (int t = 0; t < length; t++)
+            if (label[t] < 0 || (l->classes > 0 && label[t] >= l->classes))
+                MIEN_FAIL(MIEN_ERR_FORMAT,
+                          "%s: the label of frame %lld is class %d; classes are 0 to %lld",
+                          mien_h5_path(l->file), (long long)(start + t), label[t],
+                          (long long)l->classes - 1);
+        return MIEN_OK;
+    }
+    const float *label = values;
+    for (int i = 0; i < length * l->outputs; i++)
+        if (!(label[i] >= l->low && label[i] <= l->high))
+            MIEN_FAIL(MIEN_ERR_FORMAT,
+                      "%s: label %d of frame %lld is %g; labels lie in [%g, %g] (attributes "
+                      "label_low, label_high)",
+                      mien_h5_path(l->file), i % l->outputs + 1,
+                      (long long)(start + i / l->outputs), label[i], l->low, l->high);
+    return MIEN_OK;
+}
+
+static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *raw,
+                               float *scratch) {
+    const mien_loader_config *c = &l->config;
+    const int64_t start = l->starts[unit], place = unit % c->batch;
+    const size_t label_bytes = 4 * (size_t)c->sequence * (size_t)(l->outputs ? l->outputs : 1);
+    MIEN_TRY(read_labels(l, start, (char *)s->values + (size_t)place * label_bytes));
+    const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
+    const size_t out_frame = (size_t)c->height * (size_t)c->width * 3;
+    float *out = s->pixels + (size_t)place * (size_t)c->sequence * out_frame;
+    mien__draw draw = draw_for(l, unit, 0);
+    for (int t = 0; t < c->sequence;) {
+        /* up to the end of a chunk, so that each chunk is unpacked once */
+        int64_t room = l->chunk - (start + t) % l->chunk;
+        int count = (int)(room < c->sequence - t ? room : c->sequence - t);
+        MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, raw));
+        for (int i = 0; i < count; i++, t++) {
+            if (atomic_load_explicit(&l->stop, memory_order_relaxed)) return MIEN_OK;
+            if (c->per_frame && t) draw = draw_for(l, unit, t);
+            mien__frame_render(&l->plan, raw + (size_t)i * in_frame, &draw, scratch,
+                               out + (size_t)t * out_frame);
+        }
+    }
+    return MIEN_OK;
+}
+
+static void *worker(void *data) {
+    mien_loader *l = data;
+    const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
+    const int64_t most = l->chunk < l->config.sequence ? l->chunk : l->config.sequence;
+    uint8_t *raw = malloc(in_frame * (size_t)most);
+    float *scratch = malloc(sizeof(float) * mien__frame_scratch(&l->plan));
+    pthread_mutex_lock(&l->mutex);
+    for (;;) {
+        while (!l->stop && (l->next_unit >= l->n || l->next_unit / l->config.batch >= l->batches ||
+                            l->next_unit / l->config.batch >= l->consumer + l->slot_count))
+            pthread_cond_wait(&l->work, &l->mutex);
+        if (l->stop) break;
+        const int64_t unit = l->next_unit++;
+        slot *s = &l->slots[(unit / l->config.batch) % l->slot_count];
+        pthread_mutex_unlock(&l->mutex);
+        mien_status status =
+            raw && scratch ? fill_window(l, unit, s, raw, scratch)
+                           : mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__,
+                                        "loader: out of memory for %lld frames of %dx%d",
+                                        (long long)most, l->height, l->width);
+        pthread_mutex_lock(&l->mutex);
+        if (status != MIEN_OK && (s->failed < 0 || unit < s->failed)) {
+            s->failed = unit;
+            s->error = *mien_error_last();
+        }
+        if (++s->done == s->windows) pthread_cond_signal(&l->ready);
+    }
+    pthread_mutex_unlock(&l->mutex);
+    free(raw);
+    free(scratch);
+    return NULL;
+}
+
+/* ---- making one -------------------------------------------------------------------------------- */
+
+static mien_status check_config(const mien_loader_config *c) {
+    if (c->sequence < 1 || c->batch < 1 || c->height < 1 || c->width < 1 || c->workers < 1)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                  "loader: sequence %d, batch %d, size %dx%d and workers %d must be at least 1",
+                  c->sequence, c->batch, c->height, c->width, c->workers);
+    if ((c->resize_height == 0) != (c->resize_width == 0) || c->resize_height < 0 ||
+        c->resize_width < 0)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: resize to %dx%d; give both sizes or none",
+                  c->resize_height, c->resize_width);
+    if (!(c->brightness >= 0) || !(c->saturation_low >= 0) ||
+        !(c->saturation_high >= c->saturation_low))
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: brightness %g, saturation %g to %g", c->brightness,
+                  c->saturation_low, c->saturation_high);
+    for (int i = 0; i < 3; i++)
+        if (!(c->sd[i] > 0) || !isfinite(c->mean[i]))
+            MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: scale of channel %d: mean %g, sd %g", i + 1,
+                      c->mean[i], c->sd[i]);
+    if (c->first_step < 0 || c->epoch < 0)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: epoch %lld, first step %lld", (long long)c->epoch,
+                  (long long)c->first_step);
+    return MIEN_OK;
+}
+
+static mien_status read_layout(mien_loader *l, int64_t *frames) {
+    const char *path = mien_h5_path(l->file);
+    mien_dtype dtype;
+    int ndim = 0;
+    int64_t shape[MIEN_MAX_DIMS];
+    MIEN_TRY(mien_h5_info(l->file, "frames", &dtype, &ndim, shape));
+    if (dtype != MIEN_U8 || ndim != 4 || shape[3] != 3 || shape[1] < 1 || shape[2] < 1 ||
+        shape[1] > 32767 || shape[2] > 32767)
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: frames must be u8 [N,H,W,3]", path);
+    *frames = shape[0];
+    l->height = (int)shape[1];
+    l->width = (int)shape[2];
+    MIEN_TRY(mien_h5_info(l->file, "labels", &dtype, &ndim, shape));
+    if (shape[0] != *frames)
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: %lld frames but %lld labels", path, (long long)*frames,
+                  (long long)shape[0]);
+    bool real = dtype == MIEN_F32 || dtype == MIEN_F64;
+    if (!(real && ndim == 2 && shape[1] > 0) && !(dtype == MIEN_I32 && ndim == 1))
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: labels must be f32 [N,K] or i32 [N]", path);
+    l->outputs = real ? (int)shape[1] : 0;
+    if (!real) {
+        const char *names = mien_h5_get_text(l->file, "", "label_names");
+        l->classes = names && *names ? 1 : 0;
+        for (; names && *names; names++) l->classes += *names == '\n';
+        return mien__h5_chunk_rows(l->file, "frames", &l->chunk);
+    }
+    const char *kind = mien_h5_get_text(l->file, "", "label_kind");
+    l->low = kind && strcmp(kind, "multilabel") == 0 ? 0 : -1;
+    l->high = 1;
+    mien_h5_get_number(l->file, "", "label_low", &l->low);
+    mien_h5_get_number(l->file, "", "label_high", &l->high);
+    return mien__h5_chunk_rows(l->file, "frames", &l->chunk);
+}
+
+static mien_status plan_frames(mien_loader *l) {
+    const mien_loader_config *c = &l->config;
+    int h = c->resize_height ? c->resize_height : l->height;
+    int w = c->resize_width ? c->resize_width : l->width;
+    if (h < c->height || w < c->width)
+        MIEN_FAIL(MIEN_ERR_SHAPE,
+                  "loader: cannot crop %dx%d out of %dx%d; set resize to at least the size",
+                  c->height, c->width, h, w);
+    MIEN_TRY(mien__axis_init(&l->plan.rows, l->height, h, 0, l->height, false));
+    MIEN_TRY(mien__axis_init(&l->plan.columns, l->width, w, 0, l->width, false));
+    l->plan.height = c->height;
+    l->plan.width = c->width;
+    for (int i = 0; i < 3; i++) {
+        l->plan.gain[i] = (float)(1 / (255 * c->sd[i]));
+        l->plan.bias[i] = (float)(-c->mean[i] / c->sd[i]);
+    }
+    return MIEN_OK;
+}
+
+/* Fresh tensors for `batch`; nothing changes on failure. */
+static mien_status prepare(mien_loader *l, slot *s, int64_t batch) {
+    const mien_loader_config *c = &l->config;
+    int64_t windows = windows_in(l, batch);
+    int64_t frames[5] = {windows, c->sequence, 3, c->height, c->width};
+    int64_t labels[3] = {windows, c->sequence, l->outputs};
+    slot fresh = {.windows = (int)windows, .failed = -1};
+    fresh.frames = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 5, frames);
+    if (!fresh.frames) return mien_error_last()->code;
+    fresh.labels = mien_tensor_new(l->outputs ? MIEN_F32 : MIEN_I32, MIEN_DEVICE_CPU,
+                                   l->outputs ? 3 : 2, labels);
+    fresh.pixels = mien_tensor_data(fresh.frames);
+    fresh.values = fresh.labels ? mien_tensor_data(fresh.labels) : NULL;
+    if (!fresh.pixels || !fresh.values) {
+        mien_tensor_release(fresh.frames);
+        mien_tensor_release(fresh.labels);
+        return mien_error_last()->code;
+    }
+    *s = fresh;
+    return MIEN_OK;
+}
+
+static mien_status start_threads(mien_loader *l) {
+    /* Signals belong to the thread that runs Lua. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = 0;
+    for (int i = 0; i < l->config.workers && !error; i++) {
+        error = pthread_create(&l->threads[i], NULL, worker, l);
+        if (!error) l->running++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (l->running == 0)
+        MIEN_FAIL(MIEN_ERR_MEMORY, "loader: no thread can be started: %s", strerror(error));
+    return MIEN_OK; /* fewer threads than asked for give the same bits */
+}
+
+static mien_status set_up(mien_loader *l, const char *path, const int64_t *starts) {
+    const mien_loader_config *c = &l->config;
+    MIEN_TRY(check_config(c));
+    l->file = mien_h5_open(path);
+    if (!l->file) return mien_error_last()->code;
+    int64_t frames = 0;
+    MIEN_TRY(read_layout(l, &frames));
+    if (l->chunk <= 0) l->chunk = PIECE;
+    for (int64_t i = 0; i < l->n; i++)
+        if (starts[i] < 0 || starts[i] > frames - c->sequence)
+            MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                      "loader: window %lld begins at frame %lld and takes %d, but %s has %lld",
+                      (long long)i + 1, (long long)starts[i], c->sequence, path,
+                      (long long)frames);
+    if (l->n) memcpy(l->starts, starts, sizeof *starts * (size_t)l->n);
+    MIEN_TRY(plan_frames(l));
+    mien_rng rng;
+    mien_rng_start(&rng, c->seed, "augment");
+    l->stream = rng.stream;
+    l->batches = (l->n + (c->keep_last ? c->batch - 1 : 0)) / c->batch;
+    l->consumer = c->first_step < l->batches ? c->first_step : l->batches;
+    l->next_unit = l->consumer * c->batch;
+    l->slot_count = 2 + c->workers / c->batch;
+    if (l->slot_count > MAX_SLOTS) l->slot_count = MAX_SLOTS;
+    for (int64_t b = l->consumer; b < l->batches && b < l->consumer + l->slot_count; b++)
+        MIEN_TRY(prepare(l, &l->slots[b % l->slot_count], b));
+    return l->consumer < l->batches ? start_threads(l) : MIEN_OK;
+}
+
+mien_loader *mien_loader_new(const char *path, const int64_t *starts, int64_t n,
+                             const mien_loader_config *config) {
+    if (!path || !config || n < 0 || (n && !starts))
+        MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "loader: needs a path, a configuration and windows");
+    mien_loader *l = calloc(1, sizeof *l);
+    if (!l) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "loader: out of memory");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&l->mutex, NULL);
+    pthread_cond_init(&l->work, NULL);
+    pthread_cond_init(&l->ready, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    l->config = *config;
+    l->n = n;
+    l->starts = malloc(sizeof(int64_t) * (size_t)(n ? n : 1));
+    l->threads = calloc((size_t)(config->workers > 0 ? config->workers : 1), sizeof(pthread_t));
+    mien_status status = !l->starts || !l->threads
+                             ? mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__,
+                                          "loader: out of memory for %lld windows", (long long)n)
+                             : set_up(l, path, starts);
+    if (status != MIEN_OK) {
+        mien_loader_close(l);
+        return NULL;
+    }
+    return l;
+}
+
+void mien_loader_close(mien_loader *l) {
+    if (!l) return;
+    pthread_mutex_lock(&l->mutex);
+    l->stop = true;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->mutex);
+    for (int i = 0; i < l->running; i++) pthread_join(l->threads[i], NULL);
+    for (int i = 0; i < MAX_SLOTS; i++) {
+        mien_tensor_release(l->slots[i].frames);
+        mien_tensor_release(l->slots[i].labels);
+    }
+    mien__axis_free(&l->plan.rows);
+    mien__axis_free(&l->plan.columns);
+    mien_h5_close(l->file);
+    pthread_cond_destroy(&l->ready);
+    pthread_cond_destroy(&l->work);
+    pthread_mutex_destroy(&l->mutex);
+    free(l->starts);
+    free(l->threads);
+    free(l);
+}
+
+/* ---- pulling ----------------------------------------------------------------------------------- */
+
+/* Waits for the batch, looking up now and then for a wish to stop. */
+static mien_status wait_for(mien_loader *l, slot *s) {
+    mien_status status = MIEN_OK;
+    double began = now();
+    pthread_mutex_lock(&l->mutex);
+    while (s->done < s->windows && status == MIEN_OK) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += 50000000;
+        if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+        pthread_cond_timedwait(&l->ready, &l->mutex, &until);
+        if (mien_interrupt_requested()) status = MIEN_ERR_INTERRUPTED;
+    }
+    pthread_mutex_unlock(&l->mutex);
+    l->waited += now() - began;
+    if (status != MIEN_OK) MIEN_FAIL(status, "loader: interrupted");
+    return MIEN_OK;
+}
+
+int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels, int64_t *starts) {
+    if (l->consumer >= l->batches) return 0;
+    if (mien_interrupt_requested())
+        return mien__fail(MIEN_ERR_INTERRUPTED, __FILE__, __LINE__, "loader: interrupted"), -1;
+    slot *s = &l->slots[l->consumer % l->slot_count];
+    if (wait_for(l, s) != MIEN_OK) return -1;
+    if (s->failed >= 0) { /* recorded by a worker; this thread's record is what callers read */
+        mien__fail(s->error.code, s->error.file, s->error.line, "%s", s->error.message);
+        if (s->error.cause[0]) mien__fail_cause("%s", s->error.cause);
+        return -1;
+    }
+    slot full = *s;
+    const int64_t following = l->consumer + l->slot_count;
+    if (following < l->batches) {
+        slot fresh;
+        if (prepare(l, &fresh, following) != MIEN_OK) return -1;
+        pthread_mutex_lock(&l->mutex);
+        *s = fresh;
+    } else {
+        pthread_mutex_lock(&l->mutex);
+        *s = (slot){.failed = -1};
+    }
+    if (starts)
+        memcpy(starts, l->starts + l->consumer * l->config.batch,
+               sizeof *starts * (size_t)full.windows);
+    l->consumer++;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->mutex);
+    *frames = full.frames;
+    *labels = full.labels;
+    return 1;
+}
+
+int64_t mien_loader_batches(const mien_loader *l) { return l->batches; }
+
+double mien_loader_waited(const mien_loader *l) { return l->waited; }
