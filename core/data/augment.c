@@ -13,7 +13,8 @@
 #define MULTIVERSION
 #endif
 
-/* ---- axes ------------------------------------------------------------------------------------- */
+/* ---- axes -------------------------------------------------------------------------------------
+ */
 
 static int clamp(int value, int low, int high) {
     return value < low ? low : value > high ? high : value;
@@ -70,7 +71,8 @@ void mien__axis_free(mien__axis *axis) {
     axis->weight = NULL;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------
+ */
 
 /* out[i] = sum over k of weight[k * step] * src[k * stride + i] */
 MULTIVERSION static void blend_rows(const uint8_t *src, size_t stride, const float *weight,
@@ -128,7 +130,8 @@ MULTIVERSION static void normalise(const float *restrict in, int n, float gain, 
     for (int x = 0; x < n; x++) out[x] = in[x] * gain + bias;
 }
 
-/* ---- frames ----------------------------------------------------------------------------------- */
+/* ---- frames -----------------------------------------------------------------------------------
+ */
 
 size_t mien__frame_scratch(const mien__frame_plan *plan) {
     return (size_t)plan->columns.in * 3 + (size_t)plan->width * 3;
@@ -149,8 +152,8 @@ void mien__frame_render(const mien__frame_plan *plan, const uint8_t *src, const 
         blend_rows(src + (size_t)rows->first[o] * stride + from, stride, rows->weight + o,
                    rows->out, rows->taps, to - from, row + from);
         for (int c = 0; c < 3; c++)
-            blend_columns(row + c, first, columns->weight + draw->left, columns->out,
-                          columns->taps, width, plane + c * width);
+            blend_columns(row + c, first, columns->weight + draw->left, columns->out, columns->taps,
+                          width, plane + c * width);
         if (draw->flip)
             for (int c = 0; c < 3; c++)
                 for (int x = 0, last = width - 1; x < last; x++, last--) {
@@ -172,8 +175,7 @@ mien_status mien__axes_apply(const mien__axis *rows, const mien__axis *columns, 
     const size_t stride = (size_t)columns->in * 3;
     const int width = columns->out;
     float *row = malloc(sizeof(float) * (stride + (size_t)width));
-    if (!row)
-        MIEN_FAIL(MIEN_ERR_MEMORY, "resize to %dx%d: out of memory", rows->out, columns->out);
+    if (!row) MIEN_FAIL(MIEN_ERR_MEMORY, "resize to %dx%d: out of memory", rows->out, columns->out);
     float *plane = row + stride;
     for (int y = 0; y < rows->out; y++) {
         blend_rows(src + (size_t)rows->first[y] * stride, stride, rows->weight + y, rows->out,

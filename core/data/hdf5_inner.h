@@ -6,9 +6,9 @@
 #include <hdf5.h>
 
 struct mien_h5 {
-    hid_t file;     /* < 0 after finish */
-    char *path;     /* the name the caller gave */
-    char *partial;  /* where a created file is written; NULL when opened for reading */
+    hid_t file;    /* < 0 after finish */
+    char *path;    /* the name the caller gave */
+    char *partial; /* where a created file is written; NULL when opened for reading */
     bool finished;
     char *text; /* what list, get_text and attributes gave last */
 };
@@ -17,7 +17,9 @@ struct mien_h5 {
 void mien__h5_lock(void);
 void mien__h5_unlock(void);
 
-/* Adds HDF5's deepest message to the error recorded last and clears HDF5's stack. */
+/* Around a call whose failure is reported: keeps HDF5's deepest message, which its next call would
+ * clear; gives the result through. Then mien__h5_cause adds it to the error recorded last. */
+hid_t mien__h5_note(hid_t result);
 void mien__h5_cause(void);
 #define H5_FAIL(code, ...)                                                                         \
     do {                                                                                           \
@@ -28,6 +30,8 @@ void mien__h5_cause(void);
 
 /* Fails unless the file is open, and for writing when asked. The lock is held. */
 mien_status mien__h5_usable(mien_h5 *file, bool writing);
+/* A creation list of `cls` (file or group) that tracks the order of writing. */
+hid_t mien__h5_ordered_plist(hid_t cls);
 /* "a\nb\n" of the names in a group, at most `most` of them; the caller frees. NULL: no memory. */
 char *mien__h5_names(hid_t group, int most);
 

@@ -20,7 +20,8 @@ mien_status mien__text_add(mien__text *text, const char *bytes, size_t n) {
     return MIEN_OK;
 }
 
-/* ---- listings --------------------------------------------------------------------------------- */
+/* ---- listings ---------------------------------------------------------------------------------
+ */
 
 typedef struct walk {
     mien__text text;
@@ -99,11 +100,12 @@ const char *mien_h5_list(mien_h5 *file) {
     return result;
 }
 
-/* ---- attributes ------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------------------
+ */
 
 static mien_status open_object(mien_h5 *file, const char *object, bool writing, hid_t *id) {
     MIEN_TRY(mien__h5_usable(file, writing));
-    *id = H5Oopen(file->file, object && *object ? object : "/", H5P_DEFAULT);
+    *id = mien__h5_note(H5Oopen(file->file, object && *object ? object : "/", H5P_DEFAULT));
     if (*id < 0) H5_FAIL(MIEN_ERR_FORMAT, "%s: no group or dataset '%s'", file->path, object);
     return MIEN_OK;
 }
@@ -115,8 +117,8 @@ static mien_status put_attribute(mien_h5 *file, const char *object, const char *
     MIEN_TRY(open_object(file, object, true, &id));
     if (H5Aexists(id, key) > 0) H5Adelete(id, key);
     hid_t space = H5Screate(H5S_SCALAR);
-    hid_t attribute = H5Acreate2(id, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    herr_t result = attribute < 0 ? -1 : H5Awrite(attribute, memory, value);
+    hid_t attribute = mien__h5_note(H5Acreate2(id, key, type, space, H5P_DEFAULT, H5P_DEFAULT));
+    herr_t result = attribute < 0 ? -1 : (herr_t)mien__h5_note(H5Awrite(attribute, memory, value));
     if (attribute >= 0) H5Aclose(attribute);
     H5Sclose(space);
     H5Oclose(id);
@@ -132,8 +134,7 @@ static hid_t text_type(void) {
     return type;
 }
 
-mien_status mien_h5_set_text(mien_h5 *file, const char *object, const char *key,
-                             const char *text) {
+mien_status mien_h5_set_text(mien_h5 *file, const char *object, const char *key, const char *text) {
     if (!text) MIEN_FAIL(MIEN_ERR_ARGUMENT, "attribute '%s': no text was given", key);
     mien__h5_lock();
     hid_t type = text_type();

@@ -61,7 +61,8 @@ static int64_t windows_in(const mien_loader *l, int64_t batch) {
     return left < l->config.batch ? left : l->config.batch;
 }
 
-/* ---- one window, on a worker ------------------------------------------------------------------- */
+/* ---- one window, on a worker -------------------------------------------------------------------
+ */
 
 /* The draw of (epoch, position in the epoch, frame when drawn per frame): a pure function, so the
  * number of threads does not matter and a resumed run draws the same. */
@@ -79,18 +80,17 @@ static mien__draw draw_for(const mien_loader *l, int64_t position, int frame) {
         draw.top = (int)(mien__u24(word[0]) * (float)(spare_y + 1));
         draw.left = (int)(mien__u24(word[1]) * (float)(spare_x + 1));
     }
-    if (c->brightness > 0)
-        draw.brightness = (float)c->brightness * (2 * mien__u24(word[2]) - 1);
-    draw.saturation = (float)(c->saturation_low +
-                              (c->saturation_high - c->saturation_low) * mien__u24(word[3]));
+    if (c->brightness > 0) draw.brightness = (float)c->brightness * (2 * mien__u24(word[2]) - 1);
+    draw.saturation =
+        (float)(c->saturation_low + (c->saturation_high - c->saturation_low) * mien__u24(word[3]));
     draw.flip = c->flip && (word[4] >> 31);
     return draw;
 }
 
 static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
     const int length = l->config.sequence;
-    MIEN_TRY(mien__h5_read_rows(l->file, "labels", start, length,
-                                l->outputs ? MIEN_F32 : MIEN_I32, values));
+    MIEN_TRY(mien__h5_read_rows(l->file, "labels", start, length, l->outputs ? MIEN_F32 : MIEN_I32,
+                                values));
     if (l->outputs == 0) {
         const int32_t *label = values;
         for (int t = 0; t < length; t++)
@@ -152,11 +152,11 @@ static void *worker(void *data) {
         const int64_t unit = l->next_unit++;
         slot *s = &l->slots[(unit / l->config.batch) % l->slot_count];
         pthread_mutex_unlock(&l->mutex);
-        mien_status status =
-            raw && scratch ? fill_window(l, unit, s, raw, scratch)
-                           : mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__,
-                                        "loader: out of memory for %lld frames of %dx%d",
-                                        (long long)most, l->height, l->width);
+        mien_status status = raw && scratch
+                                 ? fill_window(l, unit, s, raw, scratch)
+                                 : mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__,
+                                              "loader: out of memory for %lld frames of %dx%d",
+                                              (long long)most, l->height, l->width);
         pthread_mutex_lock(&l->mutex);
         if (status != MIEN_OK && (s->failed < 0 || unit < s->failed)) {
             s->failed = unit;
@@ -170,7 +170,8 @@ static void *worker(void *data) {
     return NULL;
 }
 
-/* ---- making one -------------------------------------------------------------------------------- */
+/* ---- making one --------------------------------------------------------------------------------
+ */
 
 static mien_status check_config(const mien_loader_config *c) {
     if (c->sequence < 1 || c->batch < 1 || c->height < 1 || c->width < 1 || c->workers < 1)
@@ -298,8 +299,7 @@ static mien_status set_up(mien_loader *l, const char *path, const int64_t *start
         if (starts[i] < 0 || starts[i] > frames - c->sequence)
             MIEN_FAIL(MIEN_ERR_ARGUMENT,
                       "loader: window %lld begins at frame %lld and takes %d, but %s has %lld",
-                      (long long)i + 1, (long long)starts[i], c->sequence, path,
-                      (long long)frames);
+                      (long long)i + 1, (long long)starts[i], c->sequence, path, (long long)frames);
     if (l->n) memcpy(l->starts, starts, sizeof *starts * (size_t)l->n);
     MIEN_TRY(plan_frames(l));
     mien_rng rng;
@@ -365,7 +365,8 @@ void mien_loader_close(mien_loader *l) {
     free(l);
 }
 
-/* ---- pulling ----------------------------------------------------------------------------------- */
+/* ---- pulling -----------------------------------------------------------------------------------
+ */
 
 /* Waits for the batch, looking up now and then for a wish to stop. */
 static mien_status wait_for(mien_loader *l, slot *s) {
@@ -419,6 +420,10 @@ int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels,
     return 1;
 }
 
-int64_t mien_loader_batches(const mien_loader *l) { return l->batches; }
+int64_t mien_loader_batches(const mien_loader *l) {
+    return l->batches;
+}
 
-double mien_loader_waited(const mien_loader *l) { return l->waited; }
+double mien_loader_waited(const mien_loader *l) {
+    return l->waited;
+}

@@ -60,8 +60,11 @@ static void *find(const char *name) {
     }
 
 FORWARD(mien_video *, mien_video_open, NULL, (const char *path), (path))
-FORWARD(mien_video_info, mien_video_get_info, (mien_video_info){0}, (const mien_video *video),
-        (video))
+void mien_video_get_info(const mien_video *video, mien_video_info *info) {
+    void (*function)(const mien_video *, mien_video_info *) = find("mien_video_get_info");
+    *info = (mien_video_info){0};
+    if (function) function(video, info);
+}
 FORWARD(int, mien_video_next, -1, (mien_video * video, mien_tensor **frame, double *time),
         (video, frame, time))
 FORWARD_CLOSE(mien_video_close, mien_video)

@@ -15,7 +15,7 @@ typedef struct mien_video_info {
 
 /* NULL: missing, no video stream, broken, or built without FFmpeg. */
 mien_video *mien_video_open(const char *path);
-mien_video_info mien_video_get_info(const mien_video *video);
+void mien_video_get_info(const mien_video *video, mien_video_info *info);
 /* The next frame u8 [H,W,3] RGB (a new reference) and its presentation time in seconds.
  * 1: a frame; 0: the end; -1: an error (what could be decoded before was given). */
 int mien_video_next(mien_video *video, mien_tensor **frame, double *time);

@@ -1,0 +1,142 @@
+-- Corpora: HDF5 files with frames, labels, and who and what they belong to.
+-- Not here: writing one (writer.lua), batches (loader.lua).
+local check = require "mien.check"
+local file = require "mien.data.file"
+
+local corpus = {}
+local methods = {}
+corpus.__index = methods
+
+local partitions = { [0] = "train", "devel", "test" }
+
+--- Runs of frames of one recording, in the order of the file.
+local function find_recordings(self)
+  local h5, path, n = self.file, self.path, self.frames
+  local recording, subject, partition = h5:read "recording", h5:read "subject", h5:read "partition"
+  for name, t in pairs { recording = recording, subject = subject, partition = partition } do
+    if #t ~= n then check.raise("format", "%s: %d frames but %d rows in '%s'", path, n, #t, name) end
+  end
+  local names, subjects = h5:list("recording_names", "recording") or {}, h5:list("subject_names", "subject") or {}
+  local r, s, p = recording:data(), subject:data(), partition:data()
+  local list, seen, i = {}, {}, 0
+  while i < n do
+    local id, first = r[i], i
+    if seen[id] then check.raise("format", "%s: recording %d is in two pieces (frame %d)", path, id, i) end
+    seen[id] = true
+    local who, part = s[i], partitions[p[i]]
+    if not part then check.raise("format", "%s: partition %d of frame %d is unknown", path, p[i], i) end
+    while i < n and r[i] == id do
+      if s[i] ~= who or partitions[p[i]] ~= part then
+        check.raise("format", "%s: frame %d has another subject or partition than the rest of its recording", path, i)
+      end
+      i = i + 1
+    end
+    list[#list + 1] = {
+      name = names[id + 1] or tostring(id), subject = subjects[who + 1] or tostring(who),
+      partition = part, first = first, count = i - first,
+    }
+  end
+  recording:free() subject:free() partition:free()
+  return list
+end
+
+--- Opens a corpus for reading: fields path, name, frames, height, width, fps, label_kind, label_names,
+-- procedural, source, recordings (list of { name, subject, partition, first, count }, first is 0-based).
+function corpus.open(path)
+  local h5 = file.open(path)
+  local function wrong(fmt, ...)
+    h5:close()
+    check.raise("format", "%s: " .. fmt, path, ...)
+  end
+  local format, version = h5:text "mien_format", h5:number "version"
+  if format ~= "corpus" then
+    wrong("no corpus (mien_format is %s); datasets/ holds readers that make one", format and '"' .. format .. '"' or "absent")
+  end
+  if version ~= 1 then wrong("corpus version %s, this mien reads version 1", tostring(version)) end
+  local self = setmetatable({ path = path, file = h5 }, corpus)
+  local ok, err = pcall(function()
+    local dtype, shape = h5:info "frames"
+    if dtype ~= "u8" or #shape ~= 4 or shape[4] ~= 3 then wrong("frames must be u8 [N,H,W,3]") end
+    self.frames, self.height, self.width = shape[1], shape[2], shape[3]
+    self.name = h5:text "name" or path
+    self.source = h5:text "source"
+    self.fps = h5:number "fps" or 0
+    self.procedural = h5:number "procedural" == 1
+    self.label_kind = h5:text "label_kind"
+    self.label_names = h5:list "label_names" or {}
+    check.one_of(self.label_kind, { "continuous", "multilabel", "class" }, path .. ": label_kind")
+    local _, labels = h5:info "labels"
+    if labels[1] ~= self.frames then wrong("%d frames but %d labels", self.frames, labels[1]) end
+    if self.label_kind ~= "class" and labels[2] ~= #self.label_names then
+      wrong("%s labels a frame but %d label names", tostring(labels[2]), #self.label_names)
+    end
+    self.recordings = find_recordings(self)
+  end)
+  if not ok then
+    h5:close()
+    error(err, 0)
+  end
+  return self
+end
+
+-- Each reads frames first .. first+count-1 (0-based first, as in recordings and windows; all when left out).
+for method, dataset in pairs { labels = "labels", pixels = "frames", traces = "traces", votes = "votes", times = "time" } do
+  methods[method] = function(self, first, count) return self.file:read(dataset, first, count) end
+end
+
+--- True when the corpus holds "traces" or "votes".
+function methods:has(dataset)
+  return self.file:has(dataset)
+end
+
+--- Recordings of a partition, in order.
+function methods:partition(name)
+  check.one_of(name, { "train", "devel", "test" }, "corpus:partition")
+  local list = {}
+  for _, recording in ipairs(self.recordings) do
+    if recording.partition == name then list[#list + 1] = recording end
+  end
+  return list
+end
+
+--- First frames (0-based) of windows that never cross a recording.
+-- { sequence = 150, partition = "train" or recordings = list (all when both are left out),
+--   stride = sequence, tail = false }. What a recording has left beyond its last whole window is left out;
+-- `tail` adds one more window that ends where the recording ends. Recordings shorter than a window give
+-- none, and their number is the second result.
+function methods:windows(options)
+  check.keys(options, { sequence = "count!", partition = "string", recordings = "table", stride = "count",
+    tail = "boolean" }, "corpus:windows")
+  local list = options.recordings or options.partition and self:partition(options.partition) or self.recordings
+  local sequence, stride = options.sequence, options.stride or options.sequence
+  local starts, short = { sequence = sequence }, 0
+  for _, recording in ipairs(list) do
+    local last = recording.first + recording.count - sequence
+    if last < recording.first then short = short + 1 end
+    local at = recording.first
+    while at <= last do
+      starts[#starts + 1] = at
+      at = at + stride
+    end
+    if options.tail and last >= recording.first and starts[#starts] ~= last then starts[#starts + 1] = last end
+  end
+  return starts, short
+end
+
+--- Closes the file; again is allowed.
+function methods:close()
+  self.file:close()
+end
+
+function corpus:__tostring()
+  local subjects, n = {}, 0
+  for _, recording in ipairs(self.recordings) do
+    if not subjects[recording.subject] then n = n + 1 end
+    subjects[recording.subject] = true
+  end
+  return ("%s: %d frames of %dx%d, %d recordings, %d subjects, %s labels (%s)%s"):format(self.name, self.frames,
+    self.height, self.width, #self.recordings, n, self.label_kind, table.concat(self.label_names, ", "),
+    self.procedural and ", procedural" or "")
+end
+
+return corpus

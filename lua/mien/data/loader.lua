@@ -1,0 +1,109 @@
+-- Batches of windows: `for frames, labels, starts in loader:batches() do`.
+-- Not here: reading, augmenting and threads (core/data/loader.c), choosing windows (corpus.lua, resample.lua).
+local ffi = require "ffi"
+local C = require "mien.ffi"
+local check = require "mien.check"
+local tensor = require "mien.tensor"
+
+local loader = {}
+loader.__index = loader
+
+local function pair(value, what)
+  if value == nil then return 0, 0 end
+  if type(value) ~= "table" or #value ~= 2 then
+    check.raise("argument", "%s must be { height, width }, got %s", what, check.describe(value))
+  end
+  return check.type(value[1], "count", what), check.type(value[2], "count", what)
+end
+
+local function set_augment(config, augment)
+  config.saturation_low, config.saturation_high = 1, 1
+  if not augment then return end
+  check.keys(augment, { crop = "boolean", brightness = "number", saturation = "table", flip = "boolean", per = "string" },
+    "data.loader: augment")
+  config.random_crop = augment.crop and 1 or 0
+  config.brightness = augment.brightness or 0
+  if augment.saturation then
+    config.saturation_low, config.saturation_high = augment.saturation[1], augment.saturation[2]
+  end
+  config.flip = augment.flip and 1 or 0
+  config.per_frame = check.one_of(augment.per or "sequence", { "sequence", "frame" }, "data.loader: augment.per")
+    == "frame" and 1 or 0
+end
+
+local function set_scale(config, scale)
+  scale = scale or {}
+  check.keys(scale, { mean = "table", sd = "table" }, "data.loader: scale")
+  for i = 1, 3 do
+    config.mean[i - 1] = scale.mean and scale.mean[i] or 0
+    config.sd[i - 1] = scale.sd and scale.sd[i] or 1
+  end
+end
+
+--- Makes a loader: { corpus =, starts = array of 0-based first frames in the wanted order, sequence =, batch =,
+-- size = { height, width } (the corpus's own when left out), resize = { height, width }, augment = { crop = true,
+-- brightness = 32, saturation = { 0.5, 1.5 }, flip = false, per = "sequence"|"frame" }, scale = { mean =, sd = }
+-- of pixels/255, seed = 0, epoch = 0, first_step = 0, workers = 1, keep_last = false }.
+-- Same seed, epoch and starts: same bits, with any number of workers. `steps` is the number of batches of the
+-- whole epoch; first_step of them are left out at the beginning (a resumed run).
+function loader.new(options)
+  check.keys(options, { corpus = "table!", starts = "table!", sequence = "count!", batch = "count!", size = "table",
+    resize = "table", augment = true, scale = "table", seed = "integer", epoch = "integer", first_step = "integer",
+    workers = "count", keep_last = "boolean" }, "data.loader")
+  local config = ffi.new "mien_loader_config"
+  config.sequence, config.batch = options.sequence, options.batch
+  config.height, config.width = pair(options.size or { options.corpus.height, options.corpus.width }, "data.loader: size")
+  config.resize_height, config.resize_width = pair(options.resize, "data.loader: resize")
+  set_augment(config, options.augment)
+  set_scale(config, options.scale)
+  config.seed, config.epoch = options.seed or 0, options.epoch or 0
+  config.first_step, config.workers = options.first_step or 0, options.workers or 1
+  config.keep_last = options.keep_last and 1 or 0
+  local n = #options.starts
+  local handle = C.mien_loader_new(options.corpus.path, ffi.new("int64_t[?]", math.max(n, 1), options.starts), n, config)
+  local self = setmetatable({ handle = ffi.gc(check.pointer(handle), C.mien_loader_close), batch = options.batch }, loader)
+  self.steps = tonumber(C.mien_loader_batches(handle))
+  return self
+end
+
+--- The next batch: frames f32 [B,T,3,H,W], labels f32 [B,T,K] or i32 [B,T], and the list of first frames;
+-- nil at the end.
+function loader:next()
+  if not self.handle then check.raise("argument", "data.loader: closed already") end
+  local frames, labels = ffi.new "mien_tensor *[1]", ffi.new "mien_tensor *[1]"
+  local starts = ffi.new("int64_t[?]", self.batch)
+  local code = C.mien_loader_next(self.handle, frames, labels, starts)
+  if code < 0 then check.status(code) end
+  if code == 0 then return nil end
+  local f, l = tensor.wrap(frames[0]), tensor.wrap(labels[0])
+  local list = {}
+  for i = 1, f:size(1) do list[i] = tonumber(starts[i - 1]) end
+  return f, l, list
+end
+
+--- Iterates over the batches that are left. The frames of a batch are freed when the next one is asked for
+-- (clone them to keep them): a batch of the paper has 81 MB, too much to wait for the collector.
+function loader:batches()
+  local last
+  return function()
+    if last then last:free() end
+    local frames, labels, starts = self:next()
+    last = frames
+    return frames, labels, starts
+  end
+end
+
+--- Seconds that next() has waited for the workers so far.
+function loader:waited()
+  return self.handle and C.mien_loader_waited(self.handle) or self.waited_in_all
+end
+
+--- Stops the workers; again is allowed.
+function loader:close()
+  if not self.handle then return end
+  self.waited_in_all = C.mien_loader_waited(self.handle)
+  C.mien_loader_close(ffi.gc(self.handle, nil))
+  self.handle = nil
+end
+
+return loader

@@ -1,0 +1,109 @@
+-- Splits by participant, counts and weights of classes.
+-- Not here: re-sampling (resample.lua).
+local check = require "mien.check"
+
+local split = {}
+
+--- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2 }, rng) -> one list of recordings per
+-- share, for corpus:windows{ recordings = list }. All recordings of a participant stay together; the shares are
+-- of participants. `corpus` may be a list of recordings as well (corpus:partition "train").
+function split.subjects(corpus, shares, rng)
+  check.type(shares, "table", "data.split_subjects: shares")
+  if rng == nil then check.raise("argument", 'data.split_subjects needs a random stream: mien.rng.stream(seed, "split")') end
+  local recordings = corpus.recordings or corpus
+  local by_subject, subjects = {}, {}
+  for _, recording in ipairs(recordings) do
+    local list = by_subject[recording.subject]
+    if not list then
+      list = {}
+      by_subject[recording.subject] = list
+      subjects[#subjects + 1] = recording.subject
+    end
+    list[#list + 1] = recording
+  end
+  local total = 0
+  for _, share in ipairs(shares) do
+    if type(share) ~= "number" or share <= 0 then
+      check.raise("argument", "data.split_subjects: shares must be above 0, got %s", check.describe(share))
+    end
+    total = total + share
+  end
+  if #subjects < #shares then
+    check.raise("argument", "data.split_subjects: %d participants cannot be split in %d", #subjects, #shares)
+  end
+  table.sort(subjects) -- the order of the file must not matter
+  rng:shuffle(subjects)
+  local parts, sum, used = {}, 0, 0
+  for i, share in ipairs(shares) do
+    sum = sum + share
+    -- every part gets one participant at least, whatever the rounding says
+    local last = i == #shares and #subjects
+      or math.max(used + 1, math.min(math.floor(#subjects * sum / total + 0.5), #subjects - (#shares - i)))
+    local chosen = {}
+    for j = used + 1, last do chosen[subjects[j]] = true end
+    used = last
+    parts[i] = {}
+    for _, recording in ipairs(recordings) do -- in the order of the file
+      if chosen[recording.subject] then parts[i][#parts[i] + 1] = recording end
+    end
+  end
+  return parts
+end
+
+--- Frames per class in windows: class_counts(corpus, starts, sequence) -> list in the order of label_names, and
+-- the number of frames. A frame counts once for each of its labels. Without starts: all frames.
+function split.class_counts(corpus, starts, sequence)
+  if corpus.label_kind == "continuous" then
+    check.raise("argument", "data.class_counts: %s has continuous labels", corpus.path)
+  end
+  sequence = sequence or starts and starts.sequence or corpus.frames
+  local counts, frames = {}, 0
+  for c = 1, #corpus.label_names do counts[c] = 0 end
+  local cache = {} -- re-sampled windows come again and again
+  for _, start in ipairs(starts or { 0 }) do
+    local window = cache[start]
+    if not window then
+      window = split.window_counts(corpus, start, sequence)
+      cache[start] = window
+    end
+    for c = 1, #counts do counts[c] = counts[c] + window[c] end
+    frames = frames + sequence
+  end
+  return counts, frames
+end
+
+--- Frames per class in one window.
+function split.window_counts(corpus, start, sequence)
+  local classes, counts = #corpus.label_names, {}
+  for c = 1, classes do counts[c] = 0 end
+  local labels = corpus:labels(start, sequence)
+  local data = labels:data()
+  if corpus.label_kind == "class" then
+    for i = 0, sequence - 1 do counts[data[i] + 1] = (counts[data[i] + 1] or 0) + 1 end
+  else
+    for i = 0, sequence * classes - 1 do
+      if data[i] > 0.5 then counts[i % classes + 1] = counts[i % classes + 1] + 1 end
+    end
+  end
+  labels:free()
+  return counts
+end
+
+--- Weights of classes from their frame counts: w_c = (N / C) / n_c, so that balanced classes weigh 1; 0 for a
+-- class without frames. { raw = true }: the paper's plain reciprocals 1 / n_c. { frames = N } when frames carry
+-- several labels (the sum of the counts otherwise).
+function split.class_weights(counts, options)
+  options = options or {}
+  check.keys(options, { raw = "boolean", frames = "number" }, "data.class_weights")
+  local n, weights = options.frames, {}
+  if not n then
+    n = 0
+    for _, count in ipairs(counts) do n = n + count end
+  end
+  for c, count in ipairs(counts) do
+    weights[c] = count <= 0 and 0 or options.raw and 1 / count or n / #counts / count
+  end
+  return weights
+end
+
+return split

@@ -1,0 +1,169 @@
+-- Writes a corpus, recording by recording; the file appears under its name when finish() has succeeded.
+-- Not here: where frames and labels come from (datasets/).
+local check = require "mien.check"
+local file = require "mien.data.file"
+
+local writer = {}
+writer.__index = writer
+
+local partition_number = { train = 0, devel = 1, test = 2 }
+
+--- Starts a corpus: writer(path, { name =, height =, width =, fps =, label_kind = "continuous"|"multilabel"|
+-- "class", label_names = {...}, sequence = 150, procedural = false, source = "where it comes from",
+-- label_range = {-1, 1} }). label_range bounds continuous labels; the loader holds to it.
+function writer.new(path, options)
+  check.keys(options, { name = "string!", height = "count!", width = "count!", fps = "number!", label_kind = "string!",
+    label_names = "table!", sequence = "count", procedural = "boolean", source = "string", label_range = "table" },
+    "data.writer")
+  check.one_of(options.label_kind, { "continuous", "multilabel", "class" }, "data.writer: label_kind")
+  if #options.label_names == 0 then check.raise("argument", "data.writer: label_names is empty") end
+  for _, name in ipairs(options.label_names) do
+    if name:find "\n" then check.raise("argument", "data.writer: a label name holds a line break") end
+  end
+  local h5 = file.create(path)
+  local h, w, k = options.height, options.width, #options.label_names
+  local range = options.label_range or (options.label_kind == "continuous" and { -1, 1 } or { 0, 1 })
+  h5:set("mien_format", "corpus")
+  h5:set("version", 1)
+  h5:set("name", options.name)
+  h5:set("fps", options.fps)
+  h5:set("procedural", options.procedural or false)
+  h5:set("source", options.source or "")
+  h5:set("label_kind", options.label_kind)
+  h5:set("label_names", options.label_names)
+  if options.label_kind ~= "class" then
+    h5:set("label_low", range[1])
+    h5:set("label_high", range[2])
+  end
+  local chunk = math.min(options.sequence or 32, 32)
+  h5:dataset("frames", "u8", { 0, h, w, 3 }, { chunk, h, w, 3 })
+  if options.label_kind == "class" then
+    h5:dataset("labels", "i32", { 0 })
+  else
+    h5:dataset("labels", "f32", { 0, k })
+  end
+  h5:dataset("recording", "i32", { 0 })
+  h5:dataset("subject", "i32", { 0 })
+  h5:dataset("time", "f64", { 0 })
+  h5:dataset("partition", "u8", { 0 })
+  return setmetatable({
+    h5 = h5, path = path, options = options, range = range, frames = 0, recordings = {}, known = {}, subjects = {},
+    subject_number = {},
+  }, writer)
+end
+
+local function expect(t, dtype, shape, what)
+  local given = t.dtype .. "[" .. table.concat(t:size(), ",") .. "]"
+  local wanted = dtype .. "[" .. table.concat(shape, ",") .. "]"
+  if given ~= wanted then check.raise("shape", "data.writer: %s is %s, wanted %s", what, given, wanted) end
+end
+
+--- Refuses labels that no loader would take, with the frame's number (1-based in its recording).
+local function check_labels(self, name, labels, n)
+  local values, names = labels:to(labels.dtype), self.options.label_names -- a plain contiguous copy
+  local data, k = values:data(), #names
+  if self.options.label_kind == "class" then
+    for i = 0, n - 1 do
+      if data[i] < 0 or data[i] >= k then
+        check.raise("argument", "data.writer: recording %s, frame %d: class %d, classes are 0 to %d", name, i + 1,
+          data[i], k - 1)
+      end
+    end
+  else
+    for i = 0, n * k - 1 do
+      if not (data[i] >= self.range[1] and data[i] <= self.range[2]) then
+        check.raise("argument", "data.writer: recording %s, frame %d: %s is %g, labels lie in [%g, %g]", name,
+          math.floor(i / k) + 1, names[i % k + 1], data[i], self.range[1], self.range[2])
+      end
+    end
+  end
+  values:free()
+end
+
+local function column(self, name, dtype, n, value)
+  local t = file.array(dtype, { n })
+  local data = t:data()
+  for i = 0, n - 1 do data[i] = type(value) == "number" and value or value(i) end
+  self.h5:append(name, t)
+  t:free()
+end
+
+--- Datasets that only some corpora hold are made by the first recording that has them.
+local function optional(self, name, t, n)
+  local first = #self.recordings == 0
+  if not first and (t ~= nil) ~= (self["with_" .. name] == true) then
+    check.raise("argument", "data.writer: every recording has %s, or none has", name)
+  end
+  if t == nil then return end
+  if #t ~= n then check.raise("shape", "data.writer: %d frames but %d rows of %s", n, #t, name) end
+  if first then
+    local shape = t:size()
+    shape[1] = 0
+    self.h5:dataset(name, name == "votes" and "u8" or "f32", shape)
+    self["with_" .. name] = true
+  end
+end
+
+--- Adds a recording: { name =, subject =, partition = "train"|"devel"|"test", frames = u8 [n,H,W,3],
+-- labels = f32 [n,K] or i32 [n] for classes (0-based), traces = f32 [n,R,K], votes = u8 [n,C], time = f64 [n]
+-- in seconds (frame number / fps when left out) }.
+function writer:recording(options)
+  check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor!",
+    labels = "tensor!", traces = "tensor", votes = "tensor", time = "tensor" }, "data.writer: recording")
+  if not self.h5 then check.raise("argument", "data.writer: %s was finished or closed", self.path) end
+  local name, o = options.name, self.options
+  check.one_of(options.partition, { "train", "devel", "test" }, "data.writer: partition")
+  if self.known[name] then check.raise("argument", "data.writer: a second recording named %s", name) end
+  if (name .. options.subject):find "\n" then check.raise("argument", "data.writer: a name holds a line break") end
+  local n = options.frames:size(1)
+  if n == 0 then check.raise("argument", "data.writer: recording %s has no frames", name) end
+  expect(options.frames, "u8", { n, o.height, o.width, 3 }, "frames of " .. name)
+  if o.label_kind == "class" then
+    expect(options.labels, "i32", { n }, "labels of " .. name)
+  else
+    expect(options.labels, "f32", { n, #o.label_names }, "labels of " .. name)
+  end
+  if options.time then expect(options.time, "f64", { n }, "time of " .. name) end
+  check_labels(self, name, options.labels, n)
+  optional(self, "traces", options.traces, n)
+  optional(self, "votes", options.votes, n)
+
+  local number = self.subject_number[options.subject]
+  if not number then
+    number = #self.subjects
+    self.subjects[number + 1], self.subject_number[options.subject] = options.subject, number
+  end
+  local h5 = self.h5
+  h5:append("frames", options.frames)
+  h5:append("labels", options.labels)
+  if options.traces then h5:append("traces", options.traces) end
+  if options.votes then h5:append("votes", options.votes) end
+  column(self, "recording", "i32", n, #self.recordings)
+  column(self, "subject", "i32", n, number)
+  column(self, "partition", "u8", n, partition_number[options.partition])
+  if options.time then
+    h5:append("time", options.time)
+  else
+    column(self, "time", "f64", n, function(i) return o.fps > 0 and i / o.fps or i end)
+  end
+  self.known[name] = true
+  self.recordings[#self.recordings + 1] = name
+  self.frames = self.frames + n
+end
+
+--- Puts the corpus on disk under its name.
+function writer:finish()
+  if #self.recordings == 0 then check.raise("argument", "data.writer: %s has no recordings", self.path) end
+  self.h5:set("recording_names", self.recordings, "recording")
+  self.h5:set("subject_names", self.subjects, "subject")
+  self.h5:finish()
+  self.h5 = nil
+end
+
+--- Gives up: nothing stays on disk. After finish() it does nothing.
+function writer:close()
+  if self.h5 then self.h5:close() end
+  self.h5 = nil
+end
+
+return writer
