@@ -14,13 +14,16 @@ const char *mien_backend_current(void);
 /* Number of threads the CPU backend uses; 0 sets the default (all cores). */
 void mien_threads_set(int n);
 int mien_threads(void);
-/* One line on the backend: library, version, instruction set. */
+/* One line on the backend: library, version, instruction set; NULL when there is none of the name.
+ */
 const char *mien_backend_describe(const char *name);
 /* cdef:end */
 
 typedef struct mien_backend {
     const char *name;
     mien_device device;
+    /* One line: library, version, instruction set. */
+    const char *(*describe)(void);
     /* May this call run here? NULL: whatever has a function. Called with inputs and out headers. */
     bool (*supports)(const mien_op_call *call, bool backward);
     mien_op_fn forward[MIEN_OP_COUNT];

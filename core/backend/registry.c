@@ -20,12 +20,17 @@ static const char *device_name(mien_device device) {
     return device == MIEN_DEVICE_CPU ? "cpu" : "cuda";
 }
 
+static const mien_backend *find(const char *name) {
+    for (int i = 0; name && i < KNOWN; i++)
+        if (known[i] && strcmp(known[i]->name, name) == 0) return known[i];
+    return NULL;
+}
+
 mien_status mien_backend_use(const char *name) {
-    for (int i = 0; name && i < KNOWN; i++) {
-        if (strcmp(known[i]->name, name) == 0) {
-            chosen = known[i];
-            return MIEN_OK;
-        }
+    const mien_backend *b = find(name);
+    if (b) {
+        chosen = b;
+        return MIEN_OK;
     }
     MIEN_FAIL(MIEN_ERR_ARGUMENT, "there is no backend '%s' for the CPU; there are 'cpu' and 'ref'",
               name ? name : "");
@@ -33,6 +38,12 @@ mien_status mien_backend_use(const char *name) {
 
 const char *mien_backend_current(void) {
     return current(MIEN_DEVICE_CPU)->name;
+}
+
+const char *mien_backend_describe(const char *name) {
+    const mien_backend *b = find(name);
+    if (!b) return NULL;
+    return b->describe ? b->describe() : b->name;
 }
 
 /* ---- threads ------------------------------------------------------------------------------- */
