@@ -1,5 +1,5 @@
 std = "luajit"
-max_line_length = 110
+max_line_length = 120
 exclude_files = { "build*/**", "runs/**" }
 files["tests/lua"] = { std = "+busted" }
 files["tests/e2e"] = { std = "+busted" }

@@ -1,0 +1,117 @@
+-- The command line: which command, script or prompt is meant, and how errors reach the user.
+-- Not here: what a command does (cli/<command>.lua: { summary =, run = function(args) -> exit code }).
+local check = require "mien.check"
+local host = require "mien.host"
+local lfs = require "lfs"
+
+local cli = {}
+
+local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$"
+
+--- All commands: name -> { summary, run }.
+function cli.commands()
+  local found = {}
+  for file in lfs.dir(folder) do
+    local name = file:match "^(%l[%w_]*)%.lua$"
+    if name and name ~= "init" then
+      local command = require("mien.cli." .. name)
+      if command.summary then found[name] = command end
+    end
+  end
+  return found
+end
+
+--- Raises what ends in exit code 2: the command line was not understood.
+function cli.usage(fmt, ...)
+  local err = check.error("usage", fmt:format(...) .. "\n`mien help` lists the commands")
+  err.at = nil -- the place is the command line
+  error(err, 0)
+end
+
+-- ---- errors ------------------------------------------------------------------------------------
+
+--- The frames of a traceback that belong to the user's way, not to the command line or C.
+local function frames(trace)
+  local kept = {}
+  for line in trace:gmatch "[^\n]+" do
+    if line:find "^%s" and not line:find "%[C%]" and not line:find(folder, 1, true) then
+      kept[#kept + 1] = "  " .. line:gsub("^%s+", ""):gsub("^" .. host.root:gsub("%p", "%%%0") .. "/", "")
+    end
+  end
+  return kept
+end
+
+--- Prints an error with what helps to act on it; returns the exit code.
+local function report(err, trace)
+  if check.is_error(err) and err.code == "interrupted" then
+    io.stderr:write("mien: interrupted\n")
+    local signal = host.interrupt_signal()
+    return 128 + (signal > 0 and signal or 2)
+  end
+  io.stderr:write("mien: ", tostring(err), "\n")
+  if check.is_error(err) and err.code == "usage" then return 2 end
+  if check.is_error(err) and err.where then io.stderr:write("  noticed at ", err.where, "\n") end
+  for _, line in ipairs(frames(check.traceback(err) or trace)) do io.stderr:write(line, "\n") end
+  return 1
+end
+
+--- Calls run(...) and gives its exit code; an error is printed and gives 1, 2 or 128 + signal.
+function cli.guard(run, ...)
+  local trace
+  local ok, result = xpcall(run, function(err)
+    trace = debug.traceback("", 2)
+    return err
+  end, ...)
+  if ok then return type(result) == "number" and result or 0 end
+  return report(result, trace)
+end
+
+-- ---- scripts and commands --------------------------------------------------------------------------
+
+local function run_chunk(chunk, message, args)
+  if not chunk then check.raise("argument", "%s", message) end
+  _G.arg = args
+  local code = chunk(unpack(args))
+  return type(code) == "number" and code or 0
+end
+
+--- The words after the first `n`, with [0] = name.
+local function rest(args, n, name)
+  local words = { [0] = name }
+  for i = n + 1, #args do words[#words + 1] = args[i] end
+  return words
+end
+
+local function dispatch(args)
+  local first = args[1]
+  if not first then return require("mien.repl").run() end
+  if first == "--help" or first == "-h" then first = "help" end
+  if first == "--version" or first == "-v" then
+    print("mien " .. host.version)
+    return 0
+  elseif first == "-e" then
+    if not args[2] then cli.usage "-e needs the Lua code to run" end
+    local chunk, message = loadstring(args[2], "=(command line)")
+    return run_chunk(chunk, message, rest(args, 2, "-e"))
+  elseif first:find "%.lua$" then
+    if not lfs.attributes(first) then check.raise("io", "there is no script %s", first) end
+    local chunk, message = loadfile(first)
+    return run_chunk(chunk, message, rest(args, 1, first))
+  elseif first:find "^%-" then
+    local near = check.nearest(first:gsub("^%-+", ""), { "help", "version" })
+    cli.usage("unknown option %s%s", first, near and "; did you mean --" .. near .. "?" or "")
+  end
+  if not (first:find "^%l[%w_]*$" and package.searchpath("mien.cli." .. first, package.path)) then
+    local near = check.nearest(first, cli.commands())
+    cli.usage("there is no command %s%s", first, near and "; did you mean " .. near .. "?" or "")
+  end
+  return require("mien.cli." .. first).run(rest(args, 1, first))
+end
+
+--- Runs a command line and returns the exit code of the process.
+function cli.main(args)
+  host.on_interrupt(function() check.raise("interrupted", "interrupted") end)
+  return cli.guard(dispatch, args)
+end
+
+return cli

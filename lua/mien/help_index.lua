@@ -1,0 +1,221 @@
+-- The index behind help: documented names found in the Lua files, in ops.def and in the C headers.
+-- Not here: choosing among them and printing (help.lua).
+local ffi = require "ffi"
+local lfs = require "lfs"
+
+local help_index = {}
+
+local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" -- lua/mien
+
+-- entry: { title =, text =, place = }; alias -> list of entries
+local aliases, all
+
+local function add(entry, ...)
+  for i = 1, select("#", ...) do
+    local name = select(i, ...)
+    aliases[name] = aliases[name] or {}
+    local list = aliases[name]
+    if list[#list] ~= entry then list[#list + 1] = entry end
+  end
+end
+
+-- ---- Lua files: the two lines at the top, and `---` comments above functions -------------------------
+
+--- "lua/mien/nn/lstm.lua" -> "nn.lstm"; init.lua stands for its folder.
+local function module_name(path)
+  return (path:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."))
+end
+
+local function read_lines(path)
+  local lines = {}
+  for line in io.lines(path) do lines[#lines + 1] = line end
+  return lines
+end
+
+--- The comment lines that end right above line `at`, without their dashes; nil when there are none.
+local function comment_above(lines, at)
+  local first = at
+  while first > 1 and lines[first - 1]:find "^%s*%-%-" and not lines[first - 1]:find "^%s*%-%- %-%-%-" do
+    first = first - 1
+  end
+  if first == at then return nil end
+  local text = {}
+  for i = first, at - 1 do text[#text + 1] = lines[i]:gsub("^%s*%-%-+%s?", "", 1) end
+  return table.concat(text, "\n"), lines[first]:find "^%s*%-%-%-" ~= nil
+end
+
+--- What a line declares: the dotted or plain name, its parameters, and whether it is local.
+local function declared(line)
+  local name, parameters = line:match "^%s*function%s+([%w_%.:]+)%s*(%b())"
+  if name then return name, parameters, false end
+  name, parameters = line:match "^%s*local%s+function%s+([%w_]+)%s*(%b())"
+  if name then return name, parameters, true end
+  name, parameters = line:match "^%s*([%w_]+[%.:][%w_%.:]+)%s*=%s*function%s*(%b())"
+  if name then return name, parameters, false end
+  name = line:match "^([%w_]+%.[%w_%.]+)%s*="
+  if name then return name, "", false end
+end
+
+local function index_lua(path, relative)
+  local lines = read_lines(path)
+  local module = module_name(relative)
+  local about = (comment_above(lines, (function()
+    local i = 1
+    while lines[i] and lines[i]:find "^%-%-" do i = i + 1 end
+    return i
+  end)()))
+  local place = "lua/mien/" .. relative
+  if about then
+    add({ title = module, text = about, place = place, header = true }, module)
+  end
+  local last = module:match "[^%.]*$"
+  local parent = module:match "^(.*)%.[^%.]*$"
+  for i, line in ipairs(lines) do
+    local name, parameters, is_local = declared(line)
+    local text, documented = comment_above(lines, i)
+    local short = name and name:match "[^%.:]*$"
+    if name and text and documented and not (is_local and short ~= last) then
+      local title = short == last and module or module .. (name:find ":" and ":" or ".") .. short
+      local entry = { title = title .. parameters, text = text, place = ("%s:%d"):format(place, i) }
+      add(entry, module .. "." .. short, short)
+      if short == last then add(entry, module) end
+      if parent then add(entry, parent .. "." .. short) end
+    end
+  end
+end
+
+local function each_file(path, relative, visit)
+  local names = {}
+  for name in lfs.dir(path) do
+    if name:sub(1, 1) ~= "." then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local below, inner = path .. "/" .. name, relative .. name
+    if lfs.attributes(below, "mode") == "directory" then
+      each_file(below, inner .. "/", visit)
+    elseif name:find "%.lua$" then
+      visit(below, inner)
+    end
+  end
+end
+
+-- ---- ops and C -------------------------------------------------------------------------------------------
+
+local function index_ops()
+  local C = require "mien.ffi"
+  for i = 0, C.mien_op_count() - 1 do
+    local info = C.mien_op_info_at(i)
+    local name, attributes = ffi.string(info.name), ffi.string(info.attributes)
+    local visible = ffi.string(info.outputs):gsub("%s*[%w_]+%-", "")
+    local options = attributes:gsub("!", ""):gsub("%s+$", ""):gsub(" ", ", ")
+    add({
+      title = ("op.%s(%s%s) -> %s"):format(name, (ffi.string(info.inputs):gsub(" ", ", ")),
+        options ~= "" and ", { " .. options .. " }" or "", (visible:gsub(" ", ", "))),
+      text = ffi.string(info.doc), place = "core/ops/ops.def", op = name,
+    }, "op." .. name, name)
+  end
+end
+
+--- Prototypes and structs of one header region, each with the comment above it.
+local function index_header(header, text)
+  local comment, open = "", false
+  local declaration = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    if open or (line:find "^/%*" and #declaration == 0) then
+      comment = open and comment .. "\n" .. line or line
+      open = not line:find "%*/"
+    elseif line == "" and #declaration == 0 then
+      comment = ""
+    elseif line ~= "" then
+      declaration[#declaration + 1] = line
+      local whole = table.concat(declaration, "\n")
+      local _, opened = whole:gsub("{", "")
+      local _, closed = whole:gsub("}", "")
+      if opened == closed and whole:gsub("/%*.-%*/", ""):find ";%s*$" then
+        local bare = whole:gsub("/%*.-%*/", "")
+        local name = bare:match "typedef%s+%a+%s+([%w_]+)" or bare:match "(mien_[%w_]+)%s*%("
+        if name then
+          local doc = comment:gsub("^/%*%s*", ""):gsub("%s*%*/$", ""):gsub("\n%s*%*%s?", "\n")
+          add({ title = whole, text = doc, place = "core/" .. header }, name)
+        end
+        declaration = {}
+      end
+    end
+  end
+end
+
+local function index_c()
+  local cdef, at = require "mien.cdef", 1
+  while true do
+    local _, last, header = cdef:find("/%* header: (%S+) %*/", at)
+    if not header then return end
+    at = cdef:find("/* header: ", last, true) or #cdef + 1
+    index_header(header, cdef:sub(last + 1, at - 1))
+  end
+end
+
+-- ---- asking -----------------------------------------------------------------------------------------------
+
+local function load_all()
+  if aliases then return end
+  aliases = {}
+  each_file(folder, "", index_lua)
+  index_ops()
+  index_c()
+  all = {}
+  for name in pairs(aliases) do all[#all + 1] = name end
+  table.sort(all)
+end
+
+--- Every documented name, sorted.
+function help_index.names()
+  load_all()
+  return all
+end
+
+--- The entries of a name; empty when there are none.
+function help_index.find(name)
+  load_all()
+  return aliases[name] or {}
+end
+
+--- The parts that `mien` names, with the first sentence of each one's file.
+function help_index.parts()
+  load_all()
+  local parts = {}
+  for _, name in ipairs(require("mien").names()) do
+    for _, entry in ipairs(aliases[name] or {}) do
+      if entry.header then
+        local about = (entry.text .. " "):gsub("\n", " "):match "^(.-)[%.;]%s" or ""
+        parts[#parts + 1] = { name = name, about = #about > 64 and about:sub(1, 61) .. "..." or about }
+        break
+      end
+    end
+  end
+  return parts
+end
+
+--- Names of all ops.
+function help_index.ops()
+  local C = require "mien.ffi"
+  local names = {}
+  for i = 0, C.mien_op_count() - 1 do names[#names + 1] = ffi.string(C.mien_op_info_at(i).name) end
+  table.sort(names)
+  return names
+end
+
+--- The comment above a Lua function in its own file, wherever that is; nil and a message without one.
+function help_index.of_function(f)
+  local info = debug.getinfo(f, "S")
+  local path = info.source:match "^@(.*)"
+  if not path or info.linedefined < 1 then return nil, "this function was not read from a file" end
+  local ok, lines = pcall(read_lines, path)
+  if not ok or not lines[info.linedefined] then return nil, path .. " cannot be read any more" end
+  return {
+    title = (lines[info.linedefined]:gsub("^%s*", "")), text = comment_above(lines, info.linedefined) or "",
+    place = ("%s:%d"):format(info.short_src, info.linedefined),
+  }
+end
+
+return help_index

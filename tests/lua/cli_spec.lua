@@ -1,0 +1,89 @@
+-- The executable as a shell sees it: exit codes, messages, scripts, the piped prompt.
+-- Not here: the launcher (tests/e2e/launcher.sh) and what single commands compute.
+local executable = os.getenv "MIEN" or "build/mien"
+
+--- Runs the executable; returns both outputs as one text, and the exit code.
+local function run(arguments, input)
+  local command = ("%s '%s' %s 2>&1; echo \"exit $?\""):format(input and "printf '%s' '" .. input .. "' |" or "",
+    executable, arguments .. (input and "" or " </dev/null"))
+  local pipe = assert(io.popen(command))
+  local text = pipe:read "*a"
+  pipe:close()
+  local output, code = text:match "^(.-)exit (%d+)\n$"
+  return output, tonumber(code)
+end
+
+describe("the command line", function()
+  it("answers an unknown command with the nearest one and exit code 2", function()
+    local output, code = run "docter"
+    assert.equal(2, code)
+    assert.truthy(output:find("did you mean doctor?", 1, true))
+    assert.falsy(output:find("traceback", 1, true))
+  end)
+
+  it("answers an unknown option with exit code 2", function()
+    local output, code = run "--versoin"
+    assert.equal(2, code)
+    assert.truthy(output:find("--version", 1, true))
+    assert.equal(2, select(2, run "test --no-such-option"))
+    assert.equal(2, select(2, run "doctor now"))
+  end)
+
+  it("runs code and scripts with their arguments and exit code", function()
+    assert.same({ "1 a\n", 0 }, { run "-e 'print(1, ...)' a | tr '\\t' ' '; echo 'exit 0' | tail -0" })
+    local name = os.tmpname() .. ".lua"
+    local file = assert(io.open(name, "w"))
+    file:write 'print(arg[0]:match("%.lua$"), arg[1], ...)\nreturn 3\n'
+    file:close()
+    local output, code = run(name .. " 'a b'")
+    os.remove(name)
+    assert.equal(".lua\ta b\ta b\n", output)
+    assert.equal(3, code)
+  end)
+
+  it("prints the message and the frames of a script error, exit code 1", function()
+    local output, code = run "-e 'local function inner() error(\"broken\") end inner()'"
+    assert.equal(1, code)
+    assert.truthy(output:find("broken", 1, true))
+    assert.truthy(output:find("in function 'inner'", 1, true))
+  end)
+
+  it("prints mien's own errors with their code's message and exit code 1", function()
+    local output, code = run "-e 'mien = require \"mien\"; mien.zeros{2}:reshape{3}'"
+    assert.equal(1, code)
+    assert.truthy(output:find("reshape", 1, true))
+  end)
+
+  it("names the missing script", function()
+    local output, code = run "no_such_file.lua"
+    assert.equal(1, code)
+    assert.truthy(output:find("no_such_file.lua", 1, true))
+  end)
+
+  it("lists the commands", function()
+    local output, code = run "help"
+    assert.equal(0, code)
+    for _, name in ipairs { "doctor", "test", "help" } do assert.truthy(output:find("mien " .. name, 1, true), name) end
+  end)
+end)
+
+describe("the piped prompt", function()
+  it("evaluates lines, prints values and asks for nothing", function()
+    local output, code = run("", "x = 2\nfor i = 1, 2 do\nprint(i)\nend\nx * 21\n_\n")
+    assert.equal("1\n2\n42\n42\n", output)
+    assert.equal(0, code)
+  end)
+
+  it("goes on after an error and ends with exit code 1", function()
+    local output, code = run("", "y.z\n1 + 1\n")
+    assert.truthy(output:find("error: attempt to index global", 1, true))
+    assert.truthy(output:find("2\n", 1, true))
+    assert.equal(1, code)
+  end)
+
+  it("has help and names unknown directives", function()
+    local output = run("", "?linear\n:nonsense\n")
+    assert.truthy(output:find("op.linear(input, weight, bias?)", 1, true))
+    assert.truthy(output:find("there is no :nonsense", 1, true))
+  end)
+end)
