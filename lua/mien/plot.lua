@@ -1,0 +1,281 @@
+-- Plots through gnuplot: lines with bands, points, bars and histograms, into files or the terminal.
+-- Not here: talking to the process (core/host/child.c), which numbers are worth a plot.
+local ffi = require "ffi"
+local C = require "mien.ffi"
+local check = require "mien.check"
+
+local plot = {}
+
+-- Okabe & Ito (2008): eight colours that colour-blind readers tell apart.
+local COLOURS = { "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666", "#000000" }
+local INK, GRID = "#404040", "#e4e4e4"
+
+local OPTIONS = {
+  title = "string", xlabel = "string", ylabel = "string", file = "string", width = "count", height = "count",
+  xrange = "table", yrange = "table", xlog = "boolean", ylog = "boolean", key = "boolean",
+}
+
+-- ---- values ------------------------------------------------------------------------------------
+
+--- An array of numbers from an array or a one-dimensional tensor.
+local function numbers(value, what)
+  if check.is_tensor(value) then
+    if #value:size() ~= 1 then
+      check.raise("shape", "%s is a tensor of %d dimensions, one is wanted", what, #value:size())
+    end
+    return value:totable()
+  end
+  check.type(value, "table", what)
+  for i, number in ipairs(value) do
+    if type(number) ~= "number" then
+      check.raise("argument", "%s: entry %d is %s, no number", what, i, check.describe(number))
+    end
+  end
+  return value
+end
+
+local function count_to(n)
+  local list = {}
+  for i = 1, n do list[i] = i end
+  return list
+end
+
+--- A series with x, y and, where given, the lower and upper edge of its band.
+local function series_of(series, what)
+  if check.is_tensor(series) or type(series[1]) == "number" then series = { y = series } end
+  check.keys(series, { x = true, y = "any!", label = "string", band = "any" }, what)
+  local y = numbers(series.y, what .. ": y")
+  local x = series.x and numbers(series.x, what .. ": x") or count_to(#y)
+  if #x ~= #y then check.raise("shape", "%s: x has %d entries, but y %d", what, #x, #y) end
+  local low, high
+  if series.band then
+    local band = series.band
+    if not check.is_tensor(band) and band.low then
+      low, high = numbers(band.low, what .. ": band.low"), numbers(band.high, what .. ": band.high")
+    else
+      low, high = {}, {}
+      for i, half in ipairs(numbers(band, what .. ": band")) do low[i], high[i] = y[i] - half, y[i] + half end
+    end
+    if #low ~= #y or #high ~= #y then check.raise("shape", "%s: the band has %d entries, but y %d", what, #low, #y) end
+  end
+  return { x = x, y = y, low = low, high = high, label = series.label }
+end
+
+-- ---- gnuplot's language ------------------------------------------------------------------------
+
+local function quote(text)
+  return "'" .. text:gsub("'", "''"):gsub("[\r\n]+", " ") .. "'"
+end
+
+local function number(value)
+  if value ~= value then return "NaN" end
+  if value == math.huge or value == -math.huge then return "NaN" end
+  return ("%.9g"):format(value)
+end
+
+--- A named block of columns; gnuplot reads it as a file.
+local function block(name, ...)
+  local columns, lines = { ... }, { "$" .. name .. " << MIEN_END" }
+  for i = 1, #columns[1] do
+    local row = {}
+    for c = 1, #columns do
+      local value = columns[c][i]
+      row[c] = type(value) == "string" and '"' .. value:gsub('"', "'") .. '"' or number(value)
+    end
+    lines[#lines + 1] = table.concat(row, " ")
+  end
+  lines[#lines + 1] = "MIEN_END"
+  return table.concat(lines, "\n")
+end
+
+local function range(axis, limits)
+  if not limits then return "" end
+  local function limit(value) return value and number(value) or "*" end
+  return ("set %srange [%s:%s]\n"):format(axis, limit(limits[1]), limit(limits[2]))
+end
+
+local TERMINALS = {
+  svg = "svg size %d,%d noenhanced font 'Helvetica,14' background '#ffffff'",
+  png = "pngcairo size %d,%d noenhanced font 'Helvetica,11' background '#ffffff'",
+  pdf = "pdfcairo size %.2fin,%.2fin noenhanced font 'Helvetica,11'",
+}
+
+local function terminal(options)
+  if not options.file then
+    local columns = options.width or math.min(C.mien_terminal_columns(), 100)
+    return ("set terminal dumb %d %d noenhanced\n"):format(columns, options.height or math.floor(columns / 3.4))
+  end
+  local extension = (options.file:match "%.(%w+)$" or ""):lower()
+  local text = TERMINALS[extension]
+  if not text then
+    check.raise("argument", 'plot: file "%s" must end with .svg, .png or .pdf', options.file)
+  end
+  local scale = extension == "pdf" and 1 / 110 or 1
+  return ("set terminal " .. text .. "\n"):format((options.width or 880) * scale, (options.height or 520) * scale)
+end
+
+--- Settings that make a plain, readable figure.
+local function style(options)
+  local lines = {
+    "set encoding utf8", "set border 3 linecolor '" .. INK .. "'", "set tics nomirror out scale 0.6 textcolor '" .. INK .. "'",
+    "set key " .. (options.key == false and "off" or "above left horizontal Left reverse samplen 2 textcolor '" .. INK .. "'"),
+    "set style fill solid 0.18 noborder", "set datafile missing 'NaN'",
+  }
+  if options.file then lines[#lines + 1] = "set grid ytics linetype 1 linecolor '" .. GRID .. "' linewidth 1" end
+  for i, colour in ipairs(COLOURS) do
+    lines[#lines + 1] = ("set linetype %d linecolor '%s' linewidth 2.2 pointtype %d pointsize 0.6"):format(i, colour, 7)
+  end
+  for _, name in ipairs { "title", "xlabel", "ylabel" } do
+    if options[name] then lines[#lines + 1] = ("set %s %s textcolor '%s'"):format(name, quote(options[name]), INK) end
+  end
+  if options.xlog then lines[#lines + 1] = "set logscale x" end
+  if options.ylog then lines[#lines + 1] = "set logscale y" end
+  return table.concat(lines, "\n") .. "\n" .. range("x", options.xrange) .. range("y", options.yrange)
+end
+
+-- ---- the process -------------------------------------------------------------------------------
+
+--- What gnuplot complained about, without its echo of the line and the caret below it.
+local function complaint(text)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do
+    if not line:match "^%s*%^?%s*$" and not line:match "^gnuplot>" then lines[#lines + 1] = (line:gsub("^%s+", "")) end
+  end
+  return table.concat(lines, " ")
+end
+
+--- Runs a script of gnuplot commands; what gnuplot says against it becomes an error.
+function plot.script(text)
+  io.stdout:flush()
+  local argv = ffi.new "const char *[2]" -- zeros: ends with NULL
+  argv[0] = "gnuplot"
+  local child = check.pointer(C.mien_child_start(argv))
+  local wrote = C.mien_child_write(child, text, #text)
+  local status, said = ffi.new "int[1]", ffi.new "const char *[1]"
+  local closed = C.mien_child_close(child, 60, status, said)
+  local problem = said[0] ~= nil and complaint(ffi.string(said[0])) or ""
+  if status[0] ~= 0 or problem:find "line %d+:" then
+    check.raise("vendor", "gnuplot: %s", problem ~= "" and problem or "ended with status " .. status[0])
+  end
+  check.status(wrote)
+  check.status(closed)
+end
+
+--- Draws: blocks of data, then `plot` with its parts. A file appears whole or not at all.
+local function draw(options, blocks, parts, extra)
+  local partial = options.file and options.file:gsub("(%.%w+)$", ".partial%1")
+  if partial then -- gnuplot would go on and write to standard output
+    local file, problem = io.open(partial, "w")
+    if not file then check.raise("io", "plot: cannot write %s", problem) end
+    file:close()
+  end
+  local text = { terminal(options) }
+  if partial then text[2] = "set output " .. quote(partial) .. "\n" end
+  text[#text + 1] = style(options) .. (extra or "")
+  for _, lines in ipairs(blocks) do text[#text + 1] = lines .. "\n" end
+  text[#text + 1] = "plot " .. table.concat(parts, ", \\\n  ") .. "\nunset output\n"
+  local ok, problem = pcall(plot.script, table.concat(text))
+  if not ok then
+    if partial then os.remove(partial) end
+    check.rethrow(problem)
+  end
+  if partial then check.status(C.mien_file_commit(partial, options.file)) end
+  return options.file
+end
+
+--- Splits { series..., title = ... } into series and options, and checks both.
+local function split(arguments, what)
+  check.type(arguments, check.is_tensor(arguments) and "tensor" or "table", what)
+  if check.is_tensor(arguments) or type(arguments[1]) == "number" then arguments = { arguments } end
+  local series, options = {}, {}
+  for key, value in pairs(arguments) do
+    if type(key) == "number" then series[key] = value else options[key] = value end
+  end
+  check.keys(options, OPTIONS, what)
+  if #series == 0 then check.raise("argument", "%s: there is nothing to draw", what) end
+  return series, options
+end
+
+-- ---- kinds of plots ----------------------------------------------------------------------------
+
+local function curves(arguments, what, with)
+  local list, options = split(arguments, what)
+  local blocks, bands, lines = {}, {}, {}
+  for i, series in ipairs(list) do
+    series = series_of(series, ("%s: series %d"):format(what, i))
+    local name = "d" .. i
+    if series.low and options.file then
+      blocks[#blocks + 1] = block(name, series.x, series.y, series.low, series.high)
+      bands[#bands + 1] = ("$%s using 1:3:4 with filledcurves linetype %d notitle"):format(name, i)
+    else
+      blocks[#blocks + 1] = block(name, series.x, series.y)
+    end
+    lines[#lines + 1] = ("$%s using 1:2 with %s linetype %d %s"):format(name, with(#series.y), i,
+      series.label and "title " .. quote(series.label) or "notitle")
+  end
+  for _, part in ipairs(lines) do bands[#bands + 1] = part end
+  return draw(options, blocks, bands)
+end
+
+--- Lines: plot.lines{ { x =, y =, label =, band = half widths or { low =, high = } }, ..., title =, xlabel =,
+-- ylabel =, file = "figure.svg" }. Without x: 1, 2, 3 ...; without a file: drawn in the terminal.
+function plot.lines(arguments)
+  return curves(arguments, "plot.lines", function(n, file) return n <= 60 and file and "linespoints" or "lines" end)
+end
+
+--- Points: as plot.lines.
+function plot.points(arguments)
+  return curves(arguments, "plot.points", function() return "points" end)
+end
+
+--- Bars: plot.bars{ { label =, value =, error = }, ..., title =, file = }.
+function plot.bars(arguments)
+  local list, options = split(arguments, "plot.bars")
+  local x, values, errors, labels, with_errors = {}, {}, {}, {}, false
+  for i, bar in ipairs(list) do
+    if type(bar) == "number" then bar = { label = tostring(i), value = bar } end
+    check.keys(bar, { label = "string", value = "number!", error = "number" }, ("plot.bars: bar %d"):format(i))
+    x[i], values[i], errors[i], labels[i] = i, bar.value, bar.error or 0, bar.label or tostring(i)
+    with_errors = with_errors or bar.error ~= nil
+  end
+  local extra = "set boxwidth 0.6\nset style fill solid 0.85 noborder\n" .. range("x", options.xrange or { 0.4, #x + 0.6 })
+  local parts = { "$bars using 1:2:4:xtic(5) with boxes linecolor variable notitle" }
+  if with_errors then
+    parts[2] = ("$bars using 1:2:3 with yerrorbars linecolor '%s' linewidth 1.5 pointtype 0 notitle"):format(INK)
+  end
+  local colours = {}
+  for i = 1, #x do colours[i] = 1 end
+  return draw(options, { block("bars", x, values, errors, colours, labels) }, parts, extra)
+end
+
+--- A histogram of numbers: plot.histogram{ values, bins = 30, title =, file = }; NaN is left out.
+function plot.histogram(arguments)
+  local bins = not check.is_tensor(arguments) and arguments.bins or 30
+  check.type(bins, "count", "plot.histogram: bins")
+  local rest = arguments
+  if not check.is_tensor(arguments) then
+    rest = {}
+    for key, value in pairs(arguments) do if key ~= "bins" then rest[key] = value end end
+  end
+  local list, options = split(rest, "plot.histogram")
+  local low, high, finite = math.huge, -math.huge, {}
+  for _, value in ipairs(numbers(list[1], "plot.histogram: values")) do
+    if value == value and math.abs(value) < math.huge then
+      finite[#finite + 1], low, high = value, math.min(low, value), math.max(high, value)
+    end
+  end
+  if #finite == 0 then check.raise("argument", "plot.histogram: there is no finite value") end
+  local step = high > low and (high - low) / bins or 1
+  local centres, counts = {}, {}
+  for b = 1, bins do centres[b], counts[b] = low + (b - 0.5) * step, 0 end
+  for _, value in ipairs(finite) do
+    local b = math.min(bins, math.floor((value - low) / step) + 1)
+    counts[b] = counts[b] + 1
+  end
+  options.yrange = options.yrange or { 0 }
+  local extra = ("set boxwidth %s\nset style fill solid 0.85 noborder\n"):format(number(step * 0.92))
+  return draw(options, { block("bins", centres, counts) }, { "$bins using 1:2 with boxes linetype 1 notitle" }, extra)
+end
+
+--- plot(values): the quickest look at one or more series in the terminal.
+return setmetatable(plot, { __call = function(_, arguments) return plot.lines(arguments) end })

@@ -1,0 +1,62 @@
+-- Which process works on a run, and whether it still lives.
+-- Not here: taking a run over (results/run.lua).
+local process = {}
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+--- Start time of a process in clock ticks since boot: tells a process from a later one with its number.
+local function started(pid)
+  local stat = read("/proc/" .. pid .. "/stat")
+  local after = stat and stat:match "^.*%) (.*)$"
+  if not after then return nil end
+  local field = 2
+  for word in after:gmatch "%S+" do
+    field = field + 1
+    if field == 3 and (word == "Z" or word == "X") then return nil end
+    if field == 22 then return word end
+  end
+end
+
+process.host = (read "/proc/sys/kernel/hostname" or "unknown"):gsub("%s+$", "")
+process.pid = (read "/proc/self/stat" or "0"):match "^%d+"
+process.name = ("%s:%s:%s"):format(process.host, process.pid, started(process.pid) or 0)
+
+--- Does the process of this name live? nil when it runs on another host, where nobody here can look.
+function process.alive(name)
+  local host, pid, start = name:match "^(.*):(%d+):(%d+)$"
+  if not host then return false end
+  if host ~= process.host then return nil end
+  return started(pid) == start
+end
+
+--- The processor's name, for the record.
+function process.device()
+  local model = (read "/proc/cpuinfo" or ""):match "model name%s*:%s*([^\n]+)"
+  return "cpu" .. (model and " (" .. model .. ")" or "")
+end
+
+--- The commit of the sources, from git's own files; nil outside a clone.
+function process.commit(root)
+  local pointer = read(root .. "/.git")
+  local git = pointer and pointer:match "^gitdir: ([^\n]+)" or root .. "/.git"
+  local head = read(git .. "/HEAD")
+  local ref = head and head:match "^ref: ([^\n]+)"
+  if not ref then return head and head:sub(1, 12) end
+  local common = read(git .. "/commondir")
+  local base = common and git .. "/" .. common:match "^[^\n]+" or git
+  local hash = read(base .. "/" .. ref)
+  if not hash then
+    for line in (read(base .. "/packed-refs") or ""):gmatch "[^\n]+" do
+      if line:sub(42) == ref then hash = line end
+    end
+  end
+  return hash and hash:sub(1, 12)
+end
+
+return process
