@@ -1,0 +1,136 @@
+/* conv2d and conv2d_fused: forward, gradients of input, weights and bias.
+ * Not here: the choice of primitive (conv_plan.c). */
+#include "conv_plan.h"
+#include "pack.h"
+
+static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use,
+                               const mien_tensor *dst) {
+    const mien_conv2d_attr *a = call->attr; /* conv2d_fused's begins with the same fields */
+    mien__conv_case c = {.use = use};
+    for (int i = 0; i < 4; i++) {
+        c.src[i] = call->in[0]->shape[i];
+        c.weight[i] = call->in[1]->shape[i];
+        c.dst[i] = dst->shape[i];
+    }
+    c.stride[0] = (int64_t)a->stride_h, c.stride[1] = (int64_t)a->stride_w;
+    c.pad_before[0] = (int64_t)a->pad_top, c.pad_before[1] = (int64_t)a->pad_left;
+    c.pad_after[0] = (int64_t)a->pad_bottom, c.pad_after[1] = (int64_t)a->pad_right;
+    return c;
+}
+
+static mien_status forward(mien_op_call *call, mien__conv_use use, mien_tensor *residual,
+                           bool relu) {
+    mien_tensor *src = NULL, *weight = NULL, *added = NULL, *bias = NULL, *dst = call->out[0];
+    mien__conv_case c = case_of(call, use, dst);
+    c.bias = call->in[2] != NULL;
+    c.residual = residual != NULL;
+    c.relu = relu;
+    mien__primitive *p = NULL;
+    MIEN_TRY(mien__onednn_lock());
+    mien_status status = mien__conv_plan(&c, &p);
+    if (status != MIEN_OK) goto out;
+    status = MIEN_ERR_MEMORY;
+    if (!(src = mien__cpu_as(call->in[0], c.src_block))) goto out;
+    if (!(weight = mien__cpu_as(call->in[1], 0))) goto out;
+    if (c.bias && !(bias = mien__cpu_as(call->in[2], 0))) goto out;
+    if (residual && !(added = mien__cpu_as(residual, c.dst_block))) goto out;
+    void *weights = mien__pack(weight, p, use);
+    if (!weights) goto out;
+    if ((status = mien__tensor_alloc(dst, c.dst_block)) != MIEN_OK) goto out;
+    void *data[5] = {mien__cpu_ptr(src), weights, mien__cpu_ptr(dst)};
+    int n = 3;
+    if (bias) data[n++] = mien__cpu_ptr(bias);
+    if (added && p->n_args > n)
+        data[n++] = mien__cpu_ptr(added);
+    else if (added && (status = mien__cpu_copy(dst, added)) != MIEN_OK)
+        goto out;
+    status = mien__primitive_run(p, data);
+    mien__cpu_says(call, p->name);
+out:
+    mien__onednn_unlock();
+    mien_tensor_release(src);
+    mien_tensor_release(weight);
+    mien_tensor_release(bias);
+    mien_tensor_release(added);
+    return status;
+}
+
+mien_status mien__cpu_conv2d_forward(mien_op_call *call) {
+    return forward(call, call->recording ? MIEN_CONV_FORWARD : MIEN_CONV_INFERENCE, NULL, false);
+}
+
+mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call) {
+    const mien_conv2d_fused_attr *a = call->attr;
+    return forward(call, MIEN_CONV_INFERENCE, call->in[3], a->relu != 0);
+}
+
+/* ---- backward ---------------------------------------------------------------------------------
+ */
+
+static mien_status data_gradient(mien_op_call *call) {
+    mien_tensor *dout = NULL, *weight = NULL, *din = call->din[0];
+    mien__conv_case c = case_of(call, MIEN_CONV_DATA_GRADIENT, call->dout[0]);
+    mien__primitive *p = NULL;
+    MIEN_TRY(mien__onednn_lock());
+    mien_status status = mien__conv_plan(&c, &p);
+    if (status != MIEN_OK) goto out;
+    status = MIEN_ERR_MEMORY;
+    if (!(dout = mien__cpu_as(call->dout[0], c.dst_block))) goto out;
+    if (!(weight = mien__cpu_as(call->in[1], 0))) goto out;
+    void *weights = mien__pack(weight, p, MIEN_CONV_DATA_GRADIENT);
+    if (!weights) goto out;
+    if ((status = mien__tensor_alloc(din, c.src_block)) != MIEN_OK) goto out;
+    void *data[] = {mien__cpu_ptr(dout), weights, mien__cpu_ptr(din)};
+    status = mien__primitive_run(p, data);
+    mien__cpu_says(call, p->name);
+out:
+    mien__onednn_unlock();
+    mien_tensor_release(dout);
+    mien_tensor_release(weight);
+    return status;
+}
+
+static mien_status weights_gradient(mien_op_call *call) {
+    mien_tensor *src = NULL, *dout = NULL, *packed = NULL, *spare = NULL;
+    mien__conv_case c = case_of(call, MIEN_CONV_WEIGHTS_GRADIENT, call->dout[0]);
+    c.bias = call->want[2];
+    mien__primitive *p = NULL;
+    MIEN_TRY(mien__onednn_lock());
+    mien_status status = mien__conv_plan(&c, &p);
+    if (status != MIEN_OK) goto out;
+    status = MIEN_ERR_MEMORY;
+    if (!(src = mien__cpu_as(call->in[0], c.src_block))) goto out;
+    if (!(dout = mien__cpu_as(call->dout[0], c.dst_block))) goto out;
+    mien_tensor *weights = call->din[1];
+    if (!call->want[1]) { /* the bias alone: the primitive computes both */
+        weights = spare = mien__cpu_scratch(c.weight[0] * c.weight[1] * c.weight[2] * c.weight[3]);
+        if (!spare) goto out;
+    } else if ((status = mien__tensor_alloc(weights, 0)) != MIEN_OK) {
+        goto out;
+    }
+    status = MIEN_ERR_MEMORY;
+    if (p->reorder && !(packed = mien__cpu_scratch((int64_t)p->weights_floats))) goto out;
+    void *data[4] = {mien__cpu_ptr(src), mien__cpu_ptr(dout),
+                     mien__cpu_ptr(packed ? packed : weights)};
+    if (c.bias) {
+        if ((status = mien__tensor_alloc(call->din[2], 0)) != MIEN_OK) goto out;
+        data[3] = mien__cpu_ptr(call->din[2]);
+    }
+    status = mien__primitive_run(p, data);
+    if (status == MIEN_OK && packed)
+        status = mien__primitive_reorder(p, mien__cpu_ptr(packed), mien__cpu_ptr(weights));
+    mien__cpu_says(call, p->name);
+out:
+    mien__onednn_unlock();
+    mien_tensor_release(src);
+    mien_tensor_release(dout);
+    mien_tensor_release(packed);
+    mien_tensor_release(spare);
+    return status;
+}
+
+mien_status mien__cpu_conv2d_backward(mien_op_call *call) {
+    if (call->want[1] || call->want[2]) MIEN_TRY(weights_gradient(call));
+    if (call->want[0]) MIEN_TRY(data_gradient(call));
+    return MIEN_OK;
+}

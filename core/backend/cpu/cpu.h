@@ -1,0 +1,104 @@
+/* The CPU backend's own declarations: layouts, kernel helpers, the passes of each op.
+ * Not here: anything of oneDNN (dnnl.h in this folder), the table itself (backend.c). */
+#ifndef MIEN_CPU_H
+#define MIEN_CPU_H
+#include "../backend.h"
+#include <string.h>
+
+/* ---- layouts ----------------------------------------------------------------------------------
+ */
+
+/* Channels per block of a 4-d activation: 16 with AVX-512, else 8. */
+int mien__cpu_block(void);
+/* Floats in the storage of a [N,C,H,W] tensor whose channels are padded to `block`; 0 means plain.
+ */
+int64_t mien__cpu_floats(const mien_tensor *t, int block);
+/* Is t dense in its own layout: blocked, or plain and contiguous? */
+bool mien__cpu_dense(const mien_tensor *t);
+/* Address of element 0 as it lies in memory, whatever the layout. */
+static inline void *mien__cpu_ptr(const mien_tensor *t) {
+    return (char *)t->storage->data + (size_t)t->offset * mien_dtype_size(t->dtype);
+}
+static inline float *mien__cpu_f32(const mien_tensor *t) {
+    return mien__cpu_ptr(t);
+}
+/* A retained tensor with t's elements, dense and in layout `block`: t itself when it is. */
+mien_tensor *mien__cpu_as(mien_tensor *t, int block);
+/* A plain f32 buffer of n floats from the pool; release it with mien_tensor_release. */
+mien_tensor *mien__cpu_scratch(int64_t n);
+mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src);
+mien_status mien__cpu_fill(mien_tensor *t, double value);
+/* True when every tensor there is (inputs, gradients, outputs) holds f32. */
+bool mien__cpu_all_f32(const mien_op_call *call);
+void mien__cpu_says(mien_op_call *call, const char *implementation);
+
+/* ---- kernels ----------------------------------------------------------------------------------
+ */
+
+/* One kernel, compiled for AVX-512, AVX2 and the baseline and chosen when the library is loaded.
+ * (The sanitizers' run-time is not up yet when such choices are made.) */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_ADDRESS__)
+#define MIEN_CLONES                                                                                \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
+#else
+#define MIEN_CLONES __attribute__((noinline))
+#endif
+
+/* Sixteen floats: the compiler makes one, two or four registers of them. */
+typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t v16i __attribute__((vector_size(64), aligned(4), may_alias));
+
+static inline int64_t mien__min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t mien__round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+/* The part [*first, *last) of n items that worker i of `workers` does, in multiples of `grain`. */
+static inline void mien__share(int64_t n, int64_t grain, int workers, int i, int64_t *first,
+                               int64_t *last) {
+    int64_t each = mien__round_up((n + workers - 1) / workers, grain);
+    *first = mien__min64(n, each * i);
+    *last = mien__min64(n, *first + each);
+}
+int mien__cpu_threads(void);
+/* Fewer floats than this are not worth waking other threads for. */
+#define MIEN_PARALLEL_FLOATS 16384
+
+/* ---- passes -----------------------------------------------------------------------------------
+ */
+
+#define MIEN_PASS(name)                                                                            \
+    mien_status mien__cpu_##name##_forward(mien_op_call *call);                                    \
+    mien_status mien__cpu_##name##_backward(mien_op_call *call)
+MIEN_PASS(conv2d);
+mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call);
+MIEN_PASS(batch_norm);
+MIEN_PASS(max_pool2d);
+MIEN_PASS(avg_pool2d);
+MIEN_PASS(global_avg_pool);
+MIEN_PASS(lrn);
+MIEN_PASS(linear);
+MIEN_PASS(matmul);
+MIEN_PASS(lstm);
+MIEN_PASS(gru);
+MIEN_PASS(binary);    /* add, sub, mul, div */
+MIEN_PASS(pointwise); /* affine ... abs */
+MIEN_PASS(dropout);
+MIEN_PASS(reduce); /* sum, mean */
+#undef MIEN_PASS
+/* Equal shapes; broadcasting goes to ref. */
+bool mien__cpu_binary_supports(const mien_op_call *call, bool backward);
+
+/* sum[i] = sum over rows of x[row, i]; x is [rows, k]. */
+void mien__cpu_sum_rows(float *sum, const float *x, int64_t rows, int64_t k);
+
+mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x);
+mien_status mien__cpu_sum_squares(mien_tensor *t, double *sum);
+mien_status mien__cpu_scale(mien_tensor *t, double factor);
+mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
+                           mien_tensor *m, mien_tensor *v, int64_t step);
+mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
+                          mien_tensor *velocity, int64_t step);
+#endif

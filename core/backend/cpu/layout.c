@@ -1,0 +1,155 @@
+/* Copies between layouts: plain, strided, nChw8c and nChw16c, in f32 with all threads.
+ * Not here: conversions between dtypes, which are tensor/'s. */
+#include "cpu.h"
+
+int64_t mien__cpu_floats(const mien_tensor *t, int block) {
+    int64_t n = 1;
+    for (int i = 0; i < t->ndim; i++)
+        n *= i == 1 && block ? mien__round_up(t->shape[i], block) : t->shape[i];
+    return n;
+}
+
+bool mien__cpu_dense(const mien_tensor *t) {
+    return t->block > 0 || mien__tensor_is_contiguous(t);
+}
+
+bool mien__cpu_all_f32(const mien_op_call *call) {
+    for (int i = 0; i < MIEN_OP_MAX_IN; i++) {
+        if (call->in[i] && call->in[i]->dtype != MIEN_F32) return false;
+        if (call->din[i] && call->din[i]->dtype != MIEN_F32) return false;
+    }
+    for (int i = 0; i < MIEN_OP_MAX_OUT; i++)
+        if (call->dout[i] && call->dout[i]->dtype != MIEN_F32) return false;
+    return true;
+}
+
+void mien__cpu_says(mien_op_call *call, const char *implementation) {
+    if (call->implementation)
+        memcpy(call->implementation, implementation,
+               mien__min64((int64_t)strlen(implementation) + 1, 63));
+}
+
+mien_tensor *mien__cpu_scratch(int64_t n) {
+    return mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 1, &n);
+}
+
+mien_tensor *mien__cpu_as(mien_tensor *t, int block) {
+    if (t->block == block && mien__cpu_dense(t)) return mien_tensor_retain(t);
+    mien_tensor *dense = mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
+    if (!dense) return NULL;
+    if (mien__tensor_alloc(dense, block) != MIEN_OK || mien__cpu_copy(dense, t) != MIEN_OK) {
+        mien_tensor_release(dense);
+        return NULL;
+    }
+    return dense;
+}
+
+/* ---- plain <-> blocked ------------------------------------------------------------------------
+ */
+
+/* One image and channel block: `rows` of `block` channels lie in `plain`, `plane` apart. */
+MIEN_CLONES static void block_rows(float *restrict blocked, const float *restrict plain, int rows,
+                                   int block, int64_t pixels, int64_t plane) {
+    for (int64_t p = 0; p < pixels; p++) {
+        float *out = blocked + p * block;
+        for (int c = 0; c < rows; c++) out[c] = plain[c * plane + p];
+        for (int c = rows; c < block; c++) out[c] = 0;
+    }
+}
+
+MIEN_CLONES static void unblock_rows(float *restrict plain, const float *restrict blocked, int rows,
+                                     int block, int64_t pixels, int64_t plane) {
+    for (int64_t p0 = 0; p0 < pixels; p0 += 16) {
+        int64_t p1 = mien__min64(pixels, p0 + 16);
+        for (int c = 0; c < rows; c++)
+            for (int64_t p = p0; p < p1; p++) plain[c * plane + p] = blocked[p * block + c];
+    }
+}
+
+static void reblock(mien_tensor *dst, mien_tensor *src, int block) {
+    int64_t channels = dst->shape[1], pixels = dst->shape[2] * dst->shape[3];
+    int64_t blocks = (channels + block - 1) / block, items = dst->shape[0] * blocks;
+    float *to = mien__cpu_f32(dst), *from = mien__cpu_f32(src);
+#pragma omp parallel for if (items * pixels * block > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < items; i++) {
+        int64_t n = i / blocks, c = i % blocks * block;
+        int64_t plain = (n * channels + c) * pixels, blocked = i * block * pixels;
+        int rows = (int)mien__min64(block, channels - c);
+        if (dst->block)
+            block_rows(to + blocked, from + plain, rows, block, pixels, pixels);
+        else
+            unblock_rows(to + plain, from + blocked, rows, block, pixels, pixels);
+    }
+}
+
+/* ---- strided ----------------------------------------------------------------------------------
+ */
+
+static void copy_strided(mien_tensor *dst, mien_tensor *src) {
+    int last = dst->ndim - 1;
+    int64_t inner = dst->shape[last], rows = 1;
+    for (int i = 0; i < last; i++) rows *= dst->shape[i];
+    int64_t to_step = dst->stride[last], from_step = src->stride[last];
+    float *to = mien__cpu_f32(dst), *from = mien__cpu_f32(src);
+#pragma omp parallel for if (rows * inner > MIEN_PARALLEL_FLOATS)
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t rest = row, d = 0, s = 0;
+        for (int i = last - 1; i >= 0; i--) {
+            int64_t at = rest % dst->shape[i];
+            rest /= dst->shape[i];
+            d += at * dst->stride[i];
+            s += at * src->stride[i];
+        }
+        if (to_step == 1 && from_step == 1)
+            memcpy(to + d, from + s, (size_t)inner * sizeof *to);
+        else
+            for (int64_t i = 0; i < inner; i++) to[d + i * to_step] = from[s + i * from_step];
+    }
+}
+
+static void copy_dense(void *dst, const void *src, size_t bytes) {
+    int64_t chunk = 1 << 16, chunks = ((int64_t)bytes + chunk - 1) / chunk;
+#pragma omp parallel for if (chunks > 1)
+    for (int64_t i = 0; i < chunks; i++) {
+        int64_t at = i * chunk;
+        memcpy((char *)dst + at, (const char *)src + at,
+               (size_t)mien__min64(chunk, (int64_t)bytes - at));
+    }
+}
+
+mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src) {
+    if (mien_tensor_count(dst) == 0) return MIEN_OK;
+    if (dst->dtype != MIEN_F32 || src->dtype != MIEN_F32) return mien__host_copy(dst, src);
+    if (dst->block == src->block && mien__cpu_dense(dst) && mien__cpu_dense(src)) {
+        copy_dense(mien__cpu_ptr(dst), mien__cpu_ptr(src),
+                   (size_t)mien__cpu_floats(dst, dst->block) * sizeof(float));
+    } else if (!dst->block && !src->block) {
+        copy_strided(dst, src);
+    } else if (dst->block && src->block) { /* two block sizes meet only in tests */
+        return mien__host_copy(dst, src);
+    } else {
+        mien_tensor *plain = dst->block ? src : dst;
+        if (mien__tensor_is_contiguous(plain)) {
+            reblock(dst, src, dst->block ? dst->block : src->block);
+        } else { /* through a contiguous copy */
+            mien_tensor *dense = mien__cpu_as(src, 0);
+            if (!dense) return MIEN_ERR_MEMORY;
+            mien_status status = mien__cpu_copy(dst, dense);
+            mien_tensor_release(dense);
+            return status;
+        }
+    }
+    mien__tensor_touch(dst);
+    return MIEN_OK;
+}
+
+mien_status mien__cpu_fill(mien_tensor *t, double value) {
+    if (t->dtype != MIEN_F32 || t->block || !mien__tensor_is_contiguous(t))
+        return mien__host_fill(t, value);
+    float *x = mien__cpu_f32(t), number = (float)value;
+    int64_t n = mien_tensor_count(t);
+#pragma omp parallel for simd if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < n; i++) x[i] = number;
+    mien__tensor_touch(t);
+    return MIEN_OK;
+}

@@ -1,0 +1,130 @@
+/* linear and matmul through oneDNN's sgemm, forward and backward.
+ * Not here: convolutions (conv.c), recurrent products (lstm.c). */
+#include "onednn.h"
+
+/* out[i] += bias for each of `rows` rows of k. */
+MIEN_CLONES static void add_bias(float *restrict out, const float *restrict bias, int64_t rows,
+                                 int64_t k) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < k; i++) out[r * k + i] += bias[i];
+}
+
+MIEN_CLONES static void sum_rows(float *restrict sum, const float *restrict x, int64_t rows,
+                                 int64_t k, int64_t stride) {
+    double part[64];
+    for (int64_t i0 = 0; i0 < k; i0 += 64) {
+        int64_t width = mien__min64(64, k - i0);
+        memset(part, 0, sizeof part);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t i = 0; i < width; i++) part[i] += x[r * stride + i0 + i];
+        for (int64_t i = 0; i < width; i++) sum[i0 + i] = (float)part[i];
+    }
+}
+
+void mien__cpu_sum_rows(float *sum, const float *x, int64_t rows, int64_t k) {
+    int64_t grain = 64;
+#pragma omp parallel for if (rows * k > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < k; i += grain)
+        sum_rows(sum + i, x + i, rows, mien__min64(grain, k - i), k);
+}
+
+mien_status mien__cpu_linear_forward(mien_op_call *call) {
+    mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
+    mien_tensor *b = call->in[2] ? mien__cpu_as(call->in[2], 0) : NULL, *out = call->out[0];
+    mien_status status = MIEN_ERR_MEMORY;
+    if (!x || !w || (call->in[2] && !b)) goto done;
+    if ((status = mien__tensor_alloc(out, 0)) != MIEN_OK) goto done;
+    int64_t k = w->shape[0], d = w->shape[1], rows = k ? mien_tensor_count(out) / k : 0;
+    float *y = mien__cpu_f32(out);
+    status =
+        mien__sgemm(false, true, rows, k, d, mien__cpu_f32(x), d, mien__cpu_f32(w), d, 0, y, k);
+    if (status == MIEN_OK && b) add_bias(y, mien__cpu_f32(b), rows, k);
+    mien__cpu_says(call, "sgemm");
+done:
+    mien_tensor_release(x);
+    mien_tensor_release(w);
+    mien_tensor_release(b);
+    return status;
+}
+
+mien_status mien__cpu_linear_backward(mien_op_call *call) {
+    mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
+    mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
+    mien_status status = MIEN_ERR_MEMORY;
+    if (!x || !w || !dout) goto done;
+    status = MIEN_OK;
+    for (int i = 0; i < 3; i++)
+        if (call->want[i] && (status = mien__tensor_alloc(call->din[i], 0)) != MIEN_OK) goto done;
+    int64_t k = w->shape[0], d = w->shape[1], rows = k ? mien_tensor_count(dout) / k : 0;
+    const float *dy = mien__cpu_f32(dout);
+    if (call->want[0])
+        status = mien__sgemm(false, false, rows, d, k, dy, k, mien__cpu_f32(w), d, 0,
+                             mien__cpu_f32(call->din[0]), d);
+    if (status == MIEN_OK && call->want[1])
+        status = mien__sgemm(true, false, k, d, rows, dy, k, mien__cpu_f32(x), d, 0,
+                             mien__cpu_f32(call->din[1]), d);
+    if (status == MIEN_OK && call->want[2])
+        mien__cpu_sum_rows(mien__cpu_f32(call->din[2]), dy, rows, k);
+    mien__cpu_says(call, "sgemm");
+done:
+    mien_tensor_release(x);
+    mien_tensor_release(w);
+    mien_tensor_release(dout);
+    return status;
+}
+
+/* ---- matmul -----------------------------------------------------------------------------------
+ */
+
+typedef struct product {
+    int64_t batch, m, k, n;
+} product;
+
+static product product_of(const mien_tensor *a, const mien_tensor *b) {
+    int s = a->ndim == 3;
+    return (product){s ? a->shape[0] : 1, a->shape[s], a->shape[s + 1], b->shape[s + 1]};
+}
+
+mien_status mien__cpu_matmul_forward(mien_op_call *call) {
+    mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
+    mien_status status = MIEN_ERR_MEMORY;
+    if (!a || !b) goto done;
+    if ((status = mien__tensor_alloc(call->out[0], 0)) != MIEN_OK) goto done;
+    product p = product_of(a, b);
+    for (int64_t i = 0; i < p.batch && status == MIEN_OK; i++)
+        status = mien__sgemm(false, false, p.m, p.n, p.k, mien__cpu_f32(a) + i * p.m * p.k, p.k,
+                             mien__cpu_f32(b) + i * p.k * p.n, p.n, 0,
+                             mien__cpu_f32(call->out[0]) + i * p.m * p.n, p.n);
+    mien__cpu_says(call, "sgemm");
+done:
+    mien_tensor_release(a);
+    mien_tensor_release(b);
+    return status;
+}
+
+mien_status mien__cpu_matmul_backward(mien_op_call *call) {
+    mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
+    mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
+    mien_status status = MIEN_ERR_MEMORY;
+    if (!a || !b || !dout) goto done;
+    status = MIEN_OK;
+    for (int i = 0; i < 2; i++)
+        if (call->want[i] && (status = mien__tensor_alloc(call->din[i], 0)) != MIEN_OK) goto done;
+    product p = product_of(a, b);
+    for (int64_t i = 0; i < p.batch && status == MIEN_OK; i++) {
+        const float *dy = mien__cpu_f32(dout) + i * p.m * p.n;
+        if (call->want[0])
+            status =
+                mien__sgemm(false, true, p.m, p.k, p.n, dy, p.n, mien__cpu_f32(b) + i * p.k * p.n,
+                            p.n, 0, mien__cpu_f32(call->din[0]) + i * p.m * p.k, p.k);
+        if (call->want[1] && status == MIEN_OK)
+            status = mien__sgemm(true, false, p.k, p.n, p.m, mien__cpu_f32(a) + i * p.m * p.k, p.k,
+                                 dy, p.n, 0, mien__cpu_f32(call->din[1]) + i * p.k * p.n, p.n);
+    }
+    mien__cpu_says(call, "sgemm");
+done:
+    mien_tensor_release(a);
+    mien_tensor_release(b);
+    mien_tensor_release(dout);
+    return status;
+}

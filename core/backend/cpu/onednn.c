@@ -1,0 +1,223 @@
+/* oneDNN's engine, the bounded cache of primitives, the one scratchpad, sgemm.
+ * Not here: descriptors of any op. */
+#include "onednn.h"
+#include <omp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define BUCKETS 256
+/* A ResNet-50 step needs about 70 distinct primitives; many nets and shapes fit. */
+#define CAPACITY 1024
+
+static struct {
+    pthread_mutex_t lock;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    mien__primitive *bucket[BUCKETS];
+    int count;
+    uint64_t clock;
+    void *scratchpad; /* grows, never shrinks: a step that repeats touches no new page */
+    size_t scratchpad_bytes;
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static mien_status start(void) {
+    if (state.stream) return MIEN_OK;
+    if (!state.engine)
+        MIEN_TRY_DNNL(dnnl_engine_create(&state.engine, dnnl_cpu, 0), "cpu: start engine");
+    MIEN_TRY_DNNL(dnnl_stream_create(&state.stream, state.engine, dnnl_stream_default_flags),
+                  "cpu: start stream");
+    return MIEN_OK;
+}
+
+mien_status mien__onednn_lock(void) {
+    pthread_mutex_lock(&state.lock);
+    mien_status status = start();
+    if (status != MIEN_OK) pthread_mutex_unlock(&state.lock);
+    return status;
+}
+
+void mien__onednn_unlock(void) {
+    pthread_mutex_unlock(&state.lock);
+}
+
+dnnl_engine_t mien__onednn_engine(void) {
+    return state.engine;
+}
+
+bool mien__onednn_is_naive(const char *name) {
+#if defined(__x86_64__)
+    return strncmp(name, "ref", 3) == 0;
+#else
+    return false; /* other processors have little else */
+#endif
+}
+
+/* ---- the cache --------------------------------------------------------------------------------
+ */
+
+static unsigned bucket_of(const mien__primitive_key *key) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (int i = 0; i < MIEN_PRIMITIVE_KEY; i++) hash = (hash ^ (uint32_t)key->v[i]) * 16777619u;
+    return (hash ^ hash >> 16) % BUCKETS;
+}
+
+mien__primitive *mien__primitive_find(const mien__primitive_key *key) {
+    for (mien__primitive *p = state.bucket[bucket_of(key)]; p; p = p->next)
+        if (memcmp(&p->key, key, sizeof *key) == 0) {
+            p->used = ++state.clock;
+            return p;
+        }
+    return NULL;
+}
+
+void mien__primitive_destroy(mien__primitive *p) {
+    if (!p) return;
+    if (p->run) dnnl_primitive_destroy(p->run);
+    for (int i = 0; i < p->n_args + (p->scratchpad > 0); i++)
+        if (p->arg[i].memory) dnnl_memory_destroy(p->arg[i].memory);
+    if (p->reorder) dnnl_primitive_destroy(p->reorder);
+    if (p->reorder_from) dnnl_memory_destroy(p->reorder_from);
+    if (p->reorder_to) dnnl_memory_destroy(p->reorder_to);
+    free(p);
+}
+
+static void drop_oldest(void) {
+    mien__primitive **oldest = NULL;
+    for (int b = 0; b < BUCKETS; b++)
+        for (mien__primitive **at = &state.bucket[b]; *at; at = &(*at)->next)
+            if (!oldest || (*at)->used < (*oldest)->used) oldest = at;
+    if (!oldest) return;
+    mien__primitive *p = *oldest;
+    *oldest = p->next;
+    state.count--;
+    mien__primitive_destroy(p);
+}
+
+void mien__primitive_keep(mien__primitive *p) {
+    if (state.count >= CAPACITY) drop_oldest();
+    unsigned b = bucket_of(&p->key);
+    p->used = ++state.clock;
+    p->next = state.bucket[b];
+    state.bucket[b] = p;
+    state.count++;
+}
+
+/* ---- building and running ---------------------------------------------------------------------
+ */
+
+mien_status mien__primitive_arg(mien__primitive *p, int id, const dnnl_memory_desc_t *md) {
+    dnnl_memory_t memory = NULL;
+    MIEN_TRY_DNNL(dnnl_memory_create(&memory, md, state.engine, DNNL_MEMORY_NONE),
+                  "cpu: describe an argument");
+    p->arg[p->n_args++] = (dnnl_exec_arg_t){.arg = id, .memory = memory};
+    return MIEN_OK;
+}
+
+mien_status mien__primitive_build(mien__primitive *p, const_dnnl_primitive_desc_t pd) {
+    const char *name = "";
+    dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+    size_t bytes = md ? dnnl_memory_desc_get_size(md) : 0;
+    if (bytes) {
+        dnnl_memory_t memory = NULL;
+        MIEN_TRY_DNNL(dnnl_memory_create(&memory, md, state.engine, DNNL_MEMORY_NONE),
+                      "cpu: describe the scratchpad");
+        p->scratchpad = bytes;
+        p->arg[p->n_args] = (dnnl_exec_arg_t){.arg = DNNL_ARG_SCRATCHPAD, .memory = memory};
+    }
+    MIEN_TRY_DNNL(dnnl_primitive_create(&p->run, pd), "cpu: build a primitive");
+    return MIEN_OK;
+}
+
+mien_status mien__primitive_set_reorder(mien__primitive *p, const dnnl_memory_desc_t *from,
+                                        const dnnl_memory_desc_t *to) {
+    dnnl_primitive_desc_t pd = NULL;
+    MIEN_TRY_DNNL(
+        dnnl_reorder_primitive_desc_create(&pd, from, state.engine, to, state.engine, NULL),
+        "cpu: describe a reorder");
+    dnnl_status_t made = dnnl_primitive_create(&p->reorder, pd);
+    dnnl_primitive_desc_destroy(pd);
+    MIEN_TRY_DNNL(made, "cpu: build a reorder");
+    MIEN_TRY_DNNL(dnnl_memory_create(&p->reorder_from, from, state.engine, DNNL_MEMORY_NONE),
+                  "cpu: describe weights");
+    MIEN_TRY_DNNL(dnnl_memory_create(&p->reorder_to, to, state.engine, DNNL_MEMORY_NONE),
+                  "cpu: describe weights");
+    return MIEN_OK;
+}
+
+static mien_status reserve_scratchpad(size_t bytes) {
+    if (bytes <= state.scratchpad_bytes) return MIEN_OK;
+    size_t huge = (size_t)2 << 20;
+    bytes = (bytes + huge - 1) / huge * huge;
+    void *grown = NULL;
+    if (posix_memalign(&grown, huge, bytes))
+        MIEN_FAIL(MIEN_ERR_MEMORY, "cpu: no memory for a scratchpad of %zu MiB", bytes >> 20);
+    madvise(grown, bytes, MADV_HUGEPAGE);
+    free(state.scratchpad);
+    state.scratchpad = grown;
+    state.scratchpad_bytes = bytes;
+    return MIEN_OK;
+}
+
+mien_status mien__primitive_run(mien__primitive *p, void *const *data) {
+    for (int i = 0; i < p->n_args; i++)
+        MIEN_TRY_DNNL(dnnl_memory_set_data_handle(p->arg[i].memory, data[i]), "cpu: set argument");
+    int n = p->n_args;
+    if (p->scratchpad) {
+        MIEN_TRY(reserve_scratchpad(p->scratchpad));
+        MIEN_TRY_DNNL(dnnl_memory_set_data_handle(p->arg[n++].memory, state.scratchpad),
+                      "cpu: set scratchpad");
+    }
+    MIEN_TRY_DNNL(dnnl_primitive_execute(p->run, state.stream, n, p->arg), p->name);
+    return MIEN_OK;
+}
+
+mien_status mien__primitive_reorder(mien__primitive *p, void *from, void *to) {
+    MIEN_TRY_DNNL(dnnl_memory_set_data_handle(p->reorder_from, from), "cpu: set weights");
+    MIEN_TRY_DNNL(dnnl_memory_set_data_handle(p->reorder_to, to), "cpu: set weights");
+    dnnl_exec_arg_t arg[2] = {{DNNL_ARG_FROM, p->reorder_from}, {DNNL_ARG_TO, p->reorder_to}};
+    MIEN_TRY_DNNL(dnnl_primitive_execute(p->reorder, state.stream, 2, arg), "cpu: reorder weights");
+    return MIEN_OK;
+}
+
+mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape, int block) {
+    dnnl_format_tag_t tag = block == 16 ? dnnl_nChw16c : block == 8 ? dnnl_nChw8c : dnnl_nchw;
+    dnnl_dims_t sizes = {shape[0], shape[1], shape[2], shape[3]};
+    MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(md, 4, sizes, dnnl_f32, tag),
+                  "cpu: describe an activation");
+    return MIEN_OK;
+}
+
+/* ---- the rest ---------------------------------------------------------------------------------
+ */
+
+int mien__cpu_threads(void) {
+    return omp_get_max_threads();
+}
+
+int mien__cpu_block(void) {
+    static int block;
+    if (!block) {
+        unsigned isa = dnnl_get_effective_cpu_isa();
+        block = (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core ? 16 : 8;
+    }
+    return block;
+}
+
+mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, const float *a,
+                        int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                        int64_t ldc) {
+    if (m == 0 || n == 0) return MIEN_OK;
+    if (k == 0) {
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta ? beta * c[i * ldc + j] : 0;
+        return MIEN_OK;
+    }
+    MIEN_TRY_DNNL(
+        dnnl_sgemm(a_t ? 'T' : 'N', b_t ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, beta, c, ldc),
+        "cpu: sgemm");
+    return MIEN_OK;
+}

@@ -1,0 +1,71 @@
+/* oneDNN 2.x behind one door: engine, primitive cache, shared scratchpad, matrix products.
+ * Not here: which primitive an op wants (conv.c, lrn.c). */
+#ifndef MIEN_ONEDNN_H
+#define MIEN_ONEDNN_H
+#include "cpu.h"
+#include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_debug.h>
+
+/* Fails the calling function when oneDNN refuses, with its word for why. */
+#define MIEN_TRY_DNNL(call, what)                                                                  \
+    do {                                                                                           \
+        dnnl_status_t mien_dnnl_status = (call);                                                   \
+        if (mien_dnnl_status != dnnl_success) {                                                    \
+            mien__fail(MIEN_ERR_VENDOR, __FILE__, __LINE__, "%s: oneDNN refused", (what));         \
+            mien__fail_cause("%s", dnnl_status2str(mien_dnnl_status));                             \
+            return MIEN_ERR_VENDOR;                                                                \
+        }                                                                                          \
+    } while (0)
+
+#define MIEN_PRIMITIVE_KEY 24
+
+/* What makes two primitives the same; unused numbers are 0. */
+typedef struct mien__primitive_key {
+    int32_t v[MIEN_PRIMITIVE_KEY];
+} mien__primitive_key;
+
+/* A primitive, its arguments, and (convolution) the re-layout of its weights. */
+typedef struct mien__primitive {
+    mien__primitive_key key;
+    struct mien__primitive *next; /* same hash */
+    uint64_t used;
+    dnnl_primitive_t run;
+    int n_args; /* without the scratchpad, which is the last of arg when there is one */
+    dnnl_exec_arg_t arg[6];
+    size_t scratchpad;
+    dnnl_primitive_t reorder; /* NULL: the weights are used as they are, OIHW */
+    dnnl_memory_t reorder_from, reorder_to;
+    size_t weights_floats; /* of the primitive's own weights layout */
+    char name[48];
+} mien__primitive;
+
+/* Everything of oneDNN that is shared is used between these two. */
+mien_status mien__onednn_lock(void);
+void mien__onednn_unlock(void);
+
+/* The primitive of this key, or NULL. */
+mien__primitive *mien__primitive_find(const mien__primitive_key *key);
+/* Takes a new primitive into the cache, which may drop the one not used for longest. */
+void mien__primitive_keep(mien__primitive *p);
+void mien__primitive_destroy(mien__primitive *p);
+/* Adds an argument of the descriptor's layout; its address is set at each run. */
+mien_status mien__primitive_arg(mien__primitive *p, int id, const dnnl_memory_desc_t *md);
+/* Reads the scratchpad size and the implementation's name of `pd` and makes the primitive. */
+mien_status mien__primitive_build(mien__primitive *p, const_dnnl_primitive_desc_t pd);
+/* Runs it; data[i] is the address of argument i. */
+mien_status mien__primitive_run(mien__primitive *p, void *const *data);
+/* Re-lays weights: OIHW to the primitive's layout, or back for a weights gradient. */
+mien_status mien__primitive_reorder(mien__primitive *p, void *from, void *to);
+mien_status mien__primitive_set_reorder(mien__primitive *p, const dnnl_memory_desc_t *from,
+                                        const dnnl_memory_desc_t *to);
+dnnl_engine_t mien__onednn_engine(void);
+/* Is this name one of oneDNN's naive fall-backs? */
+bool mien__onednn_is_naive(const char *name);
+/* Descriptor of a [N,C,H,W] f32 activation in layout `block`. */
+mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape, int block);
+
+/* C[m,n] = beta C + op(A) op(B), row-major; a_t, b_t: that operand is stored transposed. */
+mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, const float *a,
+                        int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                        int64_t ldc);
+#endif

@@ -1,0 +1,166 @@
+/* Adam, SGD, gradient norms and sums of gradients: one pass over memory each, all threads.
+ * Not here: lists of parameters (optim/); f64 and strided tensors, which are ref's. */
+#include "cpu.h"
+#include <math.h>
+
+/* Work is cut into pieces of this many floats, whatever the number of threads: sums of pieces are
+ * added in order, so that their bits depend on nothing else. */
+#define PIECE 65536
+
+static bool plain_f32(const mien_tensor *t) {
+    return t->dtype == MIEN_F32 && t->block == 0 && mien__tensor_is_contiguous(t);
+}
+
+/* ---- sums -------------------------------------------------------------------------------------
+ */
+
+MIEN_CLONES static void add_piece(float *restrict acc, const float *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) acc[i] += x[i];
+}
+
+MIEN_CLONES static double squares_piece(const float *x, int64_t n) {
+    double total = 0;
+    for (int64_t i = 0; i < n; i += 1024) {
+        double lanes[16] = {0};
+        int64_t stop = mien__min64(n, i + 1024), j = i;
+        for (; j + 16 <= stop; j += 16)
+            for (int k = 0; k < 16; k++) lanes[k] += (double)x[j + k] * x[j + k];
+        for (; j < stop; j++) lanes[0] += (double)x[j] * x[j];
+        for (int k = 0; k < 16; k++) total += lanes[k];
+    }
+    return total;
+}
+
+MIEN_CLONES static void scale_piece(float *x, int64_t n, float factor) {
+    for (int64_t i = 0; i < n; i++) x[i] *= factor;
+}
+
+mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x) {
+    if (acc->dtype != MIEN_F32 || x->dtype != MIEN_F32 || !mien__cpu_dense(acc))
+        return mien__backend_ref.accumulate(acc, x);
+    mien_tensor *same = mien__cpu_as(x, acc->block);
+    if (!same) return MIEN_ERR_MEMORY;
+    float *to = mien__cpu_f32(acc);
+    const float *from = mien__cpu_f32(same);
+    int64_t n = mien__cpu_floats(acc, acc->block);
+#pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < n; i += PIECE) add_piece(to + i, from + i, mien__min64(PIECE, n - i));
+    mien_tensor_release(same);
+    mien__tensor_touch(acc);
+    return MIEN_OK;
+}
+
+mien_status mien__cpu_sum_squares(mien_tensor *t, double *sum) {
+    if (t->dtype != MIEN_F32 || !mien__cpu_dense(t)) return mien__backend_ref.sum_squares(t, sum);
+    const float *x = mien__cpu_f32(t);
+    int64_t n = mien__cpu_floats(t, t->block), batch = 64 * PIECE;
+    double total = 0;
+    for (int64_t first = 0; first < n; first += batch) {
+        double piece[64] = {0};
+        int64_t stop = mien__min64(n, first + batch);
+#pragma omp parallel for schedule(static) if (stop - first > MIEN_PARALLEL_FLOATS)
+        for (int64_t i = first; i < stop; i += PIECE)
+            piece[(i - first) / PIECE] = squares_piece(x + i, mien__min64(PIECE, stop - i));
+        for (int i = 0; i < 64; i++) total += piece[i];
+    }
+    *sum = total;
+    return MIEN_OK;
+}
+
+mien_status mien__cpu_scale(mien_tensor *t, double factor) {
+    if (t->dtype != MIEN_F32 || !mien__cpu_dense(t)) return mien__backend_ref.scale(t, factor);
+    float *x = mien__cpu_f32(t);
+    int64_t n = mien__cpu_floats(t, t->block);
+#pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < n; i += PIECE)
+        scale_piece(x + i, mien__min64(PIECE, n - i), (float)factor);
+    mien__tensor_touch(t);
+    return MIEN_OK;
+}
+
+/* ---- updates ----------------------------------------------------------------------------------
+ */
+
+typedef struct adam_numbers {
+    float beta1, beta2, step, root, eps, l2, shrink;
+} adam_numbers;
+
+MIEN_CLONES static void adam_piece(const adam_numbers *h, float *restrict p,
+                                   const float *restrict grad, float *restrict m, float *restrict v,
+                                   int64_t n) {
+    adam_numbers a = *h;
+    for (int64_t i = 0; i < n; i++) {
+        float g = grad[i] + a.l2 * p[i];
+        m[i] = a.beta1 * m[i] + (1 - a.beta1) * g;
+        v[i] = a.beta2 * v[i] + (1 - a.beta2) * g * g;
+        p[i] = a.shrink * p[i] - a.step * m[i] / (sqrtf(v[i]) * a.root + a.eps);
+    }
+}
+
+mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
+                           mien_tensor *m, mien_tensor *v, int64_t step) {
+    if (!plain_f32(param) || !plain_f32(m) || !plain_f32(v) || grad->dtype != MIEN_F32)
+        return mien__backend_ref.adam(hyper, param, grad, m, v, step);
+    mien_tensor *g = mien__cpu_as(grad, 0);
+    if (!g) return MIEN_ERR_MEMORY;
+    adam_numbers a = {
+        .beta1 = (float)hyper->beta1,
+        .beta2 = (float)hyper->beta2,
+        .step = (float)(hyper->lr / (1 - pow(hyper->beta1, (double)step))),
+        .root = (float)(1 / sqrt(1 - pow(hyper->beta2, (double)step))),
+        .eps = (float)hyper->eps,
+        .l2 = hyper->decoupled ? 0 : (float)hyper->weight_decay,
+        .shrink = hyper->decoupled ? (float)(1 - hyper->lr * hyper->weight_decay) : 1,
+    };
+    float *pp = mien__cpu_f32(param), *mm = mien__cpu_f32(m), *vv = mien__cpu_f32(v);
+    const float *gg = mien__cpu_f32(g);
+    int64_t n = mien_tensor_count(param);
+#pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < n; i += 8192)
+        adam_piece(&a, pp + i, gg + i, mm + i, vv + i, mien__min64(8192, n - i));
+    mien_tensor_release(g);
+    mien__tensor_touch(param);
+    mien__tensor_touch(m);
+    mien__tensor_touch(v);
+    return MIEN_OK;
+}
+
+MIEN_CLONES static void sgd_piece(float lr, float momentum, float decay, bool nesterov,
+                                  float *restrict p, const float *restrict grad,
+                                  float *restrict velocity, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float g = grad[i] + decay * p[i];
+        velocity[i] = momentum * velocity[i] + g;
+        p[i] -= lr * (nesterov ? g + momentum * velocity[i] : velocity[i]);
+    }
+}
+
+MIEN_CLONES static void sgd_plain_piece(float lr, float decay, float *restrict p,
+                                        const float *restrict grad, int64_t n) {
+    for (int64_t i = 0; i < n; i++) p[i] -= lr * (grad[i] + decay * p[i]);
+}
+
+mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
+                          mien_tensor *velocity, int64_t step) {
+    if (!plain_f32(param) || (velocity && !plain_f32(velocity)) || grad->dtype != MIEN_F32)
+        return mien__backend_ref.sgd(hyper, param, grad, velocity, step);
+    mien_tensor *g = mien__cpu_as(grad, 0);
+    if (!g) return MIEN_ERR_MEMORY;
+    float *p = mien__cpu_f32(param), *v = velocity ? mien__cpu_f32(velocity) : NULL;
+    const float *gg = mien__cpu_f32(g);
+    float lr = (float)hyper->lr, decay = (float)hyper->weight_decay;
+    int64_t n = mien_tensor_count(param);
+#pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < n; i += 8192) {
+        int64_t length = mien__min64(8192, n - i);
+        if (v)
+            sgd_piece(lr, (float)hyper->momentum, decay, hyper->nesterov != 0, p + i, gg + i, v + i,
+                      length);
+        else
+            sgd_plain_piece(lr, decay, p + i, gg + i, length);
+    }
+    mien_tensor_release(g);
+    mien__tensor_touch(param);
+    if (velocity) mien__tensor_touch(velocity);
+    return MIEN_OK;
+}

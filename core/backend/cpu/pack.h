@@ -1,0 +1,12 @@
+/* Weights in a primitive's own layout, kept with the weights' storage from one use to the next.
+ * Not here: which layout (conv.c asks the primitive). */
+#ifndef MIEN_PACK_H
+#define MIEN_PACK_H
+#include "onednn.h"
+
+/* The address of `weight` (plain OIHW f32) as primitive `p` wants it: the tensor's own elements,
+ * or a copy that is made anew when the tensor was written since. One copy per use:
+ * 0 forward, 1 data gradient, 2 inference. NULL with an error record on failure. */
+#define MIEN_PACK_USES 3
+void *mien__pack(mien_tensor *weight, mien__primitive *p, int use);
+#endif
