@@ -1,0 +1,282 @@
+/* Fast backends against the reference one: every case, layout and gradient, with outputs poisoned.
+ * Not here: whether the reference is right (test_gradients.c, test_golden.c). */
+#include "harness.h"
+
+/* A device and dtype to judge, and the relative norm that rounding explains. */
+typedef struct target {
+    const char *name;
+    mien_device device;
+    mien_dtype dtype;
+    double tolerance;
+    int layouts; /* how many of `layout` its tensors come in */
+} target;
+
+static const target targets[] = {
+    {"cpu", MIEN_DEVICE_CPU, MIEN_F32, 1e-5, LAYOUTS},
+};
+
+static const char *const layout_names[LAYOUTS] = {"plain", "strided", "blocked by 8",
+                                                  "blocked by 16"};
+
+/* How many cases of an op the target left to the reference. */
+typedef struct tally {
+    int cases, forward, backward;
+} tally;
+
+static mien_op_fn serving(const target *t, case_run *r, bool backward, tally *count) {
+    if (mien__op_is_view(r->c->op)) return NULL;
+    const mien_backend *b = mien__backend_for(&r->call, backward);
+    if (!b) fail_msg("%s", mien_error_last()->message);
+    bool other = strcmp(b->name, t->name) != 0;
+    if (backward)
+        count->backward += other;
+    else
+        count->forward += other;
+    return backward ? b->backward[r->c->op] : b->forward[r->c->op];
+}
+
+static void agree(const target *t, const case_run *r, const char *what, int i, const double *found,
+                  const double *expected, int64_t n) {
+    double error = distance(found, expected, n);
+    if (!(error <= t->tolerance))
+        fail_msg("%s, %s, %s: %s %d is off by %.2e of its norm", t->name, r->c->key,
+                 layout_names[r->layout], what, i, error);
+}
+
+/* Blocked tensors hold zeros beyond their channels: others sum over whole blocks. */
+static void padding_is_zero(const case_run *r, const mien_tensor *t) {
+    if (!t || !t->storage || !t->block || t->dtype != MIEN_F32 || t->device != MIEN_DEVICE_CPU)
+        return;
+    const float *data = t->storage->data;
+    int64_t plane = t->shape[2] * t->shape[3], block = t->block;
+    int64_t blocks = (t->shape[1] + block - 1) / block, used = t->shape[1] - (blocks - 1) * block;
+    for (int64_t n = 0; n < t->shape[0]; n++)
+        for (int64_t p = 0; p < plane; p++)
+            for (int64_t c = used; c < block; c++)
+                if (data[(((n + 1) * blocks - 1) * plane + p) * block + c] != 0)
+                    fail_msg("%s, %s: channel padding is not zero", r->c->key,
+                             layout_names[r->layout]);
+}
+
+/* Running statistics are written in place; every other input stays as it was. */
+static void inputs_agree(const target *t, const case_run *found, const case_run *expected) {
+    for (int i = 0; i < found->c->n_in; i++) {
+        if (!found->call.in[i]) continue;
+        int64_t n = found->c->in[i].count;
+        double *now = elements(found->call.in[i]), *right = elements(expected->call.in[i]);
+        agree(t, found, "input after the op", i, now, right, n);
+        free(now);
+        free(right);
+    }
+}
+
+static void outputs_agree(const target *t, const case_run *found, const case_run *expected) {
+    for (int i = 0; i < visible_outputs(found->c); i++) {
+        padding_is_zero(found, found->call.out[i]);
+        agree(t, found, "output", i, found->out[i], expected->out[i],
+              mien_tensor_count(expected->call.out[i]));
+    }
+}
+
+/* The reference in the same dtype on plain inputs: the judge of every layout. */
+static case_run *judge(const test_case *c, mien_dtype dtype) {
+    case_run *r = run_start(c, dtype, MIEN_DEVICE_CPU, PLAIN, NULL);
+    run_forward(r, ref_forward_of(c));
+    return r;
+}
+
+static void check_training(const target *t, const test_case *c, layout how, tally *count) {
+    case_run *right = judge(c, t->dtype), *r = run_start(c, t->dtype, t->device, how, NULL);
+    run_forward(r, serving(t, r, false, count));
+    outputs_agree(t, r, right);
+    inputs_agree(t, r, right);
+    if (has_backward(c)) {
+        prepare_backward(right, ~0u);
+        run_backward(right, ref_backward_of(c));
+        prepare_backward(r, ~0u);
+        run_backward(r, serving(t, r, true, count));
+    }
+    for (int i = 0; i < c->n_in; i++) {
+        if (!r->din[i]) continue;
+        padding_is_zero(r, r->call.din[i]);
+        agree(t, r, "gradient", i, r->din[i], right->din[i], c->in[i].count);
+    }
+    run_end(r);
+    run_end(right);
+}
+
+/* Without recording a backend may leave out what only backward needs. */
+static void check_inference(const target *t, const test_case *c, layout how) {
+    tally ignored = {0};
+    case_run *right = judge(c, t->dtype), *r = run_start(c, t->dtype, t->device, how, NULL);
+    r->call.recording = false;
+    mien_op_fn fn = serving(t, r, false, &ignored);
+    for (int i = 0; i < visible_outputs(c) && fn; i++) poison(r->call.out[i]);
+    must((fn ? fn : mien__view_forward)(&r->call), c->key);
+    for (int i = 0; i < visible_outputs(c); i++) r->out[i] = elements(r->call.out[i]);
+    outputs_agree(t, r, right);
+    run_end(r);
+    run_end(right);
+}
+
+/* A gradient of one output or one input alone takes other paths. */
+static void check_single_gradients(const target *t, const test_case *c) {
+    tally ignored = {0};
+    for (int i = 0; i < c->n_in && has_backward(c); i++) {
+        if (!has_gradient(c, i)) continue;
+        unsigned mask = 1u << (i % visible_outputs(c));
+        case_run *right = judge(c, t->dtype), *r = run_start(c, t->dtype, t->device, PLAIN, NULL);
+        run_forward(r, serving(t, r, false, &ignored));
+        prepare_backward(right, mask);
+        prepare_backward(r, mask);
+        memset(r->call.want, 0, sizeof r->call.want);
+        r->call.want[i] = true;
+        run_backward(r, serving(t, r, true, &ignored));
+        run_backward(right, ref_backward_of(c));
+        agree(t, r, "lone gradient", i, r->din[i], right->din[i], c->in[i].count);
+        run_end(r);
+        run_end(right);
+    }
+}
+
+static void report(const target *t, const tally *ops) {
+    int served = 0, cases = 0;
+    printf("%s %s leaves to ref (forward, backward of runs):", t->name, mien_dtype_name(t->dtype));
+    for (int op = 0; op < MIEN_OP_COUNT; op++) {
+        const tally *o = &ops[op];
+        cases += o->cases;
+        served += o->cases - (o->forward > o->backward ? o->forward : o->backward);
+        if (o->forward + o->backward > 0)
+            printf(" %s (%d, %d of %d)", mien_op_info_at(op)->name, o->forward, o->backward,
+                   o->cases);
+    }
+    printf("\n%s %s: %d of %d runs served itself\n", t->name, mien_dtype_name(t->dtype), served,
+           cases);
+}
+
+static void every_backend_agrees_with_the_reference(void **state) {
+    for (size_t k = 0; k < sizeof targets / sizeof *targets; k++) {
+        const target *t = &targets[k];
+        tally ops[MIEN_OP_COUNT] = {{0}};
+        for (int i = 0; i < CASE_COUNT; i++) {
+            test_case c = case_at(i);
+            for (int how = 0; how < t->layouts; how++) {
+                ops[c.op].cases++;
+                check_training(t, &c, (layout)how, &ops[c.op]);
+                check_inference(t, &c, (layout)how);
+            }
+            check_single_gradients(t, &c);
+        }
+        report(t, ops);
+    }
+}
+
+/* ---- updates in place ---------------------------------------------------------------------------
+ */
+
+enum { GROUP = 4 };
+
+typedef mien_status (*update)(const mien_backend *b, mien_tensor **t, double *number);
+
+static mien_status accumulate(const mien_backend *b, mien_tensor **t, double *number) {
+    return b->accumulate(t[0], t[1]);
+}
+
+static mien_status scale(const mien_backend *b, mien_tensor **t, double *number) {
+    return b->scale(t[0], -0.75);
+}
+
+static mien_status sum_squares(const mien_backend *b, mien_tensor **t, double *number) {
+    return b->sum_squares(t[0], number);
+}
+
+static mien_status copy(const mien_backend *b, mien_tensor **t, double *number) {
+    return b->copy(t[0], t[1]);
+}
+
+static mien_status fill(const mien_backend *b, mien_tensor **t, double *number) {
+    return b->fill(t[0], 2.5);
+}
+
+static mien_status adam(const mien_backend *b, mien_tensor **t, double *number) {
+    mien_adam h = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
+    MIEN_TRY(b->adam(&h, t[0], t[1], t[2], t[3], 1));
+    h.decoupled = 1;
+    return b->adam(&h, t[0], t[1], t[2], t[3], 2);
+}
+
+static mien_status sgd(const mien_backend *b, mien_tensor **t, double *number) {
+    mien_sgd h = {.lr = 0.1, .weight_decay = 0.1};
+    MIEN_TRY(b->sgd(&h, t[0], t[1], NULL, 1));
+    h.momentum = 0.9;
+    MIEN_TRY(b->sgd(&h, t[0], t[1], t[2], 1));
+    h.nesterov = 1;
+    return b->sgd(&h, t[0], t[1], t[2], 2);
+}
+
+static const struct {
+    const char *name;
+    update run;
+    size_t entry;
+} updates[] = {
+    {"accumulate", accumulate, offsetof(mien_backend, accumulate)},
+    {"scale", scale, offsetof(mien_backend, scale)},
+    {"sum_squares", sum_squares, offsetof(mien_backend, sum_squares)},
+    {"copy", copy, offsetof(mien_backend, copy)},
+    {"fill", fill, offsetof(mien_backend, fill)},
+    {"adam", adam, offsetof(mien_backend, adam)},
+    {"sgd", sgd, offsetof(mien_backend, sgd)},
+};
+
+/* Tensors of a group: the first in layout `how`, the others in `other`; m and v of Adam positive.
+ */
+static void make_group(const target *t, mien_device device, const char *key, layout how,
+                       layout other, mien_tensor **group) {
+    static const int64_t shape[] = {3, 17, 5, 5};
+    for (int i = 0; i < GROUP; i++) {
+        case_run place = {.device = device, .layout = i ? other : how};
+        double *values = uniform(key, i, 3 * 17 * 5 * 5);
+        for (int j = 0; i >= 2 && j < 3 * 17 * 5 * 5; j++) values[j] = fabs(values[j]);
+        group[i] = laid_out(&place, values, t->dtype, 4, shape, true);
+        free(values);
+    }
+}
+
+static void check_update(const target *t, int k, layout how, layout other) {
+    mien_tensor *group[GROUP], *right[GROUP];
+    double number = 0, expected = 0;
+    const mien_backend *b = mien__backend_with(t->device, updates[k].entry);
+    if (!b) fail_msg("%s", mien_error_last()->message);
+    make_group(t, t->device, updates[k].name, how, other, group);
+    make_group(t, MIEN_DEVICE_CPU, updates[k].name, PLAIN, PLAIN, right);
+    must(updates[k].run(b, group, &number), updates[k].name);
+    must(updates[k].run(&mien__backend_ref, right, &expected), updates[k].name);
+    bool close = distance(&number, &expected, 1) <= t->tolerance;
+    for (int i = 0; i < GROUP; i++) {
+        double *now = elements(group[i]), *then = elements(right[i]);
+        close = close && distance(now, then, mien_tensor_count(right[i])) <= t->tolerance;
+        free(now);
+        free(then);
+        mien_tensor_release(group[i]);
+        mien_tensor_release(right[i]);
+    }
+    if (!close)
+        fail_msg("%s: %s differs from ref with tensors %s and %s", t->name, updates[k].name,
+                 layout_names[how], layout_names[other]);
+}
+
+static void updates_in_place_agree_with_the_reference(void **state) {
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+        for (size_t k = 0; k < sizeof updates / sizeof *updates; k++)
+            for (int how = 0; how < targets[i].layouts; how++)
+                for (int other = 0; other < targets[i].layouts; other++)
+                    check_update(&targets[i], (int)k, (layout)how, (layout)other);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_backend_agrees_with_the_reference),
+        cmocka_unit_test(updates_in_place_agree_with_the_reference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
