@@ -97,7 +97,7 @@ static void every_case_agrees_with_pytorch(void **state) {
 enum { PARAMETERS = 37, STEPS = 3 };
 
 static double hyper(const char *list, const char *name) {
-    double value;
+    double value = 0;
     if (!find_number(list, name, strlen(name), &value)) fail_msg("%s: no %s", list, name);
     return value;
 }

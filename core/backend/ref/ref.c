@@ -105,11 +105,16 @@ static mien_status backward(mien_op_call *call) {
     return run(call, run_backward);
 }
 
+static const char *describe(void) {
+    return "ref: naive loops in double precision, one thread";
+}
+
 /* ---- the table ----------------------------------------------------------------------------- */
 
 const mien_backend mien__backend_ref = {
     .name = "ref",
     .device = MIEN_DEVICE_CPU,
+    .describe = describe,
 #define XX(op, impl, fixed) [MIEN_OP_##op] = forward,
     .forward = {MIEN_REF_OPS(XX)[MIEN_OP_conv2d_fused] = forward},
 #undef XX
