@@ -15,13 +15,26 @@ local function entry_text(entry)
   return table.concat(lines, "\n")
 end
 
+--- A list of words in lines of at most 96 columns, indented by two.
+local function wrap(words)
+  local lines, line = {}, " "
+  for _, word in ipairs(words) do
+    if #line + #word > 95 then
+      lines[#lines + 1], line = line, " "
+    end
+    line = line .. " " .. word
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, "\n")
+end
+
 --- The first page: what there is to ask for.
 local function overview()
   local lines = { "help(\"name\") or ?name explains a part, a function, an op or a function of C.", "", "Parts:" }
   for _, part in ipairs(index().parts()) do
     lines[#lines + 1] = ("  %-12s %s"):format(part.name, part.about)
   end
-  lines[#lines + 1] = "\nOps (mien.op): " .. table.concat(index().ops(), " ")
+  lines[#lines + 1] = "\nOps (mien.op):\n" .. wrap(index().ops())
   lines[#lines + 1] = "\nCommands of the shell: mien help commands"
   return table.concat(lines, "\n")
 end

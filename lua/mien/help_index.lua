@@ -180,15 +180,17 @@ function help_index.find(name)
   return aliases[name] or {}
 end
 
+local INNER = { check = true, cli = true, print = true, repl = true }
+
 --- The parts that `mien` names, with the first sentence of each one's file.
 function help_index.parts()
   load_all()
   local parts = {}
   for _, name in ipairs(require("mien").names()) do
-    for _, entry in ipairs(aliases[name] or {}) do
+    for _, entry in ipairs(not INNER[name] and aliases[name] or {}) do
       if entry.header then
         local about = (entry.text .. " "):gsub("\n", " "):match "^(.-)[%.;]%s" or ""
-        parts[#parts + 1] = { name = name, about = #about > 64 and about:sub(1, 61) .. "..." or about }
+        parts[#parts + 1] = { name = name, about = #about > 80 and about:sub(1, 77) .. "..." or about }
         break
       end
     end
