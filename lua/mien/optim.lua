@@ -172,7 +172,8 @@ end
 local sgd_keys = { lr = "number!", momentum = "number", weight_decay = "number", nesterov = "boolean" }
 
 --- Stochastic gradient descent: optim.sgd(params, { lr = 0.1, momentum = 0, weight_decay = 0 }).
--- nesterov = true looks ahead. v = momentum v + g + weight_decay p; p -= lr v. `opt.lr` may be set at any time.
+-- v = momentum v + g + weight_decay p; p -= lr v; nesterov = true: p -= lr (g + momentum v). `opt.lr` may be
+-- set at any time.
 function optim.sgd(params, config)
   config = check.keys(config or {}, sgd_keys, "optim.sgd")
   params = named(params, "optim.sgd")
