@@ -93,7 +93,7 @@ static void webcam_clips_have_their_frames_and_times(void **state) {
     static const struct {
         const char *name;
         int frames;
-        double first = -1;
+        double first;
     } clips[] = {{"book", 109, 0.033}, {"learn", 61, 0},   {"milk", 51, 0.033},
                  {"thanks", 51, 0},    {"eat", 47, 0},     {"night", 68, 0.033},
                  {"no", 66, 0},        {"yes", 65, 0.033}, {"hungry", 49, 0},
