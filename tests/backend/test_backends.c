@@ -88,15 +88,27 @@ static case_run *judge(const case_run *run) {
     return r;
 }
 
+/* Both runs are ready for backward; the judge gets the gradients of outputs as rounded for r. */
+static void prepare_both(case_run *r, case_run *right, unsigned mask) {
+    prepare_backward(r, mask);
+    prepare_backward(right, mask);
+    for (int i = 0; i < MIEN_OP_MAX_OUT; i++) {
+        if (!r->call.dout[i]) continue;
+        double *values = elements(r->call.dout[i]);
+        must(mien_tensor_write(right->call.dout[i], values, mien_tensor_count(r->call.dout[i])),
+             "write");
+        free(values);
+    }
+}
+
 static void check_training(const target *t, const test_case *c, layout how, tally *count) {
     case_run *r = run_start(c, t->dtype, t->device, how, NULL), *right = judge(r);
     run_forward(r, serving(t, r, false, count));
     outputs_agree(t, r, right);
     inputs_agree(t, r, right);
     if (has_backward(c)) {
-        prepare_backward(right, ~0u);
+        prepare_both(r, right, ~0u);
         run_backward(right, ref_backward_of(c));
-        prepare_backward(r, ~0u);
         run_backward(r, serving(t, r, true, count));
     }
     for (int i = 0; i < c->n_in; i++) {
@@ -130,8 +142,7 @@ static void check_single_gradients(const target *t, const test_case *c) {
         unsigned mask = 1u << (i % visible_outputs(c));
         case_run *r = run_start(c, t->dtype, t->device, PLAIN, NULL), *right = judge(r);
         run_forward(r, serving(t, r, false, &ignored));
-        prepare_backward(right, mask);
-        prepare_backward(r, mask);
+        prepare_both(r, right, mask);
         memset(r->call.want, 0, sizeof r->call.want);
         r->call.want[i] = true;
         run_backward(r, serving(t, r, true, &ignored));
@@ -144,17 +155,18 @@ static void check_single_gradients(const target *t, const test_case *c) {
 
 static void report(const target *t, const tally *ops) {
     int served = 0, cases = 0;
-    printf("%s %s leaves to ref (forward, backward of runs):", t->name, mien_dtype_name(t->dtype));
     for (int op = 0; op < MIEN_OP_COUNT; op++) {
-        const tally *o = &ops[op];
-        cases += o->cases;
-        served += o->cases - (o->forward > o->backward ? o->forward : o->backward);
-        if (o->forward + o->backward > 0)
-            printf(" %s (%d, %d of %d)", mien_op_info_at(op)->name, o->forward, o->backward,
-                   o->cases);
+        cases += ops[op].cases;
+        served += ops[op].cases -
+                  (ops[op].forward > ops[op].backward ? ops[op].forward : ops[op].backward);
     }
-    printf("\n%s %s: %d of %d runs served itself\n", t->name, mien_dtype_name(t->dtype), served,
-           cases);
+    printf("%s %s: agrees to %g; serves %d of %d runs itself", t->name, mien_dtype_name(t->dtype),
+           t->tolerance, served, cases);
+    for (int op = 0; op < MIEN_OP_COUNT; op++)
+        if (ops[op].forward + ops[op].backward > 0)
+            printf("\n  left to ref: %s (forward %d, backward %d of %d)", mien_op_info_at(op)->name,
+                   ops[op].forward, ops[op].backward, ops[op].cases);
+    printf("\n");
 }
 
 /* False, and a line that says so, where this machine lacks the backend or device. */
