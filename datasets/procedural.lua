@@ -1,0 +1,133 @@
+-- The procedural corpora: rendered faces and things in the shapes of ImageNet, Aff-Wild, RealEyes and RECOLA.
+-- Not here: real data (the other files of datasets/), and any number that may be called a RECOLA number.
+--
+--   mien datasets/procedural.lua --kind recola --out corpora/recola.h5 [--profile demo|tiny] [--seed 1]
+--   local procedural = require "datasets.procedural"
+--   procedural.make { kind = "recola", path = "corpora/recola.h5", seed = 1, frames = 600 }
+--
+-- The same kind, seed and sizes give the same bytes. A file that was made from them before is left as it is.
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or "."
+if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
+
+local lfs = require "lfs"
+local check = require "mien.check"
+local data = require "mien.data"
+local file = require "mien.data.file"
+local corpora = require "procedural.corpora"
+
+local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
+
+--- Changes whenever the same options would give other bytes: old files are then made anew.
+local VERSION = 1
+
+--- Subjects (pictures, for objects) by partition, and frames of each recording. 5 frames a second: 30 frames
+-- are the 6 seconds of the paper's windows. 54 pixels: 48 and the margin for random crops.
+procedural.profiles = {
+  demo = {
+    objects = { train = 2400, devel = 480 },
+    affwild = { train = 9, devel = 3, frames = 360, fps = 5 },
+    realeyes = { train = 96, devel = 24, frames = 90, fps = 5 },
+    recola = { train = 10, devel = 5, test = 5, frames = 300, fps = 5 },
+  },
+  tiny = { -- for tests: about a second for all four
+    objects = { train = 48, devel = 24 },
+    affwild = { train = 2, devel = 1, frames = 60, fps = 5 },
+    realeyes = { train = 8, devel = 2, frames = 60, fps = 5 },
+    recola = { train = 2, devel = 1, test = 1, frames = 150, fps = 5 },
+  },
+}
+
+local source = "mien's procedural generator (datasets/procedural.lua), version %d, shaped like %s; rendered, not "
+  .. "recorded: its numbers are not those of that corpus"
+local models = { objects = "ImageNet", affwild = "Aff-Wild", realeyes = "RealEyes", recola = "RECOLA" }
+
+local function settings(options)
+  check.keys(options, {
+    kind = "string!", path = "string!", seed = "integer", size = "count", profile = "string", train = "count",
+    devel = "count", test = "integer", frames = "count", fps = "number", sequence = "count", progress = "function",
+  }, "procedural.make")
+  local kind = check.one_of(options.kind, procedural.kinds, "procedural.make: kind")
+  local profile = procedural.profiles[options.profile or "demo"]
+  if not profile then check.unknown("procedural.make", "profile", options.profile, procedural.profiles) end
+  local o = { kind = kind, seed = options.seed or 1, size = options.size or 54, sequence = options.sequence or 30 }
+  for key, value in pairs(profile[kind]) do o[key] = value end
+  for _, key in ipairs { "train", "devel", "test", "frames", "fps" } do o[key] = options[key] or o[key] end
+  if o.size < 16 then check.raise("argument", "procedural.make: size is %d pixels, at least 16 are needed", o.size) end
+  if o.fps and o.fps <= 0 then check.raise("argument", "procedural.make: fps must be above 0, got %g", o.fps) end
+  return o
+end
+
+--- All that decides the bytes, as one line.
+local function recipe(o)
+  local keys, parts = {}, { ("procedural %d"):format(VERSION) }
+  for key in pairs(o) do keys[#keys + 1] = key end
+  table.sort(keys)
+  for _, key in ipairs(keys) do parts[#parts + 1] = ("%s=%s"):format(key, tostring(o[key])) end
+  return table.concat(parts, " ")
+end
+
+--- The recipe that an existing file was made from; nil for no file, a broken one, or one of other origin.
+local function made_from(path)
+  if not lfs.attributes(path) then return nil end
+  local ok, text = pcall(function()
+    local h5 = file.open(path)
+    local line = h5:text "recipe"
+    h5:close()
+    return line
+  end)
+  return ok and text or nil
+end
+
+--- Makes a corpus file. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train, devel, test
+-- (subjects), frames (of a recording), fps, sequence = 30 (chunks), progress = function(done, recordings) }.
+-- Returns the path, and whether it was made now (false: it was there, from the same recipe).
+function procedural.make(options)
+  local o = settings(options)
+  local line = recipe(o)
+  if made_from(options.path) == line then return options.path, false end
+  local label = corpora.labels[o.kind]
+  local writer = data.writer(options.path, {
+    name = o.kind, height = o.size, width = o.size, fps = o.fps or 0, label_kind = label[1], label_names = label[2],
+    sequence = o.sequence, procedural = true, source = source:format(VERSION, models[o.kind]),
+  })
+  local total = o.kind == "objects" and 2 or o.train + o.devel + (o.test or 0)
+  local ok, err = pcall(function()
+    writer.h5:set("recipe", line)
+    local done = 0
+    corpora[o.kind](o, function(recording)
+      writer:recording(recording)
+      for _, value in pairs(recording) do
+        if check.is_tensor(value) then value:free() end
+      end
+      done = done + 1
+      if options.progress then options.progress(done, total) end
+    end)
+    writer:finish()
+  end)
+  writer:close()
+  if not ok then error(err, 0) end
+  return options.path, true
+end
+
+--- The command line; returns the exit code.
+function procedural.main(args)
+  local parser = require "argparse"("procedural.lua", "Renders a procedural corpus.")
+  parser:option("--kind", "objects, affwild, realeyes or recola"):count "1"
+  parser:option("--out", "the HDF5 file"):count "1"
+  parser:option("--profile", "demo or tiny", "demo")
+  for _, name in ipairs { "seed", "size", "train", "devel", "test", "frames", "fps", "sequence" } do
+    parser:option("--" .. name, "a number"):convert(tonumber)
+  end
+  local options = parser:parse(args)
+  options.path, options.out = options.out, nil
+  if io.stderr then
+    options.progress = function(done, total) io.stderr:write(("\r%s %d/%d"):format(options.kind, done, total)) end
+  end
+  local started = os.clock()
+  local path, made = procedural.make(options)
+  print(made and ("\n%s in %.1f s"):format(path, os.clock() - started) or path .. " is there already")
+  return 0
+end
+
+if arg and arg[0] and arg[0]:find "procedural%.lua$" then return procedural.main(arg) end
+return procedural
