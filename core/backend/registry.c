@@ -5,8 +5,6 @@
 #include <omp.h>
 #include <string.h>
 
-#pragma weak mien__backend_cpu
-#pragma weak mien__backend_ref
 static const mien_backend *const known[] = {&mien__backend_cpu, &mien__backend_ref};
 enum { KNOWN = sizeof known / sizeof known[0] };
 static const mien_backend *chosen; /* of the CPU; NULL: the first */
@@ -22,7 +20,7 @@ static const char *device_name(mien_device device) {
 
 static const mien_backend *find(const char *name) {
     for (int i = 0; name && i < KNOWN; i++)
-        if (known[i] && strcmp(known[i]->name, name) == 0) return known[i];
+        if (strcmp(known[i]->name, name) == 0) return known[i];
     return NULL;
 }
 

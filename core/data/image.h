@@ -15,7 +15,4 @@ mien_tensor *mien_image_resize(mien_tensor *image, int height, int width);
 mien_tensor *mien_image_crop(mien_tensor *image, double x, double y, double w, double h,
                              int height, int width);
 /* cdef:end */
-
-/* dst u8 [H,W,3] out of src: shared by loader and image.c. */
-void mien__image_resize(const uint8_t *src, int sh, int sw, uint8_t *dst, int dh, int dw);
 #endif

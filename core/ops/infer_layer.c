@@ -96,7 +96,8 @@ static mien_status infer_recurrent(mien_op_call *call, int gates, int biases, in
     int64_t output[3] = {batch, steps, h}, kept[3] = {steps, batch, reserve * h};
     MIEN_TRY(mien__make_output(call, 0, x->dtype, 3, output));
     for (int i = 1; i <= states; i++) MIEN_TRY(mien__make_output(call, i, x->dtype, 2, state));
-    return mien__make_output(call, states + 1, x->dtype, 3, kept);
+    /* The cell state adds up over time: not in half precision. */
+    return mien__make_output(call, states + 1, mien__at_least_f32(x->dtype), 3, kept);
 }
 
 mien_status mien__infer_lstm(mien_op_call *call) {

@@ -37,22 +37,6 @@ static mien_op_info infos[MIEN_OP_COUNT] = {
 #undef SECOND
 #undef REQUIRED
 
-#pragma weak mien__infer_conv2d
-#pragma weak mien__infer_conv2d_fused
-#pragma weak mien__infer_batch_norm
-#pragma weak mien__infer_max_pool2d
-#pragma weak mien__infer_pool2d
-#pragma weak mien__infer_global_pool
-#pragma weak mien__infer_same
-#pragma weak mien__infer_linear
-#pragma weak mien__infer_matmul
-#pragma weak mien__infer_lstm
-#pragma weak mien__infer_gru
-#pragma weak mien__infer_broadcast
-#pragma weak mien__infer_reduce
-#pragma weak mien__infer_loss
-#pragma weak mien__infer_class_loss
-#pragma weak mien__infer_softmax_loss
 static const mien_op_fn infers[MIEN_OP_COUNT] = {
 #define MIEN_OP(op, infer, ...) mien__infer_##infer,
 #include "ops.def"

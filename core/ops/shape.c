@@ -141,9 +141,35 @@ static void look_at(mien_tensor *view, mien_tensor *source, int64_t offset) {
     view->offset = offset;
 }
 
-/* The header `to` shows the elements of `from` in row-major order: shared, or copied when they do
- * not lie side by side. */
+/* Strides with which `to` shows from's elements where they are: dimensions that one step walks
+ * through are merged and cut anew. False when the elements would have to move. */
+static bool share_strides(mien_tensor *to, const mien_tensor *from) {
+    if (from->block || from->ndim == 0 || mien_tensor_count(from) == 0) return false;
+    int to_dim = to->ndim - 1;
+    int64_t step = from->stride[from->ndim - 1], run = 1, covered = 1;
+    for (int dim = from->ndim - 1; dim >= 0; dim--) {
+        run *= from->shape[dim];
+        if (dim > 0 && (from->shape[dim - 1] == 1 || from->stride[dim - 1] == run * step)) continue;
+        for (; to_dim >= 0 && (covered < run || to->shape[to_dim] == 1); to_dim--) {
+            to->stride[to_dim] = covered * step;
+            covered *= to->shape[to_dim];
+        }
+        if (covered != run) return false;
+        if (dim > 0) step = from->stride[dim - 1];
+        run = covered = 1;
+    }
+    return to_dim < 0;
+}
+
+/* The header `to` shows the elements of `from` in row-major order: shared when strides allow it,
+ * else copied. */
 static mien_status reshape_into(mien_tensor *to, mien_tensor *from) {
+    const mien_tensor plain = *to; /* its strides are those of its shape */
+    if (share_strides(to, from)) {
+        look_at(to, from, from->offset);
+        return MIEN_OK;
+    }
+    memcpy(to->stride, plain.stride, sizeof to->stride);
     mien_tensor *dense = mien__tensor_contiguous(from);
     if (!dense) return mien_error_last()->code;
     look_at(to, dense, dense->offset);

@@ -19,14 +19,16 @@ function error_class:__tostring()
   return text
 end
 
-local here = debug.getinfo(1, "S").source:gsub("check%.lua$", "")
+local here = debug.getinfo(1, "S").source:gsub("check%.lua$", "") -- "@.../lua/mien/"
+local entry = here:gsub("/$", ".lua")
 
 --- The innermost place that is neither mien's own Lua nor C, as "file:line"; nil when there is none.
 local function caller()
   for level = 3, 100 do
     local info = debug.getinfo(level, "Sl")
     if not info then return nil end
-    local inside = info.source:sub(1, #here) == here or info.source:sub(1, 6) == "=mien."
+    local source = info.source
+    local inside = source:sub(1, #here) == here or source == entry or source:sub(1, 6) == "=mien."
     if info.currentline > 0 and not inside then return info.short_src .. ":" .. info.currentline end
   end
 end

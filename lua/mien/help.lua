@@ -6,25 +6,26 @@ local help = {}
 
 local function index() return require "mien.help_index" end
 
-local function indent(text) return (("  " .. text):gsub("\n", "\n  "):gsub("\n  \n", "\n\n")) end
+--- Text indented by two, lines that are longer than 112 columns broken between words.
+local function indent(text)
+  local lines = {}
+  for paragraph in (text .. "\n"):gmatch "(.-)\n" do
+    local line = paragraph:match "^%s*"
+    for word in paragraph:gmatch "%S+" do
+      if #line + #word > 109 and line:find "%S" then
+        lines[#lines + 1], line = line, ""
+      end
+      line = line .. (line:find "%S" and " " or "") .. word
+    end
+    lines[#lines + 1] = line
+  end
+  return "  " .. table.concat(lines, "\n  ")
+end
 
 local function entry_text(entry)
   local lines = { entry.title }
   if entry.text ~= "" then lines[#lines + 1] = indent(entry.text) end
   lines[#lines + 1] = "  (" .. entry.place .. ")"
-  return table.concat(lines, "\n")
-end
-
---- A list of words in lines of at most 96 columns, indented by two.
-local function wrap(words)
-  local lines, line = {}, " "
-  for _, word in ipairs(words) do
-    if #line + #word > 95 then
-      lines[#lines + 1], line = line, " "
-    end
-    line = line .. " " .. word
-  end
-  lines[#lines + 1] = line
   return table.concat(lines, "\n")
 end
 
@@ -34,7 +35,7 @@ local function overview()
   for _, part in ipairs(index().parts()) do
     lines[#lines + 1] = ("  %-12s %s"):format(part.name, part.about)
   end
-  lines[#lines + 1] = "\nOps (mien.op):\n" .. wrap(index().ops())
+  lines[#lines + 1] = "\nOps (mien.op):\n" .. indent(table.concat(index().ops(), " "))
   lines[#lines + 1] = "\nCommands of the shell: mien help commands"
   return table.concat(lines, "\n")
 end

@@ -44,42 +44,66 @@ local function comment_above(lines, at)
   return table.concat(text, "\n"), lines[first]:find "^%s*%-%-%-" ~= nil
 end
 
---- What a line declares: the dotted or plain name, its parameters, and whether it is local.
-local function declared(line)
+--- What a line declares in `module`: its name without tables in front, its parameters, and whether it is
+-- local; nil when the line declares nothing that has a name.
+local function declared(line, module)
   local name, parameters = line:match "^%s*function%s+([%w_%.:]+)%s*(%b())"
   if name then return name, parameters, false end
   name, parameters = line:match "^%s*local%s+function%s+([%w_]+)%s*(%b())"
   if name then return name, parameters, true end
-  name, parameters = line:match "^%s*([%w_]+[%.:][%w_%.:]+)%s*=%s*function%s*(%b())"
+  name, parameters = line:match "^%s*([%w_%.:]+)%s*=%s*function%s*(%b())"
   if name then return name, parameters, false end
-  name = line:match "^([%w_]+%.[%w_%.]+)%s*="
+  parameters = line:match "^return function%s*(%b())"
+  if parameters then return module, parameters, false end
+  name = line:match "^([%w_]+%.[%w_%.]+)%s*=" or line:match "^[%w_]+%(\"([%w_]+)\"" -- filled("ones", ...)
   if name then return name, "", false end
+end
+
+--- The names that a comment uses as calls, "nn.relu(), nn.tanh()" -> relu, tanh.
+local function used(text)
+  local names = {}
+  for name in text:gmatch "[%a_][%w_]*%.([%a_][%w_]*)%s*[%({]" do names[#names + 1] = name end
+  return names
+end
+
+--- How a user writes the name: `nn.lstm`, `mien.zeros`, although they live in nn/recurrent, tensor/create.
+local function public_name(module, separator, short, last, parent)
+  if separator == ":" then return module .. separator .. short end
+  local function offers(table_name)
+    for _, name in ipairs(require(table_name).names()) do
+      if name == short then return true end
+    end
+  end
+  if (parent == "nn" or parent == "models") and offers("mien." .. parent) then return parent .. "." .. short end
+  if parent == "tensor" and offers "mien" then return "mien." .. short end
+  return short == last and module or module .. separator .. short
 end
 
 local function index_lua(path, relative)
   local lines = read_lines(path)
-  local module = module_name(relative)
-  local about = (comment_above(lines, (function()
-    local i = 1
-    while lines[i] and lines[i]:find "^%-%-" do i = i + 1 end
-    return i
-  end)()))
-  local place = "lua/mien/" .. relative
-  if about then
-    add({ title = module, text = about, place = place, header = true }, module)
+  local module, place = module_name(relative), "lua/mien/" .. relative
+  local last, parent = module:match "[^%.]*$", module:match "^(.*)%.[^%.]*$"
+  local top = 1
+  while lines[top] and lines[top]:find "^%-%-" do top = top + 1 end
+  local header = { title = module, text = comment_above(lines, top) or "", place = place, header = true }
+  add(header, module)
+  local function add_function(short, separator, parameters, text, i)
+    local title = public_name(module, separator, short, last, parent)
+    local entry = { title = title .. parameters, text = text, place = ("%s:%d"):format(place, i), file = header }
+    add(entry, module .. "." .. short, short)
+    if short == last then add(entry, module) end
+    if parent then add(entry, parent .. "." .. short) end
   end
-  local last = module:match "[^%.]*$"
-  local parent = module:match "^(.*)%.[^%.]*$"
   for i, line in ipairs(lines) do
-    local name, parameters, is_local = declared(line)
     local text, documented = comment_above(lines, i)
-    local short = name and name:match "[^%.:]*$"
-    if name and text and documented and not (is_local and short ~= last) then
-      local title = short == last and module or module .. (name:find ":" and ":" or ".") .. short
-      local entry = { title = title .. parameters, text = text, place = ("%s:%d"):format(place, i) }
-      add(entry, module .. "." .. short, short)
-      if short == last then add(entry, module) end
-      if parent then add(entry, parent .. "." .. short) end
+    if documented and not line:find "^%s*%-%-" and i > top then
+      local name, parameters, is_local = declared(line, module)
+      local short = name and name:match "[^%.:]*$"
+      if not name then
+        for _, called in ipairs(used(text)) do add_function(called, ".", "", text, i) end
+      elseif not is_local or short == last then
+        add_function(short, name:find ":" and ":" or ".", parameters, text, i)
+      end
     end
   end
 end
@@ -174,10 +198,18 @@ function help_index.names()
   return all
 end
 
---- The entries of a name; empty when there are none.
+--- The entries of a name; empty when there are none. A file that holds the function of its own name is
+-- explained by that function.
 function help_index.find(name)
   load_all()
-  return aliases[name] or {}
+  local explained, entries = {}, {}
+  for _, entry in ipairs(aliases[name] or {}) do
+    if entry.file then explained[entry.file] = true end
+  end
+  for _, entry in ipairs(aliases[name] or {}) do
+    if not explained[entry] then entries[#entries + 1] = entry end
+  end
+  return entries
 end
 
 local INNER = { check = true, cli = true, print = true, repl = true }

@@ -49,7 +49,7 @@ static inline void bad_case(const case_row *row, const char *why) {
 
 static inline const char *parse_input(const char *at, case_input *in) {
     *in = (case_input){.kind = ' ', .count = 1};
-    if (strchr("-+~tozLck", *at)) in->kind = *at++;
+    if (strchr("-+~tozLHck", *at)) in->kind = *at++;
     if (in->kind == '-') return at;
     if (in->kind == 'c' || in->kind == 'k') {
         in->classes = (int)strtol(at, (char **)&at, 10);
@@ -163,6 +163,9 @@ static inline double *case_values(const test_case *c, int i) {
             break;
         case 'z':
             values[j] = u;
+            break;
+        case 'H':
+            values[j] += 200;
             break;
         case 'L':
             values[j] *= 60;

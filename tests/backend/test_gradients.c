@@ -4,8 +4,10 @@
 
 enum { ALL_UP_TO = 48, SAMPLES = 24, DIRECTIONS = 2 };
 
-/* No derivative: ties between maxima, and the corner of max, abs or CCC at zero. */
+/* No derivative: ties between maxima, the corner of max, abs or CCC at zero, and batch norm with
+ * ReLU of so many elements that some lie within a step of the corner. */
 static bool at_a_kink(const test_case *c) {
+    if (c->op == MIEN_OP_batch_norm && c->in[0].count > 4096) return true;
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i].kind == 't' || c->in[i].kind == 'o') return true;
     return false;

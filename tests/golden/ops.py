@@ -51,7 +51,7 @@ def distinct(key, stream, n):
 def make_input(key, stream, word):
     if word == "-":
         return None
-    kind, classes, sizes = re.fullmatch(r"([+~tozLck]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
+    kind, classes, sizes = re.fullmatch(r"([+~tozLHck]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
     shape = [] if sizes == "s" else [int(s) for s in sizes.split("x")]
     n = math.prod(shape)
     values = distinct(key, stream, n) if kind == "~" else uniform(key, stream, n)
@@ -61,6 +61,7 @@ def make_input(key, stream, word):
         "o": lambda v: 0.0,
         "z": lambda v: (v + 1) / 2,
         "L": lambda v: v * 60,
+        "H": lambda v: v + 200,
         "c": lambda v: math.floor((v + 1) / 2 * int(classes)),
         "k": lambda v: math.floor((v + 1) / 2 * int(classes)),
     }.get(kind, lambda v: v)

@@ -12,6 +12,7 @@ local parts = {
   gold = { "mien.data.gold", "standard" },
   winner_takes_all = { "mien.data.votes", "winner_takes_all" },
   faces = { "mien.data.face", "follow" },
+  face_detector = { "mien.data.face", "detector" },
   video = { "mien.data.media", "video" },
   image = { "mien.data.media", "image" },
 }

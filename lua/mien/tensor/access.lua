@@ -159,6 +159,12 @@ function methods.free(t)
   C.mien_tensor_free(t)
 end
 
+--- Sets all elements, in row-major order, from a double array of the FFI; returns t.
+function methods.write_(t, values, n)
+  check.status(C.mien_tensor_write(t, values, n))
+  return t
+end
+
 local summary = ffi.new "double[5]"
 
 --- mean, standard deviation (1/n), minimum, maximum and the number of elements that are not finite.

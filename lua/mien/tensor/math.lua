@@ -67,7 +67,8 @@ end
 methods.add, methods.sub, methods.mul, methods.div, methods.pow =
   arithmetic.add, arithmetic.sub, arithmetic.mul, arithmetic.div, arithmetic.pow
 
-for _, name in ipairs { "relu", "sigmoid", "tanh", "exp", "log", "abs", "softmax", "log_softmax", "matmul" } do
+local same = { "relu", "sigmoid", "tanh", "exp", "log", "abs", "softmax", "log_softmax", "matmul" }
+for _, name in ipairs(same) do
   methods[name] = op[name]
 end
 
@@ -76,7 +77,7 @@ function methods.sqrt(t)
   return op.power(t, { exponent = 0.5 })
 end
 
---- t:sum(), t:mean(), t:max(): over all elements, or over one dimension; keep = true leaves size 1.
+--- t:sum(), t:mean(), t:max(): over all elements or over one dimension; keep = true leaves size 1.
 for _, name in ipairs { "sum", "mean", "max" } do
   methods[name] = function(t, dim, keep)
     if dim == nil then return op[name](t) end

@@ -1,0 +1,174 @@
+/* Picture files through FFmpeg's codecs: read JPEG, PNG, BMP, TIFF, WebP; write PNG.
+ * Not here: resize and crop (image.c). EXIF marks (size, rotation) are ignored. */
+#include "image.h"
+#include "video_inner.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOST ((off_t)1 << 30) /* bytes of a picture file */
+
+/* The kind by its first bytes: names of files lie. */
+static enum AVCodecID codec_of(const uint8_t *bytes, size_t n) {
+    static const struct {
+        enum AVCodecID id;
+        size_t length;
+        const char *magic;
+    } kinds[] = {
+        {AV_CODEC_ID_MJPEG, 3, "\xff\xd8\xff"},
+        {AV_CODEC_ID_PNG, 4, "\x89PNG"},
+        {AV_CODEC_ID_BMP, 2, "BM"},
+        {AV_CODEC_ID_TIFF, 4, "II*\0"},
+        {AV_CODEC_ID_TIFF, 4, "MM\0*"},
+        {AV_CODEC_ID_WEBP, 4, "RIFF"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (n >= kinds[i].length && memcmp(bytes, kinds[i].magic, kinds[i].length) == 0)
+            return kinds[i].id;
+    return AV_CODEC_ID_NONE;
+}
+
+/* The whole file in a packet. */
+static mien_status read_file(const char *path, AVPacket *packet) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        int reason = errno;
+        if (fd >= 0) close(fd);
+        MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be read: %s", path, strerror(reason));
+    }
+    mien_status status = MIEN_OK;
+    if (!S_ISREG(info.st_mode) || info.st_size > MOST)
+        status = mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: no picture file", path);
+    else if (info.st_size == 0)
+        status = mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: the file is empty", path);
+    else if (av_new_packet(packet, (int)info.st_size) < 0)
+        status = mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "%s: out of memory", path);
+    for (off_t at = 0; status == MIEN_OK && at < info.st_size;) {
+        ssize_t n = read(fd, packet->data + at, (size_t)(info.st_size - at));
+        if (n <= 0)
+            status = mien__fail(MIEN_ERR_IO, __FILE__, __LINE__, "%s: cannot be read: %s", path,
+                                n ? strerror(errno) : "it became shorter");
+        at += n;
+    }
+    close(fd);
+    return status;
+}
+
+static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
+    const AVCodec *decoder = avcodec_find_decoder(codec_of(packet->data, (size_t)packet->size));
+    if (!decoder)
+        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: no picture; JPEG, PNG, BMP, TIFF and WebP are read",
+                       path);
+    AVCodecContext *codec = avcodec_alloc_context3(decoder);
+    if (!codec) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: out of memory", path);
+    codec->thread_count = 1;
+    codec->err_recognition = AV_EF_EXPLODE; /* half a picture is no picture */
+    int code = avcodec_open2(codec, decoder, NULL);
+    if (code >= 0) code = avcodec_send_packet(codec, packet);
+    if (code >= 0) code = avcodec_send_packet(codec, NULL);
+    if (code >= 0) code = avcodec_receive_frame(codec, frame);
+    mien_tensor *image = NULL;
+    if (code < 0) {
+        mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: a damaged picture", path);
+        mien__ffmpeg_cause(code);
+    } else {
+        struct SwsContext *scaler = NULL;
+        image = mien__ffmpeg_rgb(frame, frame->width, frame->height, &scaler);
+        sws_freeContext(scaler);
+    }
+    avcodec_free_context(&codec);
+    return image;
+}
+
+mien_tensor *mien_image_read(const char *path) {
+    if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "image_read: no path was given");
+    mien__ffmpeg_listen();
+    AVPacket *packet = av_packet_alloc();
+    AVFrame *frame = av_frame_alloc();
+    mien_tensor *image = NULL;
+    if (!packet || !frame)
+        mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "%s: out of memory", path);
+    else if (read_file(path, packet) == MIEN_OK)
+        image = decode(path, packet, frame);
+    av_packet_free(&packet);
+    av_frame_free(&frame);
+    return image;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------
+ */
+
+/* Encodes; the caller unrefs the packet. */
+static mien_status encode(const char *path, mien_tensor *pixels, AVPacket *packet) {
+    const AVCodec *encoder = avcodec_find_encoder(AV_CODEC_ID_PNG);
+    AVCodecContext *codec = encoder ? avcodec_alloc_context3(encoder) : NULL;
+    AVFrame *frame = av_frame_alloc();
+    int code = AVERROR(ENOMEM);
+    if (codec && frame) {
+        codec->width = frame->width = (int)mien_tensor_size(pixels, 1);
+        codec->height = frame->height = (int)mien_tensor_size(pixels, 0);
+        codec->pix_fmt = AV_PIX_FMT_RGB24;
+        frame->format = AV_PIX_FMT_RGB24;
+        codec->time_base = (AVRational){1, 1};
+        code = avcodec_open2(codec, encoder, NULL);
+        if (code >= 0) code = av_frame_get_buffer(frame, 0);
+        const uint8_t *rows = mien_tensor_data(pixels);
+        size_t row = (size_t)frame->width * 3;
+        for (int y = 0; code >= 0 && y < frame->height; y++)
+            memcpy(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], rows + (size_t)y * row, row);
+        if (code >= 0) code = avcodec_send_frame(codec, frame);
+        if (code >= 0) code = avcodec_send_frame(codec, NULL);
+        if (code >= 0) code = avcodec_receive_packet(codec, packet);
+    }
+    av_frame_free(&frame);
+    avcodec_free_context(&codec);
+    if (code < 0) {
+        mien__fail(MIEN_ERR_VENDOR, __FILE__, __LINE__, "%s: cannot be encoded as PNG", path);
+        mien__ffmpeg_cause(code);
+        return MIEN_ERR_VENDOR;
+    }
+    return MIEN_OK;
+}
+
+static mien_status write_file(const char *path, const AVPacket *packet) {
+    size_t size = strlen(path) + sizeof ".partial";
+    char *partial = malloc(size);
+    if (!partial) MIEN_FAIL(MIEN_ERR_MEMORY, "%s: out of memory", path);
+    snprintf(partial, size, "%s.partial", path);
+    int fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool good = fd >= 0;
+    for (int at = 0; good && at < packet->size;) {
+        ssize_t n = write(fd, packet->data + at, (size_t)(packet->size - at));
+        good = n > 0;
+        at += (int)n;
+    }
+    good = good && fsync(fd) == 0 && rename(partial, path) == 0;
+    int reason = errno;
+    if (fd >= 0) close(fd);
+    if (!good && fd >= 0) unlink(partial);
+    free(partial);
+    if (!good) MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be written: %s", path, strerror(reason));
+    return MIEN_OK;
+}
+
+mien_status mien_image_write(const char *path, mien_tensor *image) {
+    if (!path || !image) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: needs a path and an image");
+    if (mien_tensor_dtype(image) != MIEN_U8 || mien_tensor_ndim(image) != 3 ||
+        mien_tensor_size(image, 2) != 3 || mien_tensor_count(image) == 0)
+        MIEN_FAIL(MIEN_ERR_SHAPE, "image_write: image must be u8 [H,W,3]");
+    mien__ffmpeg_listen();
+    mien_tensor *pixels = mien__tensor_contiguous(image);
+    if (!pixels) return mien_error_last()->code;
+    AVPacket *packet = av_packet_alloc();
+    mien_status status =
+        packet ? encode(path, pixels, packet)
+               : mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "%s: out of memory", path);
+    if (status == MIEN_OK) status = write_file(path, packet);
+    av_packet_free(&packet);
+    mien_tensor_release(pixels);
+    return status;
+}

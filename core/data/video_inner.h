@@ -1,0 +1,19 @@
+/* What video.c and video_image.c share: FFmpeg's words in errors, decoded frames to RGB.
+ * Not here: anything for other folders (video.h, image.h). */
+#ifndef MIEN_VIDEO_INNER_H
+#define MIEN_VIDEO_INNER_H
+#include "../tensor/tensor.h"
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <libswscale/swscale.h>
+
+/* Keeps what FFmpeg would print; call before the first use in a function that reports errors. */
+void mien__ffmpeg_listen(void);
+/* Adds FFmpeg's last message, or the text of its error code, to the error recorded last. */
+void mien__ffmpeg_cause(int code);
+/* Did the file break off, although its end was reached without an error code? */
+bool mien__ffmpeg_cut_short(const AVFormatContext *format);
+/* A decoded frame as u8 [height,width,3] RGB; *scaler is made or reused. */
+mien_tensor *mien__ffmpeg_rgb(const AVFrame *frame, int width, int height,
+                              struct SwsContext **scaler);
+#endif

@@ -1,0 +1,78 @@
+-- Videos and pictures as tensors.
+-- Not here: faces in them (face.lua), decoding (core/data/video.c, video_image.c).
+local ffi = require "ffi"
+local C = require "mien.ffi"
+local check = require "mien.check"
+local tensor = require "mien.tensor"
+
+local media = { image = {} }
+
+-- ---- videos ------------------------------------------------------------------------------------
+
+local video = {}
+video.__index = video
+
+--- Opens a video: fields path, width, height, fps (0: unknown), duration (s), frame_count (as the file says).
+function media.video(path)
+  check.type(path, "string", "data.video: path")
+  local handle = ffi.gc(check.pointer(C.mien_video_open(path)), C.mien_video_close)
+  local info = ffi.new "mien_video_info"
+  C.mien_video_get_info(handle, info)
+  return setmetatable({
+    handle = handle, path = path, width = info.width, height = info.height, fps = info.fps,
+    duration = info.duration, frame_count = tonumber(info.frames), given = 0,
+  }, video)
+end
+
+--- The next frame u8 [H,W,3] and its presentation time in seconds; nil at the end. A damaged file raises an
+-- error after the frames that could be decoded.
+function video:next()
+  if not self.handle then check.raise("argument", "data.video: %s was closed already", self.path) end
+  local frame, time = ffi.new "mien_tensor *[1]", ffi.new "double[1]"
+  local code = C.mien_video_next(self.handle, frame, time)
+  if code < 0 then check.status(code) end
+  if code == 0 then return nil end
+  self.given = self.given + 1
+  return tensor.wrap(frame[0]), time[0]
+end
+
+--- Iterates: `for frame, time in video:frames() do`. A frame is freed when the next one is asked for.
+function video:frames()
+  local last
+  return function()
+    if last then last:free() end
+    local frame, time = self:next()
+    last = frame
+    return frame, time
+  end
+end
+
+--- Closes; again is allowed.
+function video:close()
+  if self.handle then C.mien_video_close(ffi.gc(self.handle, nil)) end
+  self.handle = nil
+end
+
+-- ---- pictures ----------------------------------------------------------------------------------
+
+--- A picture file (JPEG, PNG, BMP, TIFF, WebP) as u8 [H,W,3].
+function media.image.read(path)
+  return tensor.wrap(C.mien_image_read(check.type(path, "string", "image.read: path")))
+end
+
+--- Writes u8 [H,W,3] as PNG.
+function media.image.write(path, image)
+  check.status(C.mien_image_write(path, image))
+end
+
+--- Bilinear, antialiased when shrinking.
+function media.image.resize(image, height, width)
+  return tensor.wrap(C.mien_image_resize(image, height, width))
+end
+
+--- The box { x, y, w, h } in pixels, resized to height x width; beyond the picture its border is repeated.
+function media.image.crop(image, box, height, width)
+  return tensor.wrap(C.mien_image_crop(image, box[1], box[2], box[3], box[4], height, width))
+end
+
+return media

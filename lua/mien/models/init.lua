@@ -1,0 +1,31 @@
+-- Networks of the papers, each loaded when first named.
+-- Not here: layers (nn/), weights (init.lua, checkpoint.lua).
+local check = require "mien.check"
+
+-- name -> { module, field }; a module without field is the constructor itself
+local networks = {
+  resnet = { "mien.models.resnet", "resnet" }, resnet50 = { "mien.models.resnet", "resnet50" },
+  vgg16 = { "mien.models.vgg" }, recurrent = { "mien.models.recurrent" },
+  framewise = { "mien.models.framewise" }, affwildnet = { "mien.models.affwildnet" },
+}
+
+local models = {}
+
+--- Every name that `models` has, sorted.
+function models.names()
+  local names = {}
+  for name in pairs(networks) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+return setmetatable(models, {
+  __index = function(_, name)
+    local entry = networks[name]
+    if not entry then check.unknown("models", "network", name, networks) end
+    local value = require(entry[1])
+    if entry[2] then value = value[entry[2]] end
+    models[name] = value
+    return value
+  end,
+})

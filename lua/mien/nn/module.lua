@@ -1,0 +1,195 @@
+-- What all layers and models share: parameters, buffers and children in order, by name.
+-- Not here: loading weights (nn/state.lua), how weights are drawn (init.lua).
+local check = require "mien.check"
+local tensor = require "mien.tensor"
+local scope = require "mien.scope"
+
+local module = {}
+
+local base = {} -- methods of every module
+module.base = base
+
+--- Makes a class of modules. `class.create(fields)` makes an object with those fields; the class gets
+-- its own `forward`. An object is called as a function: m(x) is m:forward(x).
+--   local gate = nn.define "gate"
+--   function gate.new(n) local m = gate.create {}; m:add("inner", nn.linear{ n, n }); return m end
+--   function gate:forward(x) return x * self.inner(x):sigmoid() end
+function module.define(name)
+  local class = setmetatable({ class_name = name }, { __index = base })
+  local meta = {
+    __index = class,
+    __call = function(self, ...) return self:forward(...) end,
+    __tostring = base.describe,
+  }
+  function class.create(fields)
+    fields = fields or {}
+    fields.training = true
+    fields.entries = {} -- in order: { name =, kind = "parameter" | "buffer", ... } or { name =, child = }
+    return setmetatable(fields, meta)
+  end
+  return class
+end
+
+--- True for modules.
+function module.is(value)
+  return type(value) == "table" and type(rawget(value, "entries")) == "table" and value.forward ~= nil
+end
+
+-- ---- building ------------------------------------------------------------------------------------
+
+--- Adds a parameter, drawn from the default stream "init", as field `name`; returns its tensor.
+-- role: how initialisation treats it: "weight" (drawn), "zero", "one", or "forget" (an LSTM's bias: zero,
+-- but one for the forget gate). blocks: matrices stacked in dimension 1 that are drawn one by one.
+function base:parameter(name, shape, role, blocks)
+  local t = scope.keep(tensor.empty(shape))
+  local entry = { name = name, kind = "parameter", role = role, blocks = blocks or 1, tensor = t }
+  self.entries[#self.entries + 1] = entry
+  self[name] = t
+  require("mien.init").draw_default(entry)
+  return t:requires_grad_()
+end
+
+--- Adds a tensor that is kept with the weights but not trained, filled with `value`, as field `name`.
+function base:buffer(name, shape, value)
+  local t = scope.keep(tensor.full(shape, value))
+  local role = value == 1 and "one" or "zero"
+  self.entries[#self.entries + 1] = { name = name, kind = "buffer", role = role, tensor = t }
+  self[name] = t
+  return t
+end
+
+--- Adds a child module as field `name`; returns it.
+function base:add(name, child)
+  if not module.is(child) then
+    check.raise("argument", "%s: child %s must be a module, got %s", self.class_name, name,
+      check.describe(child))
+  end
+  self.entries[#self.entries + 1] = { name = name, child = child }
+  self[name] = child
+  return child
+end
+
+-- ---- walking -------------------------------------------------------------------------------------
+
+--- Calls visit(path, module) for this module (path "") and all below, parents first.
+function base:walk(visit, path)
+  path = path or ""
+  visit(path, self)
+  for _, entry in ipairs(self.entries) do
+    if entry.child then entry.child:walk(visit, path == "" and entry.name or path .. "." .. entry.name) end
+  end
+end
+
+-- { "features.conv1.weight", tensor }, with the two also as .name and .tensor
+local pair = {
+  __index = function(self, key)
+    if key == "name" then return self[1] elseif key == "tensor" then return self[2] end
+  end,
+}
+
+local function collect(self, kind)
+  local list = {}
+  self:walk(function(path, m)
+    for _, entry in ipairs(m.entries) do
+      if entry.tensor and (kind == nil or entry.kind == kind) then
+        local name = path == "" and entry.name or path .. "." .. entry.name
+        list[#list + 1] = setmetatable({ name, entry.tensor }, pair)
+      end
+    end
+  end)
+  return list
+end
+
+--- Everything that is trained: an ordered list of { name, tensor } (also .name, .tensor); names are paths.
+function base:parameters() return collect(self, "parameter") end
+
+--- Tensors that are kept but not trained (running statistics), as parameters() lists them.
+function base:buffers() return collect(self, "buffer") end
+
+--- Parameters and buffers together: what a weight file holds.
+function base:state() return collect(self) end
+
+--- All modules below and this one: an ordered list of { path, module }.
+function base:named_modules()
+  local list = {}
+  self:walk(function(path, m) list[#list + 1] = { path, m } end)
+  return list
+end
+
+--- The number of trained numbers.
+function base:count()
+  local n = 0
+  for _, p in ipairs(self:parameters()) do n = n + p.tensor:count() end
+  return n
+end
+
+-- ---- modes ---------------------------------------------------------------------------------------
+
+--- Switches to training (on = true or nothing) or to inference (false), with all below; returns itself.
+function base:train(on)
+  self:walk(function(_, m) m.training = on ~= false end)
+  return self
+end
+
+--- Which statistics batch norm uses at inference, with all below: "running" (the default), or "batch".
+function base:bn_test(mode)
+  check.one_of(mode, { "running", "batch" }, "bn_test")
+  self:walk(function(_, m)
+    if m.class_name == "batch_norm" then m.test = mode end
+  end)
+  return self
+end
+
+--- Gives all dropouts below the random stream that they draw from; returns itself.
+function base:use_rng(stream)
+  self:walk(function(_, m)
+    if m.class_name == "dropout" then m.rng = stream end
+  end)
+  return self
+end
+
+--- Drops the gradients of all parameters.
+function base:zero_grad()
+  for _, p in ipairs(self:parameters()) do p.tensor.grad = nil end
+end
+
+-- ---- seen from outside -----------------------------------------------------------------------------
+
+--- The module as text: its class, what it was made with, and its children.
+function base:describe(indent)
+  indent = indent or ""
+  local head = self.class_name .. (self.detail and "{ " .. self:detail() .. " }" or "")
+  local lines = { head }
+  for _, entry in ipairs(self.entries) do
+    if entry.child then
+      local child = base.describe(entry.child, indent .. "  ")
+      lines[#lines + 1] = ("%s  %s: %s"):format(indent, entry.name, child)
+    end
+  end
+  if indent == "" then lines[1] = ("%s  (%d parameters)"):format(head, self:count()) end
+  return table.concat(lines, "\n")
+end
+
+--- Copies tensors by name into this module; see nn/state.lua.
+function base:load(tensors, options)
+  return require("mien.nn.state").load(self, tensors, options)
+end
+
+--- The form of this module for inference; see nn.fuse.
+function base:fused()
+  local copy = setmetatable({}, getmetatable(self))
+  for key, value in pairs(self) do copy[key] = value end
+  copy.entries = {}
+  for i, entry in ipairs(self.entries) do
+    if entry.child then
+      local child = entry.child:fused()
+      copy.entries[i] = { name = entry.name, child = child }
+      copy[entry.name] = child
+    else
+      copy.entries[i] = entry
+    end
+  end
+  return copy
+end
+
+return module

@@ -1,0 +1,165 @@
+/* Pictures: files come back as they were, resizing and cropping at borders.
+ * Not here: the loader's use of the same kernels (test_loader.c). */
+#include "data_files.h"
+#include "data/image.h"
+#include <math.h>
+#include <sys/stat.h>
+
+static mien_tensor *image_of(int64_t height, int64_t width, int seed) {
+    int64_t shape[3] = {height, width, 3};
+    return pattern(MIEN_U8, 3, shape, seed);
+}
+
+/* Skips the test where the library was built without FFmpeg. */
+static void need_ffmpeg(void) {
+    mien_tensor *t = image_of(2, 2, 0);
+    mien_status status = mien_image_write(scratch("probe.png"), t);
+    mien_tensor_release(t);
+    if (status == MIEN_ERR_UNSUPPORTED) skip();
+}
+
+static void png_comes_back_bit_for_bit(void **state) {
+    need_ffmpeg();
+    const char *path = scratch("picture.png");
+    mien_tensor *t = image_of(37, 53, 5);
+    assert_int_equal(mien_image_write(path, t), MIEN_OK);
+    assert_int_equal(access(scratch("picture.png.partial"), F_OK), -1);
+    mien_tensor *back = mien_image_read(path);
+    assert_non_null(back);
+    assert_int_equal(mien_tensor_size(back, 0), 37);
+    assert_int_equal(mien_tensor_size(back, 1), 53);
+    assert_memory_equal(mien_tensor_data(back), mien_tensor_data(t), 37 * 53 * 3);
+    mien_tensor_release(back);
+    assert_int_equal(mien_image_write(scratch("no/folder.png"), t), MIEN_ERR_IO);
+    mien_tensor_release(t);
+}
+
+static void what_is_no_picture_is_refused(void **state) {
+    need_ffmpeg();
+    const char *path = scratch("text.jpg");
+    FILE *file = fopen(path, "w");
+    fputs("image,emotion\n", file);
+    fclose(file);
+    assert_null(mien_image_read(path));
+    assert_message("no picture");
+    assert_null(mien_image_read(scratch("missing.jpg")));
+    assert_message("No such file");
+    fclose(fopen(scratch("empty.png"), "w"));
+    assert_null(mien_image_read(scratch("empty.png")));
+    assert_message("empty");
+    assert_null(mien_image_read("/tmp"));
+    path = scratch("cut.png");
+    mien_tensor *t = image_of(64, 64, 5);
+    assert_int_equal(mien_image_write(path, t), MIEN_OK);
+    mien_tensor_release(t);
+    struct stat info;
+    stat(path, &info);
+    assert_int_equal(truncate(path, info.st_size / 2), 0);
+    assert_null(mien_image_read(path));
+    assert_message("damaged picture");
+}
+
+static void real_pictures_have_their_true_size(void **state) {
+    need_ffmpeg();
+    static const struct {
+        const char *name;
+        int width, height;
+    } pictures[] = {
+        {"obama.jpg", 910, 1137},
+        {"obama-240p.jpg", 427, 240},
+        {"obama_partial_face.jpg", 491, 1137},
+        {"biden.jpg", 970, 2204},
+        {"astronaut.png", 512, 512},
+        {"noface_chelsea.png", 451, 300},
+    };
+    const char *folder = real_data("faces");
+    if (!folder) skip();
+    char root[4096], path[4200];
+    snprintf(root, sizeof root, "%s", folder);
+    for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++) {
+        snprintf(path, sizeof path, "%s/%s", root, pictures[i].name);
+        mien_tensor *t = mien_image_read(path);
+        if (!t) fail_msg("%s", mien_error_last()->message);
+        assert_int_equal(mien_tensor_size(t, 0), pictures[i].height);
+        assert_int_equal(mien_tensor_size(t, 1), pictures[i].width);
+        mien_tensor_release(t);
+    }
+}
+
+static void resizing_to_the_same_size_changes_nothing(void **state) {
+    mien_tensor *t = image_of(31, 17, 8), *same = mien_image_resize(t, 31, 17);
+    assert_memory_equal(mien_tensor_data(same), mien_tensor_data(t), 31 * 17 * 3);
+    mien_tensor_release(same);
+    mien_tensor_release(t);
+}
+
+/* Half-pixel centres: [0, 100] to four samples gives 0, 25, 75, 100; shrinking by 4 averages. */
+static void resizing_is_bilinear_and_antialiased(void **state) {
+    int64_t two[3] = {1, 2, 3}, eight[3] = {1, 8, 3};
+    mien_tensor *t = mien_tensor_new(MIEN_U8, MIEN_DEVICE_CPU, 3, two);
+    double values[24] = {0, 0, 0, 100, 100, 100};
+    mien_tensor_write(t, values, 6);
+    mien_tensor *wide = mien_image_resize(t, 1, 4);
+    const uint8_t *out = mien_tensor_data(wide), want[4] = {0, 25, 75, 100};
+    for (int i = 0; i < 4; i++) assert_int_equal(out[3 * i], want[i]);
+    mien_tensor_release(wide);
+    mien_tensor_release(t);
+
+    t = mien_tensor_new(MIEN_U8, MIEN_DEVICE_CPU, 3, eight);
+    for (int i = 0; i < 24; i++) values[i] = i / 3 % 2 ? 200 : 0; /* stripes of one pixel */
+    mien_tensor_write(t, values, 24);
+    mien_tensor *small = mien_image_resize(t, 1, 2);
+    out = mien_tensor_data(small);
+    for (int i = 0; i < 2; i++)
+        assert_in_range(out[3 * i], 85, 115); /* nearest would give 0 or 200 */
+    mien_tensor_release(small);
+    mien_tensor_release(t);
+}
+
+static void a_crop_may_leave_the_picture(void **state) {
+    mien_tensor *t = image_of(20, 30, 2);
+    const uint8_t *in = mien_tensor_data(t);
+    mien_tensor *inside = mien_image_crop(t, 5, 7, 10, 8, 8, 10);
+    const uint8_t *out = mien_tensor_data(inside);
+    for (int y = 0; y < 8; y++) assert_memory_equal(out + y * 30, in + ((y + 7) * 30 + 5) * 3, 30);
+    mien_tensor_release(inside);
+    mien_tensor *corner = mien_image_crop(t, -6, -4, 10, 8, 8, 10); /* the border is repeated */
+    out = mien_tensor_data(corner);
+    for (int y = 0; y < 8; y++)
+        for (int x = 0; x < 10; x++)
+            for (int c = 0; c < 3; c++) {
+                int sy = y < 4 ? 0 : y - 4, sx = x < 6 ? 0 : x - 6;
+                assert_int_equal(out[(y * 10 + x) * 3 + c], in[(sy * 30 + sx) * 3 + c]);
+            }
+    mien_tensor_release(corner);
+    mien_tensor *outside = mien_image_crop(t, 500, 500, 10, 8, 4, 4);
+    out = mien_tensor_data(outside);
+    assert_memory_equal(out, in + 20 * 30 * 3 - 3, 3);
+    mien_tensor_release(outside);
+    assert_null(mien_image_crop(t, 0, 0, 0, 5, 4, 4));
+    assert_null(mien_image_crop(t, 0, 0, 0.0 / 0.0, 5, 4, 4));
+    assert_null(mien_image_resize(t, 0, 5));
+    mien_tensor_release(t);
+}
+
+static void only_pictures_are_resized(void **state) {
+    int64_t shape[3] = {3, 4, 5};
+    mien_tensor *t = pattern(MIEN_U8, 3, shape, 0);
+    assert_null(mien_image_resize(t, 4, 4));
+    assert_message("[3,4,5]");
+    assert_null(mien_image_resize(NULL, 4, 4));
+    mien_tensor_release(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(png_comes_back_bit_for_bit),
+        cmocka_unit_test(what_is_no_picture_is_refused),
+        cmocka_unit_test(real_pictures_have_their_true_size),
+        cmocka_unit_test(resizing_to_the_same_size_changes_nothing),
+        cmocka_unit_test(resizing_is_bilinear_and_antialiased),
+        cmocka_unit_test(a_crop_may_leave_the_picture),
+        cmocka_unit_test(only_pictures_are_resized),
+    };
+    return cmocka_run_group_tests_name("image", tests, NULL, scratch_remove);
+}

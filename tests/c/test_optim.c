@@ -1,0 +1,134 @@
+/* The front of the optimisers on both backends: updates against the published formulas, checks
+ * before changes, clipping. Not here: speed, other kernels (tests/backend). */
+#include "mien_test.h"
+
+static const char *const backends[] = {"ref", "cpu"};
+
+static int use_default(void **state) {
+    return mien_backend_use("cpu");
+}
+
+/* Kingma & Ba 2015, algorithm 1, in doubles. */
+static double adam_by_hand(const mien_adam *h, double p, int steps) {
+    double m = 0, v = 0;
+    for (int t = 1; t <= steps; t++) {
+        double g = 2 * p + (h->decoupled ? 0 : h->weight_decay * p); /* of p^2 */
+        m = h->beta1 * m + (1 - h->beta1) * g;
+        v = h->beta2 * v + (1 - h->beta2) * g * g;
+        double decay = h->decoupled ? h->lr * h->weight_decay * p : 0;
+        p -= h->lr * (m / (1 - pow(h->beta1, t))) / (sqrt(v / (1 - pow(h->beta2, t))) + h->eps) +
+             decay;
+    }
+    return p;
+}
+
+static void adam_follows_the_published_algorithm(void **state) {
+    for (int b = 0; b < 2; b++) {
+        assert_ok(mien_backend_use(backends[b]));
+        for (int decoupled = 0; decoupled < 2; decoupled++) {
+            mien_adam h = {1e-2, 0.9, 0.999, 1e-8, 0.1, decoupled};
+            mien_tensor *p = test_range(SHAPE(5), 1, 0.5), *g = test_range(SHAPE(5), 0, 0);
+            mien_tensor *m = test_range(SHAPE(5), 0, 0), *v = test_range(SHAPE(5), 0, 0);
+            for (int step = 1; step <= 20; step++) {
+                float *x = mien_tensor_data(p), *dx = mien_tensor_data(g);
+                for (int i = 0; i < 5; i++) dx[i] = 2 * x[i];
+                assert_ok(mien_adam_step(&h, &p, &g, &m, &v, 1, step));
+            }
+            for (int i = 0; i < 5; i++)
+                assert_true(fabs(test_element(p, i) - adam_by_hand(&h, 1 + 0.5 * i, 20)) < 2e-6);
+            mien_tensor_release(p);
+            mien_tensor_release(g);
+            mien_tensor_release(m);
+            mien_tensor_release(v);
+        }
+    }
+}
+
+static void sgd_has_momentum_nesterov_and_decay(void **state) {
+    for (int b = 0; b < 2; b++) {
+        assert_ok(mien_backend_use(backends[b]));
+        mien_tensor *g = test_range(SHAPE(2), 1, 1);
+        mien_tensor *p = test_range(SHAPE(2), 10, 0), *v = test_range(SHAPE(2), 0, 0), *none = NULL;
+        mien_sgd plain = {0.1, 0, 0.5, 0}, heavy = {0.1, 0.5, 0, 0}, ahead = {0.1, 0.5, 0, 1};
+        assert_ok(mien_sgd_step(&plain, &p, &g, NULL, 1, 1));
+        assert_elements(p, 1e-6, 10 - 0.1 * (1 + 5), 10 - 0.1 * (2 + 5));
+        assert_ok(mien_tensor_fill(p, 0));
+        assert_ok(mien_sgd_step(&heavy, &p, &g, &v, 1, 1));
+        assert_ok(mien_sgd_step(&heavy, &p, &g, &v, 1, 2));
+        assert_elements(p, 1e-6, -0.25, -0.5); /* 1 + 1.5 */
+        assert_ok(mien_sgd_step(&ahead, &p, &g, &v, 1, 3));
+        assert_elements(p, 1e-6, -0.25 - 0.1 * 1.875, -0.5 - 0.1 * 3.75); /* g + 0.5 * 1.75 g */
+        assert_error(mien_sgd_step(&heavy, &p, &g, &none, 1, 4), MIEN_ERR_ARGUMENT, "no velocity");
+        mien_tensor_release(p);
+        mien_tensor_release(g);
+        mien_tensor_release(v);
+    }
+}
+
+static void nothing_changes_when_any_parameter_is_wrong(void **state) {
+    mien_adam h = {1e-2, 0.9, 0.999, 1e-8, 0, 0};
+    mien_tensor *p[2] = {test_range(SHAPE(2), 1, 1), test_range(SHAPE(3), 1, 1)};
+    mien_tensor *g[2] = {test_range(SHAPE(2), 1, 1), test_range(SHAPE(2), 1, 1)};
+    mien_tensor *m[2] = {test_range(SHAPE(2), 0, 0), test_range(SHAPE(3), 0, 0)};
+    mien_tensor *v[2] = {test_range(SHAPE(2), 0, 0), test_range(SHAPE(3), 0, 0)};
+    mien_tensor_set_name(p[1], "fc.bias");
+    assert_error(mien_adam_step(&h, p, g, m, v, 2, 1), MIEN_ERR_SHAPE,
+                 "parameter 2 fc.bias is f32[3] but its gradient f32[2]");
+    assert_error(mien_adam_step(&h, p, g, m, v, 1, 0), MIEN_ERR_ARGUMENT, "count from 1");
+    assert_elements(p[0], 0, 1, 2);
+    mien_tensor_release(g[1]);
+    g[1] = NULL; /* skipped */
+    uint64_t version = p[0]->storage->version, other = p[1]->storage->version;
+    assert_ok(mien_adam_step(&h, p, g, m, v, 2, 1));
+    assert_true(p[0]->storage->version > version); /* packed copies are stale now */
+    assert_int_equal(p[1]->storage->version, other);
+    assert_elements(p[1], 0, 1, 2, 3);
+    mien_tensor_free(m[0]);
+    assert_error(mien_adam_step(&h, p, g, m, v, 2, 2), MIEN_ERR_MEMORY, "first moment");
+    for (int i = 0; i < 2; i++) {
+        mien_tensor_release(p[i]);
+        mien_tensor_release(g[i]);
+        mien_tensor_release(m[i]);
+        mien_tensor_release(v[i]);
+    }
+}
+
+static void clipping_scales_all_gradients_together(void **state) {
+    for (int b = 0; b < 2; b++) {
+        assert_ok(mien_backend_use(backends[b]));
+        mien_tensor *g[3] = {test_range(SHAPE(1), 3, 0), NULL, test_range(SHAPE(1), 4, 0)};
+        double norm;
+        assert_ok(mien_grad_norm(g, 3, &norm));
+        assert_true(fabs(norm - 5) < 1e-12);
+        assert_ok(mien_grad_clip(g, 3, 10, &norm));
+        assert_elements(g[0], 0, 3);
+        assert_ok(mien_grad_clip(g, 3, 1, &norm));
+        assert_true(fabs(norm - 5) < 1e-12);
+        assert_elements(g[0], 1e-6, 0.6);
+        assert_elements(g[2], 1e-6, 0.8);
+        mien_tensor_release(g[0]);
+        mien_tensor_release(g[2]);
+    }
+}
+
+static void a_norm_that_is_not_finite_changes_nothing(void **state) {
+    mien_tensor *g[2] = {test_range(SHAPE(2), 3, 1), test_range(SHAPE(1), 4, 0)};
+    assert_ok(mien_tensor_fill(g[1], NAN));
+    double norm;
+    assert_error(mien_grad_clip(g, 2, 1, &norm), MIEN_ERR_NUMERIC, "nan");
+    assert_elements(g[0], 0, 3, 4);
+    assert_error(mien_grad_clip(g, 2, 0, &norm), MIEN_ERR_ARGUMENT, "positive");
+    mien_tensor_release(g[0]);
+    mien_tensor_release(g[1]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(adam_follows_the_published_algorithm, use_default),
+        cmocka_unit_test_teardown(sgd_has_momentum_nesterov_and_decay, use_default),
+        cmocka_unit_test(nothing_changes_when_any_parameter_is_wrong),
+        cmocka_unit_test_teardown(clipping_scales_all_gradients_together, use_default),
+        cmocka_unit_test(a_norm_that_is_not_finite_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
