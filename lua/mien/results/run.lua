@@ -28,16 +28,24 @@ function run.hash(text)
   return ffi.string(out)
 end
 
+--- sha256 of a file as 64 hex digits.
+function run.file_hash(path)
+  local out = ffi.new "char[65]"
+  check.status(C.mien_file_sha256(path, out))
+  return ffi.string(out)
+end
+
 local FIND = "SELECT * FROM run WHERE experiment = ? AND config_hash = ?"
 
---- Finds the run of this experiment and configuration (arm and seed are part of `config`), or makes it.
+--- Finds the run of this experiment and configuration (arm and seed are part of `config`), or makes it. A run
+-- that is there already joins the comparison (variant) that was asked for last.
 function run.open(db, what)
   check.keys(what, KEYS, "results: run")
   local experiment = db:experiment(what.experiment).id
   local hash = run.hash(what.config)
   db:write([[INSERT INTO run (experiment, profile, variant, arm, arm_order, seed, config_hash, config,
       corpus, procedural, folder, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (experiment, config_hash) DO UPDATE SET arm_order = excluded.arm_order]],
+    ON CONFLICT (experiment, config_hash) DO UPDATE SET arm_order = excluded.arm_order, variant = excluded.variant]],
     experiment, what.profile or "default", what.variant, what.arm, what.arm_order or 1, what.seed, hash,
     what.config, what.corpus, what.procedural or false, what.folder, now())
   local row = db:row(FIND, experiment, hash)
@@ -142,11 +150,9 @@ run.class_count = reporter("class_count", { "split", "stage", "class_order", "cl
 
 --- A file that the run made; its hash and size are taken now.
 function run:artifact(path, kind)
-  local out = ffi.new "char[65]"
-  check.status(C.mien_file_sha256(path, out))
-  local size = require("lfs").attributes(path, "size")
+  local hash, size = run.file_hash(path), require("lfs").attributes(path, "size")
   self.db:queue("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)", self.id, kind or "file",
-    home.short(path), ffi.string(out), size, now())
+    home.short(path), hash, size, now())
 end
 
 --- Something worth telling that is no number.

@@ -1,0 +1,136 @@
+-- The corpus of an experiment: found, generated or asked for; who is in which partition; batches of it.
+-- Not here: the file itself (data/corpus.lua), the generator (datasets/procedural).
+local ffi = require "ffi"
+local C = require "mien.ffi"
+local check = require "mien.check"
+local data = require "mien.data"
+local evaluate = require "mien.train.evaluate"
+local home = require "mien.home"
+local results_run = require "mien.results.run"
+local rng = require "mien.rng"
+local lfs = require "lfs"
+
+local corpus = {}
+
+-- ---- finding it --------------------------------------------------------------------------------
+
+local function missing(config, path)
+  local lines = { ("there is no corpus %s"):format(home.short(path)),
+    "wanted: an HDF5 corpus: frames u8 [N,H,W,3], labels [N,K], recording, subject, time and partition [N]" }
+  if config.data.script ~= "" then
+    lines[#lines + 1] = ("make it from its owners' files: ./mien %s"):format(config.data.script)
+  end
+  lines[#lines + 1] = ("or name another one: --set %s.data=FILE"):format(config.name)
+  check.raise("io", "%s", table.concat(lines, "\n  "))
+end
+
+--- Opens the corpus of a configuration; a missing one is generated where the profile says how.
+function corpus.open(config, say)
+  if not config.data.corpus then check.raise("argument", "%s: data.corpus is missing", config.name) end
+  local path = home.find(config.data.corpus)
+  if not lfs.attributes(path) then
+    if not config.data.generate then missing(config, path) end
+    path = home.path(config.data.corpus)
+    local folder = path:match "^(.*)/[^/]*$"
+    if folder then check.status(C.mien_folder_make(folder)) end
+    local started = C.mien_time_monotonic()
+    require("mien.experiment.generate")(path, config.data.generate)
+    say(("%s: generated the procedural corpus %s (%.0f s)"):format(config.name, home.short(path),
+      C.mien_time_monotonic() - started))
+  end
+  return data.open(path)
+end
+
+--- What makes two corpora the same: their labels, recordings and what they say of themselves.
+function corpus.identity(c)
+  local labels = c:labels()
+  local n = labels:count()
+  local values = ffi.new("double[?]", math.max(n, 1))
+  check.status(C.mien_tensor_read(labels, values, n))
+  labels:free()
+  local parts = { c.name, c.label_kind, tostring(c.procedural), tostring(c.source), c.frames, c.height, c.width,
+    table.concat(c.label_names, ","), results_run.hash(ffi.string(values, n * 8)) }
+  for _, r in ipairs(c.recordings) do parts[#parts + 1] = ("%s/%s/%s"):format(r.name, r.subject, r.partition) end
+  for i, part in ipairs(parts) do parts[i] = tostring(part) end
+  return results_run.hash(table.concat(parts, "\n"))
+end
+
+-- ---- partitions --------------------------------------------------------------------------------
+
+--- Lists of recordings { train, devel, test }: the corpus's own, or split by participant (always the same split).
+function corpus.partitions(config, c)
+  local parts = { train = c:partition "train", devel = c:partition "devel", test = c:partition "test" }
+  if config.data.split then
+    local shares = data.split_subjects(c, config.data.split, rng.stream(0, "split"))
+    parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or {} }
+  end
+  for _, name in ipairs { "train", "devel" } do
+    if #parts[name] == 0 then
+      check.raise("format", "%s: the %s partition is empty; set data.split to split it by participant",
+        home.short(c.path), name)
+    end
+  end
+  return parts
+end
+
+-- ---- training windows --------------------------------------------------------------------------
+
+--- Training windows, re-sampled where asked; the second result is the table shaped like Table 4, or nil.
+function corpus.windows(config, c, parts, seed)
+  local d = config.data
+  local starts, short = c:windows { recordings = parts.train, sequence = d.sequence }
+  if #starts == 0 then
+    check.raise("argument", "%s: no training recording is as long as a window of %d frames (data.sequence); %d are shorter",
+      home.short(c.path), d.sequence, short)
+  end
+  if not d.resample then return starts end
+  local options = d.resample == true and {} or d.resample
+  return data.resample { corpus = c, starts = starts, sequence = d.sequence, rng = rng.stream(seed, "resample"),
+    minority = options.minority, max_neutral = options.max_neutral, quota = options.quota, limit = options.limit }
+end
+
+--- Frames per class in the training windows and in the devel recordings.
+function corpus.counts(config, c, starts, parts)
+  local train = data.class_counts(c, starts, config.data.sequence)
+  local devel = {}
+  for k = 1, #c.label_names do devel[k] = 0 end
+  for _, recording in ipairs(parts.devel) do
+    local one = data.class_counts(c, { recording.first }, recording.count)
+    for k = 1, #devel do devel[k] = devel[k] + one[k] end
+  end
+  return train, devel
+end
+
+--- Resizing for a loader: what the declaration says, else to the network's size when the corpus has another.
+local function resize_of(d, c)
+  if d.resize then return d.resize end
+  if c.height ~= d.size[1] or c.width ~= d.size[2] then return d.size end
+  return nil
+end
+
+--- A factory of loaders for training: factory(epoch, first_step).
+function corpus.batches(config, c, starts, seed, scale)
+  local d = config.data
+  return function(epoch, first_step)
+    local order = {}
+    for i = 1, #starts do order[i] = starts[i] end
+    rng.stream(seed, "shuffle " .. epoch):shuffle(order)
+    for i = d.windows and d.windows + 1 or math.huge, #order do order[i] = nil end
+    return data.loader {
+      corpus = c, starts = order, sequence = d.sequence, batch = d.batch, size = d.size, resize = resize_of(d, c),
+      augment = d.augment or nil, scale = scale, seed = seed, epoch = epoch, first_step = first_step,
+      workers = d.workers,
+    }
+  end
+end
+
+--- Predictions for whole recordings.
+function corpus.predict(config, c, recordings, model, scale, beat)
+  local d = config.data
+  return evaluate.predict {
+    model = model, corpus = c, recordings = recordings, sequence = d.sequence, batch = config.evaluate.batch,
+    size = d.size, resize = resize_of(d, c), scale = scale, workers = d.workers, beat = beat,
+  }
+end
+
+return corpus

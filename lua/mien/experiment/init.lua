@@ -1,0 +1,57 @@
+-- Experiments: `return mien.experiment{ name = ..., data = ..., model = ..., train = ... }`.
+-- Not here: the keys (experiment/schema.lua), running (experiment/plan.lua), printing (experiment/report.lua).
+local check = require "mien.check"
+local schema = require "mien.experiment.schema"
+
+local experiment = {}
+
+local class = {}
+class.__index = class
+
+function class:__tostring()
+  return ("experiment %s%s"):format(self.name, self.about and ": " .. self.about or "")
+end
+
+--- Runs everything that is not finished yet and prints what came out.
+-- options: { profile = "demo", sets = { { "train.epochs", "3" } }, retry = false, db = results, quiet = false }.
+-- Returns the number of failed runs.
+function class:run(options)
+  options = check.keys(options or {}, { profile = "string", sets = "table", retry = "boolean", db = "table",
+    quiet = "boolean" }, "experiment:run")
+  local db = options.db or require("mien.results").open()
+  local function say(text)
+    if options.quiet then return end
+    io.stdout:write(text, "\n")
+    io.stdout:flush()
+  end
+  local report = require "mien.experiment.report"
+  local ok, root, counts = xpcall(require("mien.experiment.plan").run, check.trace, self, {
+    db = db, sets = options.sets, profile = options.profile, retry = options.retry, say = say,
+    shown = not options.quiet and function(node) report.classes(db, node) end or nil,
+  })
+  if ok and not options.quiet then report.print(db, root, counts) end
+  if not options.db then db:close() end
+  if not ok then check.rethrow(root) end
+  return counts.failed or 0
+end
+
+--- The declaration that a file returns.
+function experiment.load(path)
+  local chunk, problem = loadfile(path)
+  if not chunk then check.raise("io", "experiment: %s", problem) end
+  local declared = chunk()
+  if getmetatable(declared) ~= class then
+    check.raise("argument", "%s must return mien.experiment{ ... }, it returns %s", path, check.describe(declared))
+  end
+  declared.file = path
+  return declared
+end
+
+return setmetatable(experiment, {
+  __call = function(_, declaration)
+    check.type(declaration, "table", "mien.experiment")
+    schema.check(declaration)
+    if not declaration.name then check.raise("argument", "mien.experiment: name is missing") end
+    return setmetatable({ declaration = declaration, name = declaration.name, about = declaration.about }, class)
+  end,
+})

@@ -1,0 +1,212 @@
+-- Everything that running a declaration means: prerequisites first, then each arm and seed that is not done yet.
+-- Not here: one run (experiment/run.lua), what is printed at the end (experiment/report.lua).
+local check = require "mien.check"
+local corpus_of = require "mien.experiment.corpus"
+local home = require "mien.home"
+local one = require "mien.experiment.run"
+local results_run = require "mien.results.run"
+local schema = require "mien.experiment.schema"
+local start_of = require "mien.experiment.start"
+local lfs = require "lfs"
+
+local plan = {}
+
+-- ---- the tree of experiments -------------------------------------------------------------------
+
+--- Loads the prerequisites of a declaration, and theirs; name -> node { declaration, requires }.
+local function load_tree(declared, nodes, path)
+  local declaration = declared.declaration
+  if path[declaration.name] then
+    check.raise("argument", "%s is its own prerequisite", declaration.name)
+  end
+  path[declaration.name] = true
+  local node = nodes[declaration.name]
+  if not node then
+    node = { declaration = declaration, file = declared.file, requires = {}, sets = {} }
+    nodes[declaration.name] = node
+    for i, file in ipairs(declaration.prerequisites or {}) do
+      local required = require("mien.experiment").load(home.find(file))
+      node.requires[i] = load_tree(required, nodes, path)
+    end
+  end
+  path[declaration.name] = nil
+  return node
+end
+
+--- Gives each node its own --set pairs: "realeyes.data=FILE" goes to realeyes, "train.epochs=3" to the root.
+local function deal_sets(root, nodes, sets)
+  for _, set in ipairs(sets) do
+    local first, rest = set[1]:match "^([^%.]+)%.(.+)$"
+    local node = first and nodes[first]
+    if node then
+      node.sets[#node.sets + 1] = { rest, set[2] }
+    else
+      root.sets[#root.sets + 1] = set
+    end
+  end
+end
+
+--- Configurations of all nodes, so that a misspelt key anywhere is found before anything runs.
+local function resolve(nodes, profile)
+  for _, node in pairs(nodes) do
+    local own = profile
+    -- a prerequisite without this profile is run with its own default
+    if node ~= nodes.root and profile ~= "paper" and not (node.declaration.profiles or {})[profile] then own = nil end
+    node.config, node.profile = schema.resolve(node.declaration, own)
+    for _, set in ipairs(node.sets) do schema.set(node.config, set[1], set[2]) end
+    if node.config.data.corpus then
+      node.config.data.corpus = start_of.path(node.config.data.corpus, node.profile)
+    end
+    if type(node.config.model) ~= "function" then
+      check.raise("argument", "%s: model = function(network, corpus) ... end is missing", node.declaration.name)
+    end
+    if #node.config.seeds == 0 then check.raise("argument", "%s: seeds is empty", node.declaration.name) end
+  end
+end
+
+--- { root =, nodes = } of an experiment with its profile and --set pairs ({ key, text }).
+function plan.tree(declared, options)
+  local nodes = {}
+  local root = load_tree(declared, nodes, {})
+  deal_sets(root, nodes, options.sets or {})
+  nodes.root = root
+  if options.profile then schema.resolve(root.declaration, options.profile) end -- says when there is no such profile
+  resolve(nodes, options.profile)
+  nodes.root = nil
+  return { root = root, nodes = nodes }
+end
+
+-- ---- runs --------------------------------------------------------------------------------------
+
+local function arms_of(config)
+  return config.arms or { { config.name, start = config.start } }
+end
+
+--- All runs of a node, seeds outside and arms inside, so that comparisons fill evenly.
+local function runs_of(node, made)
+  local config, list, identities = node.config, {}, {}
+  local corpus_id = corpus_of.identity(node.corpus)
+  local arms = {}
+  for order, arm in ipairs(arms_of(config)) do
+    local over = {}
+    for k, value in pairs(arm) do
+      if k ~= 1 then over[k] = value end
+    end
+    local own = schema.merge(config, over)
+    own.start = start_of.resolve(arm.start or config.start, node.profile)
+    arms[order] = { name = arm[1], config = own, start = own.start, identity = start_of.identity(own.start, made) }
+    identities[order] = arm[1] .. ": " .. arms[order].identity
+  end
+  local whole = schema.text(config, { corpus = corpus_id, profile = node.profile, arms = identities })
+  local variant = results_run.hash(whole):sub(1, 8)
+  for _, seed in ipairs(config.seeds) do
+    for order, arm in ipairs(arms) do
+      list[#list + 1] = {
+        arm = arm.name, order = order, seed = seed, config = arm.config, start = arm.start, variant = variant,
+        text = schema.text(arm.config, { corpus = corpus_id, profile = node.profile, arm = arm.name, seed = seed,
+          start = arm.identity }),
+      }
+    end
+  end
+  return list, variant
+end
+
+local function folder_of(node, r, hash)
+  return home.path(("runs/%s/%s/%s-%d-%s"):format(node.config.name, node.profile, r.arm, r.seed, hash:sub(1, 8)))
+end
+
+--- Does one run unless it is done; returns its status.
+local function execute(node, r, context)
+  local config = r.config
+  local label = #arms_of(node.config) * #node.config.seeds > 1 and ("%s, %s, seed %d"):format(config.name, r.arm, r.seed)
+    or config.name
+  local run = context.db:run {
+    experiment = config.name, profile = node.profile, variant = r.variant, arm = r.arm, arm_order = r.order,
+    seed = r.seed, config = r.text, corpus = node.corpus.name, procedural = node.corpus.procedural,
+    folder = home.short(folder_of(node, r, results_run.hash(r.text))),
+  }
+  local what = {
+    config = config, corpus = node.corpus, parts = node.parts, start = r.start, arm = r.arm, seed = r.seed, run = run,
+    folder = folder_of(node, r, run.hash), profile = node.profile, label = label, say = context.say,
+    exports = r.order == 1 and r.seed == node.config.seeds[1],
+  }
+  if run.row.status == "finished" then
+    if not (what.exports and node.stale) or one.export_again(what) then
+      context.say(("%s: finished already (best %s %.3f at epoch %d); nothing to do"):format(label,
+        config.train.stop.watch, run.row.best_value or 0 / 0, run.row.best_epoch or 0))
+      return "skipped"
+    end
+    context.say(("%s: its weights are gone; it is trained again"):format(label))
+    run:clear()
+  elseif run.row.status == "failed" and not context.retry then
+    context.say(("%s: failed (%s); --retry runs it again"):format(label, run.row.stop_reason or "?"))
+    return "failed"
+  end
+  local again = run.row.status == "failed"
+  local resumes = not again and lfs.attributes(what.folder .. "/last.h5") ~= nil
+  run:claim()
+  if again then
+    run:clear()
+    os.remove(what.folder .. "/last.h5")
+  end
+  if resumes then context.say(("%s: goes on from its checkpoint"):format(label)) end
+  local ok, status, line = xpcall(one.train, check.trace, what)
+  if not ok then
+    local reason = check.is_error(status) and status.code == "interrupted" and "interrupted" or tostring(status)
+    pcall(run.interrupt, run, reason)
+    check.rethrow(status)
+  end
+  context.say(status == "failed" and ("%s: failed: %s; the last good checkpoint stays"):format(label, line) or line)
+  return status
+end
+
+--- Is the weights file of a node there, and made by the run that its configuration asks for?
+local function is_stale(node, hash)
+  local path = home.path(start_of.path(node.config.weights, node.profile))
+  if not lfs.attributes(path) then return true end
+  local ok, meta = pcall(require("mien.checkpoint").read_meta, path)
+  return not ok or meta.config_hash ~= hash
+end
+
+--- Runs what a node needs, then the node; returns counts by status.
+local function visit(node, context, counts)
+  if node.visited then return end
+  node.visited = true
+  for _, required in ipairs(node.requires) do
+    visit(required, context, {})
+    if required.failed then
+      check.raise("argument", "%s needs the weights of %s, which failed", node.config.name, required.config.name)
+    end
+  end
+  local about = node.config.about ~= "" and node.config.about or nil
+  context.db:experiment(node.config.name, { about = about, file = node.file and home.short(node.file) })
+  node.corpus = corpus_of.open(node.config, context.say)
+  node.parts = corpus_of.partitions(node.config, node.corpus)
+  local list, variant = runs_of(node, context.made)
+  node.variant = variant
+  if node.config.weights then
+    local path = home.path(start_of.path(node.config.weights, node.profile))
+    local hash = results_run.hash(list[1].text)
+    node.stale = is_stale(node, hash)
+    context.made[path] = hash
+  end
+  for _, r in ipairs(list) do
+    local status = execute(node, r, context)
+    counts[status] = (counts[status] or 0) + 1
+    if status == "failed" then node.failed = true end
+  end
+  if node ~= context.root and (counts.finished or 0) > 0 and context.shown then context.shown(node) end
+  node.corpus:close()
+end
+
+--- Runs all. options: { db, sets, profile, retry, say, shown = called with each prerequisite that was trained }. Returns the tree's root and counts of its runs by status.
+function plan.run(declared, options)
+  local tree = plan.tree(declared, options)
+  local context = { db = options.db, retry = options.retry, say = options.say, made = {}, root = tree.root,
+    shown = options.shown }
+  local counts = {}
+  visit(tree.root, context, counts)
+  return tree.root, counts
+end
+
+return plan

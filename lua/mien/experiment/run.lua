@@ -1,0 +1,133 @@
+-- One run: a model of one arm and seed, trained, scored, stored.
+-- Not here: which runs there are and in which order (experiment/plan.lua), the loop (train/).
+local C = require "mien.ffi"
+local check = require "mien.check"
+local corpus_of = require "mien.experiment.corpus"
+local data = require "mien.data"
+local evaluate = require "mien.train.evaluate"
+local home = require "mien.home"
+local loss_of = require "mien.loss"
+local optim = require "mien.optim"
+local rng = require "mien.rng"
+local schema = require "mien.experiment.schema"
+local score = require "mien.experiment.score"
+local start_of = require "mien.experiment.start"
+local tensor = require "mien.tensor"
+local train = require "mien.train"
+
+local one = {}
+
+--- loss(output, labels) as the declaration names it; class weights from the counts of the training windows.
+local function make_loss(config, counts)
+  local name, weight = config.train.loss, nil
+  if type(name) == "function" then return name end
+  local fn = loss_of.by_name(name)
+  if config.data.class_weights and counts then
+    weight = require("mien.scope").keep(tensor(data.class_weights(counts, { raw = config.data.class_weights == "raw" })))
+  end
+  if name == "ccc" then
+    local options = { scope = config.train.loss_scope }
+    return function(output, labels) return fn(output, labels, options) end
+  end
+  return function(output, labels) return fn(output, labels, weight) end
+end
+
+local function store_counts(run, c, table4, train_counts, devel_counts)
+  for k, name in ipairs(c.label_names) do
+    local before = table4 and table4[k].before or train_counts[k]
+    run:class_count { split = "train", stage = "corpus", class_order = k, class = name, frames = before }
+    if table4 then
+      run:class_count { split = "train", stage = "sampled", class_order = k, class = name, frames = table4[k].after }
+    end
+    run:class_count { split = "devel", stage = "corpus", class_order = k, class = name, frames = devel_counts[k] }
+  end
+end
+
+--- The weights under the name that other experiments start from, with what they need to know.
+local function export(what, model, scale)
+  local config = what.config
+  if not config.weights or not what.exports then return end
+  local path = home.path(start_of.path(config.weights, what.profile))
+  local folder = path:match "^(.*)/[^/]*$"
+  if folder then check.status(C.mien_folder_make(folder)) end
+  require("mien.checkpoint").save_weights(path, model, {
+    experiment = config.name, profile = what.profile, config_hash = what.run.hash, corpus = what.corpus.name,
+    procedural = what.corpus.procedural and 1 or 0, architecture = config.name .. "/" .. (model.class_name or "model"),
+    scale_mean = scale.mean, scale_sd = scale.sd, image_size = config.data.size, label_names = what.corpus.label_names,
+  })
+  what.run:artifact(path, "weights")
+  what.say(("%s: best weights are in %s"):format(config.name, home.short(path)))
+end
+
+local function build(what, seed)
+  local model = what.config.model(what.config.network, what.corpus)
+  what.start:apply(model, rng.stream(seed, "init"))
+  local dropout = rng.stream(seed, "dropout")
+  model:use_rng(dropout)
+  model:bn_test(what.config.evaluate.bn)
+  return model, dropout
+end
+
+--- Writes the exported weights again from a finished run; false when its own are gone.
+function one.export_again(what)
+  local best = what.folder .. "/best.h5"
+  if not require("lfs").attributes(best) then return false end
+  local model = what.config.model(what.config.network, what.corpus)
+  model:load(require("mien.checkpoint").load_weights(best).tensors)
+  export(what, model, start_of.scale(what.config, what.start))
+  return true
+end
+
+--- Trains and scores. what: { config, corpus, parts, start, seed, run, folder, profile, label, say, exports }.
+-- Returns "finished" or "failed" and a line about it.
+function one.train(what)
+  local config, c, run, seed = what.config, what.corpus, what.run, what.seed
+  local scale = start_of.scale(config, what.start)
+  for _, pair in ipairs(schema.flat(config)) do run:param(pair[1], pair[2]) end
+  run:param("arm", what.arm)
+  run:param("seed", seed)
+  run:param("start", what.start:describe())
+  run:param("corpus.path", home.short(c.path))
+
+  local starts, table4 = corpus_of.windows(config, c, what.parts, seed)
+  local counts
+  if c.label_kind ~= "continuous" then
+    local devel
+    counts, devel = corpus_of.counts(config, c, starts, what.parts)
+    store_counts(run, c, table4, counts, devel)
+  end
+
+  local model, dropout = build(what, seed)
+  local function predict(recordings)
+    return corpus_of.predict(config, c, recordings, model, scale, function() run:beat() end)
+  end
+  local devel_gold = evaluate.gold(c, what.parts.devel)
+  local result = train.fit {
+    model = model, loss = make_loss(config, counts), rngs = { dropout = dropout },
+    optimiser = optim.from_table(config.train.optimiser, model:parameters()),
+    train = corpus_of.batches(config, c, starts, seed, scale),
+    validate = function()
+      local metrics = {}
+      for name, value in pairs(evaluate.score(c, predict(what.parts.devel), devel_gold).metrics) do
+        metrics["validation/" .. name] = value
+      end
+      return metrics
+    end,
+    epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
+    run = run, checkpoint = what.folder, label = what.label,
+  }
+  if result.status == "failed" then
+    run:event("failed", result.reason)
+    run:fail(result.reason)
+    return "failed", result.reason
+  end
+  score.all { config = config, corpus = c, parts = what.parts, run = run, folder = what.folder, predict = predict }
+  if result.best then run:artifact(what.folder .. "/best.h5", "weights") end
+  export(what, model, scale)
+  run:finish(result.reason)
+  os.remove(what.folder .. "/last.h5") -- optimiser state is three times the weights and of no more use
+  return "finished", ("%s: best %s %.3f at epoch %d of %d (%s)"):format(what.label, config.train.stop.watch,
+    result.best or 0 / 0, result.best_epoch or 0, result.epochs, result.reason)
+end
+
+return one

@@ -1,0 +1,314 @@
+-- The keys of a declaration: what there is, what each takes, and what it is when nobody says.
+-- Not here: what a key does (experiment/run.lua, data.lua).
+local check = require "mien.check"
+local literal = require "mien.literal"
+
+local schema = {}
+
+--- A key: its default, the types it takes, what it means. `fields` are the keys of a table that it may hold.
+local function key(default, types, about, fields)
+  return { default = default, types = types, about = about, fields = fields, leaf = true }
+end
+
+-- The defaults are the paper's settings (MISSION S1 to S9) where it gives any.
+local KEYS = {
+  name = key(nil, "string", "of the experiment in results.db"),
+  about = key("", "string", "one line that says what is asked"),
+  seeds = key({ 1 }, "list", "one run per arm and seed"),
+  start = key(nil, "table", "an initialiser: where the weights begin, unless the arms say"),
+  arms = key(nil, "list", "what is compared, in this order: { \"name\", start = ..., other keys ... }"),
+  prerequisites = key({}, "list", "experiment files that make the weights of the starts"),
+  weights = key(false, "string|boolean", "file that gets the best weights, for other experiments to start from"),
+  model = key(nil, "function", "model = function(network, corpus) -> module"),
+  network = key({}, "table", "numbers of the model; the declaration names its own keys here", "own"),
+  profiles = key({}, "table", "changes of these keys under a name: --profile NAME", "own"),
+  data = {
+    corpus = key(nil, "string", "HDF5 corpus; $profile stands for the profile's name"),
+    script = key("", "string", "what makes the corpus from its owners' files, for the error that it is missing"),
+    generate = key(false, "table|boolean", "options of the procedural generator, for a corpus that is missing", "own"),
+    sequence = key(150, "count", "frames in a window"),
+    batch = key(2, "count", "windows in a batch"),
+    size = key({ 150, 150 }, "list", "height and width that the network sees"),
+    resize = key(false, "list|boolean", "height and width before cropping"),
+    scale = key(false, "table|boolean", "of pixels / 255; the start's own when it has one",
+      { mean = key(nil, "list", "per channel"), sd = key(nil, "list", "per channel") }),
+    augment = key(false, "table|boolean", "training frames only", {
+      crop = key(false, "boolean", "random offset in the resized frame"),
+      brightness = key(0, "number", "largest shift, of 255"),
+      saturation = key(nil, "list", "smallest and largest factor"),
+      flip = key(false, "boolean", "mirror half of them"),
+      per = key("sequence", "string", "one draw per sequence or frame"),
+    }),
+    split = key(false, "list|boolean", "shares of participants for training and validation, instead of the corpus's own"),
+    resample = key(false, "table|boolean", "draw windows with rare emotions again", {
+      minority = key(nil, "list", "the rare emotions"),
+      max_neutral = key(0, "number", "largest share of neutral frames in a window"),
+      quota = key(nil, "string|table", "paper, balanced, or factors by name", "own"),
+      limit = key(nil, "count", "windows drawn at most"),
+    }),
+    class_weights = key(false, "boolean|string", "balanced: (N/C)/n_c; raw: 1/n_c"),
+    windows = key(false, "count|boolean", "use at most this many training windows an epoch"),
+    workers = key(1, "count", "loader threads"),
+  },
+  train = {
+    loss = key("ccc", "string|function", "ccc, mse, sigmoid_cross_entropy, softmax_cross_entropy, or a function(output, labels)"),
+    loss_scope = key("batch", "string", "of ccc: over all frames of a batch, or per sequence"),
+    optimiser = key({ "adam", lr = 4e-5 }, "table", "name and options of mien.optim", "own"),
+    epochs = key(300, "count", "at most"),
+    clip = key(false, "number|boolean", "largest norm of the gradient"),
+    stop = {
+      watch = key("validation/ccc", "string", "validation metric that decides"),
+      patience = key(20, "count", "epochs without a better one"),
+      higher = key(true, "boolean", "higher is better"),
+    },
+  },
+  evaluate = {
+    batch = key(4, "count", "windows in a batch"),
+    bn = key("running", "string", "batch norm uses running statistics, or those of the batch"),
+  },
+  post = key(false, "list|boolean", "post-processing steps, in this order"),
+  post_options = {
+    max_median = key(20, "number", "seconds"),
+    max_shift = key(10, "number", "seconds"),
+    method = key("greedy", "string", "greedy (the paper's), or joint: all combinations"),
+  },
+}
+
+-- Keys that do not change a run's numbers, or that stand in the run's own columns.
+local NOT_HASHED = { about = true, seeds = true, arms = true, start = true, prerequisites = true, weights = true,
+  profiles = true, name = true, model = true }
+local NOT_HASHED_DATA = { script = true, workers = true, generate = true }
+
+-- ---- checking ----------------------------------------------------------------------------------
+
+local function is_list(value)
+  if type(value) ~= "table" then return false end
+  for k in pairs(value) do
+    if type(k) ~= "number" then return false end
+  end
+  return true
+end
+
+local function check_value(spec, value, path)
+  for kind in spec.types:gmatch "[^|]+" do
+    local fits
+    if kind == "list" then
+      fits = is_list(value)
+    elseif kind == "count" then
+      fits = type(value) == "number" and value % 1 == 0 and value >= 1
+    else
+      fits = type(value) == kind
+    end
+    if fits then return end
+  end
+  check.raise("argument", "%s must be a %s (%s), got %s", path, (spec.types:gsub("|", " or a ")), spec.about,
+    check.describe(value))
+end
+
+--- Raises an error for any key that there is not; it names the nearest one.
+local function check_tree(specs, tbl, path)
+  for k, value in pairs(tbl) do
+    local spec = specs[k]
+    local here = path == "" and tostring(k) or path .. "." .. tostring(k)
+    if not spec then
+      check.unknown(path == "" and "the declaration" or path, "key", tostring(k), specs)
+    elseif spec.leaf then
+      check_value(spec, value, here)
+      if type(spec.fields) == "table" and type(value) == "table" then check_tree(spec.fields, value, here) end
+    else
+      check.type(value, "table", here)
+      check_tree(spec, value, here)
+    end
+  end
+end
+
+--- Checks the keys of a declaration, of each profile and of each arm, before anything runs.
+function schema.check(declaration)
+  check_tree(KEYS, declaration, "")
+  local function check_network(network, path)
+    for k in pairs(network or {}) do
+      if (declaration.network or {})[k] == nil then
+        check.unknown(path .. ".network", "key", tostring(k), declaration.network or {})
+      end
+    end
+  end
+  for name, profile in pairs(declaration.profiles or {}) do
+    check.type(profile, "table", "profiles." .. tostring(name))
+    check_tree(KEYS, profile, "profiles." .. tostring(name))
+    check_network(profile.network, "profiles." .. tostring(name))
+  end
+  for i, arm in ipairs(declaration.arms or {}) do
+    check.type(arm, "table", ("arms: entry %d"):format(i))
+    check.type(arm[1], "string", ("arms: the name of entry %d"):format(i))
+    local rest = {}
+    for k, value in pairs(arm) do
+      if k ~= 1 then rest[k] = value end
+    end
+    check_tree(KEYS, rest, ("arm %s"):format(arm[1]))
+    check_network(rest.network, ("arm %s"):format(arm[1]))
+  end
+  return declaration
+end
+
+-- ---- defaults and overrides --------------------------------------------------------------------
+
+local function copy(value)
+  if type(value) ~= "table" or getmetatable(value) then return value end -- initialisers stay what they are
+  local out = {}
+  for k, v in pairs(value) do out[k] = copy(v) end
+  return out
+end
+
+--- `over` onto `base`: keyed tables join, lists and everything else replace.
+local function merge(base, over)
+  if type(base) ~= "table" or type(over) ~= "table" or is_list(over) or getmetatable(over) then return copy(over) end
+  local out = copy(base)
+  for k, v in pairs(over) do out[k] = merge(out[k], v) end
+  return out
+end
+schema.merge = merge
+
+local function defaults(specs)
+  local out = {}
+  for k, spec in pairs(specs) do
+    if spec.leaf then out[k] = copy(spec.default) else out[k] = defaults(spec) end
+  end
+  return out
+end
+
+--- Every key with its value: defaults, the declaration, the profile.
+function schema.resolve(declaration, profile)
+  local config = merge(defaults(KEYS), declaration)
+  local names = {}
+  for name in pairs(config.profiles) do names[name] = true end
+  names.paper = true -- the declaration as it stands
+  profile = profile or (config.profiles.demo and "demo" or "paper")
+  if not names[profile] then check.unknown(config.name, "profile", profile, names) end
+  if config.profiles[profile] then config = merge(config, config.profiles[profile]) end
+  config.profiles = {}
+  return config, profile
+end
+
+--- The spec of a dotted key, and the table and last key where its value stands.
+local function locate(config, path)
+  local specs, at, spec, last = KEYS, config, nil, nil
+  local free = false -- below a table whose keys the declaration itself names
+  local words = {}
+  for word in path:gmatch "[^%.]+" do words[#words + 1] = word end
+  for i, word in ipairs(words) do
+    local k = tonumber(word) or word
+    local known = free and at or specs
+    if known == nil or known[k] == nil then
+      local prefix = table.concat(words, ".", 1, i - 1)
+      check.unknown("--set " .. path, "key", word, prefix == "" and KEYS or known or {})
+    end
+    spec = not free and specs[k] or spec
+    if i == #words then
+      last = k
+    else
+      if type(at[k]) ~= "table" then at[k] = {} end
+      at = at[k]
+      if not free then
+        free = spec.leaf and spec.fields == "own"
+        specs = not spec.leaf and spec or type(spec.fields) == "table" and spec.fields or nil
+      end
+    end
+  end
+  return spec, at, last, free
+end
+
+--- The value that a text means for a key of these types: words need no quotes where a text is wanted.
+local function typed(spec, old, text, path, free)
+  local kinds = free and type(old) or spec.types
+  if kinds:find "string" and not text:find "^[{\"']" then
+    if not (kinds:find "boolean" and (text == "true" or text == "false")) then return text end
+  end
+  local value = literal.decode(text, "--set " .. path)
+  if free then
+    if old ~= nil and type(value) ~= type(old) then
+      check.raise("argument", "--set %s: %s is wanted, got %s", path, "a " .. type(old), check.describe(value))
+    end
+  else
+    check_value(spec, value, "--set " .. path)
+    if type(spec.fields) == "table" and type(value) == "table" then check_tree(spec.fields, value, path) end
+  end
+  return value
+end
+
+--- Sets a known key from text: schema.set(config, "train.optimiser.lr", "1e-4"). `data=FILE` means data.corpus.
+function schema.set(config, path, text)
+  if path == "data" then path = "data.corpus" end
+  if path == "train.lr" then path = "train.optimiser.lr" end
+  local spec, at, last, free = locate(config, path)
+  if not spec.leaf then
+    local names = {}
+    for name in pairs(spec) do names[#names + 1] = path .. "." .. name end
+    table.sort(names)
+    check.raise("argument", "--set %s: set one of its keys: %s", path, table.concat(names, ", "))
+  end
+  if not free and spec.types:find "function" and not spec.types:find "string" then
+    check.raise("argument", "--set %s: only the declaration can give a function", path)
+  end
+  at[last] = typed(spec, at[last], text, path, free)
+end
+
+-- ---- the text that is hashed -------------------------------------------------------------------
+
+--- The source lines of a function without comments: the model belongs to the configuration.
+local function source_of(fn)
+  local info = debug.getinfo(fn, "S")
+  local file = info.source:match "^@(.*)"
+  if not file then return info.short_src end
+  local handle = io.open(file, "r")
+  if not handle then return file end
+  local lines, number = {}, 0
+  for line in handle:lines() do
+    number = number + 1
+    if number >= info.linedefined and number <= info.lastlinedefined then
+      lines[#lines + 1] = line:gsub("%-%-.*$", ""):gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")
+    end
+  end
+  handle:close()
+  return table.concat(lines, "\n")
+end
+
+local function plain(value)
+  if type(value) == "function" then return source_of(value) end
+  if type(value) ~= "table" then return value end
+  local out = {}
+  for k, v in pairs(value) do out[k] = plain(v) end
+  return out
+end
+
+--- What decides the numbers of a run, as one text: equal texts mean equal runs.
+function schema.text(config, identities)
+  local kept = { model = config.model and source_of(config.model), identities = identities }
+  for k, value in pairs(config) do
+    if not NOT_HASHED[k] then kept[k] = plain(value) end
+  end
+  kept.data = copy(kept.data)
+  for k in pairs(NOT_HASHED_DATA) do kept.data[k] = nil end
+  kept.data.corpus = nil -- what the file holds counts, not where it lies: see identities
+  return literal.encode(kept, "configuration")
+end
+
+--- Every leaf as "key", value pairs, for the table `param` and for showing.
+function schema.flat(config)
+  local out = {}
+  local function walk(value, path)
+    if type(value) == "table" and next(value) ~= nil and not is_list(value) then
+      for k, v in pairs(value) do walk(v, path == "" and tostring(k) or path .. "." .. tostring(k)) end
+    elseif type(value) ~= "function" then
+      out[#out + 1] = { path, type(value) == "table" and literal.encode(value) or value }
+    end
+  end
+  local shown = {}
+  for k, v in pairs(config) do
+    if k ~= "profiles" and k ~= "arms" and k ~= "start" and k ~= "model" and k ~= "prerequisites" then shown[k] = v end
+  end
+  walk(shown, "")
+  table.sort(out, function(a, b) return a[1] < b[1] end)
+  return out
+end
+
+return schema

@@ -1,0 +1,202 @@
+-- Runs a model over whole partitions and scores what it says, recording by recording.
+-- Not here: post-processing (post/), what is stored (experiment/store.lua).
+local ffi = require "ffi"
+local C = require "mien.ffi"
+local check = require "mien.check"
+local loader = require "mien.data.loader"
+local metric = require "mien.metric"
+local scope = require "mien.scope"
+
+local evaluate = {}
+
+local KEYS = {
+  model = "table!", corpus = "table!", recordings = "table!", sequence = "count!", batch = "count", size = "table",
+  resize = "table", scale = "table", workers = "count", beat = "function",
+}
+
+-- ---- predictions -------------------------------------------------------------------------------
+
+--- Windows that cover every frame: whole ones, one that ends with the recording, and shorter recordings whole.
+-- Returns lists of starts by length of window, in order.
+local function cover(recordings, sequence)
+  local by_length, lengths = {}, {}
+  local function add(length, start, recording)
+    if not by_length[length] then
+      by_length[length] = { starts = {}, of = {} }
+      lengths[#lengths + 1] = length
+    end
+    local list = by_length[length]
+    list.starts[#list.starts + 1], list.of[#list.of + 1] = start, recording
+  end
+  for _, recording in ipairs(recordings) do
+    local length = math.min(sequence, recording.count)
+    local last = recording.first + recording.count - length
+    for start = recording.first, last, length do add(length, start, recording) end
+    if (recording.count - length) % length ~= 0 then add(length, last, recording) end
+  end
+  return by_length, lengths
+end
+
+--- Copies a window's outputs to the frames that no earlier window has covered.
+local function place(out, values, window, length, classes, start)
+  local first = start - out.recording.first
+  for t = math.max(0, out.covered - first), length - 1 do
+    local row = out.rows
+    for k = 1, classes do row[k][first + t + 1] = values[(window * length + t) * classes + k - 1] end
+  end
+  out.covered = math.max(out.covered, first + length)
+end
+
+--- Outputs of the model for all frames of the recordings: a list with one entry a recording, in their order,
+-- each a list of one array per output. Batch norm follows the model (bn_test); the model stays in inference mode.
+function evaluate.predict(options)
+  check.keys(options, KEYS, "evaluate.predict")
+  local model, corpus, recordings = options.model, options.corpus, options.recordings
+  model:train(false)
+  local outs = {}
+  for _, recording in ipairs(recordings) do outs[recording] = { recording = recording, covered = 0, rows = {} } end
+  local by_length, lengths = cover(recordings, options.sequence)
+  for _, length in ipairs(lengths) do
+    local list = by_length[length]
+    local batches = loader.new {
+      corpus = corpus, starts = list.starts, sequence = length, batch = options.batch or 4, size = options.size,
+      resize = options.resize, scale = options.scale, workers = options.workers, keep_last = true,
+    }
+    local done = 0
+    local ok, problem = pcall(function()
+      for frames, labels in batches:batches() do
+        labels:free()
+        scope.run(require("mien.tensor.grad").no_grad, function()
+          local output = model(frames)
+          local shape = output:size()
+          local classes, n = shape[#shape], output:count()
+          local values = ffi.new("double[?]", n)
+          check.status(C.mien_tensor_read(output, values, n))
+          for window = 0, frames:size(1) - 1 do
+            done = done + 1
+            local out = outs[list.of[done]]
+            for k = #out.rows + 1, classes do out.rows[k] = {} end
+            place(out, values, window, length, classes, list.starts[done])
+          end
+        end)
+        if options.beat then options.beat() end
+        if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+      end
+    end)
+    batches:close()
+    if not ok then check.rethrow(problem) end
+  end
+  local result = {}
+  for i, recording in ipairs(recordings) do result[i] = outs[recording].rows end
+  return result
+end
+
+--- The labels of the recordings in the same form; a class corpus has one array of classes, from 0.
+function evaluate.gold(corpus, recordings)
+  local result = {}
+  for i, recording in ipairs(recordings) do
+    local labels = corpus:labels(recording.first, recording.count)
+    local n = labels:count()
+    local classes = n / recording.count
+    local values = ffi.new("double[?]", math.max(n, 1))
+    check.status(C.mien_tensor_read(labels, values, n))
+    labels:free()
+    local rows = {}
+    for k = 1, classes do
+      rows[k] = {}
+      for t = 1, recording.count do rows[k][t] = values[(t - 1) * classes + k - 1] end
+    end
+    result[i] = rows
+  end
+  return result
+end
+
+--- One output of every recording: a list of arrays.
+function evaluate.column(list, k)
+  local column = {}
+  for i = 1, #list do column[i] = list[i][k] end
+  return column
+end
+
+-- ---- scores ------------------------------------------------------------------------------------
+
+--- All frames as rows [N][K].
+local function joined(list)
+  local rows = {}
+  for _, recording in ipairs(list) do
+    for t = 1, #recording[1] do
+      local row = {}
+      for k = 1, #recording do row[k] = recording[k][t] end
+      rows[#rows + 1] = row
+    end
+  end
+  return rows
+end
+
+local kinds = {}
+
+--- CCC per target over joined recordings and as their mean; the headline is the mean over targets.
+function kinds.continuous(corpus, predictions, gold)
+  local scores, metrics, sum, sum_own = {}, {}, 0, 0
+  for k, name in ipairs(corpus.label_names) do
+    local score = metric.recordings(evaluate.column(predictions, k), evaluate.column(gold, k))
+    scores[k] = { target = name, ccc = score.ccc, pcc = score.pearson, rmse = score.rmse,
+      ccc_recordings = score.ccc_mean, frames = score.count }
+    sum, sum_own = sum + score.ccc, sum_own + score.ccc_mean
+    metrics["ccc_" .. name], metrics["ccc_recordings_" .. name] = score.ccc, score.ccc_mean
+    metrics["pcc_" .. name], metrics["rmse_" .. name] = score.pearson, score.rmse
+  end
+  metrics.ccc, metrics.ccc_recordings = sum / #scores, sum_own / #scores
+  return { scores = scores, metrics = metrics }
+end
+
+--- F1 (at probability 0.5, logit 0) and average precision per class, beside the constant answer "the most
+-- frequent class": its F1 is 2p / (1 + p) for that class and 0 for others, its average precision the share p.
+local function class_table(corpus, logits, truth)
+  local f1, ap = metric.f1(logits, truth, { threshold = 0 }), metric.average_precision(logits, truth)
+  local rows, n, majority = {}, #truth, 1
+  for k, name in ipairs(corpus.label_names) do
+    rows[k] = { class = name, class_order = k, positives = f1.support[k], frames = n, f1 = f1[k],
+      average_precision = ap[k], baseline_f1 = 0, baseline_precision = f1.support[k] / n }
+    if f1.support[k] > f1.support[majority] then majority = k end
+  end
+  local share = rows[majority].baseline_precision
+  rows[majority].baseline_f1 = 2 * share / (1 + share)
+  return rows, f1.macro, ap.macro
+end
+
+function kinds.multilabel(corpus, predictions, gold)
+  local classes, f1, ap = class_table(corpus, joined(predictions), joined(gold))
+  return { classes = classes, metrics = { f1 = f1, average_precision = ap } }
+end
+
+function kinds.class(corpus, predictions, gold)
+  local logits, truth, one_hot, counts, most = joined(predictions), {}, {}, {}, 0
+  for i, row in ipairs(joined(gold)) do
+    truth[i], one_hot[i] = row[1], {}
+    for k = 1, #corpus.label_names do one_hot[i][k] = row[1] == k - 1 and 1 or 0 end
+    counts[row[1]] = (counts[row[1]] or 0) + 1
+    most = math.max(most, counts[row[1]])
+  end
+  -- one answer per frame: the highest score says yes, the others no
+  local answers = {}
+  for i, row in ipairs(logits) do
+    local best = 1
+    for k = 2, #row do if row[k] > row[best] then best = k end end
+    answers[i] = {}
+    for k = 1, #row do answers[i][k] = k == best and 1 or -1 end
+  end
+  local classes = class_table(corpus, logits, one_hot)
+  local f1 = metric.f1(answers, one_hot, { threshold = 0 })
+  for k, row in ipairs(classes) do row.f1 = f1[k] end
+  return { classes = classes, metrics = { accuracy = metric.accuracy(logits, truth), f1 = f1.macro,
+    baseline_accuracy = most / #truth } }
+end
+
+--- Scores of predictions by the corpus's kind of labels: { metrics = { name = value }, scores = rows for the table
+-- `score` (continuous), classes = rows for `class_score` (the others) }.
+function evaluate.score(corpus, predictions, gold)
+  return kinds[corpus.label_kind](corpus, predictions, gold)
+end
+
+return evaluate

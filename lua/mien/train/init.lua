@@ -1,0 +1,260 @@
+-- The training loop: epochs, validation, early stopping, checkpoints, resuming to the same bits.
+-- Not here: batches (data/loader.lua), updates (optim.lua), which runs there are (experiment/).
+local C = require "mien.ffi"
+local check = require "mien.check"
+local checkpoint_state = require "mien.train.state"
+local optim = require "mien.optim"
+local progress = require "mien.train.progress"
+local scope = require "mien.scope"
+local stop = require "mien.train.stop"
+
+local train = { stop = stop, state = checkpoint_state }
+
+local SAVE_SECONDS = 30 -- between checkpoints inside an epoch ...
+local SAVE_SHARE = 20   -- ... and at least this many times what one takes
+
+-- ---- what a step may leave half done -----------------------------------------------------------
+
+--- Running statistics and random streams move in the forward pass: an interrupted step puts them back.
+local snapshot = {}
+snapshot.__index = snapshot
+
+function snapshot.new(model, rngs)
+  local self = setmetatable({ pairs = {}, rngs = rngs, states = {} }, snapshot)
+  for _, entry in ipairs(model:buffers()) do
+    local buffer = entry[2]
+    self.pairs[#self.pairs + 1] = { buffer, scope.keep(buffer:clone()) }
+  end
+  return self
+end
+
+function snapshot:take()
+  for _, pair in ipairs(self.pairs) do check.status(C.mien_tensor_copy(pair[2], pair[1])) end
+  for name, stream in pairs(self.rngs) do self.states[name] = stream:state() end
+end
+
+function snapshot:restore()
+  for _, pair in ipairs(self.pairs) do check.status(C.mien_tensor_copy(pair[1], pair[2])) end
+  for name, stream in pairs(self.rngs) do
+    if self.states[name] then stream:set_state(self.states[name]) end
+  end
+end
+
+-- ---- one training ------------------------------------------------------------------------------
+
+local fit = {}
+fit.__index = fit
+
+local KEYS = {
+  model = "table!", loss = "function!", optimiser = "table!", train = "function!", validate = "function!",
+  epochs = "count!", stop = "table!", clip = "number", run = "table", checkpoint = "string", rngs = "table",
+  label = "string", quiet = "boolean", out = "any", save_seconds = "number",
+}
+
+local function interrupted(err)
+  return check.is_error(err) and err.code == "interrupted"
+end
+
+--- Files of the checkpoint folder.
+function fit:path(name)
+  return self.folder and self.folder .. "/" .. name
+end
+
+function fit:finite()
+  local finite = require("ffi").new "bool[1]"
+  for _, entry in ipairs(self.model:state()) do
+    check.status(C.mien_tensor_is_finite(entry[2], finite))
+    if not finite[0] then return false, entry[1] end
+  end
+  return true
+end
+
+--- Writes the checkpoint, unless the weights are spoilt: then the last good one stays.
+function fit:save()
+  if not self.folder or not self:finite() then return end
+  local started = C.mien_time_monotonic()
+  if self.run then self.run.db:flush() end -- what the checkpoint is past must not be lost
+  self.at.stop = self.stop:state()
+  checkpoint_state.save(self:path "last.h5",
+    { model = self.model, optimiser = self.optimiser, rngs = self.rngs, position = self.at })
+  self.saved = C.mien_time_monotonic()
+  self.save_cost = self.saved - started
+end
+
+function fit:resume()
+  if not self.folder or not require("lfs").attributes(self:path "last.h5") then return end
+  self.at = checkpoint_state.load(self:path "last.h5",
+    { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
+  self.stop:set_state(self.at.stop)
+end
+
+function fit:metric(key, value)
+  if self.run then self.run:metric(key, value, { step = self.at.step, epoch = self.at.epoch }) end
+end
+
+--- One step; returns the loss, or nil and what went wrong with it.
+function fit:step(frames, labels)
+  local at = self.at
+  self.before:take()
+  self.phase = "computing"
+  self.optimiser:zero_grad()
+  local value = scope.run(function()
+    local loss = self.loss(self.model(frames), labels)
+    local value = loss:item()
+    if value == value and math.abs(value) < math.huge then loss:backward() end
+    return value
+  end)
+  if value ~= value or math.abs(value) == math.huge then
+    return nil, ("loss is %s at epoch %d, step %d"):format(value == value and "infinite" or "NaN", at.epoch, at.step + 1)
+  end
+  local norm
+  if self.clip then norm = optim.clip(self.optimiser.parameters or self.parameters, self.clip) end
+  if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+  self.phase = "updating"
+  self.optimiser:step()
+  at.step, at.epoch_step = at.step + 1, at.epoch_step + 1
+  at.loss_sum, at.loss_n = at.loss_sum + value, at.loss_n + 1
+  self.phase = "between"
+  self:metric("train/loss", value)
+  if norm then self:metric("train/gradient_norm", norm) end
+  return value
+end
+
+--- The steps of an epoch that are left; returns nil, or why training must end.
+function fit:steps()
+  local at, frames_done = self.at, 0
+  local started = C.mien_time_monotonic()
+  self.model:train(true)
+  local loader = self.train(at.epoch, at.epoch_step)
+  local steps = loader.steps
+  if steps == 0 then check.raise("argument", "training: not one whole batch in the training windows") end
+  local ok, problem = pcall(function()
+    for frames, labels in loader:batches() do
+      local size = frames:size()
+      local value, problem = self:step(frames, labels)
+      labels:free()
+      if not value then return problem end
+      frames_done = frames_done + size[1] * size[2]
+      local time = C.mien_time_monotonic()
+      self.rate = frames_done / math.max(time - started, 1e-9)
+      if self.run then self.run:beat() end
+      self.display:step { epoch = at.epoch, step = at.epoch_step, steps = steps, loss = at.loss_sum / at.loss_n,
+        rate = self.rate, best = self.stop.best, best_epoch = self.stop.best_epoch, watch = self.stop.watch }
+      if time - self.saved > math.max(self.save_seconds, SAVE_SHARE * self.save_cost) then self:save() end
+      if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    end
+  end)
+  if ok and loader.waited then self:metric("time/loader_wait", loader:waited()) end
+  loader:close()
+  if not ok then check.rethrow(problem) end
+  if frames_done > 0 then
+    self:metric("time/epoch_seconds", C.mien_time_monotonic() - started)
+    self:metric("time/frames_per_second", self.rate)
+  end
+  return problem
+end
+
+--- Validation, early stopping, checkpoint; returns why training ends, or nil.
+function fit:finish_epoch()
+  local at = self.at
+  self.model:train(false)
+  local metrics = scope.run(self.validate, at.epoch)
+  local value = metrics[self.stop.watch]
+  if value == nil then check.unknown("train: stop.watch", "metric", self.stop.watch, metrics) end
+  local better = self.stop:update(at.epoch, value)
+  if better and self.folder then
+    require("mien.checkpoint").save_weights(self:path "best.h5", self.model, { epoch = at.epoch })
+  end
+  local keys = {}
+  for key in pairs(metrics) do keys[#keys + 1] = key end
+  table.sort(keys)
+  for _, key in ipairs(keys) do self:metric(key, metrics[key]) end
+  local loss = at.loss_sum / at.loss_n
+  self:metric("train/epoch_loss", loss)
+  self.display:epoch { epoch = at.epoch, loss = loss, rate = self.rate or 0, value = value, best = self.stop.best,
+    best_epoch = self.stop.best_epoch, watch = self.stop.watch }
+  local reason = self.stop:done() and ("no better %s for %d epochs"):format(self.stop.watch, self.stop.patience)
+    or at.epoch >= self.epochs and "all epochs done" or nil
+  at.epochs_done = at.epoch
+  if reason then at.done = reason end
+  at.epoch, at.epoch_step, at.loss_sum, at.loss_n = at.epoch + 1, 0, 0, 0
+  self.phase = "between"
+  if self.run then
+    self.run:progress { epochs = at.epochs_done, best_epoch = self.stop.best and self.stop.best_epoch or nil,
+      best_value = self.stop.best }
+  end
+  self:save()
+  return reason
+end
+
+--- After Ctrl-C: the checkpoint holds the last whole step.
+function fit:keep_interrupted()
+  local at = self.at
+  C.mien_interrupt_clear()
+  local ok, host = pcall(require, "mien.host")
+  if ok then host.interrupt_reset() end
+  if self.phase == "updating" then return end -- half an update: the checkpoint before it is the truth
+  if self.phase ~= "between" then self.before:restore() end
+  if self.phase == "validating" then self.stop:set_state(self.stop_before) end
+  self:save()
+  self.display:say(("interrupted at epoch %d, step %d; run it again to go on from here"):format(at.epoch, at.epoch_step))
+end
+
+function fit:loop()
+  local at = self.at
+  while not at.done do
+    local problem = self:steps()
+    if problem then return "failed", problem end
+    -- an interrupted validation is done again from its beginning; nothing of the epoch is trained twice
+    self.before:take()
+    self.stop_before = self.stop:state()
+    self.phase = "validating"
+    self:finish_epoch()
+    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+  end
+  return "finished", at.done
+end
+
+--- Puts the weights of the best epoch back into the model.
+function fit:restore_best()
+  if not (self.folder and self.stop.best) then return end
+  local weights = require("mien.checkpoint").load_weights(self:path "best.h5")
+  self.model:load(weights.tensors, { strict = true })
+end
+
+--- Trains until the epochs are done or early stopping ends it, and leaves the best weights in the model.
+-- train.fit{ model =, loss = function(output, labels) -> scalar, optimiser =,
+--   train = function(epoch, first_step) -> loader, validate = function(epoch) -> { ["validation/ccc"] = ... },
+--   epochs = 300, stop = { watch = "validation/ccc", patience = 20, higher = true }, clip = largest gradient norm,
+--   run = of results, checkpoint = folder, rngs = { dropout = stream }, label = shown in front, quiet = true }
+-- With a checkpoint folder a training that was killed or interrupted goes on where it was, to the same bits.
+-- Returns { status = "finished"|"failed", reason =, epochs =, best =, best_epoch =, steps = }; a failed one met a loss
+-- that is no number: the last good checkpoint stays. Ctrl-C saves, then raises the error "interrupted".
+function train.fit(options)
+  check.keys(options, KEYS, "train.fit")
+  local self = setmetatable({
+    model = options.model, loss = options.loss, optimiser = options.optimiser, train = options.train,
+    validate = options.validate, epochs = options.epochs, clip = options.clip, run = options.run,
+    folder = options.checkpoint, rngs = options.rngs or {}, stop = stop.new(options.stop),
+    save_seconds = options.save_seconds or SAVE_SECONDS, save_cost = 0, saved = C.mien_time_monotonic(),
+    parameters = options.model:parameters(), phase = "between",
+    at = { epoch = 1, epoch_step = 0, step = 0, loss_sum = 0, loss_n = 0, epochs_done = 0 },
+  }, fit)
+  local sink = options.quiet and { write = function() end, flush = function() end } or options.out
+  self.display = progress.new { label = options.label, epochs = options.epochs, out = sink }
+  if self.folder then check.status(C.mien_folder_make(self.folder)) end
+  self.before = snapshot.new(options.model, self.rngs)
+  self:resume()
+  self.display:start(self.at.epochs_done)
+  local ok, status, reason = xpcall(self.loop, check.trace, self)
+  if not ok then
+    if interrupted(status) then self:keep_interrupted() end
+    check.rethrow(status)
+  end
+  self.display:close()
+  if status == "finished" then self:restore_best() end
+  return { status = status, reason = reason, epochs = self.at.epochs_done, best = self.stop.best,
+    best_epoch = self.stop.best and self.stop.best_epoch or nil, steps = self.at.step }
+end
+
+return train
