@@ -117,8 +117,10 @@ end
 --- Settings that make a plain, readable figure.
 local function style(options)
   local lines = {
-    "set encoding utf8", "set border 3 linecolor '" .. INK .. "'", "set tics nomirror out scale 0.6 textcolor '" .. INK .. "'",
-    "set key " .. (options.key == false and "off" or "above left horizontal Left reverse samplen 2 textcolor '" .. INK .. "'"),
+    "set encoding utf8", "set border 3 linecolor '" .. INK .. "'",
+    "set tics nomirror out scale 0.6 textcolor '" .. INK .. "'",
+    options.key == false and "set key off"
+      or "set key above left horizontal Left reverse samplen 2 textcolor '" .. INK .. "'",
     "set style fill solid 0.18 noborder", "set datafile missing 'NaN'",
   }
   if options.file then lines[#lines + 1] = "set grid ytics linetype 1 linecolor '" .. GRID .. "' linewidth 1" end
@@ -238,7 +240,8 @@ function plot.bars(arguments)
     x[i], values[i], errors[i], labels[i] = i, bar.value, bar.error or 0, bar.label or tostring(i)
     with_errors = with_errors or bar.error ~= nil
   end
-  local extra = "set boxwidth 0.6\nset style fill solid 0.85 noborder\n" .. range("x", options.xrange or { 0.4, #x + 0.6 })
+  local extra = "set boxwidth 0.6\nset style fill solid 0.85 noborder\n"
+    .. range("x", options.xrange or { 0.4, #x + 0.6 })
   local parts = { "$bars using 1:2:4:xtic(5) with boxes linecolor variable notitle" }
   if with_errors then
     parts[2] = ("$bars using 1:2:3 with yerrorbars linecolor '%s' linewidth 1.5 pointtype 0 notitle"):format(INK)

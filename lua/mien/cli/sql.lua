@@ -13,7 +13,8 @@ Views: table5, convergence, seed_mean_std, run_wide, param_diff, best_run, stale
 paper's tables 2 to 5. Without a query: the tables and views there are.
 ]]
 
-local LIST = "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name"
+local LIST = [[SELECT type, name FROM sqlite_master
+  WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name]]
 
 function command.run(args)
   local query, form, path, i = nil, "table", nil, 1

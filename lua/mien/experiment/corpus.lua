@@ -80,8 +80,8 @@ function corpus.windows(config, c, parts, seed)
   local d = config.data
   local starts, short = c:windows { recordings = parts.train, sequence = d.sequence }
   if #starts == 0 then
-    check.raise("argument", "%s: no training recording is as long as a window of %d frames (data.sequence); %d are shorter",
-      home.short(c.path), d.sequence, short)
+    check.raise("argument", "%s: none of the %d training recordings is as long as a window (data.sequence = %d frames)",
+      home.short(c.path), short, d.sequence)
   end
   if not d.resample then return starts end
   local options = d.resample == true and {} or d.resample

@@ -26,7 +26,7 @@ function class:run(options)
   end
   local report = require "mien.experiment.report"
   local ok, root, counts = xpcall(require("mien.experiment.plan").run, check.trace, self, {
-    db = db, sets = options.sets, profile = options.profile, retry = options.retry, say = say,
+    db = db, sets = options.sets, profile = options.profile, retry = options.retry, say = say, quiet = options.quiet,
     shown = not options.quiet and function(node) report.classes(db, node) end or nil,
   })
   if ok and not options.quiet then report.print(db, root, counts) end

@@ -118,8 +118,8 @@ end
 --- Does one run unless it is done; returns its status.
 local function execute(node, r, context)
   local config = r.config
-  local label = #arms_of(node.config) * #node.config.seeds > 1 and ("%s, %s, seed %d"):format(config.name, r.arm, r.seed)
-    or config.name
+  local several = #arms_of(node.config) * #node.config.seeds > 1
+  local label = several and ("%s, %s, seed %d"):format(config.name, r.arm, r.seed) or config.name
   local run = context.db:run {
     experiment = config.name, profile = node.profile, variant = r.variant, arm = r.arm, arm_order = r.order,
     seed = r.seed, config = r.text, corpus = node.corpus.name, procedural = node.corpus.procedural,
@@ -127,7 +127,7 @@ local function execute(node, r, context)
   }
   local what = {
     config = config, corpus = node.corpus, parts = node.parts, start = r.start, arm = r.arm, seed = r.seed, run = run,
-    folder = folder_of(node, r, run.hash), profile = node.profile, label = label, say = context.say,
+    folder = folder_of(node, r, run.hash), profile = node.profile, label = label, say = context.say, quiet = context.quiet,
     exports = r.order == 1 and r.seed == node.config.seeds[1],
   }
   if run.row.status == "finished" then
@@ -199,11 +199,12 @@ local function visit(node, context, counts)
   node.corpus:close()
 end
 
---- Runs all. options: { db, sets, profile, retry, say, shown = called with each prerequisite that was trained }. Returns the tree's root and counts of its runs by status.
+--- Runs all. options: { db, sets, profile, retry, say, quiet, shown = called with each prerequisite that was trained }.
+-- Returns the tree's root and counts of its runs by status.
 function plan.run(declared, options)
   local tree = plan.tree(declared, options)
   local context = { db = options.db, retry = options.retry, say = options.say, made = {}, root = tree.root,
-    shown = options.shown }
+    shown = options.shown, quiet = options.quiet }
   local counts = {}
   visit(tree.root, context, counts)
   return tree.root, counts

@@ -50,14 +50,16 @@ local function table5(db, node)
   if with_paper then
     columns[5], columns[6] = "paper: arousal", "paper: valence"
   end
-  print_table(("Table 5: CCC after post-processing, test (devel), mean over seeds, %s"):format(origin(node)), rows, columns)
+  local title = "Table 5: CCC after post-processing, test (devel), mean over seeds, %s"
+  print_table(title:format(origin(node)), rows, columns)
 end
 
 --- Each arm's mean over seeds of the CCC before and after the chain, by target.
 local function raw_and_post(db, node)
   local rows = db:rows([[
     SELECT arm AS strategy, target,
-      round(avg(iif(stage = 'raw',  ccc_mean, NULL)), 3) AS raw, round(avg(iif(stage = 'post', ccc_mean, NULL)), 3) AS post
+      round(avg(iif(stage = 'raw',  ccc_mean, NULL)), 3) AS raw,
+      round(avg(iif(stage = 'post', ccc_mean, NULL)), 3) AS post
     FROM seed_mean_std WHERE experiment = ? AND profile = ? AND variant = ? AND split = 'test'
     GROUP BY arm, target ORDER BY min(arm_order), target]], node.config.name, node.profile, node.variant)
   if #rows > 0 then print_table("Test CCC without and with post-processing, mean over seeds", rows) end

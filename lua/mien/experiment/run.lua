@@ -23,7 +23,8 @@ local function make_loss(config, counts)
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
-    weight = require("mien.scope").keep(tensor(data.class_weights(counts, { raw = config.data.class_weights == "raw" })))
+    local raw = config.data.class_weights == "raw"
+    weight = require("mien.scope").keep(tensor(data.class_weights(counts, { raw = raw })))
   end
   if name == "ccc" then
     local options = { scope = config.train.loss_scope }
@@ -114,7 +115,7 @@ function one.train(what)
       return metrics
     end,
     epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
-    run = run, checkpoint = what.folder, label = what.label,
+    run = run, checkpoint = what.folder, label = what.label, quiet = what.quiet,
   }
   if result.status == "failed" then
     run:event("failed", result.reason)

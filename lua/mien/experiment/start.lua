@@ -31,7 +31,8 @@ function start.identity(initialiser, made)
   local hash = made[initialiser.path]
   if not hash then
     if not lfs.attributes(initialiser.path) then
-      check.raise("io", "there is no weights file %s, and none of the prerequisites makes it", home.short(initialiser.path))
+      check.raise("io", "there is no weights file %s, and none of the prerequisites makes it",
+        home.short(initialiser.path))
     end
     hash = results_run.file_hash(initialiser.path)
   end

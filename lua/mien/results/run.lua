@@ -117,8 +117,8 @@ end
 --- A number at a moment of the training; at: { step =, epoch = }. NaN is stored as NULL and marked.
 function run:metric(key, value, at)
   local nan = value ~= value
-  self.db:queue("INSERT OR REPLACE INTO metric (run, key, step, epoch, value, is_nan, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    self.id, key, at.step, at.epoch, not nan and value or nil, nan, now())
+  self.db:queue([[INSERT OR REPLACE INTO metric (run, key, step, epoch, value, is_nan, time)
+    VALUES (?, ?, ?, ?, ?, ?, ?)]], self.id, key, at.step, at.epoch, not nan and value or nil, nan, now())
 end
 
 --- A parameter: a number, a text, a boolean, or nil.

@@ -105,7 +105,8 @@ function fit:step(frames, labels)
     return value
   end)
   if value ~= value or math.abs(value) == math.huge then
-    return nil, ("loss is %s at epoch %d, step %d"):format(value == value and "infinite" or "NaN", at.epoch, at.step + 1)
+    local what = value == value and "infinite" or "NaN"
+    return nil, ("loss is %s at epoch %d, step %d"):format(what, at.epoch, at.step + 1)
   end
   local norm
   if self.clip then norm = optim.clip(self.optimiser.parameters or self.parameters, self.clip) end
@@ -197,7 +198,8 @@ function fit:keep_interrupted()
   if self.phase ~= "between" then self.before:restore() end
   if self.phase == "validating" then self.stop:set_state(self.stop_before) end
   self:save()
-  self.display:say(("interrupted at epoch %d, step %d; run it again to go on from here"):format(at.epoch, at.epoch_step))
+  local text = "interrupted at epoch %d, step %d; run it again to go on from here"
+  self.display:say(text:format(at.epoch, at.epoch_step))
 end
 
 function fit:loop()
@@ -228,8 +230,8 @@ end
 --   epochs = 300, stop = { watch = "validation/ccc", patience = 20, higher = true }, clip = largest gradient norm,
 --   run = of results, checkpoint = folder, rngs = { dropout = stream }, label = shown in front, quiet = true }
 -- With a checkpoint folder a training that was killed or interrupted goes on where it was, to the same bits.
--- Returns { status = "finished"|"failed", reason =, epochs =, best =, best_epoch =, steps = }; a failed one met a loss
--- that is no number: the last good checkpoint stays. Ctrl-C saves, then raises the error "interrupted".
+-- Returns { status = "finished"|"failed", reason =, epochs =, best =, best_epoch =, steps = }; a failed one met
+-- a loss that is no number: the last good checkpoint stays. Ctrl-C saves, then raises the error "interrupted".
 function train.fit(options)
   check.keys(options, KEYS, "train.fit")
   local self = setmetatable({

@@ -57,7 +57,8 @@ function state.load(path, into)
   local h5 = file.open(path)
   local ok, result = pcall(scope.run, function()
     if h5:text "mien_format" ~= "training" then
-      check.raise("format", "%s holds no state of a training (mien_format is %s)", path, h5:text "mien_format" or "absent")
+      check.raise("format", "%s holds no state of a training (mien_format is %s)", path,
+        h5:text "mien_format" or "absent")
     end
     if h5:number "version" ~= VERSION then
       check.raise("format", "%s: version %s, this mien reads %d", path, tostring(h5:number "version"), VERSION)

@@ -1,0 +1,72 @@
+-- The keys of a declaration: what there is, what each takes, and what it is when nobody says.
+-- Not here: checking and merging (experiment/schema.lua), what a key does (experiment/run.lua, corpus.lua).
+
+--- A key: its default, the types it takes, what it means. `fields` are the keys of a table that it may hold.
+local function key(default, types, about, fields)
+  return { default = default, types = types, about = about, fields = fields, leaf = true }
+end
+
+-- The defaults are the paper's settings (MISSION S1 to S9) where it gives any.
+return {
+  name = key(nil, "string", "of the experiment in results.db"),
+  about = key("", "string", "one line that says what is asked"),
+  seeds = key({ 1 }, "list", "one run per arm and seed"),
+  start = key(nil, "table", "an initialiser: where the weights begin, unless the arms say"),
+  arms = key(nil, "list", "what is compared, in this order: { \"name\", start = ..., other keys ... }"),
+  prerequisites = key({}, "list", "experiment files that make the weights of the starts"),
+  weights = key(false, "string|boolean", "file that gets the best weights, for other experiments to start from"),
+  model = key(nil, "function", "model = function(network, corpus) -> module"),
+  network = key({}, "table", "numbers of the model; the declaration names its own keys here", "own"),
+  profiles = key({}, "table", "changes of these keys under a name: --profile NAME", "own"),
+  data = {
+    corpus = key(nil, "string", "HDF5 corpus; $profile stands for the profile's name"),
+    script = key("", "string", "what makes the corpus from its owners' files, for the error that it is missing"),
+    generate = key(false, "table|boolean", "the procedural generator's options, when the corpus is missing", "own"),
+    sequence = key(150, "count", "frames in a window"),
+    batch = key(2, "count", "windows in a batch"),
+    size = key({ 150, 150 }, "list", "height and width that the network sees"),
+    resize = key(false, "list|boolean", "height and width before cropping"),
+    scale = key(false, "table|boolean", "of pixels / 255; the start's own when it has one",
+      { mean = key(nil, "list", "per channel"), sd = key(nil, "list", "per channel") }),
+    augment = key(false, "table|boolean", "training frames only", {
+      crop = key(false, "boolean", "random offset in the resized frame"),
+      brightness = key(0, "number", "largest shift, of 255"),
+      saturation = key(nil, "list", "smallest and largest factor"),
+      flip = key(false, "boolean", "mirror half of them"),
+      per = key("sequence", "string", "one draw per sequence or frame"),
+    }),
+    split = key(false, "list|boolean", "shares of participants to train and validate on, instead of the corpus's own"),
+    resample = key(false, "table|boolean", "draw windows with rare emotions again", {
+      minority = key(nil, "list", "the rare emotions"),
+      max_neutral = key(0, "number", "largest share of neutral frames in a window"),
+      quota = key(nil, "string|table", "paper, balanced, or factors by name", "own"),
+      limit = key(nil, "count", "windows drawn at most"),
+    }),
+    class_weights = key(false, "boolean|string", "balanced: (N/C)/n_c; raw: 1/n_c"),
+    windows = key(false, "count|boolean", "use at most this many training windows an epoch"),
+    workers = key(1, "count", "loader threads"),
+  },
+  train = {
+    loss = key("ccc", "string|function", 
+      "ccc, mse, sigmoid_cross_entropy, softmax_cross_entropy, or a function(output, labels)"),
+    loss_scope = key("batch", "string", "of ccc: over all frames of a batch, or per sequence"),
+    optimiser = key({ "adam", lr = 4e-5 }, "table", "name and options of mien.optim", "own"),
+    epochs = key(300, "count", "at most"),
+    clip = key(false, "number|boolean", "largest norm of the gradient"),
+    stop = {
+      watch = key("validation/ccc", "string", "validation metric that decides"),
+      patience = key(20, "count", "epochs without a better one"),
+      higher = key(true, "boolean", "higher is better"),
+    },
+  },
+  evaluate = {
+    batch = key(4, "count", "windows in a batch"),
+    bn = key("running", "string", "batch norm uses running statistics, or those of the batch"),
+  },
+  post = key(false, "list|boolean", "post-processing steps, in this order"),
+  post_options = {
+    max_median = key(20, "number", "seconds"),
+    max_shift = key(10, "number", "seconds"),
+    method = key("greedy", "string", "greedy (the paper's), or joint: all combinations"),
+  },
+}

@@ -1,0 +1,84 @@
+-- Corpora of a few coloured pictures and a network that learns them in seconds: for specs and e2e tests.
+-- Not here: the procedural corpora (datasets/procedural).
+local mien = require "mien"
+
+local tiny = { size = 20, sequence = 8 }
+
+--- A fresh folder that `tiny.drop` removes.
+function tiny.folder()
+  local name = os.tmpname()
+  os.remove(name)
+  assert(require("lfs").mkdir(name))
+  return name
+end
+
+function tiny.drop(folder)
+  assert(folder:match "^/tmp/")
+  os.execute("rm -rf '" .. folder .. "'")
+end
+
+--- Frames whose brightness follows `bright` and whose redness follows `red`, both in [-1, 1], with grain.
+local function paint(bright, red, stream)
+  local n, size = #bright, tiny.size
+  local frames = mien.zeros { n, size, size, 3, dtype = "u8" }
+  local pixels, at = frames:data(), 0
+  for i = 1, n do
+    for _ = 1, size * size do
+      local base = 128 + 70 * bright[i] + 20 * (stream:uniform() - 0.5)
+      pixels[at], pixels[at + 1], pixels[at + 2] = base + 40 * red[i], base, base - 40 * red[i]
+      at = at + 3
+    end
+  end
+  return frames
+end
+
+local function tensor_of(rows, dtype)
+  return mien.tensor(rows, { dtype = dtype })
+end
+
+--- Writes a corpus: kind "continuous" (arousal, valence), "multilabel" or "class" (calm, happy, surprise).
+function tiny.corpus(path, kind, recordings)
+  local stream = mien.rng.stream(5, "tiny " .. kind)
+  local names = kind == "continuous" and { "arousal", "valence" } or { "neutral", "happy", "surprise" }
+  local writer = mien.data.writer(path, { name = "tiny " .. kind, height = tiny.size, width = tiny.size, fps = 25,
+    label_kind = kind, label_names = names, sequence = tiny.sequence, procedural = true, source = "tests" })
+  local partitions = { "train", "train", "devel", "test" }
+  for r = 1, recordings or 4 do
+    local bright, red, labels = {}, {}, {}
+    for i = 1, 52 do
+      bright[i] = math.sin(0.11 * i + r)
+      red[i] = math.cos(0.07 * i + 2 * r)
+      local class = bright[i] > 0.4 and 1 or red[i] > 0.6 and 2 or 0
+      if kind == "continuous" then
+        labels[i] = { 0.8 * bright[i], 0.6 * red[i] }
+      elseif kind == "class" then
+        labels[i] = class
+      else
+        labels[i] = { class == 0 and 1 or 0, class == 1 and 1 or 0, red[i] > 0.6 and 1 or 0 }
+      end
+    end
+    writer:recording { name = "r" .. r, subject = "s" .. r, partition = partitions[(r - 1) % 4 + 1],
+      frames = paint(bright, red, stream), labels = tensor_of(labels, kind == "class" and "i32" or "f32") }
+  end
+  writer:finish()
+  return path
+end
+
+--- A declaration over a tiny corpus: seconds for all of it. Keys of `over` replace its own.
+function tiny.declaration(corpus, over)
+  local declaration = {
+    name = "tiny",
+    data = { corpus = corpus, sequence = tiny.sequence, batch = 2, size = { tiny.size, tiny.size } },
+    network = { width = 2, hidden = 6 },
+    model = function(network, c)
+      return mien.models.recurrent { features = mien.models.resnet50 { width = network.width },
+        hidden = network.hidden, layers = 1, outputs = c.label_names }
+    end,
+    train = { optimiser = { "adam", lr = 2e-3 }, epochs = 3, stop = { patience = 2 } },
+    post = { "median", "centre", "scale", "shift" }, post_options = { max_median = 0.4, max_shift = 0.2 },
+  }
+  for key, value in pairs(over or {}) do declaration[key] = value end
+  return declaration
+end
+
+return tiny
