@@ -199,7 +199,7 @@ local function visit(node, context, counts)
   node.corpus:close()
 end
 
---- Runs all. options: { db, sets, profile, retry, say, quiet, shown = called with each prerequisite that was trained }.
+--- Runs all. options: { db, sets, profile, retry, say, quiet, shown = called with each trained prerequisite }.
 -- Returns the tree's root and counts of its runs by status.
 function plan.run(declared, options)
   local tree = plan.tree(declared, options)
