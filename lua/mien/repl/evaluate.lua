@@ -70,7 +70,7 @@ function evaluate.explain(err, trace)
   local seen = 0
   for frame in (trace or ""):gmatch "[^\n]+" do
     local place = frame:match "^%s+(%S+%.lua:%d+): in"
-    if place and not place:find "/lua/mien/" and seen < 5 then
+    if place and not place:find "/lua/mien[/.]" and seen < 5 then
       seen = seen + 1
       message = message .. "\n  " .. frame:match "^%s*(.*)"
     end

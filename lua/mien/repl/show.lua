@@ -2,6 +2,8 @@
 -- Not here: tensors, which print themselves (lua/mien/print.lua).
 local show = {}
 
+local root = debug.getinfo(1, "S").source:match "^@(.*/)lua/mien/repl/show%.lua$" or ""
+
 local DEPTH, ENTRIES, WIDTH, TEXT = 3, 20, 96, 2000
 
 local function by_kind_and_name(a, b)
@@ -20,7 +22,9 @@ end
 local function describe_function(f)
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return "function (C)" end
-  return ("function (%s:%d)"):format(info.short_src, info.linedefined)
+  local file = info.source:gsub("^[@=]", "")
+  if file:sub(1, #root) == root then file = file:sub(#root + 1) end
+  return ("function (%s:%d)"):format(file, info.linedefined)
 end
 
 local function key_text(key)
