@@ -1,7 +1,10 @@
-/* max_pool2d, avg_pool2d and global_avg_pool on plain and blocked activations.
+/* max_pool2d, avg_pool2d and global_avg_pool; the windows slide over blocked activations.
  * Not here: shapes (ops/). */
 #include "cpu.h"
 #include <math.h>
+
+typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t v8i __attribute__((vector_size(32), aligned(4), may_alias));
 
 typedef struct window {
     int64_t groups; /* images times channel blocks */
@@ -11,32 +14,210 @@ typedef struct window {
 /* max_pool2d's and avg_pool2d's attributes are the same. */
 static window window_of(const mien_op_call *call, const mien_tensor *out, int block) {
     const mien_max_pool2d_attr *a = call->attr;
-    const mien_tensor *in = call->in[0];
-    int64_t b = block ? block : 1;
-    return (window){in->shape[0] * ((in->shape[1] + b - 1) / b),
-                    in->shape[2],
-                    in->shape[3],
-                    out->shape[2],
-                    out->shape[3],
-                    (int64_t)a->kernel_h,
-                    (int64_t)a->kernel_w,
-                    (int64_t)a->stride_h,
-                    (int64_t)a->stride_w,
-                    (int64_t)a->pad_top,
-                    (int64_t)a->pad_left};
+    const int64_t *in = call->in[0]->shape;
+    return (window){.groups = in[0] * ((in[1] + block - 1) / block),
+                    .h = in[2],
+                    .w = in[3],
+                    .out_h = out->shape[2],
+                    .out_w = out->shape[3],
+                    .kernel_h = (int64_t)a->kernel_h,
+                    .kernel_w = (int64_t)a->kernel_w,
+                    .stride_h = (int64_t)a->stride_h,
+                    .stride_w = (int64_t)a->stride_w,
+                    .top = (int64_t)a->pad_top,
+                    .left = (int64_t)a->pad_left};
 }
 
-/* The rows [*i0,*i1) and columns [*j0,*j1) of the window at (oh, ow) that lie in the picture. */
-static inline void clip(const window *w, int64_t oh, int64_t ow, int64_t *i0, int64_t *i1,
-                        int64_t *j0, int64_t *j1) {
+/* The rows [*i0,*i1) and columns [*j0,*j1) of the window at (oh, ow) that lie in the picture; gives
+ * the window's first pixel, which may lie outside. */
+static inline int64_t clip(const window *w, int64_t oh, int64_t ow, int64_t *i0, int64_t *i1,
+                           int64_t *j0, int64_t *j1) {
     int64_t y = oh * w->stride_h - w->top, x = ow * w->stride_w - w->left;
     *i0 = y < 0 ? -y : 0;
     *i1 = mien__min64(w->kernel_h, w->h - y);
     *j0 = x < 0 ? -x : 0;
     *j1 = mien__min64(w->kernel_w, w->w - x);
+    return y * w->w + x;
 }
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* ---- eight channels of one image ---------------------------------------------------------------
+ *
+ * `block` floats lie between one pixel and the next. Eight lanes, not sixteen: GCC 12 takes 512-bit
+ * comparisons that serve two choices apart, lane by lane. */
+
+/* index: the place of the maximum in its window, row by row. */
+INLINE void max_8(int block, const window *w, const float *x, float *y, int32_t *index) {
+    for (int64_t oh = 0; oh < w->out_h; oh++)
+        for (int64_t ow = 0; ow < w->out_w; ow++) {
+            int64_t i0, i1, j0, j1, to = (oh * w->out_w + ow) * block;
+            const float *from = x + clip(w, oh, ow, &i0, &i1, &j0, &j1) * block;
+            v8 best = (v8){0} - INFINITY;
+            v8i where = (v8i){0} + (int32_t)(i0 * w->kernel_w + j0);
+            for (int64_t i = i0; i < i1; i++)
+                for (int64_t j = j0; j < j1; j++) {
+                    v8 v;
+                    memcpy(&v, from + (i * w->w + j) * block, sizeof v);
+                    v8i place = (v8i){0} + (int32_t)(i * w->kernel_w + j);
+                    v8i wins = (v > best) | (v != v); /* NaN shows */
+                    best = (v8)((wins & (v8i)v) | (~wins & (v8i)best));
+                    where = (wins & place) | (~wins & where);
+                }
+            memcpy(y + to, &best, sizeof best);
+            memcpy(index + to, &where, sizeof where);
+        }
+}
+
+INLINE void max_gradient_8(int block, const window *w, const float *dy, const int32_t *index,
+                           float *dx) {
+
+    for (int64_t oh = 0; oh < w->out_h; oh++)
+        for (int64_t ow = 0; ow < w->out_w; ow++) {
+            int64_t i0, i1, j0, j1, from = (oh * w->out_w + ow) * block;
+            float *to = dx + clip(w, oh, ow, &i0, &i1, &j0, &j1) * block;
+            v8 d;
+            v8i where;
+            memcpy(&d, dy + from, sizeof d);
+            memcpy(&where, index + from, sizeof where);
+            for (int64_t i = i0; i < i1; i++)
+                for (int64_t j = j0; j < j1; j++) {
+                    v8 sum;
+                    v8i here = where == (v8i){0} + (int32_t)(i * w->kernel_w + j);
+                    memcpy(&sum, to + (i * w->w + j) * block, sizeof sum);
+                    sum += (v8)(here & (v8i)d);
+                    memcpy(to + (i * w->w + j) * block, &sum, sizeof sum);
+                }
+        }
+}
+
+INLINE void mean_8(int block, const window *w, const float *x, float *y) {
+    for (int64_t oh = 0; oh < w->out_h; oh++)
+        for (int64_t ow = 0; ow < w->out_w; ow++) {
+            int64_t i0, i1, j0, j1;
+            const float *from = x + clip(w, oh, ow, &i0, &i1, &j0, &j1) * block;
+            v8 sum = {0}, v;
+            for (int64_t i = i0; i < i1; i++)
+                for (int64_t j = j0; j < j1; j++) {
+                    memcpy(&v, from + (i * w->w + j) * block, sizeof v);
+                    sum += v;
+                }
+            sum *= 1.0f / (float)((i1 - i0) * (j1 - j0));
+            memcpy(y + (oh * w->out_w + ow) * block, &sum, sizeof sum);
+        }
+}
+
+INLINE void mean_gradient_8(int block, const window *w, const float *dy, float *dx) {
+
+    for (int64_t oh = 0; oh < w->out_h; oh++)
+        for (int64_t ow = 0; ow < w->out_w; ow++) {
+            int64_t i0, i1, j0, j1;
+            float *to = dx + clip(w, oh, ow, &i0, &i1, &j0, &j1) * block;
+            v8 d, sum;
+            memcpy(&d, dy + (oh * w->out_w + ow) * block, sizeof d);
+            d *= 1.0f / (float)((i1 - i0) * (j1 - j0));
+            for (int64_t i = i0; i < i1; i++)
+                for (int64_t j = j0; j < j1; j++) {
+                    memcpy(&sum, to + (i * w->w + j) * block, sizeof sum);
+                    sum += d;
+                    memcpy(to + (i * w->w + j) * block, &sum, sizeof sum);
+                }
+        }
+}
+
+MIEN_CLONES static void max_one(int block, const window *w, const float *x, float *y,
+                                int32_t *index) {
+    for (int i = 0; i < block; i += 8) max_8(block, w, x + i, y + i, index + i);
+}
+
+MIEN_CLONES static void max_one_gradient(int block, const window *w, const float *dy,
+                                         const int32_t *index, float *dx) {
+    memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
+    for (int i = 0; i < block; i += 8) max_gradient_8(block, w, dy + i, index + i, dx + i);
+}
+
+MIEN_CLONES static void mean_one(int block, const window *w, const float *x, float *y) {
+    for (int i = 0; i < block; i += 8) mean_8(block, w, x + i, y + i);
+}
+
+MIEN_CLONES static void mean_one_gradient(int block, const window *w, const float *dy, float *dx) {
+    memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
+    for (int i = 0; i < block; i += 8) mean_gradient_8(block, w, dy + i, dx + i);
+}
+
+/* The layout to work in: the activation's own, or the machine's when it comes plain. */
+static int block_of(const mien_tensor *t) {
+    return t->block ? t->block : mien__cpu_block();
+}
+
+/* ---- windows ----------------------------------------------------------------------------------
+ */
+
+static mien_status forward(mien_op_call *call, mien_tensor *index) {
+    int block = block_of(call->in[0]);
+    mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
+    if (!in) return MIEN_ERR_MEMORY;
+    mien_status status = mien__tensor_alloc(out, block);
+    if (status == MIEN_OK && index) status = mien__tensor_alloc(index, block);
+    if (status == MIEN_OK) {
+        window w = window_of(call, out, block);
+        const float *x = mien__cpu_f32(in);
+        float *y = mien__cpu_f32(out);
+        int32_t *where = index ? mien__cpu_ptr(index) : NULL;
+        int64_t from = w.h * w.w * block, to = w.out_h * w.out_w * block;
+#pragma omp parallel for schedule(static) if (w.groups * from > MIEN_PARALLEL_FLOATS)
+        for (int64_t g = 0; g < w.groups; g++) {
+            if (where)
+                max_one(block, &w, x + g * from, y + g * to, where + g * to);
+            else
+                mean_one(block, &w, x + g * from, y + g * to);
+        }
+        mien__cpu_says(call, "own:blocked");
+    }
+    mien_tensor_release(in);
+    return status;
+}
+
+/* The gradient lies as the input did in forward: `block` is the layout of that. */
+static mien_status backward(mien_op_call *call, mien_tensor *index, int block) {
+    mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], block);
+    if (!dout) return MIEN_ERR_MEMORY;
+    mien_status status = mien__tensor_alloc(din, block);
+    if (status == MIEN_OK) {
+        window w = window_of(call, dout, block);
+        const float *dy = mien__cpu_f32(dout);
+        float *dx = mien__cpu_f32(din);
+        const int32_t *where = index ? mien__cpu_ptr(index) : NULL;
+        int64_t to = w.h * w.w * block, from = w.out_h * w.out_w * block;
+#pragma omp parallel for schedule(static) if (w.groups * to > MIEN_PARALLEL_FLOATS)
+        for (int64_t g = 0; g < w.groups; g++) {
+            if (where)
+                max_one_gradient(block, &w, dy + g * from, where + g * from, dx + g * to);
+            else
+                mean_one_gradient(block, &w, dy + g * from, dx + g * to);
+        }
+        mien__cpu_says(call, "own:blocked");
+    }
+    mien_tensor_release(dout);
+    return status;
+}
+
+mien_status mien__cpu_max_pool2d_forward(mien_op_call *call) {
+    return forward(call, call->out[1]);
+}
+
+mien_status mien__cpu_max_pool2d_backward(mien_op_call *call) {
+    return backward(call, call->out[1], call->out[1]->block);
+}
+
+mien_status mien__cpu_avg_pool2d_forward(mien_op_call *call) {
+    return forward(call, NULL);
+}
+
+mien_status mien__cpu_avg_pool2d_backward(mien_op_call *call) {
+    return backward(call, NULL, block_of(call->in[0]));
+}
+
 /* Runs `kernel` with the block as a constant, so that its lanes become registers. */
 #define WITH_BLOCK(kernel, ...)                                                                    \
     do {                                                                                           \
@@ -47,195 +228,6 @@ static inline void clip(const window *w, int64_t oh, int64_t ow, int64_t *i0, in
         else                                                                                       \
             kernel(1, __VA_ARGS__);                                                                \
     } while (0)
-
-/* ---- maximum ----------------------------------------------------------------------------------
- */
-
-/* index: the place of the maximum in its window, row by row. */
-INLINE void max_group(int block, const window *w, const float *restrict x, float *restrict y,
-                      int32_t *restrict index) {
-    for (int64_t oh = 0; oh < w->out_h; oh++)
-        for (int64_t ow = 0; ow < w->out_w; ow++) {
-            int64_t i0, i1, j0, j1;
-            clip(w, oh, ow, &i0, &i1, &j0, &j1);
-            float best[16];
-            int32_t where[16];
-            for (int k = 0; k < block; k++) {
-                best[k] = -INFINITY;
-                where[k] = (int32_t)(i0 * w->kernel_w + j0);
-            }
-            for (int64_t i = i0; i < i1; i++)
-                for (int64_t j = j0; j < j1; j++) {
-                    int64_t row = oh * w->stride_h - w->top + i,
-                            column = ow * w->stride_w - w->left + j;
-                    const float *v = x + (row * w->w + column) * block;
-                    int32_t place = (int32_t)(i * w->kernel_w + j);
-                    for (int k = 0; k < block; k++) {
-                        bool wins = (v[k] > best[k]) | (v[k] != v[k]); /* NaN shows */
-                        best[k] = wins ? v[k] : best[k];
-                        where[k] = wins ? place : where[k];
-                    }
-                }
-            int64_t to = (oh * w->out_w + ow) * block;
-            for (int k = 0; k < block; k++) {
-                y[to + k] = best[k];
-                index[to + k] = where[k];
-            }
-        }
-}
-
-INLINE void max_group_gradient(int block, const window *w, const float *restrict dy,
-                               const int32_t *restrict index, float *restrict dx) {
-    memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
-    for (int64_t oh = 0; oh < w->out_h; oh++)
-        for (int64_t ow = 0; ow < w->out_w; ow++) {
-            int64_t i0, i1, j0, j1, from = (oh * w->out_w + ow) * block;
-            clip(w, oh, ow, &i0, &i1, &j0, &j1);
-            for (int64_t i = i0; i < i1; i++)
-                for (int64_t j = j0; j < j1; j++) {
-                    int64_t row = oh * w->stride_h - w->top + i,
-                            column = ow * w->stride_w - w->left + j;
-                    float *to = dx + (row * w->w + column) * block;
-                    int32_t place = (int32_t)(i * w->kernel_w + j);
-                    for (int k = 0; k < block; k++)
-                        to[k] += index[from + k] == place ? dy[from + k] : 0;
-                }
-        }
-}
-
-MIEN_CLONES static void max_one(int block, const window *w, const float *x, float *y,
-                                int32_t *index) {
-    WITH_BLOCK(max_group, w, x, y, index);
-}
-
-MIEN_CLONES static void max_one_gradient(int block, const window *w, const float *dy,
-                                         const int32_t *index, float *dx) {
-    WITH_BLOCK(max_group_gradient, w, dy, index, dx);
-}
-
-mien_status mien__cpu_max_pool2d_forward(mien_op_call *call) {
-    int block = call->in[0]->block, lanes = block ? block : 1;
-    mien_tensor *out = call->out[0], *index = call->out[1];
-    mien_tensor *in = mien__cpu_as(call->in[0], block);
-    if (!in) return MIEN_ERR_MEMORY;
-    mien_status status = mien__tensor_alloc(out, block);
-    if (status == MIEN_OK) status = mien__tensor_alloc(index, block);
-    if (status == MIEN_OK) {
-        window w = window_of(call, out, block);
-        const float *x = mien__cpu_f32(in);
-        float *y = mien__cpu_f32(out);
-        int32_t *where = mien__cpu_ptr(index);
-        int64_t from = w.h * w.w * lanes, to = w.out_h * w.out_w * lanes;
-#pragma omp parallel for
-        for (int64_t g = 0; g < w.groups; g++)
-            max_one(lanes, &w, x + g * from, y + g * to, where + g * to);
-    }
-    mien_tensor_release(in);
-    return status;
-}
-
-/* `index` lies in the layout that the input had in forward; the gradient goes there as well. */
-mien_status mien__cpu_max_pool2d_backward(mien_op_call *call) {
-    mien_tensor *index = call->out[1], *din = call->din[0];
-    int block = index->block, lanes = block ? block : 1;
-    mien_tensor *dout = mien__cpu_as(call->dout[0], block);
-    if (!dout) return MIEN_ERR_MEMORY;
-    mien_status status = mien__tensor_alloc(din, block);
-    if (status == MIEN_OK) {
-        window w = window_of(call, dout, block);
-        const float *dy = mien__cpu_f32(dout);
-        float *dx = mien__cpu_f32(din);
-        const int32_t *where = mien__cpu_ptr(index);
-        int64_t to = w.h * w.w * lanes, from = w.out_h * w.out_w * lanes;
-#pragma omp parallel for
-        for (int64_t g = 0; g < w.groups; g++)
-            max_one_gradient(lanes, &w, dy + g * from, where + g * from, dx + g * to);
-    }
-    mien_tensor_release(dout);
-    return status;
-}
-
-/* ---- mean -------------------------------------------------------------------------------------
- */
-
-INLINE void mean_group(int block, const window *w, const float *restrict x, float *restrict y) {
-    for (int64_t oh = 0; oh < w->out_h; oh++)
-        for (int64_t ow = 0; ow < w->out_w; ow++) {
-            int64_t i0, i1, j0, j1, to = (oh * w->out_w + ow) * block;
-            clip(w, oh, ow, &i0, &i1, &j0, &j1);
-            float sum[16] = {0}, share = 1.0f / (float)((i1 - i0) * (j1 - j0));
-            for (int64_t i = i0; i < i1; i++)
-                for (int64_t j = j0; j < j1; j++) {
-                    int64_t row = oh * w->stride_h - w->top + i,
-                            column = ow * w->stride_w - w->left + j;
-                    const float *v = x + (row * w->w + column) * block;
-                    for (int k = 0; k < block; k++) sum[k] += v[k];
-                }
-            for (int k = 0; k < block; k++) y[to + k] = sum[k] * share;
-        }
-}
-
-INLINE void mean_group_gradient(int block, const window *w, const float *restrict dy,
-                                float *restrict dx) {
-    memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
-    for (int64_t oh = 0; oh < w->out_h; oh++)
-        for (int64_t ow = 0; ow < w->out_w; ow++) {
-            int64_t i0, i1, j0, j1;
-            clip(w, oh, ow, &i0, &i1, &j0, &j1);
-            const float *from = dy + (oh * w->out_w + ow) * block;
-            float share = 1.0f / (float)((i1 - i0) * (j1 - j0));
-            for (int64_t i = i0; i < i1; i++)
-                for (int64_t j = j0; j < j1; j++) {
-                    int64_t row = oh * w->stride_h - w->top + i,
-                            column = ow * w->stride_w - w->left + j;
-                    float *to = dx + (row * w->w + column) * block;
-                    for (int k = 0; k < block; k++) to[k] += from[k] * share;
-                }
-        }
-}
-
-MIEN_CLONES static void mean_one(int block, const window *w, const float *x, float *y) {
-    WITH_BLOCK(mean_group, w, x, y);
-}
-
-MIEN_CLONES static void mean_one_gradient(int block, const window *w, const float *dy, float *dx) {
-    WITH_BLOCK(mean_group_gradient, w, dy, dx);
-}
-
-mien_status mien__cpu_avg_pool2d_forward(mien_op_call *call) {
-    int block = call->in[0]->block, lanes = block ? block : 1;
-    mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
-    if (!in) return MIEN_ERR_MEMORY;
-    mien_status status = mien__tensor_alloc(out, block);
-    if (status == MIEN_OK) {
-        window w = window_of(call, out, block);
-        const float *x = mien__cpu_f32(in);
-        float *y = mien__cpu_f32(out);
-#pragma omp parallel for
-        for (int64_t g = 0; g < w.groups; g++)
-            mean_one(lanes, &w, x + g * w.h * w.w * lanes, y + g * w.out_h * w.out_w * lanes);
-    }
-    mien_tensor_release(in);
-    return status;
-}
-
-mien_status mien__cpu_avg_pool2d_backward(mien_op_call *call) {
-    int block = call->in[0]->block, lanes = block ? block : 1;
-    mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], block);
-    if (!dout) return MIEN_ERR_MEMORY;
-    mien_status status = mien__tensor_alloc(din, block);
-    if (status == MIEN_OK) {
-        window w = window_of(call, dout, block);
-        const float *dy = mien__cpu_f32(dout);
-        float *dx = mien__cpu_f32(din);
-#pragma omp parallel for
-        for (int64_t g = 0; g < w.groups; g++)
-            mean_one_gradient(lanes, &w, dy + g * w.out_h * w.out_w * lanes,
-                              dx + g * w.h * w.w * lanes);
-    }
-    mien_tensor_release(dout);
-    return status;
-}
 
 /* ---- mean over the whole picture --------------------------------------------------------------
  */
