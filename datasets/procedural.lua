@@ -10,6 +10,7 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
+local C = require "mien.ffi"
 local check = require "mien.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
@@ -78,13 +79,16 @@ local function made_from(path)
   return ok and text or nil
 end
 
---- Makes a corpus file. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train, devel, test
--- (subjects), frames (of a recording), fps, sequence = 30 (chunks), progress = function(done, recordings) }.
+--- Makes a corpus file, and its folder. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train,
+-- devel, test (subjects), frames (of a recording), fps, sequence = 30 (chunks),
+-- progress = function(done, recordings) }.
 -- Returns the path, and whether it was made now (false: it was there, from the same recipe).
 function procedural.make(options)
   local o = settings(options)
   local line = recipe(o)
   if made_from(options.path) == line then return options.path, false end
+  local folder = options.path:match "^(.+)/[^/]*$"
+  if folder then check.status(C.mien_folder_make(folder)) end
   local label = corpora.labels[o.kind]
   local writer = data.writer(options.path, {
     name = o.kind, height = o.size, width = o.size, fps = o.fps or 0, label_kind = label[1], label_names = label[2],
@@ -120,12 +124,15 @@ function procedural.main(args)
   end
   local options = parser:parse(args)
   options.path, options.out = options.out, nil
-  if io.stderr then
-    options.progress = function(done, total) io.stderr:write(("\r%s %d/%d"):format(options.kind, done, total)) end
+  if C.mien_terminal(2) then
+    options.progress = function(done, total)
+      io.stderr:write(("\r%s: %d of %d%s"):format(options.kind, done, total, done == total and "\n" or ""))
+    end
   end
   local started = os.clock()
   local path, made = procedural.make(options)
-  print(made and ("\n%s in %.1f s"):format(path, os.clock() - started) or path .. " is there already")
+  print(made and ("%s: made in %.1f s"):format(path, os.clock() - started)
+    or path .. ": there already, from the same recipe")
   return 0
 end
 

@@ -58,6 +58,13 @@ describe("the procedural generator", function()
     assert.equal(compiled, interpreted)
   end)
 
+  it("makes the folder of the file", function()
+    local path = make("objects", "deeper/objects")
+    assert.is_true(io.open(path) ~= nil)
+    os.remove(path)
+    os.remove(folder .. "/deeper")
+  end)
+
   it("leaves a file of the same recipe alone and replaces any other", function()
     local path, now = make("objects", "again")
     assert.is_true(now)
