@@ -212,7 +212,7 @@ static void copy_strided(char *dst, mien_dtype dtype, const char *src, mien_dtyp
         b = swapped;
     }
     bool transposed = b.size[0] > 1 && (b.ds[0] < a.ds[0]) != (b.ss[0] < a.ss[0]);
-    int64_t tile_a = transposed ? 256 : 16384, tile_b = 32;
+    int64_t tile_a = transposed ? 64 : 16384, tile_b = 32;
     int64_t tiles_a = (a.size[0] + tile_a - 1) / tile_a;
     int64_t tiles_b = (b.size[0] + tile_b - 1) / tile_b;
     int64_t units = tiles_a * tiles_b;
