@@ -96,10 +96,7 @@ static bool is_own(const mien_tensor *t) {
 
 static mien_status add_into(mien_tensor *acc, mien_tensor *x) {
     const mien_backend *b = mien__backend_with(acc->device, offsetof(mien_backend, accumulate));
-    if (!b) return mien_error_last()->code;
-    MIEN_TRY(b->accumulate(acc, x));
-    mien__tensor_touch(acc);
-    return MIEN_OK;
+    return b ? b->accumulate(acc, x) : mien_error_last()->code;
 }
 
 /* Adds g, whose reference is taken, to what is in the slot. The first to arrive is just kept. */

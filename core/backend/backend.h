@@ -31,7 +31,8 @@ typedef struct mien_backend {
     /* Memory of the device; NULL data with an error record on failure. */
     void *(*alloc)(size_t bytes);
     void (*free)(void *data, size_t bytes);
-    /* Elements between any two layouts and dtypes of this device, same shape. */
+    /* From here on, what writes elements also calls mien__tensor_touch.
+     * Elements between any two layouts and dtypes of this device, same shape. */
     mien_status (*copy)(mien_tensor *dst, mien_tensor *src);
     mien_status (*fill)(mien_tensor *t, double value);
     /* Host <-> device, contiguous plain bytes; NULL on the CPU. */

@@ -52,9 +52,6 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, adam));
         MIEN_TRY(b->adam(hyper, params[i], grads[i], m[i], v[i], step));
-        mien__tensor_touch(params[i]);
-        mien__tensor_touch(m[i]);
-        mien__tensor_touch(v[i]);
     }
     return MIEN_OK;
 }
@@ -79,10 +76,7 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
-        mien_tensor *speed = velocity ? velocity[i] : NULL;
-        MIEN_TRY(b->sgd(hyper, params[i], grads[i], speed, step));
-        mien__tensor_touch(params[i]);
-        if (speed) mien__tensor_touch(speed);
+        MIEN_TRY(b->sgd(hyper, params[i], grads[i], velocity ? velocity[i] : NULL, step));
     }
     return MIEN_OK;
 }
@@ -120,7 +114,6 @@ mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, do
         const mien_backend *b = mien__backend_with(grads[i]->device, offsetof(mien_backend, scale));
         if (!b) return mien_error_last()->code;
         MIEN_TRY(b->scale(grads[i], max_norm / *norm));
-        mien__tensor_touch(grads[i]);
     }
     return MIEN_OK;
 }

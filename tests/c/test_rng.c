@@ -78,6 +78,10 @@ static void below_reaches_every_number_equally_often(void **state) {
         hits[k]++;
     }
     for (int k = 0; k < 6; k++) assert_true(llabs(hits[k] - 10000) < 400);
+    /* 2^64 holds 2 2/3 of 3 2^61: without rejection the lower 2/3 would come 3/4 of the time. */
+    int64_t range = (int64_t)3 << 61, low = 0;
+    for (int i = 0; i < 30000; i++) low += mien_rng_below(&rng, range) < (int64_t)1 << 62;
+    assert_true(llabs(low - 20000) < 400);
     assert_int_equal(mien_rng_below(&rng, 1), 0);
     for (int i = 0; i < 100; i++) {
         int64_t big = mien_rng_below(&rng, INT64_MAX);

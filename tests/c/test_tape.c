@@ -156,9 +156,9 @@ static void set_grad_wants_the_tensors_own_shape(void **state) {
 /* ---- views --------------------------------------------------------------------------------- */
 
 static void gradients_flow_through_views(void **state) {
-    mien_tensor *w = test_parameter(SHAPE(2, 3), 0, 1);
-    mien_tensor *turned = test_op(MIEN_OP_permute, w, NULL, ATTR(1, 0, 2, 3, 4, 5)); /* [3,2] */
-    mien_tensor *part = test_op(MIEN_OP_narrow, turned, NULL, ATTR(0, 1, 2));        /* [2,2] */
+    mien_tensor *w = test_parameter(SHAPE(2, 1, 3), 0, 1);
+    mien_tensor *turned = test_op(MIEN_OP_permute, w, NULL, ATTR(1, 2, 0, 3, 4, 5)); /* [1,3,2] */
+    mien_tensor *part = test_op(MIEN_OP_narrow, turned, NULL, ATTR(1, 1, 2));        /* [1,2,2] */
     mien_tensor *flat = test_op(MIEN_OP_reshape, part, NULL, ATTR(1, 4, 1, 1, 1, 1, 1));
     mien_tensor *factor = test_range(SHAPE(4), 1, 1), *y = mul(flat, factor), *loss = test_sum(y);
     assert_elements(flat, 0, 1, 4, 2, 5);
@@ -365,6 +365,42 @@ static void a_custom_node_owes_its_gradients_in_the_right_shape(void **state) {
     drop(wrong), drop(dout), drop(loss), drop(y), drop(w);
 }
 
+static void what_a_custom_node_gives_is_never_written_to(void **state) {
+    mien_tensor *w = test_parameter(SHAPE(4), 1, 1), *x = scaled(w, 1);
+    mien_tensor *part = test_op(MIEN_OP_narrow, x, NULL, ATTR(0, 1, 2));
+    mien_tensor *y = test_range(SHAPE(1), 1, 0), *dout;
+    int64_t id;
+    assert_ok(mien_tape_custom((mien_tensor *[]){x, part, w}, 3, &y, 1, &id));
+    mien_walk *walk = mien_walk_new(y, NULL);
+    assert_int_equal(mien_walk_next(walk, &id, &dout, 1), 1);
+    mien_tensor *whole = test_range(SHAPE(4), 10, 0), *half = test_range(SHAPE(2), 5, 0);
+    assert_ok(mien_walk_give(walk, (mien_tensor *[]){whole, half, whole}, 3));
+    assert_int_equal(mien_walk_next(walk, &id, &dout, 1), 0);
+    mien_walk_free(walk);
+    assert_grad(w, 20, 25, 25, 20);
+    assert_elements(whole, 0, 10, 10, 10, 10);
+    drop(half), drop(whole), drop(dout), drop(y), drop(part), drop(x), drop(w);
+}
+
+static void a_walk_that_fails_half_way_changes_no_gradient(void **state) {
+    mien_tensor *v = test_parameter(SHAPE(2), 1, 1), *w = test_parameter(SHAPE(2), 1, 1);
+    int64_t id;
+    mien_tensor *x = scaled(w, 2), *y = custom_square(x, &id), *z = mul(y, v), *loss = test_sum(z);
+    mien_tensor *dout, *none;
+    mien_walk *walk = mien_walk_new(loss, NULL);
+    assert_int_equal(mien_walk_next(walk, &id, &dout, 1), 1); /* v's part is known by now */
+    answer_square(walk, x, dout);
+    mien_interrupt_request();
+    assert_int_equal(mien_walk_next(walk, &id, &none, 1), -1);
+    assert_int_equal(mien_error_last()->code, MIEN_ERR_INTERRUPTED);
+    mien_interrupt_clear();
+    assert_int_equal(mien_walk_next(walk, &id, &none, 1), -1);
+    mien_walk_free(walk);
+    assert_null(mien_tensor_grad(v));
+    assert_null(mien_tensor_grad(w));
+    drop(dout), drop(loss), drop(z), drop(y), drop(x), drop(w), drop(v);
+}
+
 /* Recomputation: the node's inner graph is made anew and walked while the outer walk waits. */
 static void a_walk_may_run_inside_another(void **state) {
     mien_tensor *w = test_parameter(SHAPE(2), 3, 1), *x = test_parameter(SHAPE(2), 1, 1);
@@ -435,6 +471,8 @@ int main(void) {
         cmocka_unit_test(a_failing_op_leaks_nothing),
         cmocka_unit_test(a_custom_node_may_sit_anywhere),
         cmocka_unit_test(a_custom_node_owes_its_gradients_in_the_right_shape),
+        cmocka_unit_test(what_a_custom_node_gives_is_never_written_to),
+        cmocka_unit_test(a_walk_that_fails_half_way_changes_no_gradient),
         cmocka_unit_test(a_walk_may_run_inside_another),
         cmocka_unit_test(lua_hears_of_custom_nodes_that_are_gone),
     };
