@@ -8,16 +8,21 @@ local function is_folder(path)
   return lfs.attributes(path, "mode") == "directory"
 end
 
---- MIEN_HOME, else the folder that holds mien's sources when it holds experiments, else the working folder.
+--- The folder with mien's own sources (experiments/, datasets/); nil when only Lua was installed.
+local function find_root()
+  local ok, host = pcall(require, "mien.host")
+  local root = ok and host.root or debug.getinfo(1, "S").source:match "^@(.*)/lua/mien/home%.lua$"
+  return root and is_folder(root .. "/experiments") and (root:gsub("/[^/]+/%.%.$", "")) or nil
+end
+
+--- MIEN_HOME, else the folder of the sources, else the working folder.
 local function find()
   local named = os.getenv "MIEN_HOME"
   if named and named ~= "" then return named end
-  local ok, host = pcall(require, "mien.host")
-  local root = ok and host.root or debug.getinfo(1, "S").source:match "^@(.*)/lua/mien/home%.lua$"
-  if root and is_folder(root .. "/experiments") then return (root:gsub("/build/%.%.$", "")) end
-  return "."
+  return home.root or "."
 end
 
+home.root = find_root()
 home.folder = find()
 
 --- A path of the workbench: relative ones start at the home folder.
@@ -26,11 +31,13 @@ function home.path(path)
   return home.folder .. "/" .. path
 end
 
---- The file that a person named on the command line: seen from where they are, else from home.
+--- A file that somebody named: seen from the working folder, else from home, else among mien's sources.
 function home.find(path)
   if path:sub(1, 1) == "/" or lfs.attributes(path) then return path end
   local inside = home.path(path)
-  return lfs.attributes(inside) and inside or path
+  if lfs.attributes(inside) then return inside end
+  local own = home.root and home.root .. "/" .. path
+  return own and lfs.attributes(own) and own or path
 end
 
 --- A path as people want to read it: without the home folder in front.

@@ -24,18 +24,22 @@ local function missing(config, path)
   check.raise("io", "%s", table.concat(lines, "\n  "))
 end
 
---- Opens the corpus of a configuration; a missing one is generated where the profile says how.
+--- Opens the corpus of a configuration. Where the profile says how, one that is missing, or procedural but of
+-- another recipe, is generated; any other file is left alone.
 function corpus.open(config, say)
-  if not config.data.corpus then check.raise("argument", "%s: data.corpus is missing", config.name) end
-  local path = home.find(config.data.corpus)
-  if not lfs.attributes(path) then
-    if not config.data.generate then missing(config, path) end
-    path = home.path(config.data.corpus)
-    local folder = path:match "^(.*)/[^/]*$"
-    if folder then check.status(C.mien_folder_make(folder)) end
-    local started = C.mien_time_monotonic()
-    require("mien.experiment.generate")(path, config.data.generate)
-    say(("%s: generated the procedural corpus %s (%.0f s)"):format(config.name, home.short(path),
+  local d = config.data
+  if not d.corpus then check.raise("argument", "%s: data.corpus is missing", config.name) end
+  local path = home.find(d.corpus)
+  local there = lfs.attributes(path) ~= nil
+  if not there and not d.generate then missing(config, path) end
+  local opened = there and data.open(path)
+  if not d.generate or opened and not opened.procedural then return opened end
+  if opened then opened:close() end
+  if not there then path = home.path(d.corpus) end
+  check.status(C.mien_folder_make(path:match "^(.*)/[^/]*$" or "."))
+  local started = C.mien_time_monotonic()
+  if require "mien.experiment.generate"(path, d.generate) then
+    say(("%s: generated the procedural corpus %s in %.0f s"):format(config.name, home.short(path),
       C.mien_time_monotonic() - started))
   end
   return data.open(path)

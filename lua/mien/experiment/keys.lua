@@ -47,7 +47,7 @@ return {
     workers = key(1, "count", "loader threads"),
   },
   train = {
-    loss = key("ccc", "string|function", 
+    loss = key("ccc", "string|function",
       "ccc, mse, sigmoid_cross_entropy, softmax_cross_entropy, or a function(output, labels)"),
     loss_scope = key("batch", "string", "of ccc: over all frames of a batch, or per sequence"),
     optimiser = key({ "adam", lr = 4e-5 }, "table", "name and options of mien.optim", "own"),

@@ -94,7 +94,8 @@ local function runs_of(node, made)
     end
     local own = schema.merge(config, over)
     own.start = start_of.resolve(arm.start or config.start, node.profile)
-    arms[order] = { name = arm[1], config = own, start = own.start, identity = start_of.identity(own.start, made) }
+    arms[order] = { name = arm[1], config = own, start = own.start,
+      identity = start_of.identity(own.start, made) }
     identities[order] = arm[1] .. ": " .. arms[order].identity
   end
   local whole = schema.text(config, { corpus = corpus_id, profile = node.profile, arms = identities })
@@ -160,18 +161,28 @@ local function execute(node, r, context)
   return status
 end
 
---- Is the weights file of a node there, and made by the run that its configuration asks for?
-local function is_stale(node, hash)
+--- The weights file of a node: its path, and what it says of itself (nil when it is missing).
+local function weights_of(node)
   local path = home.path(start_of.path(node.config.weights, node.profile))
-  if not lfs.attributes(path) then return true end
-  local ok, meta = pcall(require("mien.checkpoint").read_meta, path)
-  return not ok or meta.config_hash ~= hash
+  return path, lfs.attributes(path) and require("mien.checkpoint").read_meta(path) or nil
+end
+
+--- Weights that no experiment made, such as imported ones, are used as they are.
+local function brought_along(node)
+  if not node.config.weights then return false end
+  local _, meta = weights_of(node)
+  return meta ~= nil and meta.config_hash == nil
 end
 
 --- Runs what a node needs, then the node; returns counts by status.
 local function visit(node, context, counts)
   if node.visited then return end
   node.visited = true
+  if node ~= context.root and brought_along(node) then
+    context.say(("%s: %s was not made by an experiment; it is used as it is"):format(node.config.name,
+      home.short((weights_of(node)))))
+    return
+  end
   for _, required in ipairs(node.requires) do
     visit(required, context, {})
     if required.failed then
@@ -185,9 +196,9 @@ local function visit(node, context, counts)
   local list, variant = runs_of(node, context.made)
   node.variant = variant
   if node.config.weights then
-    local path = home.path(start_of.path(node.config.weights, node.profile))
+    local path, meta = weights_of(node)
     local hash = results_run.hash(list[1].text)
-    node.stale = is_stale(node, hash)
+    node.stale = not meta or meta.config_hash ~= hash
     context.made[path] = hash
   end
   for _, r in ipairs(list) do

@@ -183,6 +183,7 @@ function schema.set(config, path, text)
     check.raise("argument", "--set %s: only the declaration can give a function", path)
   end
   at[last] = typed(spec, at[last], text, path, free)
+  if path == "data.corpus" then config.data.generate = false end -- somebody's own file is never made anew
 end
 
 -- ---- the text that is hashed -------------------------------------------------------------------

@@ -1,0 +1,38 @@
+-- The AffWild start: ResNet-50, a fully connected layer and two GRU layers (AffWildNet, Kollias et al. 2019).
+-- Not here: the authors' own weights; imported as weights/paper/affwild.h5 they are used as they are.
+local mien = require "mien"
+
+return mien.experiment {
+  name    = "affwild",
+  about   = "AffWildNet on Aff-Wild: the start that has seen faces of few people",
+  weights = "weights/$profile/affwild.h5",
+  data    = {
+    corpus = "corpora/$profile/affwild.h5", script = "datasets/affwild.lua (see its --help)",
+    sequence = 80, batch = 4, size = { 96, 96 }, scale = { mean = { 0.5, 0.5, 0.5 }, sd = { 0.5, 0.5, 0.5 } },
+  },
+  network = { width = 64, fully_connected = 1500, hidden = 128, layers = 2 },
+  model = function(network, corpus)
+    return mien.models.recurrent {
+      features = mien.models.resnet50 { width = network.width }, fully_connected = { network.fully_connected },
+      cell = "gru", hidden = network.hidden, layers = network.layers, outputs = corpus.label_names,
+    }
+  end,
+  train = {
+    loss = "ccc", optimiser = { "adam", lr = 1e-4 }, epochs = 100,
+    stop = { watch = "validation/ccc", patience = 20 },
+  },
+
+  profiles = {
+    demo = {
+      network = { width = 16, fully_connected = 128, hidden = 64 },
+      data  = { generate = { kind = "affwild", profile = "demo" }, sequence = 30, batch = 2, size = { 48, 48 } },
+      train = { optimiser = { lr = 5e-4 }, epochs = 12, stop = { patience = 4 } },
+    },
+    tiny = {
+      network = { width = 8, fully_connected = 16, hidden = 16 },
+      data  = { generate = { kind = "affwild", profile = "tiny", size = 24 }, sequence = 15, batch = 2,
+                size = { 20, 20 } },
+      train = { optimiser = { lr = 1e-3 }, epochs = 2 },
+    },
+  },
+}

@@ -1,0 +1,45 @@
+-- The RealEyes start: eight emotions, several labels a frame, rare ones boosted (the paper, section 4).
+-- Not here: fine-tuning on RECOLA (initialisation.lua).
+local mien = require "mien"
+
+return mien.experiment {
+  name    = "realeyes",
+  about   = "ResNet-50 and LSTM on RealEyes: the start that the paper proposes",
+  weights = "weights/$profile/realeyes.h5",
+  start   = mien.init.from "weights/$profile/imagenet.h5",
+  prerequisites = { "experiments/imagenet.lua" },
+  data    = {
+    corpus = "corpora/$profile/realeyes.h5", script = "datasets/folder.lua (see its --help)",
+    sequence = 150, batch = 2, size = { 150, 150 }, resize = { 170, 170 },
+    augment = { crop = true, brightness = 32, saturation = { 0.5, 1.5 } },
+    split = { 0.8, 0.2 },                          -- by participant, before anything is drawn again
+    resample = { max_neutral = 0 },                -- Table 4's authors must have allowed some: an option
+    class_weights = "balanced",
+  },
+  network = { width = 64, hidden = 256, layers = 2 },
+  model = function(network, corpus)
+    return mien.models.recurrent {
+      features = mien.models.resnet50 { width = network.width },
+      hidden = network.hidden, layers = network.layers, outputs = corpus.label_names,
+    }
+  end,
+  train = {
+    loss = "sigmoid_cross_entropy", optimiser = { "adam", lr = 4e-5 }, epochs = 300,
+    stop = { watch = "validation/average_precision", patience = 20 },
+  },
+
+  profiles = {
+    demo = {
+      network = { width = 16, hidden = 64 },
+      data  = { generate = { kind = "realeyes", profile = "demo" }, sequence = 30, size = { 48, 48 },
+                resize = { 54, 54 }, resample = { max_neutral = 0.5, limit = 200 } },
+      train = { optimiser = { lr = 5e-4 }, epochs = 8, stop = { patience = 3 } },
+    },
+    tiny = {
+      network = { width = 8, hidden = 16 },
+      data  = { generate = { kind = "realeyes", profile = "tiny", size = 24 }, sequence = 15, size = { 20, 20 },
+                resize = { 24, 24 }, resample = { max_neutral = 0.9, limit = 4 } },
+      train = { optimiser = { lr = 1e-3 }, epochs = 2 },
+    },
+  },
+}
