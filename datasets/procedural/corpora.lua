@@ -148,7 +148,7 @@ function corpora.realeyes(o, add)
   each(o, function(number, partition)
     local draw, n = stream(o, "subject/%d", number), o.frames
     local who, scene = person.new(draw), person.scene(draw, 0.35)
-    local episodes = motion.episodes(draw, n / o.fps, 0.31, names, weights)
+    local episodes = motion.episodes(draw, n / o.fps, 0.30, names, weights)
     local counts = annotate.votes(stream(o, "votes/%d", number), annotators, episodes, n, o.fps)
     local votes = tensor.zeros({ n, #expression.emotions }, { dtype = "u8" })
     local to = votes:data()

@@ -66,7 +66,7 @@ function motion.episodes(rng, seconds, share, names, weights)
     end
     return names[#names]
   end
-  local list, mean = {}, 4.0 -- seconds that an episode shows, fading included
+  local list, mean = {}, 5.5 -- seconds that an episode shows, fading included
   local gap = mean * (1 - share) / share
   local t = -rng:uniform() * gap
   while true do
@@ -77,7 +77,8 @@ function motion.episodes(rng, seconds, share, names, weights)
         emotion = draw(), start = t, onset = 0.25 + 0.5 * rng:uniform(), offset = 0.5 + 0.8 * rng:uniform(),
         strength = 0.55 + 0.5 * rng:uniform(), variant = rng:uniform(), side = rng:below(2) * 2 - 1,
       }
-      e.stop = t + e.onset + 1 + 3.6 * rng:uniform()
+      local long = rng:uniform() -- most are short, some last
+      e.stop = t + e.onset + 1.2 + 9 * long * long
       if rng:uniform() < 0.12 then
         e.also = draw()
         if e.also == e.emotion then e.also = nil end
