@@ -44,7 +44,7 @@ mien_status mien__infer_broadcast(mien_op_call *call) {
     const mien_tensor *a = call->in[0], *b = call->in[1];
     int ndim = a->ndim > b->ndim ? a->ndim : b->ndim;
     int64_t shape[MIEN_MAX_DIMS];
-    for (int d = 0; d < ndim; d++) {
+    for (int d = ndim - 1; d >= 0; d--) {
         int da = d - (ndim - a->ndim), db = d - (ndim - b->ndim);
         int64_t na = da < 0 ? 1 : a->shape[da], nb = db < 0 ? 1 : b->shape[db];
         char left[128], right[128];

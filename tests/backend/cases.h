@@ -80,8 +80,8 @@ static inline mien_op case_op(const char *name) {
     exit(2);
 }
 
-static inline test_case case_at(int i) {
-    test_case c = {.row = &case_rows[i], .op = case_op(case_rows[i].op)};
+static inline test_case parse_case(const case_row *row) {
+    test_case c = {.row = row, .op = case_op(row->op)};
     const mien_op_info *info = mien_op_info_at(c.op);
     for (const char *at = c.row->inputs; *at; at += *at == ' ')
         at = parse_input(at, &c.in[c.n_in++]);
@@ -99,6 +99,10 @@ static inline test_case case_at(int i) {
     if (c.n_in < info->n_in_min || c.n_in > info->n_in) bad_case(c.row, "wrong number of inputs");
     snprintf(c.key, sizeof c.key, "%s|%s|%s", c.row->op, c.row->inputs, c.row->attributes);
     return c;
+}
+
+static inline test_case case_at(int i) {
+    return parse_case(&case_rows[i]);
 }
 
 /* ---- numbers -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
  * Not here: other backends (test_backends.c), other frameworks (test_golden.c). */
 #include "harness.h"
 
-enum { ALL_UP_TO = 48, SAMPLES = 24, DIRECTIONS = 2 };
+enum { ALL_UP_TO = 48, SAMPLES = 12, DIRECTIONS = 2 };
 
 /* No derivative: ties between maxima, the corner of max, abs or CCC at zero, and batch norm with
  * ReLU of so many elements that some lie within a step of the corner. */
