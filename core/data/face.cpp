@@ -17,9 +17,9 @@ struct mien_face_detector {
 
 /* Where packages put OpenCV's data. */
 static const char *const places[] = {
-    "/usr/share/opencv4/haarcascades/haarcascade_frontalface_default.xml",
-    "/usr/local/share/opencv4/haarcascades/haarcascade_frontalface_default.xml",
-    "/usr/share/opencv/haarcascades/haarcascade_frontalface_default.xml",
+    "/usr/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml",
+    "/usr/local/share/opencv4/haarcascades/haarcascade_frontalface_alt2.xml",
+    "/usr/share/opencv/haarcascades/haarcascade_frontalface_alt2.xml",
 };
 
 static int keep_quiet(int, const char *, const char *, const char *, int, void *) {
@@ -71,7 +71,7 @@ static int detect(mien_face_detector *detector, mien_tensor *pixels, int min_siz
     cv::Mat rgb(height, width, CV_8UC3, mien_tensor_data(pixels)), grey;
     cv::cvtColor(rgb, grey, cv::COLOR_RGB2GRAY);
     cv::equalizeHist(grey, grey);
-    if (min_size <= 0) min_size = std::min(height, width) / 8;
+    if (min_size <= 0) min_size = std::min(height, width) / 12;
     std::vector<cv::Rect> found;
     detector->cascade.detectMultiScale(grey, found, 1.1, 3, 0, cv::Size(min_size, min_size));
     std::sort(found.begin(), found.end(), [](const cv::Rect &a, const cv::Rect &b) {

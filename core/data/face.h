@@ -10,7 +10,7 @@ typedef struct mien_face_detector mien_face_detector;
 mien_face_detector *mien_face_detector_new(const char *cascade);
 void mien_face_detector_close(mien_face_detector *detector);
 /* Boxes x, y, w, h in pixels into boxes[4*max], largest first; returns how many, -1 on error.
- * min_size: smallest face in pixels, 0 means an eighth of the shorter side. */
+ * min_size: smallest face in pixels, 0 means a twelfth of the shorter side. */
 int mien_face_detect(mien_face_detector *detector, mien_tensor *image, int min_size, double *boxes,
                      int max);
 /* cdef:end */

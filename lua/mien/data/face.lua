@@ -18,7 +18,7 @@ function face.overlap(a, b)
 end
 
 --- A detector: `detect(image)` gives a list of boxes { x, y, w, h }, largest first. cascade: an XML file of
--- OpenCV (its frontal face when left out); min_size: smallest face in pixels (an eighth of the shorter side).
+-- OpenCV (its frontal face when left out); min_size: smallest face in pixels (a twelfth of the shorter side).
 function face.detector(options)
   options = options or {}
   check.keys(options, { cascade = "string", min_size = "integer" }, "data.face.detector")

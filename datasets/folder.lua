@@ -1,0 +1,294 @@
+-- A folder of pictures and a CSV of labels (columns image, label or emotion) as a corpus.
+-- Not here: pretraining on it (experiments/realeyes.lua).
+--
+--   mien datasets/folder.lua --pictures FOLDER --labels labels.csv --out corpora/faces.h5 [--sequence 30]
+--     [--size 112] [--kind multilabel|class] [--classes a,b,c] [--order mixed|episodes] [--seed 1] [--skip-bad]
+--
+-- Windows out of single pictures: networks here take windows of `sequence` frames that never cross a recording,
+-- and a split by participant must not tear a person apart. So whole persons are packed into groups of a whole
+-- number of windows, and each group becomes a recording with a subject of its own: whoever splits by subject
+-- splits by person. The person is the picture's name before its trailing _NUMBER (George_W_Bush_0139 ->
+-- George_W_Bush). Within a recording the pictures are shuffled ("mixed"), or sorted by label ("episodes": windows
+-- of one emotion, as a video has them, so that windows without a neutral frame exist for re-sampling).
+-- The partitions train and devel are 80 and 20 % of the persons, drawn from the seed.
+local C = require "mien.ffi"
+local check = require "mien.check"
+local csv = require "mien.data.csv"
+local data = require "mien.data"
+local file = require "mien.data.file"
+local rng = require "mien.rng"
+
+local folder = {}
+
+--- Names that need no --classes: the eight emotions of faces8 and FER+, and RealEyes' own.
+folder.emotions = { "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "happy",
+  "confusion", "empathy", "other" }
+
+--- The person a picture shows.
+function folder.person(name)
+  local stem = name:match "([^/]*)$":gsub("%.%w+$", "")
+  return stem:match "^(.+)_%d+$" or stem
+end
+
+local function complain(bad, options)
+  if #bad == 0 or options.skip_bad then return end
+  table.sort(bad, function(a, b) return a.line < b.line end)
+  local lines = {}
+  for i = 1, math.min(#bad, 10) do lines[i] = ("  line %d: %s"):format(bad[i].line, bad[i].problem) end
+  if #bad > 10 then lines[11] = ("  and %d more"):format(#bad - 10) end
+  check.raise("format", "%s: %d bad rows (skip_bad leaves them out)\n%s", options.labels, #bad, table.concat(lines, "\n"))
+end
+
+--- Pictures of the CSV: list of { image =, labels = { [class number] = true }, line = }, the class names in use,
+-- bad rows, and how many pictures stand more than once.
+local function read_labels(options)
+  local rows, header, bad = csv.read(options.labels, { "image" })
+  local column
+  for _, name in ipairs(header) do
+    if name:lower() == "label" or name:lower() == "emotion" then column = column or name end
+  end
+  if not column then
+    check.raise("format", "%s has no column 'label' or 'emotion'; its header is: %s", options.labels,
+      table.concat(header, ", "))
+  end
+  local allowed = {}
+  for _, name in ipairs(options.classes or folder.emotions) do allowed[name:lower()] = name end
+  local pictures, by_name, used, repeated = {}, {}, {}, 0
+  for _, row in ipairs(rows) do
+    local name, label = row.image, allowed[row[column]:lower()]
+    if name == "" then
+      bad[#bad + 1] = { line = row.line, problem = "no picture is named" }
+    elseif not label then
+      local near = check.nearest(row[column], allowed)
+      bad[#bad + 1] = { line = row.line, problem = ('unknown label "%s"%s'):format(row[column],
+        near and (', did you mean "%s"?'):format(near) or "; name your own with --classes") }
+    else
+      local picture = by_name[name]
+      if picture and not picture.labels[label] and options.kind == "class" then
+        bad[#bad + 1] = { line = row.line, problem = ("%s has another label in line %d"):format(name, picture.line) }
+      else
+        if picture then
+          repeated = repeated + 1
+        else
+          picture = { image = name, labels = {}, line = row.line }
+          by_name[name], pictures[#pictures + 1] = picture, picture
+        end
+        picture.labels[label], used[label] = true, true
+      end
+    end
+  end
+  local classes = options.classes
+  if not classes then -- in the order above
+    classes = {}
+    for _, name in ipairs(folder.emotions) do
+      if used[name] then classes[#classes + 1] = name end
+    end
+  end
+  return pictures, classes, bad, repeated
+end
+
+--- Persons in a random order that depends on the seed alone: list of { name =, pictures = list }.
+local function find_persons(pictures, stream)
+  local by_name, persons = {}, {}
+  table.sort(pictures, function(a, b) return a.image < b.image end)
+  for _, picture in ipairs(pictures) do
+    local name = folder.person(picture.image)
+    local person = by_name[name]
+    if not person then
+      person = { name = name, pictures = {} }
+      by_name[name], persons[#persons + 1] = person, person
+    end
+    person.pictures[#person.pictures + 1] = picture
+  end
+  return stream:shuffle(persons)
+end
+
+--- Packs persons into groups of a whole number of windows: the largest first, then the largest that still fits.
+local function pack(persons, windows, sequence)
+  local left, groups = {}, {}
+  for i, person in ipairs(persons) do left[i] = person end
+  local place = {}
+  for i, person in ipairs(left) do place[person] = i end
+  table.sort(left, function(a, b)
+    if #a.pictures ~= #b.pictures then return #a.pictures > #b.pictures end
+    return place[a] < place[b]
+  end)
+  while #left > 0 do
+    local group = { pictures = {} }
+    local room = math.max(windows, math.ceil(#left[1].pictures / sequence)) * sequence
+    local i = 1
+    while i <= #left and room > 0 do
+      if #left[i].pictures <= room then
+        local person = table.remove(left, i)
+        for _, picture in ipairs(person.pictures) do group.pictures[#group.pictures + 1] = picture end
+        room = room - #person.pictures
+      else
+        i = i + 1
+      end
+    end
+    groups[#groups + 1] = group
+  end
+  return groups
+end
+
+--- A picture as u8 [size,size,3]: the largest square in its middle, resized.
+local function square(path, size)
+  local image = data.image.read(path)
+  local h, w = image:size(1), image:size(2)
+  local side = math.min(h, w)
+  local result = data.image.crop(image, { (w - side) / 2, (h - side) / 2, side, side }, size, size)
+  image:free()
+  return result
+end
+
+local function label_tensor(pictures, classes, kind)
+  local number = {}
+  for c, name in ipairs(classes) do number[name] = c - 1 end
+  local n, k = #pictures, #classes
+  local t = kind == "class" and file.array("i32", { n }) or file.array("f32", { n, k }):fill_(0)
+  local values = t:data()
+  for i, picture in ipairs(pictures) do
+    for name in pairs(picture.labels) do
+      if kind == "class" then values[i - 1] = number[name] else values[(i - 1) * k + number[name]] = 1 end
+    end
+  end
+  return t
+end
+
+local function order_pictures(pictures, options, classes, stream)
+  stream:shuffle(pictures)
+  if options.order ~= "episodes" then return end
+  local place, rank = {}, {}
+  for i, picture in ipairs(pictures) do
+    place[picture], rank[picture] = i, #classes
+    for c, name in ipairs(classes) do
+      if picture.labels[name] then rank[picture] = math.min(rank[picture], c) end
+    end
+  end
+  table.sort(pictures, function(a, b)
+    if rank[a] ~= rank[b] then return rank[a] < rank[b] end
+    return place[a] < place[b]
+  end)
+end
+
+--- Reads every picture once: those that cannot be read join the bad rows, and are left out.
+local function load_pictures(pictures, options, bad)
+  local good, size = {}, options.size
+  for _, picture in ipairs(pictures) do
+    local ok, err = pcall(function()
+      if not size then -- the first picture decides
+        local image = data.image.read(options.pictures .. "/" .. picture.image)
+        size = math.min(image:size(1), image:size(2))
+        image:free()
+      end
+      picture.pixels = square(options.pictures .. "/" .. picture.image, size)
+    end)
+    if ok then
+      good[#good + 1] = picture
+    elseif check.is_error(err) and (err.code == "io" or err.code == "format") then
+      bad[#bad + 1] = { line = picture.line, problem = err.message }
+    else
+      error(err, 0)
+    end
+  end
+  return good, size
+end
+
+local function write_group(writer, group, name, partition, options, classes)
+  local n, size = #group.pictures, options.size
+  local frames = file.array("u8", { n, size, size, 3 })
+  local bytes = size * size * 3
+  local target = frames:data()
+  for i, picture in ipairs(group.pictures) do
+    require("ffi").copy(target + (i - 1) * bytes, picture.pixels:data(), bytes)
+    picture.pixels:free()
+  end
+  local labels = label_tensor(group.pictures, classes, options.kind)
+  writer:recording { name = name, subject = name, partition = partition, frames = frames, labels = labels }
+  frames:free() labels:free()
+end
+
+--- Makes the corpus: { pictures = folder, labels = CSV, out = path, sequence = 30, size = side of the first picture,
+-- kind = "multilabel"|"class", classes = list, order = "mixed"|"episodes", windows = 4 (of a group, at least),
+-- share = 0.8 (of the persons, for train), seed = 1, skip_bad = false, name = text }.
+-- Returns what it found: { pictures, persons, repeated, bad, classes, counts, train, devel }.
+function folder.make(options)
+  check.keys(options, { pictures = "string!", labels = "string!", out = "string!", sequence = "count", size = "count",
+    kind = "string", classes = "table", order = "string", windows = "count", share = "number", seed = "integer",
+    skip_bad = "boolean", name = "string" }, "folder.make")
+  local o = { sequence = 30, kind = "multilabel", order = "mixed", windows = 4, share = 0.8, seed = 1 }
+  for key, value in pairs(options) do o[key] = value end
+  check.one_of(o.kind, { "multilabel", "class" }, "folder.make: kind")
+  check.one_of(o.order, { "mixed", "episodes" }, "folder.make: order")
+  local pictures, classes, bad, repeated = read_labels(o)
+  pictures, o.size = load_pictures(pictures, o, bad)
+  complain(bad, o)
+  if #pictures == 0 then check.raise("format", "%s names no picture that can be read", o.labels) end
+  local stream = rng.stream(o.seed, "split")
+  local persons = find_persons(pictures, stream)
+  if #persons < 2 then check.raise("format", "%s shows one person only: nothing to split", o.labels) end
+  local cut = math.max(1, math.min(#persons - 1, math.floor(#persons * o.share + 0.5)))
+  local parts = { train = {}, devel = {} }
+  for i, person in ipairs(persons) do table.insert(i <= cut and parts.train or parts.devel, person) end
+  local found = { pictures = #pictures, persons = #persons, repeated = repeated, bad = #bad, classes = classes,
+    counts = {}, size = o.size }
+  for c, name in ipairs(classes) do
+    found.counts[c] = 0
+    for _, picture in ipairs(pictures) do
+      if picture.labels[name] then found.counts[c] = found.counts[c] + 1 end
+    end
+  end
+  local where = o.out:match "^(.+)/[^/]*$"
+  if where then check.status(C.mien_folder_make(where)) end
+  local writer = data.writer(o.out, { name = o.name or o.pictures:match "([^/]*)/*$", height = o.size, width = o.size,
+    fps = 0, label_kind = o.kind, label_names = classes, sequence = o.sequence,
+    source = ("pictures of %s, labels of %s; single pictures, order %s"):format(o.pictures, o.labels, o.order) })
+  local ok, err = pcall(function()
+    for _, partition in ipairs { "train", "devel" } do
+      local groups = pack(parts[partition], o.windows, o.sequence)
+      found[partition] = 0
+      for g, group in ipairs(groups) do
+        order_pictures(group.pictures, o, classes, stream)
+        found[partition] = found[partition] + #group.pictures
+        write_group(writer, group, ("%s group %d"):format(partition, g), partition, o, classes)
+      end
+    end
+    writer:finish()
+  end)
+  writer:close()
+  if not ok then error(err, 0) end
+  return found
+end
+
+--- The command line; returns the exit code.
+function folder.main(args)
+  local parser = require "argparse"("folder.lua", "A folder of pictures and a CSV of labels as a corpus.")
+  parser:option("--pictures", "the folder"):count "1"
+  parser:option("--labels", "CSV with columns image and label (or emotion)"):count "1"
+  parser:option("--out", "the HDF5 file"):count "1"
+  for _, name in ipairs { "sequence", "size", "windows", "share", "seed" } do
+    parser:option("--" .. name, "a number"):convert(tonumber)
+  end
+  parser:option("--kind", "multilabel or class")
+  parser:option("--order", "mixed or episodes")
+  parser:option("--name", "of the corpus")
+  parser:option("--classes", "names with commas; the emotions when left out")
+  parser:flag("--skip-bad", "leave out rows that cannot be used")
+  local options = parser:parse(args)
+  if options.classes then
+    local list = {}
+    for name in options.classes:gmatch "[^,]+" do list[#list + 1] = name end
+    options.classes = list
+  end
+  options.skip_bad = options.skip_bad or nil
+  local found = folder.make(options)
+  print(("%s: %d pictures of %d persons (train %d, devel %d), %dx%d"):format(options.out, found.pictures,
+    found.persons, found.train, found.devel, found.size, found.size))
+  for c, name in ipairs(found.classes) do print(("  %-12s %6d"):format(name, found.counts[c])) end
+  if found.repeated > 0 then print(("  %d rows name a picture again; their labels were joined"):format(found.repeated)) end
+  if found.bad > 0 then print(("  %d bad rows were left out"):format(found.bad)) end
+  return 0
+end
+
+if arg and arg[0] and arg[0]:find "folder%.lua$" then return folder.main(arg) end
+return folder

@@ -1,0 +1,88 @@
+-- Reads CSV as programs write it: quoted fields, CRLF, BOM, blanks around names, comma or semicolon.
+-- Not here: what the columns mean.
+local check = require "mien.check"
+
+local csv = {}
+
+--- Splits one record that begins at byte `at`; returns its fields and the byte after it; nil and a message for a
+-- quote that never ends.
+local function record(text, at, separator)
+  local fields = {}
+  while true do
+    local value
+    if text:sub(at, at) == '"' then
+      local parts, from = {}, at + 1
+      while true do
+        local quote = text:find('"', from, true)
+        if not quote then return nil, "a quote that does not end" end
+        parts[#parts + 1] = text:sub(from, quote - 1)
+        if text:sub(quote + 1, quote + 1) ~= '"' then
+          at = quote + 1
+          break
+        end
+        parts[#parts + 1] = '"'
+        from = quote + 2
+      end
+      value = table.concat(parts)
+      local stop = text:find("[" .. separator .. "\r\n]", at) or #text + 1
+      if text:sub(at, stop - 1):find "%S" then return nil, "text after a quoted field" end
+      at = stop
+    else
+      local stop = text:find("[" .. separator .. "\r\n]", at) or #text + 1
+      value = text:sub(at, stop - 1):match "^%s*(.-)%s*$"
+      at = stop
+    end
+    fields[#fields + 1] = value
+    local ending = text:sub(at, at)
+    if ending ~= separator then
+      if text:sub(at, at + 1) == "\r\n" then at = at + 1 end
+      return fields, at + 1
+    end
+    at = at + 1
+  end
+end
+
+--- Reads a CSV file with a header: rows = list of { line = number, [column name] = text }, and the list of column
+-- names. `wanted`: names that must be there (letters' case ignored, and so given back). Empty lines are passed
+-- over. Rows with another number of fields come in the third result: list of { line =, problem = }.
+function csv.read(path, wanted)
+  local file, problem = io.open(path, "rb")
+  if not file then check.raise("io", "cannot read %s", problem) end
+  local text = file:read "*a"
+  file:close()
+  if not text then check.raise("io", "%s cannot be read; is it a folder?", path) end
+  if text:sub(1, 3) == "\239\187\191" then text = text:sub(4) end
+  local first = text:match "^[^\r\n]*"
+  local separator = (first:find(";", 1, true) and not first:find(",", 1, true)) and ";" or ","
+  local header, at = record(text, 1, separator)
+  if not header or first == "" then check.raise("format", "%s: line 1 is no header of columns", path) end
+  local known = {}
+  for i, name in ipairs(header) do known[name:lower()] = i end
+  for _, name in ipairs(wanted or {}) do
+    local i = known[name:lower()]
+    if not i then
+      check.raise("format", "%s has no column '%s'; its header is: %s", path, name, table.concat(header, ", "))
+    end
+    header[i] = name
+  end
+  local rows, bad, line = {}, {}, 2
+  while at <= #text do
+    local fields, after = record(text, at, separator)
+    if not fields then
+      bad[#bad + 1] = { line = line, problem = after }
+      after = (text:find("\n", at, true) or #text) + 1
+    elseif #fields == #header then
+      local row = { line = line }
+      for i, name in ipairs(header) do row[name] = fields[i] end
+      rows[#rows + 1] = row
+    elseif #fields > 1 or fields[1] ~= "" then
+      bad[#bad + 1] = { line = line, problem = ("%d fields, the header has %d"):format(#fields, #header) }
+    end
+    local _, breaks = text:sub(at, after - 1):gsub("\n", "")
+    line = line + breaks
+    at = after
+  end
+  return rows, header, bad
+end
+
+return csv
