@@ -8,7 +8,8 @@
 /* Adam (Kingma & Ba 2015, algorithm 1, bias-corrected):
  * m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2,
  * p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps).
- * weight_decay adds weight_decay * p to g (L2), or, decoupled, lr * weight_decay * p to the step. */
+ * weight_decay adds weight_decay * p to g (L2), or, decoupled, lr * weight_decay * p to the step.
+ */
 typedef struct mien_adam {
     double lr, beta1, beta2, eps, weight_decay;
     int decoupled;
@@ -23,8 +24,8 @@ typedef struct mien_sgd {
 /* One step for n parameters; params[i], grads[i], m[i], v[i] share a shape, all f32 or f64 alike.
  * grads[i] NULL skips a parameter. step counts from 1. */
 mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
-                           mien_tensor *const *grads, mien_tensor *const *m,
-                           mien_tensor *const *v, int n, int64_t step);
+                           mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
+                           int n, int64_t step);
 /* velocity may hold NULLs when momentum is 0. */
 mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
                           mien_tensor *const *grads, mien_tensor *const *velocity, int n,

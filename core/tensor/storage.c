@@ -3,9 +3,11 @@
 #include "tensor.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "backend/backend.h"
 
@@ -96,8 +98,32 @@ void mien__host_free(void *data, size_t bytes) {
         munmap(data, bytes);
 }
 
+/* Bytes of this machine or of the control group that the process runs in. Linux grants more than
+ * there is and kills the process when it touches it: an error comes before that. The caller of this
+ * and of device_alloc holds the lock of the pool. */
+static size_t host_limit(void) {
+    static size_t limit;
+    if (limit) return limit;
+    size_t bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    static const char *const groups[] = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    for (int i = 0; i < 2; i++) {
+        FILE *file = fopen(groups[i], "r");
+        unsigned long long bound; /* version 2 writes "max" when there is none */
+        if (file && fscanf(file, "%llu", &bound) == 1 && bound < bytes) bytes = (size_t)bound;
+        if (file) fclose(file);
+    }
+    return limit = bytes;
+}
+
 static void *device_alloc(mien_device device, size_t bytes) {
-    if (device == MIEN_DEVICE_CPU) return mien__host_alloc(bytes);
+    if (device == MIEN_DEVICE_CPU) {
+        const pool *p = &pools[device];
+        size_t held = p->live_capacity + p->pooled;
+        if (bytes > small_limit && (bytes > host_limit() || held > host_limit() - bytes))
+            MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "more than the machine has");
+        return mien__host_alloc(bytes);
+    }
     const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, alloc));
     return b ? b->alloc(bytes) : NULL;
 }

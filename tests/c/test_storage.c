@@ -3,6 +3,7 @@
 #include "mien_test.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -54,7 +55,7 @@ static void a_step_that_repeats_maps_nothing_new(void **state) {
     int64_t pooled = 0;
     for (int step = 0; step < 3; step++) {
         for (size_t i = 0; i < 40; i++) {
-            held[i] = mien__storage_new(MIEN_DEVICE_CPU, (i * i * 37 + 1) * 4096);
+            held[i] = mien__storage_new(MIEN_DEVICE_CPU, (i * i * 37 + 1) * 1024);
             if (step == 1) first[i] = held[i]->data;
             if (step == 2) assert_ptr_equal(held[i]->data, first[i]);
         }
@@ -99,6 +100,19 @@ static void what_cannot_be_had_is_an_error_that_says_how_much(void **state) {
     assert_null(mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 2, huge));
     assert_int_equal(mien_error_last()->code, MIEN_ERR_MEMORY);
 }
+
+#ifndef MIEN_DEBUG /* which writes to every byte of a new block */
+static void more_than_the_machine_has_is_an_error_not_a_kill(void **state) {
+    size_t half = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 2;
+    mien_storage *first = mien__storage_new(MIEN_DEVICE_CPU, half - MIB);
+    assert_null(mien__storage_new(MIEN_DEVICE_CPU, half + MIB));
+    assert_int_equal(mien_error_last()->code, MIEN_ERR_MEMORY);
+    mien__storage_release(first);
+    first = mien__storage_new(MIEN_DEVICE_CPU, 5 * MIB); /* all is as before */
+    assert_non_null(first);
+    mien__storage_release(first);
+}
+#endif
 
 static int releases;
 static void count_release(void *packed) {
@@ -157,6 +171,9 @@ int main(void) {
         cmocka_unit_test_setup(a_step_that_repeats_maps_nothing_new, start_afresh),
         cmocka_unit_test_setup(a_block_is_never_more_than_an_eighth_too_large, start_afresh),
         cmocka_unit_test_setup(what_cannot_be_had_is_an_error_that_says_how_much, start_afresh),
+#ifndef MIEN_DEBUG
+        cmocka_unit_test_setup(more_than_the_machine_has_is_an_error_not_a_kill, start_afresh),
+#endif
         cmocka_unit_test_setup(packed_copies_go_with_the_storage_or_when_told, start_afresh),
         cmocka_unit_test_setup(threads_never_share_a_block, start_afresh),
     };
