@@ -1,7 +1,7 @@
 """The peer of step.lua: the same nets in PyTorch, one round per line of standard input.
 
 Not here: what is compared and printed (step.lua). A line "case mode" makes case anew in that mode
-and answers "ready"; a line "go" runs one round of it and answers the seconds it took."""
+and answers "ready"; a line "go" runs one round of it and answers the seconds it took; "quit" ends."""
 import sys
 import time
 
@@ -141,6 +141,8 @@ def main():
     step = None
     for line in sys.stdin:
         words = line.split()
+        if words == ["quit"]:
+            break
         if words == ["go"]:
             start = time.perf_counter()
             step()
@@ -153,4 +155,5 @@ def main():
             print("ready", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
