@@ -134,9 +134,10 @@ mien_status mien__ref_sigmoid_cross_entropy_backward(mien__ref *r) {
 
 /* Log of the sum of exp over one frame's logits. */
 static double log_sum_exp(const double *x, int64_t n) {
-    double most = x[0], sum = 0;
+    double most = x[0];
     for (int64_t c = 1; c < n; c++) most = x[c] > most ? x[c] : most;
-    for (int64_t c = 0; c < n; c++) sum += exp(x[c] - most);
+    double sum = exp(x[0] - most);
+    for (int64_t c = 1; c < n; c++) sum += exp(x[c] - most);
     return most + log(sum);
 }
 
