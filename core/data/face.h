@@ -5,7 +5,7 @@
 
 /* cdef:begin */
 typedef struct mien_face_detector mien_face_detector;
-/* cascade: an OpenCV XML file; NULL looks where Debian's opencv-data has the frontal face.
+/* cascade: an OpenCV XML file; NULL looks where Debian's opencv-data has frontal faces.
  * NULL result: no such file, or built without OpenCV. */
 mien_face_detector *mien_face_detector_new(const char *cascade);
 void mien_face_detector_close(mien_face_detector *detector);
