@@ -1,0 +1,35 @@
+-- Does looking back in time help?  The same extractor with an LSTM, with a GRU, and frame by frame.
+-- Not here: other starts (initialisation.lua). The tutorial of the README walks through this file.
+local mien = require "mien"
+
+return mien.experiment {
+  name  = "context",
+  about = "LSTM, GRU or no context over the same small ResNet",
+  seeds = { 1 },
+
+  data = {                                        -- a small rendered corpus of RECOLA's shape, made at the first run
+    corpus   = "corpora/context.h5",
+    generate = { kind = "recola", train = 4, devel = 2, test = 2, frames = 150 },
+    sequence = 30, batch = 2, size = { 32, 32 },  -- 30 frames at 5 a second are 6 s
+  },
+
+  network = { cell = "lstm", width = 8, hidden = 16 }, -- own keys: what `model` below reads, and arms may set
+  model = function(network, corpus)
+    local features = mien.models.resnet50 { width = network.width }
+    if network.cell == "none" then
+      return mien.models.framewise { features = features, outputs = corpus.label_names }
+    end
+    return mien.models.recurrent {
+      features = features, cell = network.cell, hidden = network.hidden, outputs = corpus.label_names,
+    }
+  end,
+
+  arms = {                                        -- a list: tables and figures keep this order
+    { "framewise", network = { cell = "none" } },
+    { "gru",       network = { cell = "gru" } },
+    { "lstm",      network = { cell = "lstm" } },
+  },
+
+  train = { loss = "ccc", optimiser = { "adam", lr = 3e-4 }, epochs = 5, stop = { patience = 3 } },
+  post  = { "median", "centre", "scale", "shift" },
+}
