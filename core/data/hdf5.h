@@ -1,5 +1,6 @@
 /* HDF5 files: groups, datasets that grow, slabs, attributes; written to a temporary name and
- * renamed when closed. Not here: what a corpus or a checkpoint holds (lua/mien/data, checkpoint). */
+ * renamed when closed. Not here: what a corpus or a checkpoint holds (lua/mien/data, checkpoint).
+ */
 #ifndef MIEN_HDF5_H
 #define MIEN_HDF5_H
 #include "../tensor/tensor.h"

@@ -12,7 +12,7 @@ mien_status mien_image_write(const char *path, mien_tensor *image);
 /* Bilinear, pixel centres aligned at half-pixels; antialiased (area) when shrinking. */
 mien_tensor *mien_image_resize(mien_tensor *image, int height, int width);
 /* The box x, y, w, h in pixels (may reach outside: the border is repeated), resized. */
-mien_tensor *mien_image_crop(mien_tensor *image, double x, double y, double w, double h,
-                             int height, int width);
+mien_tensor *mien_image_crop(mien_tensor *image, double x, double y, double w, double h, int height,
+                             int width);
 /* cdef:end */
 #endif

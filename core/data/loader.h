@@ -8,22 +8,22 @@
 typedef struct mien_loader mien_loader;
 
 typedef struct mien_loader_config {
-    int sequence; /* frames in a window (T) */
-    int batch;    /* windows in a batch (B) */
-    int height, width;               /* of what comes out */
-    int resize_height, resize_width; /* bilinear before cropping; 0: no resizing */
-    int random_crop;                 /* 1: random offset, 0: centre */
-    double brightness;               /* largest shift, of 255: 32; 0: none */
+    int sequence;                           /* frames in a window (T) */
+    int batch;                              /* windows in a batch (B) */
+    int height, width;                      /* of what comes out */
+    int resize_height, resize_width;        /* bilinear before cropping; 0: no resizing */
+    int random_crop;                        /* 1: random offset, 0: centre */
+    double brightness;                      /* largest shift, of 255: 32; 0: none */
     double saturation_low, saturation_high; /* factor range; 1, 1: none */
-    int flip;                        /* 1: mirror with probability 1/2 */
-    int per_frame;                   /* 1: a draw per frame, 0: per window */
-    double mean[3], sd[3]; /* out = (pixel/255 - mean) / sd, channels R, G, B */
-    uint64_t seed;         /* of stream "augment" */
-    int64_t epoch;         /* epoch and position in the epoch give the counter: the same window at
-                              the same place gets the same draw with any number of workers */
-    int64_t first_step;    /* resume: batches to leave out at the beginning */
-    int workers;           /* threads; at least 1 */
-    int keep_last;         /* 1: the last batch may be smaller, 0: it is dropped */
+    int flip;                               /* 1: mirror with probability 1/2 */
+    int per_frame;                          /* 1: a draw per frame, 0: per window */
+    double mean[3], sd[3];                  /* out = (pixel/255 - mean) / sd, channels R, G, B */
+    uint64_t seed;                          /* of stream "augment" */
+    int64_t epoch;      /* epoch and position in the epoch give the counter: the same window at
+                           the same place gets the same draw with any number of workers */
+    int64_t first_step; /* resume: batches to leave out at the beginning */
+    int workers;        /* threads; at least 1 */
+    int keep_last;      /* 1: the last batch may be smaller, 0: it is dropped */
 } mien_loader_config;
 
 /* Reads frames u8 [N,H,W,3] and labels f32 [N,K] (or i32 [N]) of the corpus file at `path`.

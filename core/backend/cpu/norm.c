@@ -54,6 +54,7 @@ static void guess_mean(float lanes[16], const float *x, int64_t group, const cut
         }
         lanes[i] = (float)(sum / (double)samples);
     }
+    /* cppcheck-suppress uninitvar ; the loop above fills the first block */
     for (int i = c->block; i < 16; i++) lanes[i] = lanes[i % c->block];
 }
 
