@@ -19,15 +19,16 @@ describe("plot", function()
   it("writes SVG, PNG and PDF by the file's name", function()
     for extension, magic in pairs { svg = "<%?xml", png = "PNG", pdf = "%%PDF" } do
       local file = folder .. "/it's a figure." .. extension
-      assert.equal(file, plot.lines { { x = { 1, 2, 3 }, y = { 1, 4, 0 / 0 }, label = "it's" }, title = "it's", file = file })
+      local series = { x = { 1, 2, 3 }, y = { 1, 4, 0 / 0 }, label = "it's" }
+      assert.equal(file, plot.lines { series, title = "it's", file = file })
       assert.matches(magic, head(file, 8))
     end
   end)
 
   it("draws a band, error bars, points and a histogram", function()
     local band = folder .. "/band.svg"
-    plot.lines { { y = { 1, 2, 3 }, band = { 0.1, 0.2, 0.3 } }, { y = { 3, 2, 1 }, band = { low = { 2, 1, 0 }, high = { 4, 3, 2 } } },
-      file = band }
+    plot.lines { { y = { 1, 2, 3 }, band = { 0.1, 0.2, 0.3 } },
+      { y = { 3, 2, 1 }, band = { low = { 2, 1, 0 }, high = { 4, 3, 2 } } }, file = band }
     assert.matches("gnuplot_plot_4", head(band, 1e6)) -- two bands and two lines
     plot.bars { { label = "a", value = 1, error = 0.1 }, { label = "b_c", value = 2 }, file = folder .. "/bars.svg" }
     assert.matches("b_c", head(folder .. "/bars.svg", 1e6))

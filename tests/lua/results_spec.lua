@@ -17,8 +17,8 @@ describe("results", function()
   end)
 
   local function new_run(seed, variant)
-    return db:run { experiment = "e", variant = variant or "v", arm = "a", seed = seed or 1, config = "c" .. (seed or 1),
-      corpus = "recola", procedural = true }
+    return db:run { experiment = "e", variant = variant or "v", arm = "a", seed = seed or 1,
+      config = "c" .. (seed or 1), corpus = "recola", procedural = true }
   end
 
   it("stores a metric's NaN as NULL and marks it", function()
@@ -95,14 +95,14 @@ describe("results", function()
     assert.equal("finished", run:look().status)
     assert.equal("early stopping", run.row.stop_reason)
     local attempts = db:rows "SELECT reason, epoch, step FROM attempt ORDER BY id"
-    assert.same({ { reason = "interrupted", epoch = 1, step = 0 }, { reason = "early stopping", epoch = 3, step = 40 } },
-      { attempts[1], attempts[2] })
+    assert.same({ reason = "interrupted", epoch = 1, step = 0 }, attempts[1])
+    assert.same({ reason = "early stopping", epoch = 3, step = 40 }, attempts[2])
   end)
 
   it("keeps what waits when the disk is full, and writes it when there is room again", function()
     local run = new_run()
     db:exec "PRAGMA max_page_count = 1"
-    for step = 1, 3000 do run:metric("a rather long key that fills pages " .. step, step, { step = step, epoch = 1 }) end
+    for step = 1, 3000 do run:metric("a key that fills pages " .. step, step, { step = step, epoch = 1 }) end
     local ok, err = pcall(db.flush, db)
     assert.is_false(ok)
     assert.matches("full", tostring(err))

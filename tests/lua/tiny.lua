@@ -24,8 +24,9 @@ local function paint(bright, red, stream)
   local pixels, at = frames:data(), 0
   for i = 1, n do
     for _ = 1, size * size do
-      local base = 128 + 70 * bright[i] + 20 * (stream:uniform() - 0.5)
-      pixels[at], pixels[at + 1], pixels[at + 2] = base + 40 * red[i], base, base - 40 * red[i]
+      local base = 128 + math.floor(70 * bright[i]) + stream:below(20)
+      local shift = math.floor(40 * red[i])
+      pixels[at], pixels[at + 1], pixels[at + 2] = base + shift, base, base - shift
       at = at + 3
     end
   end

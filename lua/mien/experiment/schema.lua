@@ -205,6 +205,7 @@ local function source_of(fn)
     end
   end
   handle:close()
+  lines[1] = lines[1] and lines[1]:gsub("^.-function%s*[%w_.:]*", "function") -- under which name does not matter
   return table.concat(lines, "\n")
 end
 
