@@ -33,8 +33,9 @@ bool mien_tape_dropped(int64_t *id);
  * a walk freed before has changed no gradient. NULL with an error: see mien_backward. */
 typedef struct mien_walk mien_walk;
 mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed);
-/* 1: custom node *id wants its gradients: dout[i] are new references (NULL where none flows) for
- * its n_dout outputs; answer with mien_walk_give before the next call. 0: over. -1: an error. */
+/* 1: custom node *id wants its gradients: dout[i] are new references for its outputs, NULL where
+ * none flows and beyond them; n_dout is the room in dout, fewer than there are outputs is an
+ * error. Answer with mien_walk_give before the next call. 0: over. -1: an error. */
 int mien_walk_next(mien_walk *walk, int64_t *id, mien_tensor **dout, int n_dout);
 /* Gradients of the custom node's inputs, in their shapes; NULL where none flows. */
 mien_status mien_walk_give(mien_walk *walk, mien_tensor *const *din, int n_din);

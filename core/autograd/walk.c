@@ -355,12 +355,12 @@ void mien_walk_free(mien_walk *w) {
 
 /* Hands the gradients that reached a custom node to the caller, who owns them from then on. */
 static mien_status hand_over(mien_walk *w, mien_node *node, mien_tensor **dout, int n_dout) {
-    if (n_dout != node->n_out)
+    if (n_dout < node->n_out)
         MIEN_FAIL(MIEN_ERR_ARGUMENT,
                   "backward: custom op %lld has %d outputs and the caller takes %d gradients; "
                   "losses above custom ops are walked with mien_walk_next",
                   (long long)node->id, node->n_out, n_dout);
-    for (int i = 0; i < n_dout; i++) {
+    for (int i = 0; i < node->n_out; i++) {
         mien_tensor *g = node->grads[i];
         if (g && !is_own(g)) {
             g = mien_tensor_to(g, g->dtype, g->device);
@@ -369,8 +369,9 @@ static mien_status hand_over(mien_walk *w, mien_node *node, mien_tensor **dout, 
             node->grads[i] = g;
         }
     }
-    memcpy(dout, node->grads, (size_t)n_dout * sizeof *dout);
-    memset(node->grads, 0, (size_t)n_dout * sizeof *dout);
+    memset(dout, 0, (size_t)n_dout * sizeof *dout);
+    memcpy(dout, node->grads, (size_t)node->n_out * sizeof *dout);
+    memset(node->grads, 0, (size_t)node->n_out * sizeof *dout);
     w->waiting = node;
     return MIEN_OK;
 }

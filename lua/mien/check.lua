@@ -172,13 +172,20 @@ local function matches(value, kind)
   return type(value) == kind
 end
 
+local nouns = {
+  any = "a value", tensor = "a tensor", integer = "an integer", count = "an integer of 1 or more",
+  number = "a number", string = "a text", boolean = "true or false", table = "a table",
+  ["function"] = "a function", cdata = "a C object",
+}
+
 --- Checks one value against "number", "tensor", "integer", "count" (an integer >= 1), or several joined
 -- by "|"; returns it.
 function check.type(value, kinds, what)
   for kind in kinds:gmatch "[^|]+" do
     if matches(value, kind) then return value end
   end
-  check.raise("argument", "%s must be %s, got %s", what, kinds:gsub("|", " or "), describe(value))
+  local wanted = kinds:gsub("[^|]+", nouns):gsub("|", " or ")
+  check.raise("argument", "%s must be %s, got %s", what, wanted, describe(value))
 end
 
 --- Checks a table of options: every key must be in `known`, with the type it says.

@@ -106,4 +106,16 @@ function checkpoint.read_meta(path)
   return with(open(path), read_attributes)
 end
 
+-- ---- whole trainings -------------------------------------------------------------------------------
+
+--- Saves the whole state of a training; see train/state.lua.
+function checkpoint.save(path, what)
+  return require("mien.train.state").save(path, what)
+end
+
+--- Sets model, optimiser and random streams to what checkpoint.save wrote; see train/state.lua.
+function checkpoint.load(path, into)
+  return require("mien.train.state").load(path, into)
+end
+
 return checkpoint

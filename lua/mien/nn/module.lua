@@ -159,12 +159,22 @@ end
 function base:describe(indent)
   indent = indent or ""
   local head = self.class_name .. (self.detail and "{ " .. self:detail() .. " }" or "")
-  local lines = { head }
+  local lines, before = { head }, nil
   for _, entry in ipairs(self.entries) do
     if entry.child then
       local child = base.describe(entry.child, indent .. "  ")
-      lines[#lines + 1] = ("%s  %s: %s"):format(indent, entry.name, child)
+      if before and before.text == child then -- equal neighbours share one line: "1 to 5: bottleneck"
+        before.last = entry.name
+      else
+        before = { first = entry.name, last = entry.name, text = child }
+        lines[#lines + 1] = before
+      end
     end
+  end
+  for i = 2, #lines do
+    local line = lines[i]
+    local name = line.first == line.last and line.first or line.first .. " to " .. line.last
+    lines[i] = ("%s  %s: %s"):format(indent, name, line.text)
   end
   if indent == "" then lines[1] = ("%s  (%d parameters)"):format(head, self:count()) end
   return table.concat(lines, "\n")

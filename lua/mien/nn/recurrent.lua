@@ -13,13 +13,21 @@ local function detail(self)
   return ("%d, %d, layers = %d"):format(self.inputs, self.hidden, self.layers)
 end
 
+--- What a recurrent layer ends with: { h = { [B,H] per layer }, c = the same for an LSTM }.
+local state_class = {
+  __tostring = function(state)
+    local shape = state.h[1] and table.concat(state.h[1]:size(), ",") or ""
+    return ("%s state: %d layers of [%s]"):format(state.c and "lstm" or "gru", #state.h, shape)
+  end,
+}
+
 -- ---- LSTM ----------------------------------------------------------------------------------------
 
 local lstm = module.define "lstm"
 lstm.detail = detail
 
 function lstm:forward(x, state) -- [B,T,D] -> [B,T,H], { h = { [B,H] per layer }, c = { [B,H] per layer } }
-  local y, last = x, { h = {}, c = {} }
+  local y, last = x, setmetatable({ h = {}, c = {} }, state_class)
   for layer = 1, self.layers do
     local w = self.weights[layer]
     local h0, c0
@@ -56,7 +64,7 @@ local gru = module.define "gru"
 gru.detail = detail
 
 function gru:forward(x, state) -- [B,T,D] -> [B,T,H], { h = { [B,H] per layer } }
-  local y, last = x, { h = {} }
+  local y, last = x, setmetatable({ h = {} }, state_class)
   for layer = 1, self.layers do
     local w = self.weights[layer]
     local h0

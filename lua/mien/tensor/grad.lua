@@ -69,12 +69,23 @@ end
 local custom_class = {}
 custom_class.__index = custom_class
 
+--- Another handle on the same elements, which stays when a scope or a chain frees the first: `context`
+-- may hold it until backward.
+local function alias(t)
+  return handle.borrow(C.mien_tensor_detach(t))
+end
+
 function custom_class:__call(...)
-  local inputs, n_in = { ... }, select("#", ...)
-  for i = 1, n_in do check.type(inputs[i], "tensor", self.name .. ": input " .. i) end
+  local inputs, n_in, own = { ... }, select("#", ...), {}
+  for i = 1, n_in do own[i] = alias(check.type(inputs[i], "tensor", self.name .. ": input " .. i)) end
   local context = {}
-  local outputs = { grad.no_grad(self.forward, context, ...) }
-  for i = 1, #outputs do check.type(outputs[i], "tensor", self.name .. ": output " .. i) end
+  local outputs = { grad.no_grad(self.forward, context, unpack(own)) }
+  if #outputs < 1 or #outputs > MOST then
+    check.raise("argument", "%s: forward must give 1 to %d tensors, got %d", self.name, MOST, #outputs)
+  end
+  for i = 1, #outputs do
+    outputs[i] = check.type(outputs[i], "tensor", self.name .. ": output " .. i):detach()
+  end
   check.status(C.mien_tape_custom(array(inputs, n_in), n_in, array(outputs, #outputs), #outputs, number))
   local id = tonumber(number[0])
   forget_dropped()
