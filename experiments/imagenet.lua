@@ -29,13 +29,13 @@ return mien.experiment {
     demo = {
       network = { width = 16 },
       data  = { generate = { kind = "objects", profile = "demo" }, batch = 32, size = { 48, 48 }, resize = { 54, 54 } },
-      train = { optimiser = { lr = 0.05 }, epochs = 8, stop = { patience = 3 } },
+      train = { optimiser = { "adam", lr = 1e-3 }, epochs = 8, stop = { patience = 3 } },
     },
     tiny = {
       network = { width = 8 },
       data  = { generate = { kind = "objects", profile = "tiny", size = 24 }, batch = 8, size = { 20, 20 },
                 resize = { 24, 24 } },
-      train = { optimiser = { lr = 0.05 }, epochs = 2 },
+      train = { optimiser = { "adam", lr = 1e-3 }, epochs = 2 },
     },
   },
 }

@@ -165,13 +165,13 @@ end
 
 --- Draws: blocks of data, then `plot` with its parts. A file appears whole or not at all.
 local function draw(options, blocks, parts, extra)
+  local text = { terminal(options) }
   local partial = options.file and options.file:gsub("(%.%w+)$", ".partial%1")
   if partial then -- gnuplot would go on and write to standard output
     local file, problem = io.open(partial, "w")
     if not file then check.raise("io", "plot: cannot write %s", problem) end
     file:close()
   end
-  local text = { terminal(options) }
   if partial then text[2] = "set output " .. quote(partial) .. "\n" end
   text[#text + 1] = style(options) .. (extra or "")
   for _, lines in ipairs(blocks) do text[#text + 1] = lines .. "\n" end

@@ -128,7 +128,8 @@ local function execute(node, r, context)
   }
   local what = {
     config = config, corpus = node.corpus, parts = node.parts, start = r.start, arm = r.arm, seed = r.seed, run = run,
-    folder = folder_of(node, r, run.hash), profile = node.profile, label = label, say = context.say, quiet = context.quiet,
+    folder = folder_of(node, r, run.hash), profile = node.profile, label = label, say = context.say,
+    quiet = context.quiet,
     exports = r.order == 1 and r.seed == node.config.seeds[1],
   }
   if run.row.status == "finished" then

@@ -91,10 +91,12 @@ local function copy(value)
   return out
 end
 
---- `over` onto `base`: keyed tables join, lists and everything else replace.
+--- `over` onto `base`: keyed tables join, lists and everything else replace, and so does a table with a name in
+-- front that changes: { "sgd", lr = 0.1 } has nothing to do with { "adam", lr = 1e-4 }.
 local function merge(base, over)
   if type(base) ~= "table" or type(over) ~= "table" or getmetatable(over) then return copy(over) end
   if is_list(over) and (next(over) ~= nil or is_list(base)) then return copy(over) end
+  if over[1] ~= nil and over[1] ~= base[1] then return copy(over) end
   local out = copy(base)
   for k, v in pairs(over) do out[k] = merge(out[k], v) end
   return out
@@ -203,6 +205,7 @@ local function source_of(fn)
     end
   end
   handle:close()
+  lines[1] = lines[1] and lines[1]:gsub("^.-function%s*[%w_.:]*", "function") -- under which name does not matter
   return table.concat(lines, "\n")
 end
 

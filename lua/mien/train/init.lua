@@ -249,7 +249,10 @@ function train.fit(options)
   self:resume()
   self.display:start(self.at.epochs_done)
   local ok, status, reason = xpcall(self.loop, check.trace, self)
-  if not ok then
+  if not ok and check.is_error(status) and status.code == "numeric" then
+    reason = ("%s, at epoch %d, step %d"):format(status.message, self.at.epoch, self.at.step + 1)
+    status = "failed"
+  elseif not ok then
     if interrupted(status) then self:keep_interrupted() end
     check.rethrow(status)
   end

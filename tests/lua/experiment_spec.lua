@@ -1,0 +1,256 @@
+-- Declarations: keys checked before anything runs, --set, hashes; and whole small experiments.
+-- Not here: the loop (train_spec.lua), killed processes (tests/e2e/resume_spec.lua).
+local mien = require "mien"
+local tiny = require "tests.lua.tiny"
+local plan = require "mien.experiment.plan"
+local schema = require "mien.experiment.schema"
+local literal = require "mien.literal"
+
+local function fails(pattern, fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.matches(pattern, tostring(err))
+end
+
+describe("literals", function()
+  it("come back as they were, and equal values give equal texts", function()
+    local value = { 1, "a\n\"b\"\\", { x = 1e-5, ["a b"] = 0.1, [-3] = true }, -math.huge, 1 / 3 }
+    local text = literal.encode(value)
+    assert.same(value, literal.decode(text))
+    assert.equal(text, literal.encode(literal.decode(text)))
+    assert.equal(literal.encode { a = 1, b = 2 }, literal.encode { b = 2, a = 1 })
+  end)
+
+  it("run no code", function()
+    for _, text in ipairs { "os.exit()", "{1,2", "1 2", "{a=}", "'x", "nope", "" } do
+      fails("is wanted", literal.decode, text)
+    end
+    fails("function cannot be written", literal.encode, { print })
+  end)
+end)
+
+describe("a declaration", function()
+  it("names the nearest key for a misspelt one, wherever it stands", function()
+    for path, wrong in pairs {
+      ['key "dta"; did you mean "data"'] = { dta = {} },
+      ['data: unknown key "sequense"; did you mean "sequence"'] = { data = { sequense = 1 } },
+      ['data.augment: unknown key "corp"; did you mean "crop"'] = { data = { augment = { corp = true } } },
+      ['profiles.demo.train: unknown key "epoch"; did you mean "epochs"'] =
+        { profiles = { demo = { train = { epoch = 1 } } } },
+      ['arm a: unknown key "strt"; did you mean "start"'] = { arms = { { "a", strt = 1 } } },
+      ['profiles.demo.network: unknown key "wdth"; did you mean "width"'] =
+        { network = { width = 1 }, profiles = { demo = { network = { wdth = 2 } } } },
+      ["seeds must be a list"] = { seeds = 3 },
+      ["data.batch must be a count"] = { data = { batch = 1.5 } },
+    } do
+      wrong.name = "x"
+      fails(path, mien.experiment, wrong)
+    end
+    fails("name is missing", mien.experiment, {})
+  end)
+
+  it("has a value for every key, and its profile changes only what it says", function()
+    local declaration = { name = "x", network = { width = 64, hidden = 256 },
+      train = { optimiser = { "adam", lr = 4e-5 } }, profiles = {
+        demo = { network = { width = 16 }, train = { optimiser = { lr = 1e-3 } } },
+        other = { train = { optimiser = { "sgd", lr = 0.1 } } } } }
+    local config, profile = schema.resolve(declaration, nil)
+    assert.equal("demo", profile)
+    assert.same({ width = 16, hidden = 256 }, config.network)
+    assert.same({ "adam", lr = 1e-3 }, config.train.optimiser)
+    assert.equal(20, config.train.stop.patience)
+    assert.same({ 150, 150 }, config.data.size)
+    assert.same({ "adam", lr = 4e-5 }, schema.resolve(declaration, "paper").train.optimiser)
+    assert.same({ "sgd", lr = 0.1 }, schema.resolve(declaration, "other").train.optimiser)
+    fails('unknown profile "dmo"; did you mean "demo"', schema.resolve, declaration, "dmo")
+  end)
+
+  local function set(key, text)
+    local config = schema.resolve { name = "x", network = { width = 64 }, data = { augment = { crop = true } } }
+    schema.set(config, key, text)
+    return config
+  end
+
+  it("takes --set only for known keys, with the type that the key has", function()
+    assert.equal(1e-4, set("train.optimiser.lr", "1e-4").train.optimiser.lr)
+    assert.equal(8, set("network.width", "8").network.width)
+    assert.same({ 96, 96 }, set("data.size", "{96, 96}").data.size)
+    assert.same({ crop = true, flip = true }, set("data.augment.flip", "true").data.augment)
+    assert.is_false(set("data.augment", "false").data.augment)
+    assert.equal("a b.h5", set("data", "a b.h5").data.corpus)
+    fails('unknown key "epoch"; did you mean "epochs"', set, "train.epoch", "3")
+    fails('unknown key "wdth"', set, "network.wdth", "3")
+    fails("must be a count", set, "train.epochs", "1.5")
+    fails("must be a list", set, "data.size", "96")
+    fails("a number is wanted", set, "network.width", "'wide'")
+    fails("only the declaration", set, "model", "x")
+    fails("set one of its keys: .*train.epochs", set, "train", "1")
+  end)
+
+  it("is hashed by what decides its numbers", function()
+    local function model(n)
+      return n
+    end
+    local function commented(n) -- a comment and blanks change nothing
+      return   n -- at all
+    end
+    local function other(n)
+      return n, n
+    end
+    local function text(change)
+      local config = schema.resolve { name = "x", network = { width = 64 }, model = model }
+      change(config)
+      return schema.text(config, { corpus = "c" })
+    end
+    local base = text(function() end)
+    assert.equal(base, text(function(c) c.seeds = { 1, 2 } end))
+    assert.equal(base, text(function(c) c.data.workers = 4 end))
+    assert.equal(base, text(function(c) c.data.corpus = "elsewhere.h5" end))
+    assert.equal(base, text(function(c) c.model = commented end))
+    assert.not_equal(base, text(function(c) c.train.optimiser.lr = 1e-3 end))
+    assert.not_equal(base, text(function(c) c.network.width = 32 end))
+    assert.not_equal(base, text(function(c) c.model = other end))
+  end)
+end)
+
+describe("an experiment", function()
+  local folder, db
+  setup(function() folder = tiny.folder() end)
+  teardown(function() tiny.drop(folder) end)
+  before_each(function() db = mien.results.open(folder .. "/results.db") end)
+  after_each(function() db:close() end)
+
+  local home = require "mien.home"
+  local old = home.folder
+  setup(function() home.folder = folder end)
+  teardown(function() home.folder = old end)
+
+  it("trains, post-processes and stores every arm, and does nothing the second time", function()
+    local corpus = tiny.corpus(folder .. "/c.h5", "continuous")
+    local e = mien.experiment(tiny.declaration(corpus,
+      { arms = { { "xavier" }, { "he", start = mien.init.he() } }, seeds = { 1, 2 } }))
+    assert.equal(0, e:run { db = db, quiet = true })
+    assert.equal(4, db:value "SELECT count(*) FROM run WHERE status = 'finished' AND procedural = 1")
+    assert.equal(4 * 2 * 2 * 2, db:value "SELECT count(*) FROM score")
+    assert.equal(4 * 2 * 4, db:value "SELECT count(*) FROM post_step")
+    assert.equal(0, db:value "SELECT count(*) FROM post_step WHERE kept = 1 AND ccc_after <= ccc_before")
+    assert.is_true(db:value "SELECT count(*) FROM post_trial" > 4 * 2 * 8)
+    local rows = db:rows "SELECT * FROM table5"
+    assert.same({ "xavier", "he" }, { rows[1].strategy, rows[2].strategy })
+    assert.equal(2, rows[1].seeds)
+    assert.matches("not RECOLA", rows[1].corpus)
+    assert.is_nil(rows[1].paper_arousal)
+    assert.equal(1, db:value "SELECT min(times_faster) FROM convergence")
+    local artifact = db:row "SELECT * FROM artifact WHERE kind = 'predictions' LIMIT 1"
+    assert.equal(artifact.sha256, require("mien.results.run").file_hash(folder .. "/" .. artifact.path))
+    local before = db:value "SELECT count(*) FROM metric"
+    assert.equal(0, e:run { db = db, quiet = true })
+    assert.equal(before, db:value "SELECT count(*) FROM metric")
+    assert.equal(4, db:value "SELECT count(*) FROM attempt")
+  end)
+
+  it("scores the stored predictions as the database says", function()
+    local row = db:row [[SELECT r.folder, s.ccc, s.target FROM run r JOIN score s ON s.run = r.id
+      WHERE s.split = 'test' AND s.stage = 'post' AND s.target = 'valence' LIMIT 1]]
+    local h5 = require("mien.data.file").open(folder .. "/" .. row.folder .. "/predictions.h5")
+    local post, gold = h5:read "test/post", h5:read "test/gold"
+    assert.near(row.ccc, mien.metric.ccc(post:select(2, 2), gold:select(2, 2)), 1e-12)
+    h5:close()
+  end)
+
+  it("fails a run whose loss is no number, goes on with the others, and retries only when asked", function()
+    local corpus, bad = folder .. "/c.h5", true
+    local over = { name = "nan", arms = { { "good" }, { "bad" } } }
+    local declaration = tiny.declaration(corpus, over)
+    local calls = 0
+    declaration.arms[2].train = { loss = function(output, labels)
+      calls = calls + 1
+      local loss = mien.loss.ccc(output, labels)
+      if not bad or calls < 5 then return loss end
+      local huge = loss * 1e38 * 1e38
+      return huge - huge
+    end }
+    local e = mien.experiment(declaration)
+    assert.equal(1, e:run { db = db, quiet = true })
+    local row = db:row "SELECT * FROM run WHERE arm = 'bad'"
+    assert.equal("failed", row.status)
+    assert.matches("loss is NaN at epoch 1, step 5", row.stop_reason)
+    assert.equal("finished", db:value "SELECT status FROM run WHERE arm = 'good'")
+    assert.equal(1, e:run { db = db, quiet = true })
+    assert.equal(5, calls)
+    bad = false
+    assert.equal(0, e:run { db = db, quiet = true, retry = true })
+    assert.equal("finished", db:value "SELECT status FROM run WHERE arm = 'bad'")
+  end)
+
+  it("tells categories apart and keeps the table of re-sampled frames", function()
+    local corpus = tiny.corpus(folder .. "/m.h5", "multilabel", 8)
+    local e = mien.experiment(tiny.declaration(corpus, {
+      name = "emotions", post = false,
+      data = { corpus = corpus, sequence = 8, batch = 2, size = { 16, 16 }, resize = { 20, 20 },
+        augment = { crop = true }, split = { 0.75, 0.25 }, class_weights = "balanced",
+        resample = { minority = { "surprise" }, max_neutral = 1, quota = "balanced" } },
+      train = { loss = "sigmoid_cross_entropy", optimiser = { "adam", lr = 1e-2 }, epochs = 2,
+        stop = { watch = "validation/average_precision", patience = 2 } },
+    }))
+    assert.equal(0, e:run { db = db, quiet = true })
+    local rows = db:rows "SELECT * FROM class_score ORDER BY class_order"
+    assert.same({ "neutral", "happy", "surprise" }, { rows[1].class, rows[2].class, rows[3].class })
+    table.sort(rows, function(a, b) return a.positives > b.positives end)
+    local most = rows[1].positives / rows[1].frames
+    assert.near(2 * most / (1 + most), rows[1].baseline_f1, 1e-12)
+    assert.same({ 0, 0 }, { rows[2].baseline_f1, rows[3].baseline_f1 })
+    assert.equal(most, rows[1].baseline_precision)
+    local sampled = db:row "SELECT * FROM table4 WHERE emotion = 'surprise'"
+    assert.is_true(sampled.training_frames > sampled.training_before)
+    assert.is_true(sampled.validation_frames > 0)
+  end)
+
+  it("runs a prerequisite when its weights are missing or stale, and hands --set on to it", function()
+    local corpus = folder .. "/c.h5"
+    local function write(name, text)
+      local file = assert(io.open(folder .. "/" .. name, "w"))
+      file:write((text:gsub("CORPUS", corpus)))
+      file:close()
+    end
+    write("first.lua", [[local tiny, mien = require "tests.lua.tiny", require "mien"
+      return mien.experiment(tiny.declaration("CORPUS", { name = "first", weights = "weights/$profile/first.h5",
+        post = false, train = { epochs = 1 } }))]])
+    write("second.lua", [[local tiny, mien = require "tests.lua.tiny", require "mien"
+      return mien.experiment(tiny.declaration("CORPUS", { name = "second", prerequisites = { "first.lua" },
+        start = mien.init.from "weights/$profile/first.h5", train = { epochs = 1 } }))]])
+    local e = mien.experiment.load(folder .. "/second.lua")
+    local function runs(name)
+      return db:value("SELECT count(*) FROM run r JOIN experiment e ON e.id = r.experiment WHERE e.name = ?", name)
+    end
+    local function attempts()
+      return db:value "SELECT count(*) FROM attempt"
+    end
+    fails('did you mean "epochs"', e.run, e, { db = db, quiet = true, sets = { { "first.train.epoch", "2" } } })
+    assert.equal(0, runs "second")
+    e:run { db = db, quiet = true }
+    assert.same({ 1, 1 }, { runs "first", runs "second" })
+    local meta = mien.checkpoint.read_meta(folder .. "/weights/paper/first.h5")
+    assert.equal("first", meta.experiment)
+    e:run { db = db, quiet = true, sets = { { "first.train.optimiser.lr", "0.001" } } }
+    assert.same({ 2, 2 }, { runs "first", runs "second" }) -- another start is another run
+    local done = attempts()
+    os.remove(folder .. "/weights/paper/first.h5")
+    e:run { db = db, quiet = true } -- back to the first: its weights are written again, nothing is trained
+    assert.equal(done, attempts())
+    assert.equal(meta.config_hash, mien.checkpoint.read_meta(folder .. "/weights/paper/first.h5").config_hash)
+  end)
+
+  it("says which file is wanted and what makes it when a corpus is missing", function()
+    local e = mien.experiment(tiny.declaration("absent.h5", { name = "none",
+      data = { corpus = "absent.h5", script = "datasets/recola.lua" } }))
+    fails("no corpus .*absent.h5.*HDF5 corpus.*datasets/recola.lua.*none.data=FILE", e.run, e,
+      { db = db, quiet = true })
+  end)
+
+  it("shows its keys without running", function()
+    local e = mien.experiment(tiny.declaration("absent.h5"))
+    local tree = plan.tree(e, { sets = { { "train.epochs", "7" } } })
+    assert.equal(7, tree.root.config.train.epochs)
+  end)
+end)

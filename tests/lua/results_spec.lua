@@ -1,0 +1,134 @@
+-- results.db from Lua: values, batches, runs and who owns them, text forms.
+-- Not here: SQLite's own errors (tests/c/test_store.c).
+local mien = require "mien"
+local tiny = require "tests.lua.tiny"
+local process = require "mien.results.process"
+
+describe("results", function()
+  local folder, db
+
+  before_each(function()
+    folder = tiny.folder()
+    db = mien.results.open(folder .. "/results.db")
+  end)
+  after_each(function()
+    db:close()
+    tiny.drop(folder)
+  end)
+
+  local function new_run(seed, variant)
+    return db:run { experiment = "e", variant = variant or "v", arm = "a", seed = seed or 1,
+      config = "c" .. (seed or 1), corpus = "recola", procedural = true }
+  end
+
+  it("stores a metric's NaN as NULL and marks it", function()
+    local run = new_run()
+    run:metric("loss", 0.5, { step = 1, epoch = 1 })
+    run:metric("loss", 0 / 0, { step = 2, epoch = 1 })
+    local rows = db:rows "SELECT value, is_nan FROM metric ORDER BY step"
+    assert.same({ { value = 0.5, is_nan = 0 }, { is_nan = 1 } }, { rows[1], rows[2] })
+    assert.equal(0.5, db:value "SELECT max FROM metric_summary")
+  end)
+
+  it("shows batched rows to every question asked through the same object", function()
+    local run = new_run()
+    for step = 1, 100 do run:metric("loss", step, { step = step, epoch = 1 }) end
+    assert.equal(100, db:value "SELECT count(*) FROM metric")
+  end)
+
+  it("keeps numbers, texts and booleans of parameters apart", function()
+    local run = new_run()
+    run:param("lr", 4e-5)
+    run:param("loss", "ccc")
+    run:param("flip", true)
+    assert.same({ "real", "text", "integer" }, {
+      db:value "SELECT typeof(value) FROM param WHERE key = 'lr'",
+      db:value "SELECT typeof(value) FROM param WHERE key = 'loss'",
+      db:value "SELECT typeof(value) FROM param WHERE key = 'flip'",
+    })
+  end)
+
+  it("names the nearest column when a score has a misspelt one", function()
+    local run = new_run()
+    local ok, err = pcall(run.score, run, { target = "arousal", split = "test", stge = "raw" })
+    assert.is_false(ok)
+    assert.matches('unknown key "stge"; did you mean "stage"', tostring(err))
+  end)
+
+  it("finds the same run for the same configuration, and moves it to the comparison asked for last", function()
+    local first = new_run(1, "v")
+    local again = new_run(1, "w")
+    assert.equal(first.id, again.id)
+    assert.equal("w", again.row.variant)
+    assert.not_equal(first.id, new_run(2).id)
+  end)
+
+  it("refuses a run that a living process has, and takes over from a dead one", function()
+    local run = new_run()
+    run:claim()
+    local function owned_by(name)
+      db:write("UPDATE run SET owner = ?, status = 'running' WHERE id = ?", name, run.id)
+      return pcall(run.claim, run)
+    end
+    local parent = io.open("/proc/1/stat"):read "*a"
+    local start = parent:match "^.*%) (.*)$"
+    local n, field = 2, nil
+    for word in start:gmatch "%S+" do
+      n = n + 1
+      if n == 22 then field = word end
+    end
+    local ok, err = owned_by(process.host .. ":1:" .. field)
+    assert.is_false(ok)
+    assert.matches("is being run by process 1", tostring(err))
+    assert.is_true(owned_by(process.host .. ":1:12345")) -- the number lives, but it is another process
+    assert.is_true((owned_by "elsewhere:7:7") == false)  -- another host: a fresh heartbeat counts
+    db:write("UPDATE run SET heartbeat = heartbeat - 1000 WHERE id = ?", run.id)
+    assert.is_true(owned_by "elsewhere:7:7")
+  end)
+
+  it("records how a run ends, and each attempt", function()
+    local run = new_run()
+    run:claim()
+    run:interrupt()
+    run:claim { epoch = 3, step = 40 }
+    run:finish "early stopping"
+    assert.equal("finished", run:look().status)
+    assert.equal("early stopping", run.row.stop_reason)
+    local attempts = db:rows "SELECT reason, epoch, step FROM attempt ORDER BY id"
+    assert.same({ reason = "interrupted", epoch = 1, step = 0 }, attempts[1])
+    assert.same({ reason = "early stopping", epoch = 3, step = 40 }, attempts[2])
+  end)
+
+  it("keeps what waits when the disk is full, and writes it when there is room again", function()
+    local run = new_run()
+    db:exec "PRAGMA max_page_count = 1"
+    for step = 1, 3000 do run:metric("a key that fills pages " .. step, step, { step = step, epoch = 1 }) end
+    local ok, err = pcall(db.flush, db)
+    assert.is_false(ok)
+    assert.matches("full", tostring(err))
+    db:exec "PRAGMA max_page_count = 1000000"
+    assert.equal(3000, db:value "SELECT count(*) FROM metric")
+  end)
+
+  it("reads without changing, and says when there is nothing to read", function()
+    new_run()
+    db:flush()
+    local reader = mien.results.open(folder .. "/results.db", { read_only = true })
+    assert.equal(1, reader:value "SELECT count(*) FROM run")
+    assert.is_false(pcall(reader.exec, reader, "DELETE FROM run"))
+    reader:close()
+    local ok, err = pcall(mien.results.open, folder .. "/absent.db", { read_only = true })
+    assert.is_false(ok)
+    assert.matches("absent.db", tostring(err))
+  end)
+
+  it("prints aligned tables, CSV and JSON", function()
+    local rows = db:rows [[SELECT 'a "b", c' AS name, 0.1 AS x, NULL AS y UNION ALL SELECT 'é', -12, 7]]
+    local text = mien.results.text
+    assert.equal('name        x  y\n--------  ---  -\na "b", c  0.1  -\né         -12  7', text.table(rows))
+    assert.equal('name,x,y\n"a ""b"", c",0.1,\né,-12,7', text.csv(rows))
+    assert.same({ { name = 'a "b", c', x = 0.1, y = require("cjson").null }, { name = "é", x = -12, y = 7 } },
+      require("cjson").decode(text.json(rows)))
+    assert.equal(1 / 3, tonumber(text.csv(db:rows "SELECT 1.0 / 3 AS x"):match "\n(.*)"))
+  end)
+end)
