@@ -1,0 +1,82 @@
+-- `mien run FILE`: runs an experiment's declaration, or what of it is not finished yet.
+-- Not here: what running means (experiment/plan.lua).
+local check = require "mien.check"
+local home = require "mien.home"
+
+local command = { summary = "run an experiment: mien run FILE [--profile NAME] [--set KEY=VALUE ...]" }
+
+local USAGE = [[
+mien run FILE [--profile NAME] [--set KEY=VALUE ...] [--retry] [--show] [--db FILE]
+
+Runs every arm and seed of the experiment that is not finished yet, and first the experiments that make the
+weights it starts from. What was interrupted or killed goes on where it was.
+
+  --profile NAME     a profile of the declaration: demo (small, procedural corpora), paper (the paper's settings)
+  --set KEY=VALUE    changes a key: train.epochs=5, seeds={1,2,3}, data=corpora/mine.h5;
+                     realeyes.data=FILE sets a key of the prerequisite realeyes
+  --retry            runs failed runs again from their beginning
+  --show             prints all keys with their values and runs nothing
+  --db FILE          another database than results.db
+]]
+
+local TAKES_VALUE = { ["--profile"] = true, ["--set"] = true, ["--db"] = true }
+local FLAGS = { "--profile", "--set", "--db", "--retry", "--show", "--help" }
+
+local function parse(args)
+  local options, file, i = { sets = {} }, nil, 1
+  while i <= #args do
+    local word, value = args[i], nil
+    local name, given = word:match "^(%-%-[%w-]+)=(.*)$"
+    if name and TAKES_VALUE[name] then word, value = name, given end
+    if TAKES_VALUE[word] and not value then
+      i = i + 1
+      value = args[i] or check.raise("usage", "mien run: %s needs a value", word)
+    end
+    if word == "--set" then
+      local key, text = value:match "^([^=]+)=(.*)$"
+      if not key then check.raise("usage", "mien run: --set wants KEY=VALUE, got %s", value) end
+      options.sets[#options.sets + 1] = { key, text }
+    elseif word == "--profile" then
+      options.profile = value
+    elseif word == "--db" then
+      options.db = value
+    elseif word == "--retry" or word == "--show" or word == "--help" or word == "-h" then
+      options[word:match "%a+"] = true
+    elseif word:sub(1, 1) == "-" then
+      check.unknown("mien run", "option", word, FLAGS)
+    elseif file then
+      check.raise("usage", "mien run: one experiment at a time; %s and %s were named", file, word)
+    else
+      file = word
+    end
+    i = i + 1
+  end
+  return file, options
+end
+
+local function show(experiment, options)
+  local tree = require("mien.experiment.plan").tree(experiment, options)
+  for _, pair in ipairs(require("mien.experiment.schema").flat(tree.root.config)) do
+    print(("%-28s %s"):format(pair[1], tostring(pair[2])))
+  end
+  return 0
+end
+
+function command.run(args)
+  local file, options = parse(args)
+  if options.help or options.h or not file then
+    io.stdout:write(USAGE)
+    return file == nil and not (options.help or options.h) and 2 or 0
+  end
+  local experiment = require("mien.experiment").load(home.find(file))
+  if options.show then return show(experiment, options) end
+  local db = require("mien.results").open(options.db)
+  local ok, failed = xpcall(experiment.run, check.trace, experiment,
+    { db = db, sets = options.sets, profile = options.profile, retry = options.retry })
+  local closed, problem = pcall(db.close, db)
+  if not ok then check.rethrow(failed) end
+  if not closed then check.rethrow(problem) end
+  return failed > 0 and 1 or 0
+end
+
+return command
