@@ -30,9 +30,4 @@ function index.range(first, length, size, what)
   return first - 1
 end
 
---- A 1-based position from C's 0-based one.
-function index.from_c(i)
-  return tonumber(i) + 1
-end
-
 return index
