@@ -36,7 +36,8 @@ local function complain(bad, options)
   local lines = {}
   for i = 1, math.min(#bad, 10) do lines[i] = ("  line %d: %s"):format(bad[i].line, bad[i].problem) end
   if #bad > 10 then lines[11] = ("  and %d more"):format(#bad - 10) end
-  check.raise("format", "%s: %d bad rows (skip_bad leaves them out)\n%s", options.labels, #bad, table.concat(lines, "\n"))
+  check.raise("format", "%s: %d bad rows (skip_bad leaves them out)\n%s", options.labels, #bad,
+    table.concat(lines, "\n"))
 end
 
 --- Pictures of the CSV: list of { image =, labels = { [class number] = true }, line = }, the class names in use,
@@ -285,7 +286,9 @@ function folder.main(args)
   print(("%s: %d pictures of %d persons (train %d, devel %d), %dx%d"):format(options.out, found.pictures,
     found.persons, found.train, found.devel, found.size, found.size))
   for c, name in ipairs(found.classes) do print(("  %-12s %6d"):format(name, found.counts[c])) end
-  if found.repeated > 0 then print(("  %d rows name a picture again; their labels were joined"):format(found.repeated)) end
+  if found.repeated > 0 then
+    print(("  %d rows name a picture again; their labels were joined"):format(found.repeated))
+  end
   if found.bad > 0 then print(("  %d bad rows were left out"):format(found.bad)) end
   return 0
 end

@@ -81,7 +81,7 @@ extern "C" void mien_face_detector_close(mien_face_detector *detector) {
     delete detector;
 }
 
-/* Scales in steps of 1.1; a box counts when four neighbouring windows agree. */
+/* Scales in steps of 1.1; a box counts when six neighbouring windows agree. */
 static int detect(mien_face_detector *detector, mien_tensor *pixels, int min_size, double *boxes,
                   int max) {
     const int height = (int)mien_tensor_size(pixels, 0), width = (int)mien_tensor_size(pixels, 1);
@@ -91,9 +91,9 @@ static int detect(mien_face_detector *detector, mien_tensor *pixels, int min_siz
     if (min_size <= 0) min_size = std::min(height, width) / 12;
     std::vector<cv::Rect> found;
     const cv::Size smallest(min_size, min_size);
-    detector->cascade.detectMultiScale(grey, found, 1.1, 4, 0, smallest);
+    detector->cascade.detectMultiScale(grey, found, 1.1, 6, 0, smallest);
     if (found.empty() && !detector->second.empty())
-        detector->second.detectMultiScale(grey, found, 1.1, 4, 0, smallest);
+        detector->second.detectMultiScale(grey, found, 1.1, 6, 0, smallest);
     std::sort(found.begin(), found.end(), [](const cv::Rect &a, const cv::Rect &b) {
         return a.area() != b.area() ? a.area() > b.area() : a.x != b.x ? a.x < b.x : a.y < b.y;
     });

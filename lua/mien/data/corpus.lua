@@ -50,7 +50,8 @@ function corpus.open(path)
   end
   local format, version = h5:text "mien_format", h5:number "version"
   if format ~= "corpus" then
-    wrong("no corpus (mien_format is %s); datasets/ holds readers that make one", format and '"' .. format .. '"' or "absent")
+    wrong("no corpus (mien_format is %s); datasets/ holds readers that make one",
+      format and '"' .. format .. '"' or "absent")
   end
   if version ~= 1 then wrong("corpus version %s, this mien reads version 1", tostring(version)) end
   local self = setmetatable({ path = path, file = h5 }, corpus)
@@ -80,7 +81,8 @@ function corpus.open(path)
 end
 
 -- Each reads frames first .. first+count-1 (0-based first, as in recordings and windows; all when left out).
-for method, dataset in pairs { labels = "labels", pixels = "frames", traces = "traces", votes = "votes", times = "time" } do
+local datasets = { labels = "labels", pixels = "frames", traces = "traces", votes = "votes", times = "time" }
+for method, dataset in pairs(datasets) do
   methods[method] = function(self, first, count) return self.file:read(dataset, first, count) end
 end
 

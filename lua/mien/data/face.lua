@@ -43,9 +43,10 @@ local function link(open, closed, boxes, frame, hold, overlap)
     if frame - open[i].last - 1 > hold then closed[#closed + 1] = table.remove(open, i) end
   end
   for t, track in ipairs(open) do
+    local enough = frame - track.last > 1 and overlap / 2 or overlap -- after a gap it has moved on
     for b, box in ipairs(boxes) do
       local share = face.overlap(track.boxes[track.last], box)
-      if share >= overlap then pairs_found[#pairs_found + 1] = { share, t, b } end
+      if share >= enough then pairs_found[#pairs_found + 1] = { share, t, b } end
     end
   end
   table.sort(pairs_found, function(a, b)
@@ -148,8 +149,8 @@ function face.link_all(detections, options)
   local kept = {}
   for _, track in ipairs(tracks) do
     local length = track.last - track.first + 1
-    -- a detection that comes and goes is no face: a real one is found most of the time
-    local needed = math.max(2, math.min(math.floor(0.4 * fps + 0.5), math.floor(#detections / 2)))
+    -- a detection that comes and goes is no face: a real one is found for a second (or half a short video)
+    local needed = math.max(2, math.min(math.floor(fps + 0.5), math.floor(#detections / 2)))
     if track.hits >= needed and track.hits / length >= (options.share or 0.3) then
       track.filled = {}
       fill(track, #detections, hold)
@@ -171,7 +172,8 @@ end
 -- boxes[frame] = { x, y, w, h }, filled[frame] = true where no detection stood behind the box }.
 -- options: box = { x, y, w, h } (one face there, nothing is detected), cascade, min_size, hold = 0.5 (seconds
 -- that a face may stay undetected), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3 (of a track's
--- frames that need a detection), smooth = 0.1 (seconds on each side), each = function(frame, time, n).
+-- frames that need a detection; a second of them, or half of a short video, is needed in any case), smooth = 0.1
+-- (seconds on each side), each = function(frame, time, n).
 function face.follow(path, options)
   options = options or {}
   check.keys(options, { box = "table", cascade = "string", min_size = "integer", hold = "number", overlap = "number",

@@ -19,8 +19,8 @@ end
 local function set_augment(config, augment)
   config.saturation_low, config.saturation_high = 1, 1
   if not augment then return end
-  check.keys(augment, { crop = "boolean", brightness = "number", saturation = "table", flip = "boolean", per = "string" },
-    "data.loader: augment")
+  check.keys(augment, { crop = "boolean", brightness = "number", saturation = "table", flip = "boolean",
+    per = "string" }, "data.loader: augment")
   config.random_crop = augment.crop and 1 or 0
   config.brightness = augment.brightness or 0
   if augment.saturation then
@@ -52,7 +52,8 @@ function loader.new(options)
     workers = "count", keep_last = "boolean" }, "data.loader")
   local config = ffi.new "mien_loader_config"
   config.sequence, config.batch = options.sequence, options.batch
-  config.height, config.width = pair(options.size or { options.corpus.height, options.corpus.width }, "data.loader: size")
+  local stored = options.corpus
+  config.height, config.width = pair(options.size or { stored.height, stored.width }, "data.loader: size")
   config.resize_height, config.resize_width = pair(options.resize, "data.loader: resize")
   set_augment(config, options.augment)
   set_scale(config, options.scale)
@@ -60,8 +61,9 @@ function loader.new(options)
   config.first_step, config.workers = options.first_step or 0, options.workers or 1
   config.keep_last = options.keep_last and 1 or 0
   local n = #options.starts
-  local handle = C.mien_loader_new(options.corpus.path, ffi.new("int64_t[?]", math.max(n, 1), options.starts), n, config)
-  local self = setmetatable({ handle = ffi.gc(check.pointer(handle), C.mien_loader_close), batch = options.batch }, loader)
+  local starts = ffi.new("int64_t[?]", math.max(n, 1), options.starts)
+  local handle = ffi.gc(check.pointer(C.mien_loader_new(stored.path, starts, n, config)), C.mien_loader_close)
+  local self = setmetatable({ handle = handle, batch = options.batch }, loader)
   self.steps = tonumber(C.mien_loader_batches(handle))
   return self
 end

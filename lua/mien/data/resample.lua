@@ -41,7 +41,8 @@ local function find_targets(corpus, classes, quota, counts)
   for _, count in ipairs(counts) do largest = math.max(largest, count) end
   if type(quota) == "string" then check.one_of(quota, { "paper", "balanced" }, "data.resample: quota") end
   if quota == "paper" and not paper then
-    check.raise("argument", 'data.resample: quota "paper" knows happy, surprise, confusion, disgust, contempt and empathy')
+    check.raise("argument",
+      'data.resample: quota "paper" knows happy, surprise, confusion, disgust, contempt and empathy')
   end
   for _, c in ipairs(classes) do
     local name = corpus.label_names[c]

@@ -9,7 +9,9 @@ local split = {}
 -- of participants. `corpus` may be a list of recordings as well (corpus:partition "train").
 function split.subjects(corpus, shares, rng)
   check.type(shares, "table", "data.split_subjects: shares")
-  if rng == nil then check.raise("argument", 'data.split_subjects needs a random stream: mien.rng.stream(seed, "split")') end
+  if rng == nil then
+    check.raise("argument", 'data.split_subjects needs a random stream: mien.rng.stream(seed, "split")')
+  end
   local recordings = corpus.recordings or corpus
   local by_subject, subjects = {}, {}
   for _, recording in ipairs(recordings) do

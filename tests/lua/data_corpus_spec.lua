@@ -1,0 +1,165 @@
+-- Corpora: what the writer takes comes back, windows and splits keep to recordings and persons.
+-- Not here: the loader's pixels (tests/c/test_loader.c).
+local C = require "mien.ffi"
+local mien = require "mien"
+
+local folder = os.tmpname()
+os.remove(folder)
+C.mien_folder_make(folder)
+
+local function path(name) return folder .. "/" .. name end
+
+local function write(name, options)
+  options = options or {}
+  local emotions = options.emotions
+  local w = mien.data.writer(path(name), { name = "test", height = 6, width = 8, fps = 25, sequence = 10,
+    label_kind = emotions and "multilabel" or "continuous", label_names = emotions or { "arousal", "valence" } })
+  for i = 1, options.recordings or 10 do
+    local n = options.length or 35
+    local labels = mien.zeros { n, emotions and #emotions or 2 }
+    if options.label then
+      local data = labels:data()
+      for t = 0, n - 1 do options.label(data, t, i) end
+    end
+    w:recording { name = "rec" .. i, subject = "person" .. (i % 5), partition = i <= 8 and "train" or "devel",
+      frames = mien.full({ n, 6, 8, 3 }, i, { dtype = "u8" }), labels = labels }
+  end
+  w:finish()
+  return mien.data.open(path(name))
+end
+
+describe("a corpus", function()
+  local corpus = write("plain.h5")
+  teardown(function() corpus:close() end)
+
+  it("comes back as it was written", function()
+    assert.are.same({ 350, 6, 8, 25 }, { corpus.frames, corpus.height, corpus.width, corpus.fps })
+    assert.are.same({ name = "rec3", subject = "person3", partition = "train", first = 70, count = 35 },
+      corpus.recordings[3])
+    assert.are.equal(8, #corpus:partition "train")
+    assert.are.equal(3, corpus:pixels(70, 1):to "f64":mean():item())
+    assert.are.equal(0.04, corpus:times(71, 1):totable()[1])
+  end)
+
+  it("has windows that never cross a recording", function()
+    local starts, short = corpus:windows { sequence = 10, partition = "train" }
+    assert.are.equal(24, #starts)
+    assert.are.equal(0, short)
+    for _, start in ipairs(starts) do assert.is_true(start % 35 <= 25) end
+    assert.are.equal(32, #corpus:windows { sequence = 10, partition = "train", tail = true })
+    local none, all_short = corpus:windows { sequence = 36 }
+    assert.are.same({ 0, 10 }, { #none, all_short })
+  end)
+
+  it("is split by person, the same way for the same seed", function()
+    local parts = mien.data.split_subjects(corpus, { 0.8, 0.2 }, mien.rng.stream(3, "split"))
+    assert.are.same({ 8, 2 }, { #parts[1], #parts[2] })
+    for _, held in ipairs(parts[2]) do
+      for _, recording in ipairs(parts[1]) do assert.are_not.equal(held.subject, recording.subject) end
+    end
+    assert.are.same(parts, mien.data.split_subjects(corpus, { 0.8, 0.2 }, mien.rng.stream(3, "split")))
+  end)
+
+  it("gives batches, each window once, in the order asked for", function()
+    local starts = corpus:windows { sequence = 10, partition = "devel" }
+    local loader = mien.data.loader { corpus = corpus, starts = starts, sequence = 10, batch = 2, keep_last = true }
+    local seen = {}
+    for frames, labels, at in loader:batches() do
+      assert.are.same({ #at, 10, 3, 6, 8 }, frames:size())
+      assert.are.same({ #at, 10, 2 }, labels:size())
+      for _, start in ipairs(at) do seen[#seen + 1] = start end
+    end
+    loader:close()
+    assert.are.equal(3, loader.steps)
+    starts.sequence = nil
+    assert.are.same(starts, seen)
+  end)
+
+  it("is not read when it is something else", function()
+    local h5 = require("mien.data.file").create(path "other.h5")
+    h5:set("mien_format", "weights")
+    h5:finish()
+    assert.has_error(function() mien.data.open(path "other.h5") end)
+    local ok, err = pcall(mien.data.open, path "other.h5")
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find('no corpus (mien_format is "weights")', 1, true))
+  end)
+
+  it("refuses labels out of range, and leaves no file behind", function()
+    local ok, err = pcall(write, "bad.h5", { label = function(data, t, i)
+      if i == 2 and t == 4 then data[2 * t + 1] = 1.5 end
+    end })
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find("recording rec2, frame 5: valence is 1.5", 1, true))
+    collectgarbage()
+    assert.is_nil(io.open(path "bad.h5"))
+  end)
+
+  it("names the key that was meant", function()
+    local ok, err = pcall(corpus.windows, corpus, { sequense = 10 })
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find('did you mean "sequence"', 1, true))
+  end)
+end)
+
+describe("re-sampling", function()
+  -- recordings 1-6 neutral, 7 happy without neutral, 8 half neutral half contempt
+  local corpus = write("emotions.h5", { emotions = { "neutral", "happy", "contempt" }, length = 40,
+    label = function(data, t, i)
+      data[3 * t + (i == 7 and 1 or i == 8 and t % 2 == 0 and 2 or 0)] = 1
+    end })
+  local starts = corpus:windows { sequence = 10, partition = "train" }
+
+  it("draws only windows with a rare emotion and no neutral frame", function()
+    local result, table4 = mien.data.resample { corpus = corpus, starts = starts,
+      rng = mien.rng.stream(1, "resample") }
+    assert.are.equal(4, table4.eligible)
+    for i = #starts + 1, #result do assert.is_true(result[i] >= 240 and result[i] < 280) end
+    assert.are.same({ emotion = "happy", before = 40, after = table4[2].after, target = 40 * 298222 / 60179 },
+      table4[2])
+    assert.is_true(table4[2].after >= table4[2].target and table4[2].after < table4[2].target + 10)
+    assert.are.same({ "contempt" }, table4.short)
+    assert.are.equal(260, table4[1].after)
+  end)
+
+  it("admits neutral frames up to a share, and says what came out", function()
+    local result, table4 = mien.data.resample { corpus = corpus, starts = starts, max_neutral = 0.5,
+      quota = { happy = 1, contempt = 3 }, rng = mien.rng.stream(1, "resample") }
+    assert.are.equal(8, table4.eligible)
+    assert.are.equal(8, table4.drawn)
+    assert.are.same({ 40, 60 }, { table4[2].after, table4[3].after })
+    assert.are.equal(table4[3].after, (mien.data.class_counts(corpus, result))[3])
+  end)
+
+  it("gives the same windows for the same seed", function()
+    local function draw(seed)
+      return (mien.data.resample { corpus = corpus, starts = starts, rng = mien.rng.stream(seed, "resample") })
+    end
+    assert.are.same(draw(5), draw(5))
+    assert.are_not.same(draw(5), draw(6))
+  end)
+end)
+
+describe("weights and labels", function()
+  teardown(function() os.execute("rm -rf '" .. folder .. "'") end)
+
+  it("weigh a balanced class with 1, and a class without frames with 0", function()
+    assert.are.same({ 1, 1 }, mien.data.class_weights { 50, 50 })
+    assert.are.same({ 0.5, 2, 0 }, { unpack(mien.data.class_weights({ 80, 20, 0 }, { frames = 120 })) })
+    assert.are.same({ 1 / 80, 1 / 20 }, mien.data.class_weights({ 80, 20 }, { raw = true }))
+  end)
+
+  it("come from votes by winner-takes-all; ties give several labels", function()
+    local votes = mien.tensor { { 5, 2, 0 }, { 3, 3, 1 }, { 0, 0, 0 } }
+    local labels, tied, empty = mien.data.winner_takes_all(votes)
+    assert.are.same({ { 1, 0, 0 }, { 1, 1, 0 }, { 0, 0, 0 } }, labels:totable())
+    assert.are.same({ 1, 1 }, { tied, empty })
+    assert.are.same({ 0, 0, -1 }, mien.data.winner_takes_all(votes, { kind = "class" }):totable())
+  end)
+
+  it("come from raters by the gold standard", function()
+    local gold, weights = mien.data.gold(mien.tensor { { 0, 2 }, { 1, 3 }, { 2, 4 } }, { kind = "mean" })
+    assert.are.same({ 1, 2, 3 }, gold:totable())
+    assert.are.same({ 1, 1 }, weights)
+  end)
+end)

@@ -1,0 +1,110 @@
+-- Folders of pictures: robust CSV, persons kept together, real faces.
+-- Not here: training on them (experiments/realeyes.lua).
+local C = require "mien.ffi"
+local csv = require "mien.data.csv"
+local mien = require "mien"
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
+local maker = dofile(here .. "../../datasets/folder.lua")
+local real = (os.getenv "MIEN_TEST_DATA" or here .. "../../../shared/data") .. "/faces8"
+
+local folder = os.tmpname()
+os.remove(folder)
+C.mien_folder_make(folder)
+
+local function write(name, text)
+  local path = folder .. "/" .. name
+  local out = assert(io.open(path, "wb"))
+  out:write(text)
+  out:close()
+  return path
+end
+
+describe("a CSV", function()
+  it("may have a BOM, CRLF, quotes, blanks and empty lines", function()
+    local rows, _, bad = csv.read(write("odd.csv",
+      '\239\187\191Image , label\r\n"a, ""b"".jpg",happy\r\n\r\nc.jpg , sad\r\nonly one\r\n"x'), { "image" })
+    assert.are.same({ { line = 2, image = 'a, "b".jpg', label = "happy" },
+      { line = 4, image = "c.jpg", label = "sad" } }, rows)
+    assert.are.same({ { line = 5, problem = "1 fields, the header has 2" },
+      { line = 6, problem = "a quote that does not end" } }, bad)
+  end)
+
+  it("that lacks a column is refused with its header", function()
+    local ok, err = pcall(csv.read, write("header.csv", "file;emotion\n"), { "image" })
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find("no column 'image'; its header is: file, emotion", 1, true))
+  end)
+end)
+
+describe("a folder of pictures", function()
+  teardown(function() os.execute("rm -rf '" .. folder .. "'") end)
+
+  local have_ffmpeg = pcall(function()
+    for i = 1, 12 do
+      mien.data.image.write(("%s/Ann_Lee_%04d.png"):format(folder, i), mien.full({ 8, 10, 3 }, i, { dtype = "u8" }))
+      mien.data.image.write(("%s/Person%d_0001.png"):format(folder, i), mien.full({ 8, 10, 3 }, 50, { dtype = "u8" }))
+    end
+  end)
+
+  local function make(lines, options)
+    local o = { pictures = folder, labels = write("labels.csv", "image,emotion\n" .. lines), out = folder .. "/o.h5",
+      sequence = 3, windows = 1 }
+    for key, value in pairs(options or {}) do o[key] = value end
+    return maker.make(o)
+  end
+
+  local function rows()
+    local lines = {}
+    for i = 1, 12 do
+      lines[#lines + 1] = ("Ann_Lee_%04d.png,%s\n"):format(i, i % 2 == 0 and "neutral" or "happiness")
+      lines[#lines + 1] = ("Person%d_0001.png,anger\n"):format(i)
+    end
+    return table.concat(lines)
+  end
+
+  it("keeps each person in one recording, and joins the labels of a picture that stands twice", function()
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    local found = make(rows() .. "Person1_0001.png,fear\n")
+    assert.are.same({ 24, 13, 1 }, { found.pictures, found.persons, found.repeated })
+    assert.are.same({ "neutral", "happiness", "anger", "fear" }, found.classes)
+    assert.are.same({ 6, 6, 12, 1 }, found.counts)
+    local corpus = mien.data.open(folder .. "/o.h5")
+    assert.are.same({ 24, 8, 8 }, { corpus.frames, corpus.height, corpus.width })
+    local holders = {}
+    for _, recording in ipairs(corpus.recordings) do
+      local pixels = corpus:pixels(recording.first, recording.count):to "f64":totable()
+      for _, frame in ipairs(pixels) do
+        if frame[1][1][1] <= 12 then holders[recording.subject] = true end -- a picture of Ann Lee
+      end
+    end
+    local n = 0
+    for _ in pairs(holders) do n = n + 1 end
+    assert.are.equal(1, n)
+    corpus:close()
+  end)
+
+  it("names bad rows by their lines, or leaves them out when asked", function()
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    local ok, err = pcall(make, rows() .. "Person1_0001.png,hapiness\nnobody_0001.png,anger\nlabels.csv,anger\n")
+    assert.is_false(ok)
+    local text = tostring(err)
+    assert.truthy(text:find('line 26: unknown label "hapiness", did you mean "happiness"?', 1, true))
+    assert.truthy(text:find("line 27: .-nobody_0001.png: cannot be read"))
+    assert.truthy(text:find("line 28: .-no picture"))
+    local found = make(rows() .. "nobody_0001.png,anger\n", { skip_bad = true })
+    assert.are.same({ 24, 1 }, { found.pictures, found.bad })
+    ok, err = pcall(make, rows() .. "Person1_0001.png,fear\n", { kind = "class" })
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find("line 26: Person1_0001.png has another label in line 3", 1, true))
+  end)
+
+  it("reads the 2,442 real faces", function()
+    if not io.open(real .. "/labels.csv") then return pending "no real data here" end
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    local found = maker.make { pictures = real .. "/images", labels = real .. "/labels.csv", out = folder .. "/r.h5" }
+    assert.are.same({ "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt" },
+      found.classes)
+    assert.are.same({ 900, 700, 276, 201, 189, 156, 15, 6 }, found.counts)
+    assert.are.same({ 2442, 1, 112 }, { found.pictures, found.repeated, found.size })
+  end)
+end)
