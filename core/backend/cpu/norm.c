@@ -41,21 +41,23 @@ static void fold(double lanes[16], int block) {
     for (int i = block; i < 16; i++) lanes[i % block] += lanes[i];
 }
 
+/* The floats of a group in an image, NULL when there are none. */
+static const float *at(const float *base, const cut *c, int64_t image, int64_t group) {
+    return base ? base + (image * c->groups + group) * c->floats : NULL;
+}
+
 /* A value near the mean of each channel, so that sums of (x - shift) lose nothing even when the
- * mean is many standard deviations from 0: the average of up to 64 spread-out samples. */
+ * mean is many standard deviations from 0: the average of up to 16 spread-out samples. */
 static void guess_mean(float lanes[16], const float *x, int64_t group, const cut *c) {
     int64_t pixels = c->floats / c->block, all = c->images * pixels;
-    int64_t samples = mien__min64(all, 64), step = all / samples;
-    for (int i = 0; i < c->block; i++) {
-        double sum = 0;
-        for (int64_t s = 0; s < samples; s++) {
-            int64_t at = s * step;
-            sum += x[((at / pixels) * c->groups + group) * c->floats + at % pixels * c->block + i];
-        }
-        lanes[i] = (float)(sum / (double)samples);
+    int64_t samples = mien__min64(all, 16), step = all / samples;
+    float sum[16] = {0};
+    for (int64_t s = 0; s < samples; s++) {
+        int64_t place = s * step;
+        const float *from = at(x, c, place / pixels, group) + place % pixels * c->block;
+        for (int i = 0; i < c->block; i++) sum[i] += from[i];
     }
-    /* cppcheck-suppress uninitvar ; the loop above fills the first block */
-    for (int i = c->block; i < 16; i++) lanes[i] = lanes[i % c->block];
+    for (int i = 0; i < 16; i++) lanes[i] = sum[i % c->block] / (float)samples;
 }
 
 /* ---- forward ----------------------------------------------------------------------------------
@@ -74,8 +76,12 @@ typedef struct pass {
     double *variance; /* [channels], for the running estimate */
 } pass;
 
-static const float *at(const float *base, const cut *c, int64_t image, int64_t group) {
-    return base ? base + (image * c->groups + group) * c->floats : NULL;
+/* The images of one part: where they start, and how they follow each other. */
+static int64_t part_of(const cut *c, int part, mien__norm_span *span) {
+    int64_t first, last;
+    mien__share(c->images, 1, c->parts, part, &first, &last);
+    *span = (mien__norm_span){last - first, c->groups * c->floats, c->floats};
+    return first;
 }
 
 static double *partial_of(const pass *p, int part, int64_t group) {
@@ -85,12 +91,11 @@ static double *partial_of(const pass *p, int part, int64_t group) {
 /* Sums of (x - shift) and its square over the images of one part. */
 static void sum_part(const pass *p, int64_t group, int part, const float shift[16]) {
     const cut *c = &p->cut;
-    int64_t first, last;
-    mien__share(c->images, 1, c->parts, part, &first, &last);
+    mien__norm_span span;
+    int64_t first = part_of(c, part, &span);
     double *sums = partial_of(p, part, group);
     memset(sums, 0, 32 * sizeof *sums);
-    for (int64_t n = first; n < last; n++)
-        mien__norm_sums(at(p->x, c, n, group), c->floats, shift, sums, sums + 16);
+    mien__norm_sums(&span, at(p->x, c, first, group), shift, sums, sums + 16);
 }
 
 /* From the parts' sums to mean and 1/sd. When the guess was far off (more than 30 sd), the squares
@@ -115,8 +120,8 @@ static void finish_statistics(const pass *p, int64_t group, const float shift[16
     if (again) {
         double sums[32] = {0};
         for (int i = c->block; i < 16; i++) mean[i] = mean[i % c->block];
-        for (int64_t n = 0; n < c->images; n++)
-            mien__norm_sums(at(p->x, c, n, group), c->floats, mean, sums, sums + 16);
+        mien__norm_span all = {c->images, c->groups * c->floats, c->floats};
+        mien__norm_sums(&all, at(p->x, c, 0, group), mean, sums, sums + 16);
         fold(sums, c->block);
         fold(sums + 16, c->block);
         for (int i = 0; i < c->block; i++) {
@@ -142,11 +147,10 @@ static void apply_part(const pass *p, int64_t group, int part) {
     spread(weight, p->weight, group, c);
     spread(bias, p->bias, group, c);
     for (int i = 0; i < 16; i++) scale[i] *= weight[i];
-    int64_t first, last;
-    mien__share(c->images, 1, c->parts, part, &first, &last);
-    for (int64_t n = first; n < last; n++)
-        mien__norm_apply((float *)at(p->out, c, n, group), at(p->x, c, n, group),
-                         at(p->residual, c, n, group), c->floats, mean, scale, bias, p->relu);
+    mien__norm_span span;
+    int64_t first = part_of(c, part, &span);
+    mien__norm_apply(&span, (float *)at(p->out, c, first, group), at(p->x, c, first, group),
+                     at(p->residual, c, first, group), mean, scale, bias, p->relu);
 }
 
 static void forward_kernel(const pass *p) {
@@ -256,14 +260,13 @@ static void gradient_sums(const pass *p, int64_t group, int part) {
     const cut *c = &p->cut;
     float mean[16];
     spread(mean, p->mean, group, c);
-    int64_t first, last;
-    mien__share(c->images, 1, c->parts, part, &first, &last);
+    mien__norm_span span;
+    int64_t first = part_of(c, part, &span);
     double *sums = partial_of(p, part, group);
     memset(sums, 0, 32 * sizeof *sums);
-    for (int64_t n = first; n < last; n++)
-        mien__norm_gradient_sums(at(p->dy, c, n, group), at(p->y, c, n, group),
-                                 at(p->x, c, n, group), (float *)at(p->dres, c, n, group),
-                                 c->floats, mean, sums, sums + 16);
+    mien__norm_gradient_sums(&span, at(p->dy, c, first, group), at(p->y, c, first, group),
+                             at(p->x, c, first, group), (float *)at(p->dres, c, first, group), mean,
+                             sums, sums + 16);
 }
 
 static void finish_gradient(const pass *p, int64_t group) {
@@ -297,14 +300,12 @@ static void gradient_part(const pass *p, int64_t group, int part) {
         offset[i] = p->training ? (float)(dbias[i] / c->count) : 0;
         slope[i] = p->training ? (float)(dweight[i] * (double)rstd[i] / c->count) : 0;
     }
-    int64_t first, last;
-    mien__share(c->images, 1, c->parts, part, &first, &last);
-    for (int64_t n = first; n < last; n++) {
-        const float *g = at(p->dres ? p->dres : p->dy, c, n, group);
-        const float *y = p->dres ? NULL : at(p->y, c, n, group);
-        mien__norm_gradient((float *)at(p->out, c, n, group), g, y, at(p->x, c, n, group),
-                            c->floats, mean, scale, offset, slope);
-    }
+    mien__norm_span span;
+    int64_t first = part_of(c, part, &span);
+    mien__norm_gradient(&span, (float *)at(p->out, c, first, group),
+                        at(p->dres ? p->dres : p->dy, c, first, group),
+                        p->dres ? NULL : at(p->y, c, first, group), at(p->x, c, first, group), mean,
+                        scale, offset, slope);
 }
 
 static void backward_kernel(const pass *p) {
