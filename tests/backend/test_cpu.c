@@ -1,0 +1,205 @@
+/* What only the CPU backend promises: stable statistics, blocked layouts kept, packed weights that
+ * follow their tensor, Winograd's error. Not here: agreement over all cases (test_backends.c). */
+#include "backend/backend.h"
+#include "tensor/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void must(mien_status status) {
+    if (status != MIEN_OK)
+        fail_msg("%s (%s)", mien_error_last()->message, mien_error_last()->cause);
+}
+
+static mien_tensor *normal(int ndim, const int64_t *shape, double mean, double sd) {
+    static mien_rng rng;
+    if (!rng.seed) mien_rng_start(&rng, 5, "test");
+    mien_tensor *t = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, ndim, shape);
+    must(mien_rng_fill_normal(&rng, t, mean, sd));
+    return t;
+}
+
+static mien_tensor *filled(int64_t n, double value) {
+    mien_tensor *t = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 1, &n);
+    must(mien_tensor_fill(t, value));
+    return t;
+}
+
+static double *elements(mien_tensor *t) {
+    int64_t n = mien_tensor_count(t);
+    double *values = malloc((size_t)n * sizeof *values);
+    must(mien_tensor_read(t, values, n));
+    return values;
+}
+
+static double distance(mien_tensor *a, mien_tensor *b) {
+    double *x = elements(a), *y = elements(b), off = 0, size = 0;
+    for (int64_t i = 0; i < mien_tensor_count(a); i++) {
+        off += (x[i] - y[i]) * (x[i] - y[i]);
+        size += y[i] * y[i];
+    }
+    free(x);
+    free(y);
+    return sqrt(off / size);
+}
+
+/* Frees n tensors. */
+static void release(mien_tensor *const *list, int n) {
+    for (int i = 0; i < n; i++) mien_tensor_release(list[i]);
+}
+
+static const double same_3x3[] = {1, 1, 1, 1, 1, 1};
+
+static mien_tensor *convolve(mien_tensor *x, mien_tensor *w) {
+    mien_tensor *in[] = {x, w, NULL}, *out[1];
+    must(mien_op_run(MIEN_OP_conv2d, in, 3, same_3x3, 6, out, 1));
+    return out[0];
+}
+
+/* ---- batch norm ---------------------------------------------------------------------------------
+ */
+
+static mien_tensor *batch_norm(mien_tensor *x, mien_tensor *running_var) {
+    int64_t c = x->shape[1];
+    mien_tensor *in[] = {x, filled(c, 1), filled(c, 0), filled(c, 0), running_var, NULL}, *out[1];
+    const double attr[] = {1, 1, 0, 0}; /* momentum 1: running = batch; eps 0 */
+    must(mien_op_run(MIEN_OP_batch_norm, in, 6, attr, 4, out, 1));
+    release(in + 1, 3);
+    return out[0];
+}
+
+static void statistics_are_right_when_the_mean_is_1000_sd(void **unused) {
+    const int64_t shape[] = {3, 20, 17, 9};
+    for (int block = 0; block <= 16; block += 8) {
+        mien_tensor *plain = normal(4, shape, 1000, 1), *var = filled(20, 0);
+        mien_tensor *x = mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 4, shape);
+        must(mien__tensor_alloc(x, block));
+        must(mien_tensor_copy(x, plain));
+        mien_tensor *y = batch_norm(x, var);
+        double *given = elements(plain), *estimate = elements(var);
+        int64_t pixels = 17 * 9, n = 3 * pixels;
+        for (int64_t c = 0; c < 20; c++) {
+            double mean = 0, square = 0;
+            for (int64_t i = 0; i < n; i++)
+                mean += given[(i / pixels * 20 + c) * pixels + i % pixels] / (double)n;
+            for (int64_t i = 0; i < n; i++)
+                square += pow(given[(i / pixels * 20 + c) * pixels + i % pixels] - mean, 2);
+            double expected = square / (double)(n - 1);
+            assert_true(fabs(estimate[c] - expected) < 1e-5 * expected);
+        }
+        double summary[5];
+        must(mien_tensor_summary(y, summary));
+        assert_true(fabs(summary[0]) < 1e-4 && fabs(summary[1] - 1) < 1e-4);
+        free(given);
+        free(estimate);
+        release((mien_tensor *[]){plain, var, x, y}, 4);
+    }
+}
+
+/* All samples that guess the mean lie 10,000 sd away from it. */
+static void statistics_survive_outliers_where_the_mean_is_guessed(void **unused) {
+    const int64_t shape[] = {16, 16, 40, 40};
+    int64_t pixels = 1600;
+    mien_tensor *x = normal(4, shape, 0, 1), *var = filled(16, 0);
+    float *data = mien_tensor_data(x);
+    for (int64_t n = 0; n < 16; n++)
+        for (int64_t c = 0; c < 16; c++) data[(n * 16 + c) * pixels] = 1e4f;
+    mien_tensor *y = batch_norm(x, var);
+    double n = 16 * 1600, mean = 1e4 * 16 / n;
+    double *estimate = elements(var);
+    for (int c = 0; c < 16; c++) { /* 16 outliers and n - 16 standard normal numbers */
+        double expected = (16 * pow(1e4 - mean, 2) + (n - 16) * (1 + mean * mean)) / (n - 1);
+        assert_true(fabs(estimate[c] - expected) < 6e-6 * expected);
+    }
+    free(estimate);
+    release((mien_tensor *[]){x, var, y}, 3);
+}
+
+/* ---- layouts and packed weights -----------------------------------------------------------------
+ */
+
+static void activations_stay_blocked_between_ops(void **unused) {
+    const int64_t xs[] = {2, 3, 12, 12}, w1s[] = {24, 3, 3, 3}, w2s[] = {40, 24, 3, 3};
+    mien_tensor *x = normal(4, xs, 0, 1), *w1 = normal(4, w1s, 0, 1), *w2 = normal(4, w2s, 0, 1);
+    mien_tensor *y = convolve(x, w1), *z = convolve(y, w2), *var = filled(40, 1);
+    mien_tensor *n = batch_norm(z, var);
+    assert_int_equal(x->block, 0); /* pictures are read as they are */
+    assert_true(y->block >= 8);
+    assert_int_equal(z->block, y->block);
+    assert_int_equal(n->block, y->block);
+    release((mien_tensor *[]){x, w1, w2, y, z, var, n}, 7);
+}
+
+static void packed_weights_follow_their_tensor(void **unused) {
+    const int64_t xs[] = {2, 32, 9, 9}, ws[] = {32, 32, 3, 3};
+    mien_tensor *x = normal(4, xs, 0, 1), *w = normal(4, ws, 0, 1);
+    mien_tensor *before = convolve(x, w);
+    assert_non_null(w->storage->packed);
+    mien_tensor *grad = filled(32 * 32 * 9, 1);
+    const mien_sgd hyper = {.lr = 0.25};
+    grad->ndim = 4;
+    memcpy(grad->shape, w->shape, sizeof grad->shape);
+    memcpy(grad->stride, w->stride, sizeof grad->stride);
+    mien_tensor *params[] = {w}, *grads[] = {grad}, *velocity[] = {NULL};
+    must(mien_sgd_step(&hyper, params, grads, velocity, 1, 1));
+    mien_tensor *after = convolve(x, w);
+    must(mien_backend_use("ref"));
+    mien_tensor *expected = convolve(x, w);
+    must(mien_backend_use("cpu"));
+    assert_true(distance(after, expected) < 1e-5);
+    assert_true(distance(before, expected) > 1e-2);
+    release((mien_tensor *[]){x, w, before, grad, after, expected}, 6);
+}
+
+/* ---- Winograd
+ * ------------------------------------------------------------------------------------- */
+
+/* Gradients of a 3x3 convolution at a shape that goes through Winograd, against direct sums. */
+static void winograd_keeps_single_precision(void **unused) {
+    const int64_t xs[] = {8, 128, 19, 19}, ws[] = {128, 128, 3, 3};
+    mien_tensor *found[3], *expected[3];
+    mien_tensor *x = normal(4, xs, 0, 1), *w = normal(4, ws, 0, 0.03), *dy = normal(4, xs, 0, 1);
+    const char *backends[] = {"cpu", "ref"};
+    for (int b = 0; b < 2; b++) {
+        mien_tensor **out = b ? expected : found;
+        must(mien_backend_use(backends[b]));
+        out[0] = convolve(x, w);
+        mien_conv2d_attr attr = {1, 1, 1, 1, 1, 1};
+        char implementation[64] = "";
+        mien_op_call call = {.op = MIEN_OP_conv2d,
+                             .in = {x, w},
+                             .out = {out[0]},
+                             .dout = {dy},
+                             .want = {true, true},
+                             .attr = &attr,
+                             .implementation = implementation};
+        for (int i = 0; i < 2; i++)
+            call.din[i] = out[1 + i] =
+                mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 4, i ? w->shape : x->shape);
+        must(mien__backend_for(&call, true)->backward[call.op](&call));
+    }
+    must(mien_backend_use("cpu"));
+    for (int i = 0; i < 3; i++) {
+        double off = distance(found[i], expected[i]);
+        print_message("# winograd %s: %.1e\n", (const char *[]){"output", "dx", "dw"}[i], off);
+        assert_true(off < 1e-5);
+    }
+    release((mien_tensor *[]){x, w, dy}, 3);
+    release(found, 3);
+    release(expected, 3);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(statistics_are_right_when_the_mean_is_1000_sd),
+        cmocka_unit_test(statistics_survive_outliers_where_the_mean_is_guessed),
+        cmocka_unit_test(activations_stay_blocked_between_ops),
+        cmocka_unit_test(packed_weights_follow_their_tensor),
+        cmocka_unit_test(winograd_keeps_single_precision),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
