@@ -44,7 +44,7 @@ describe("linking", function()
 
   it("ends a track when its face is away for long, and holds the box for a moment at the video's end", function()
     local tracks = face.link_all(moving(80, 10, 1, function(i) return i > 30 and i < 50 or i > 75 end),
-      { fps = 25, hold = 0.4, smooth = 0 })
+      { fps = 25, hold = 0.4, least = 1, smooth = 0 })
     assert.are.equal(2, #tracks)
     assert.are.equal(30, tracks[1].last)
     assert.are.same({ 50, 80 }, { tracks[2].first, tracks[2].last })

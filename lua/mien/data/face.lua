@@ -139,7 +139,7 @@ local function smooth(track, radius)
 end
 
 --- Links detections of all frames: face.link_all(list of lists of boxes, { fps =, hold = seconds, overlap =,
--- share =, smooth = seconds }) -> tracks. See face.follow.
+-- share =, least = seconds, smooth = seconds }) -> tracks. See face.follow.
 function face.link_all(detections, options)
   local fps = options.fps and options.fps > 0 and options.fps or 25
   local hold = math.floor((options.hold or 0.5) * fps + 0.5)
@@ -149,8 +149,9 @@ function face.link_all(detections, options)
   local kept = {}
   for _, track in ipairs(tracks) do
     local length = track.last - track.first + 1
-    -- a detection that comes and goes is no face: a real one is found for a second (or half a short video)
-    local needed = math.max(2, math.min(math.floor(fps + 0.5), math.floor(#detections / 2)))
+    -- a detection that comes and goes is no face: a real one is found for a while (or half a short video)
+    local least = math.floor((options.least or 1.5) * fps + 0.5)
+    local needed = math.max(2, math.min(least, math.floor(#detections / 2)))
     if track.hits >= needed and track.hits / length >= (options.share or 0.3) then
       track.filled = {}
       fill(track, #detections, hold)
@@ -172,12 +173,12 @@ end
 -- boxes[frame] = { x, y, w, h }, filled[frame] = true where no detection stood behind the box }.
 -- options: box = { x, y, w, h } (one face there, nothing is detected), cascade, min_size, hold = 0.5 (seconds
 -- that a face may stay undetected), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3 (of a track's
--- frames that need a detection; a second of them, or half of a short video, is needed in any case), smooth = 0.1
--- (seconds on each side), each = function(frame, time, n).
+-- frames that need a detection), least = 1.5 (seconds of detections that make a face; or half of a short video),
+-- smooth = 0.1 (seconds on each side), each = function(frame, time, n).
 function face.follow(path, options)
   options = options or {}
   check.keys(options, { box = "table", cascade = "string", min_size = "integer", hold = "number", overlap = "number",
-    share = "number", smooth = "number", each = "function" }, "data.faces")
+    share = "number", least = "number", smooth = "number", each = "function" }, "data.faces")
   local detect = not options.box and face.detector { cascade = options.cascade, min_size = options.min_size }
   local video = media.video(path)
   local result = { times = {}, fps = video.fps, width = video.width, height = video.height }
@@ -203,7 +204,7 @@ function face.follow(path, options)
     return result
   end
   result.tracks = face.link_all(detections, { fps = result.fps, hold = options.hold, overlap = options.overlap,
-    share = options.share, smooth = options.smooth })
+    share = options.share, least = options.least, smooth = options.smooth })
   return result
 end
 
