@@ -25,8 +25,8 @@ return mien.experiment {
   profiles = {
     demo = {
       network = { width = 16, fully_connected = 128, hidden = 64 },
-      data  = { generate = { kind = "affwild", profile = "demo" }, sequence = 30, batch = 2, size = { 48, 48 } },
-      train = { optimiser = { lr = 5e-4 }, epochs = 12, stop = { patience = 4 } },
+      data  = { generate = { kind = "affwild", profile = "demo" }, sequence = 30, batch = 4, size = { 48, 48 } },
+      train = { optimiser = { lr = 1e-3 }, epochs = 10, stop = { patience = 4 } },
     },
     tiny = {
       network = { width = 8, fully_connected = 16, hidden = 16 },

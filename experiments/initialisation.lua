@@ -33,8 +33,9 @@ return mien.experiment {
   profiles = {
     demo = {                                       -- minutes on two cores, on procedural faces
       seeds = { 1 }, network = { width = 16, hidden = 64 },
-      data  = { generate = { kind = "recola", profile = "demo" }, sequence = 30, size = { 48, 48 } },
-      train = { optimiser = { lr = 5e-4 }, epochs = 14, stop = { patience = 4 } },
+      data  = { generate = { kind = "recola", profile = "demo", train = 16, devel = 8, test = 8, frames = 210 },
+                sequence = 30, batch = 4, size = { 48, 48 } },
+      train = { optimiser = { lr = 1e-3 }, epochs = 12, stop = { patience = 4 } },
     },
     tiny = {                                       -- seconds, for tests
       seeds = { 1 }, network = { width = 8, hidden = 16 },

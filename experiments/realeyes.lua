@@ -31,9 +31,9 @@ return mien.experiment {
   profiles = {
     demo = {
       network = { width = 16, hidden = 64 },
-      data  = { generate = { kind = "realeyes", profile = "demo" }, sequence = 30, size = { 48, 48 },
-                resize = { 54, 54 }, resample = { max_neutral = 0.5, limit = 200 } },
-      train = { optimiser = { lr = 5e-4 }, epochs = 8, stop = { patience = 3 } },
+      data  = { generate = { kind = "realeyes", profile = "demo" }, sequence = 30, batch = 4,
+                size = { 48, 48 }, resize = { 54, 54 }, resample = { max_neutral = 0.5, limit = 100 } },
+      train = { optimiser = { lr = 1e-3 }, epochs = 6, stop = { patience = 3 } },
     },
     tiny = {
       network = { width = 8, hidden = 16 },
