@@ -18,6 +18,35 @@ static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use,
     return c;
 }
 
+/* A 1x1 convolution with a stride reads a quarter of its input. oneDNN's kernels for that run at a
+ * half to two thirds of their speed without a stride, so such pixels are gathered first: the case
+ * becomes one without a stride. Tells whether it did; `stride` gets the old one. */
+static bool drop_stride(mien__conv_case *c, int64_t stride[2]) {
+    stride[0] = c->stride[0], stride[1] = c->stride[1];
+    bool padded = c->pad_before[0] || c->pad_before[1] || c->pad_after[0] || c->pad_after[1];
+    if (c->weight[2] != 1 || c->weight[3] != 1 || padded || stride[0] * stride[1] == 1 ||
+        c->src[1] <= 4)
+        return false;
+    c->src[2] = c->dst[2], c->src[3] = c->dst[3];
+    c->stride[0] = c->stride[1] = 1;
+    return true;
+}
+
+/* The input in the plan's layout, without the pixels that a dropped stride skips. */
+static mien_tensor *source(mien_tensor *in, const mien__conv_case *c, const int64_t *stride) {
+    mien_tensor *all = mien__cpu_as(in, c->src_block);
+    if (!all || !stride) return all;
+    mien_tensor *few = mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 4, c->src);
+    if (few && mien__tensor_alloc(few, c->src_block) == MIEN_OK) {
+        mien__cpu_gather_pixels(few, all, stride[0], stride[1]);
+    } else {
+        mien_tensor_release(few);
+        few = NULL;
+    }
+    mien_tensor_release(all);
+    return few;
+}
+
 static mien_status forward(mien_op_call *call, mien__conv_use use, mien_tensor *residual,
                            bool relu) {
     mien_tensor *src = NULL, *weight = NULL, *added = NULL, *bias = NULL, *dst = call->out[0];
@@ -25,12 +54,14 @@ static mien_status forward(mien_op_call *call, mien__conv_use use, mien_tensor *
     c.bias = call->in[2] != NULL;
     c.residual = residual != NULL;
     c.relu = relu;
+    int64_t stride[2];
+    bool few = drop_stride(&c, stride);
     mien__primitive *p = NULL;
     MIEN_TRY(mien__onednn_lock());
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
     status = MIEN_ERR_MEMORY;
-    if (!(src = mien__cpu_as(call->in[0], c.src_block))) goto out;
+    if (!(src = source(call->in[0], &c, few ? stride : NULL))) goto out;
     if (!(weight = mien__cpu_as(call->in[1], 0))) goto out;
     if (c.bias && !(bias = mien__cpu_as(call->in[2], 0))) goto out;
     if (residual && !(added = mien__cpu_as(residual, c.dst_block))) goto out;
@@ -68,8 +99,10 @@ mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call) {
  */
 
 static mien_status data_gradient(mien_op_call *call) {
-    mien_tensor *dout = NULL, *weight = NULL, *din = call->din[0];
+    mien_tensor *dout = NULL, *weight = NULL, *dense = NULL, *din = call->din[0];
     mien__conv_case c = case_of(call, MIEN_CONV_DATA_GRADIENT, call->dout[0]);
+    int64_t stride[2];
+    bool few = drop_stride(&c, stride);
     mien__primitive *p = NULL;
     MIEN_TRY(mien__onednn_lock());
     mien_status status = mien__conv_plan(&c, &p);
@@ -80,12 +113,19 @@ static mien_status data_gradient(mien_op_call *call) {
     void *weights = mien__pack(weight, p, MIEN_CONV_DATA_GRADIENT);
     if (!weights) goto out;
     if ((status = mien__tensor_alloc(din, c.src_block)) != MIEN_OK) goto out;
-    void *data[] = {mien__cpu_ptr(dout), weights, mien__cpu_ptr(din)};
+    if (few) {
+        status = MIEN_ERR_MEMORY;
+        dense = mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 4, c.src);
+        if (!dense || mien__tensor_alloc(dense, c.src_block) != MIEN_OK) goto out;
+    }
+    void *data[] = {mien__cpu_ptr(dout), weights, mien__cpu_ptr(dense ? dense : din)};
     status = mien__primitive_run(p, data);
+    if (status == MIEN_OK && dense) mien__cpu_scatter_pixels(din, dense, stride[0], stride[1]);
     mien__cpu_says(call, p->name);
 out:
     mien__onednn_unlock();
     mien_tensor_release(dout);
+    mien_tensor_release(dense);
     mien_tensor_release(weight);
     return status;
 }
@@ -94,12 +134,14 @@ static mien_status weights_gradient(mien_op_call *call) {
     mien_tensor *src = NULL, *dout = NULL, *packed = NULL, *spare = NULL;
     mien__conv_case c = case_of(call, MIEN_CONV_WEIGHTS_GRADIENT, call->dout[0]);
     c.bias = call->want[2];
+    int64_t stride[2];
+    bool few = drop_stride(&c, stride);
     mien__primitive *p = NULL;
     MIEN_TRY(mien__onednn_lock());
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
     status = MIEN_ERR_MEMORY;
-    if (!(src = mien__cpu_as(call->in[0], c.src_block))) goto out;
+    if (!(src = source(call->in[0], &c, few ? stride : NULL))) goto out;
     if (!(dout = mien__cpu_as(call->dout[0], c.dst_block))) goto out;
     mien_tensor *weights = call->din[1];
     if (!call->want[1]) { /* the bias alone: the primitive computes both */

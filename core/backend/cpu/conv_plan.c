@@ -8,10 +8,13 @@
  * the multiplications. It pays while its transforms fit the caches and are amortised over channels;
  * see docs/performance.md for the figures behind the limits. */
 static bool winograd_pays(const mien__conv_case *c) {
+    /* The direct weights gradient is slow on small maps, so there Winograd pays earlier. */
+    bool gradient = c->use == MIEN_CONV_WEIGHTS_GRADIENT;
     int64_t channels = c->src[1], filters = c->dst[1], pixels = c->dst[2] * c->dst[3];
+    int64_t most = gradient ? 512 : 256, fewest_pixels = gradient && channels > 256 ? 25 : 64;
     return c->weight[2] == 3 && c->weight[3] == 3 && c->stride[0] == 1 && c->stride[1] == 1 &&
-           channels >= 64 && channels <= 256 && filters >= 64 && filters <= 256 && pixels >= 64 &&
-           c->src[0] * pixels >= 1024;
+           channels >= 64 && channels <= most && filters >= 64 && filters <= most &&
+           pixels >= fewest_pixels && c->src[0] * pixels >= 16 * fewest_pixels;
 }
 
 static mien__primitive_key key_of(const mien__conv_case *c) {

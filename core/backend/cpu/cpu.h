@@ -24,6 +24,13 @@ static inline float *mien__cpu_f32(const mien_tensor *t) {
 }
 /* A retained tensor with t's elements, dense and in layout `block`: t itself when it is. */
 mien_tensor *mien__cpu_as(mien_tensor *t, int block);
+/* few = the pixels (i * stride_h, j * stride_w) of all, and back, with zeros between; in one
+ * layout.
+ */
+void mien__cpu_gather_pixels(mien_tensor *few, mien_tensor *all, int64_t stride_h,
+                             int64_t stride_w);
+void mien__cpu_scatter_pixels(mien_tensor *all, mien_tensor *few, int64_t stride_h,
+                              int64_t stride_w);
 /* A plain f32 buffer of n floats from the pool; release it with mien_tensor_release. */
 mien_tensor *mien__cpu_scratch(int64_t n);
 mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src);

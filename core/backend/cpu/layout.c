@@ -153,3 +153,36 @@ mien_status mien__cpu_fill(mien_tensor *t, double value) {
     mien__tensor_touch(t);
     return MIEN_OK;
 }
+
+/* ---- every second pixel -----------------------------------------------------------------------
+ */
+
+/* Copies between a map and the pixels of it that a stride meets. */
+static void pick_pixels(mien_tensor *few, mien_tensor *all, int64_t stride_h, int64_t stride_w,
+                        bool back) {
+    int64_t block = few->block ? few->block : 1, h = all->shape[2], w = all->shape[3];
+    int64_t few_h = few->shape[2], few_w = few->shape[3];
+    int64_t groups = few->shape[0] * ((few->shape[1] + block - 1) / block);
+    float *dense = mien__cpu_f32(few), *map = mien__cpu_f32(all);
+    size_t pixel = (size_t)block * sizeof(float);
+#pragma omp parallel for schedule(static) if (groups * few_h * few_w * block > MIEN_PARALLEL_FLOATS)
+    for (int64_t g = 0; g < groups; g++) {
+        if (back) memset(map + g * h * w * block, 0, (size_t)(h * w) * pixel);
+        for (int64_t i = 0; i < few_h; i++)
+            for (int64_t j = 0; j < few_w; j++) {
+                float *a = dense + ((g * few_h + i) * few_w + j) * block;
+                float *b = map + ((g * h + i * stride_h) * w + j * stride_w) * block;
+                memcpy(back ? b : a, back ? a : b, pixel);
+            }
+    }
+}
+
+void mien__cpu_gather_pixels(mien_tensor *few, mien_tensor *all, int64_t stride_h,
+                             int64_t stride_w) {
+    pick_pixels(few, all, stride_h, stride_w, false);
+}
+
+void mien__cpu_scatter_pixels(mien_tensor *all, mien_tensor *few, int64_t stride_h,
+                              int64_t stride_w) {
+    pick_pixels(few, all, stride_h, stride_w, true);
+}
