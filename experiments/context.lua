@@ -30,6 +30,6 @@ return mien.experiment {
     { "lstm",      network = { cell = "lstm" } },
   },
 
-  train = { loss = "ccc", optimiser = { "adam", lr = 3e-4 }, epochs = 5, stop = { patience = 3 } },
+  train = { loss = "ccc", optimiser = { "adam", lr = 1e-3 }, epochs = 8, stop = { patience = 5 } },
   post  = { "median", "centre", "scale", "shift" },
 }
