@@ -106,6 +106,22 @@ describe("a killed experiment", function()
     assert.equal(before, (outcome(home)))
   end)
 
+  it("answers SQL as a table, CSV and JSON, and changes nothing", function()
+    local function sql(words)
+      local pipe = io.popen(("MIEN_HOME='%s/whole' '%s' sql %s 2>&1"):format(folder, MIEN, words))
+      local text = pipe:read "*a"
+      pipe:close()
+      return text
+    end
+    assert.matches("experiment +profile +variant +strategy", sql '"select * from table5"')
+    assert.equal("strategy,seeds\nxavier,1\nhe,1\n", sql '--csv "select strategy, seeds from table5"')
+    assert.same({ { n = 2 } }, require("cjson").decode(sql '"select count(*) as n from run" --json'))
+    assert.matches("may not be written", sql '"delete from run"')
+    assert.matches("syntax error", sql '"selct 1"')
+    assert.matches("convergence", sql "")
+    assert.equal("n\n2\n", sql '--csv "select count(*) as n from run"')
+  end)
+
   it("is refused to a second process while the first works on it", function()
     local home = make_home "busy"
     os.execute(("cd '%s' && (MIEN_HOME='%s' '%s' run tiny.lua > first 2>&1 & echo $! > pid)"):format(home, home, MIEN))

@@ -145,13 +145,15 @@ local function execute(node, r, context)
     return "failed"
   end
   local again = run.row.status == "failed"
-  local resumes = not again and lfs.attributes(what.folder .. "/last.h5") ~= nil
-  run:claim()
+  local position = not again and require("mien.train.state").position(what.folder .. "/last.h5") or nil
+  run:claim(position and { epoch = position.epoch, step = position.step })
   if again then
     run:clear()
     os.remove(what.folder .. "/last.h5")
   end
-  if resumes then context.say(("%s: goes on from its checkpoint"):format(label)) end
+  if position then
+    context.say(("%s: goes on at epoch %d, step %d"):format(label, position.epoch, position.epoch_step))
+  end
   local ok, status, line = xpcall(one.train, check.trace, what)
   if not ok then
     local reason = check.is_error(status) and status.code == "interrupted" and "interrupted" or tostring(status)

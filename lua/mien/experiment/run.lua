@@ -74,7 +74,7 @@ function one.export_again(what)
   local best = what.folder .. "/best.h5"
   if not require("lfs").attributes(best) then return false end
   local model = what.config.model(what.config.network, what.corpus)
-  model:load(require("mien.checkpoint").load_weights(best).tensors)
+  require("mien.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
   export(what, model, start_of.scale(what.config, what.start))
   return true
 end

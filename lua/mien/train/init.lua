@@ -109,7 +109,7 @@ function fit:step(frames, labels)
     return nil, ("loss is %s at epoch %d, step %d"):format(what, at.epoch, at.step + 1)
   end
   local norm
-  if self.clip then norm = optim.clip(self.optimiser.parameters or self.parameters, self.clip) end
+  if self.clip then norm = optim.clip(self.parameters, self.clip) end
   if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
   self.phase = "updating"
   self.optimiser:step()
@@ -220,8 +220,9 @@ end
 --- Puts the weights of the best epoch back into the model.
 function fit:restore_best()
   if not (self.folder and self.stop.best) then return end
-  local weights = require("mien.checkpoint").load_weights(self:path "best.h5")
-  self.model:load(weights.tensors, { strict = true })
+  scope.run(function()
+    self.model:load(require("mien.checkpoint").load_weights(self:path "best.h5").tensors)
+  end)
 end
 
 --- Trains until the epochs are done or early stopping ends it, and leaves the best weights in the model.

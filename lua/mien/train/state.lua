@@ -51,6 +51,15 @@ local function read_group(h5, path, group, list)
   return tensors
 end
 
+--- Where a checkpoint stands, { epoch =, epoch_step =, step =, ... }, without reading the rest; nil without a file.
+function state.position(path)
+  if not require("lfs").attributes(path) then return nil end
+  local h5 = file.open(path)
+  local text = h5:text "position"
+  h5:close()
+  return text and literal.decode(text, path)
+end
+
 --- Sets model, optimiser and streams to what was saved; returns the position.
 function state.load(path, into)
   check.keys(into, { model = "any!", optimiser = "any!", rngs = "table" }, "checkpoint.load")
