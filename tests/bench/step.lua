@@ -67,7 +67,7 @@ local function peer(python, tuned)
   if os.execute("mkfifo " .. quote(fifo)) ~= 0 then return nil end
   -- tuned: what users who know glibc set: keep freed pages, and use huge ones
   local settings = tuned and "env GLIBC_TUNABLES=glibc.malloc.trim_threshold=1099511627776:" ..
-    "glibc.malloc.mmap_threshold=1099511627776:glibc.malloc.hugetlb=1 " or ""
+    "glibc.malloc.mmap_threshold=33554432:glibc.malloc.hugetlb=1 " or ""
   local command = ("%s%s %s < %s 2>/dev/null || echo; rm -f %s"):format(settings, quote(python),
     quote(here .. "peer.py"), quote(fifo), quote(fifo))
   local answers = assert(io.popen(command, "r"))
