@@ -43,7 +43,9 @@ end
 
 --- Prints an error with what helps to act on it; returns the exit code.
 local function report(err, trace)
-  if check.is_error(err) and err.code == "interrupted" then
+  -- A signal also breaks off reading from a pipe or file, with a message of its own.
+  local broken_off = host.interrupt_signal() > 0 and tostring(err):find("Interrupted system call", 1, true)
+  if broken_off or (check.is_error(err) and err.code == "interrupted") then
     io.stderr:write("mien: interrupted\n")
     local signal = host.interrupt_signal()
     return 128 + (signal > 0 and signal or 2)
