@@ -1,7 +1,7 @@
 -- A folder of pictures and a CSV of labels (columns image, label or emotion) as a corpus.
 -- Not here: pretraining on it (experiments/realeyes.lua).
 --
---   mien datasets/folder.lua --pictures FOLDER --labels labels.csv --out corpora/faces.h5 [--sequence 30]
+--   mien datasets/folder.lua --pictures FOLDER --labels labels.csv --out corpora/faces.h5 [--sequence 1]
 --     [--size 112] [--kind multilabel|class] [--classes a,b,c] [--order mixed|episodes] [--seed 1] [--skip-bad]
 --
 -- Windows out of single pictures: networks here take windows of `sequence` frames that never cross a recording,
@@ -209,7 +209,7 @@ local function write_group(writer, group, name, partition, options, classes)
   frames:free() labels:free()
 end
 
---- Makes the corpus: { pictures = folder, labels = CSV, out = path, sequence = 30, size = side of the first picture,
+--- Makes the corpus: { pictures = folder, labels = CSV, out = path, sequence = 1, size = side of the first picture,
 -- kind = "multilabel"|"class", classes = list, order = "mixed"|"episodes", windows = 4 (of a group, at least),
 -- share = 0.8 (of the persons, for train), seed = 1, skip_bad = false, name = text }.
 -- Returns what it found: { pictures, persons, repeated, bad, classes, counts, train, devel }.
@@ -217,7 +217,7 @@ function folder.make(options)
   check.keys(options, { pictures = "string!", labels = "string!", out = "string!", sequence = "count", size = "count",
     kind = "string", classes = "table", order = "string", windows = "count", share = "number", seed = "integer",
     skip_bad = "boolean", name = "string" }, "folder.make")
-  local o = { sequence = 30, kind = "multilabel", order = "mixed", windows = 4, share = 0.8, seed = 1 }
+  local o = { sequence = 1, kind = "multilabel", order = "mixed", windows = 4, share = 0.8, seed = 1 }
   for key, value in pairs(options) do o[key] = value end
   check.one_of(o.kind, { "multilabel", "class" }, "folder.make: kind")
   check.one_of(o.order, { "mixed", "episodes" }, "folder.make: order")
@@ -241,7 +241,8 @@ function folder.make(options)
   end
   local where = o.out:match "^(.+)/[^/]*$"
   if where then check.status(C.mien_folder_make(where)) end
-  local writer = data.writer(o.out, { name = o.name or o.pictures:match "([^/]*)/*$", height = o.size, width = o.size,
+  local name = o.name or o.out:match "([^/]*)$":gsub("%.%w+$", "")
+  local writer = data.writer(o.out, { name = name, height = o.size, width = o.size,
     fps = 0, label_kind = o.kind, label_names = classes, sequence = o.sequence,
     source = ("pictures of %s, labels of %s; single pictures, order %s"):format(o.pictures, o.labels, o.order) })
   local ok, err = pcall(function()
@@ -267,13 +268,18 @@ function folder.main(args)
   parser:option("--pictures", "the folder"):count "1"
   parser:option("--labels", "CSV with columns image and label (or emotion)"):count "1"
   parser:option("--out", "the HDF5 file"):count "1"
-  for _, name in ipairs { "sequence", "size", "windows", "share", "seed" } do
-    parser:option("--" .. name, "a number"):convert(tonumber)
+  for _, option in ipairs {
+    { "size", "side of the pictures in pixels (that of the first one)" },
+    { "sequence", "pictures in a window: more than 1 for a network that must see several at once (1)" },
+    { "windows", "windows in a recording, at least (4)" },
+    { "share", "of the persons, for training (0.8)" }, { "seed", "of the split (1)" },
+  } do
+    parser:option("--" .. option[1], option[2]):convert(tonumber)
   end
-  parser:option("--kind", "multilabel or class")
-  parser:option("--order", "mixed or episodes")
-  parser:option("--name", "of the corpus")
-  parser:option("--classes", "names with commas; the emotions when left out")
+  parser:option("--kind", "multilabel (a picture may carry several) or class (one)")
+  parser:option("--order", "of a recording: mixed, or episodes (by label)")
+  parser:option("--name", "of the corpus (the file's)")
+  parser:option("--classes", "names with commas (those of the emotions that occur)")
   parser:flag("--skip-bad", "leave out rows that cannot be used")
   local options = parser:parse(args)
   if options.classes then

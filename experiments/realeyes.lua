@@ -28,18 +28,26 @@ return mien.experiment {
     stop = { watch = "validation/average_precision", patience = 20 },
   },
 
+  -- faces without time (datasets/folder.lua): the LSTM sees one at a time, and rare emotions come again one by one
+  pictures = { data = { sequence = 1, batch = 300 }, evaluate = { batch = 300 } },
+
   profiles = {
     demo = {
       network = { width = 16, hidden = 64 },
       data  = { generate = { kind = "realeyes", profile = "demo" }, sequence = 30, batch = 4,
                 size = { 48, 48 }, resize = { 54, 54 }, resample = { max_neutral = 0.5, limit = 100 } },
       train = { optimiser = { lr = 1e-3 }, epochs = 6, stop = { patience = 3 } },
+      pictures = {
+        data  = { batch = 64, resample = { max_neutral = 0, limit = 1200 } },
+        train = { epochs = 15, stop = { patience = 6 } },
+      },
     },
     tiny = {
       network = { width = 8, hidden = 16 },
       data  = { generate = { kind = "realeyes", profile = "tiny", size = 24 }, sequence = 15, size = { 20, 20 },
                 resize = { 24, 24 }, resample = { max_neutral = 0.9, limit = 4 } },
       train = { optimiser = { lr = 1e-3 }, epochs = 2 },
+      pictures = { data = { batch = 16, resample = { max_neutral = 0, limit = 40 } } },
     },
   },
 }

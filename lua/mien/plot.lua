@@ -4,6 +4,8 @@ local ffi = require "ffi"
 local C = require "mien.ffi"
 local check = require "mien.check"
 
+local values_of = require "mien.plot.series"
+
 local plot = {}
 
 -- Okabe & Ito (2008): eight colours that colour-blind readers tell apart.
@@ -14,52 +16,6 @@ local OPTIONS = {
   title = "string", xlabel = "string", ylabel = "string", file = "string", width = "count", height = "count",
   xrange = "table", yrange = "table", xlog = "boolean", ylog = "boolean", key = "boolean",
 }
-
--- ---- values ------------------------------------------------------------------------------------
-
---- An array of numbers from an array or a one-dimensional tensor.
-local function numbers(value, what)
-  if check.is_tensor(value) then
-    if #value:size() ~= 1 then
-      check.raise("shape", "%s is a tensor of %d dimensions, one is wanted", what, #value:size())
-    end
-    return value:totable()
-  end
-  check.type(value, "table", what)
-  for i, number in ipairs(value) do
-    if type(number) ~= "number" then
-      check.raise("argument", "%s: entry %d is %s, no number", what, i, check.describe(number))
-    end
-  end
-  return value
-end
-
-local function count_to(n)
-  local list = {}
-  for i = 1, n do list[i] = i end
-  return list
-end
-
---- A series with x, y and, where given, the lower and upper edge of its band.
-local function series_of(series, what)
-  if check.is_tensor(series) or type(series[1]) == "number" then series = { y = series } end
-  check.keys(series, { x = true, y = "any!", label = "string", band = "any" }, what)
-  local y = numbers(series.y, what .. ": y")
-  local x = series.x and numbers(series.x, what .. ": x") or count_to(#y)
-  if #x ~= #y then check.raise("shape", "%s: x has %d entries, but y %d", what, #x, #y) end
-  local low, high
-  if series.band then
-    local band = series.band
-    if not check.is_tensor(band) and band.low then
-      low, high = numbers(band.low, what .. ": band.low"), numbers(band.high, what .. ": band.high")
-    else
-      low, high = {}, {}
-      for i, half in ipairs(numbers(band, what .. ": band")) do low[i], high[i] = y[i] - half, y[i] + half end
-    end
-    if #low ~= #y or #high ~= #y then check.raise("shape", "%s: the band has %d entries, but y %d", what, #low, #y) end
-  end
-  return { x = x, y = y, low = low, high = high, label = series.label }
-end
 
 -- ---- gnuplot's language ------------------------------------------------------------------------
 
@@ -163,8 +119,8 @@ function plot.script(text)
   check.status(closed)
 end
 
---- Draws: blocks of data, then `plot` with its parts. A file appears whole or not at all.
-local function draw(options, blocks, parts, extra)
+--- Draws: blocks of data, then one `plot` for each list of parts. A file appears whole or not at all.
+local function draw(options, blocks, plots, extra)
   local text = { terminal(options) }
   local partial = options.file and options.file:gsub("(%.%w+)$", ".partial%1")
   if partial then -- gnuplot would go on and write to standard output
@@ -175,7 +131,13 @@ local function draw(options, blocks, parts, extra)
   if partial then text[2] = "set output " .. quote(partial) .. "\n" end
   text[#text + 1] = style(options) .. (extra or "")
   for _, lines in ipairs(blocks) do text[#text + 1] = lines .. "\n" end
-  text[#text + 1] = "plot " .. table.concat(parts, ", \\\n  ") .. "\nunset output\n"
+  if #plots > 1 then text[#text + 1] = ("set multiplot layout %d,1\n"):format(#plots) end
+  for i, parts in ipairs(plots) do
+    if i == 2 then text[#text + 1] = "set key off\n" end
+    if parts.title then text[#text + 1] = ("set title %s textcolor '%s'\n"):format(quote(parts.title), INK) end
+    text[#text + 1] = "plot " .. table.concat(parts, ", \\\n  ") .. "\n"
+  end
+  text[#text + 1] = #plots > 1 and "unset multiplot\nunset output\n" or "unset output\n"
   local ok, problem = pcall(plot.script, table.concat(text))
   if not ok then
     if partial then os.remove(partial) end
@@ -200,12 +162,12 @@ end
 
 -- ---- kinds of plots ----------------------------------------------------------------------------
 
-local function curves(arguments, what, with)
-  local list, options = split(arguments, what)
-  local blocks, bands, lines = {}, {}, {}
+--- The parts of `plot` for a list of series; their blocks of data join `blocks`.
+local function curve_parts(list, options, what, with, blocks)
+  local bands, lines = {}, {}
   for i, series in ipairs(list) do
-    series = series_of(series, ("%s: series %d"):format(what, i))
-    local name = "d" .. i
+    series = values_of.series(series, ("%s: series %d"):format(what, i))
+    local name = "d" .. #blocks + 1
     if series.low and options.file then
       blocks[#blocks + 1] = block(name, series.x, series.y, series.low, series.high)
       bands[#bands + 1] = ("$%s using 1:3:4 with filledcurves linetype %d notitle"):format(name, i)
@@ -216,13 +178,35 @@ local function curves(arguments, what, with)
       series.label and "title " .. quote(series.label) or "notitle")
   end
   for _, part in ipairs(lines) do bands[#bands + 1] = part end
-  return draw(options, blocks, bands)
+  return bands
 end
+
+local function curves(arguments, what, with)
+  local list, options = split(arguments, what)
+  local blocks = {}
+  return draw(options, blocks, { curve_parts(list, options, what, with, blocks) })
+end
+
+local function with_lines(n, file) return n <= 60 and file and "linespoints" or "lines" end
 
 --- Lines: plot.lines{ { x =, y =, label =, band = half widths or { low =, high = } }, ..., title =, xlabel =,
 -- ylabel =, file = "figure.svg" }. Without x: 1, 2, 3 ...; without a file: drawn in the terminal.
 function plot.lines(arguments)
-  return curves(arguments, "plot.lines", function(n, file) return n <= 60 and file and "linespoints" or "lines" end)
+  return curves(arguments, "plot.lines", with_lines)
+end
+
+--- Lines in panels, one below the other: plot.panels{ { series..., title = }, ..., xlabel =, ylabel =, yrange =,
+-- file = }. The legend stands above the first.
+function plot.panels(arguments)
+  local list, options = split(arguments, "plot.panels")
+  local blocks, plots = {}, {}
+  options.height = options.height or (options.file and 120 + 240 * #list or nil)
+  for i, panel in ipairs(list) do
+    local series, own = split(panel, ("plot.panels: panel %d"):format(i))
+    plots[i] = curve_parts(series, options, "plot.panels", with_lines, blocks)
+    plots[i].title = own.title
+  end
+  return draw(options, blocks, plots)
 end
 
 --- Points: as plot.lines.
@@ -248,7 +232,7 @@ function plot.bars(arguments)
   end
   local colours = {}
   for i = 1, #x do colours[i] = 1 end
-  return draw(options, { block("bars", x, values, errors, colours, labels) }, parts, extra)
+  return draw(options, { block("bars", x, values, errors, colours, labels) }, { parts }, extra)
 end
 
 --- A histogram of numbers: plot.histogram{ values, bins = 30, title =, file = }; NaN is left out.
@@ -262,7 +246,7 @@ function plot.histogram(arguments)
   end
   local list, options = split(rest, "plot.histogram")
   local low, high, finite = math.huge, -math.huge, {}
-  for _, value in ipairs(numbers(list[1], "plot.histogram: values")) do
+  for _, value in ipairs(values_of.numbers(list[1], "plot.histogram: values")) do
     if value == value and math.abs(value) < math.huge then
       finite[#finite + 1], low, high = value, math.min(low, value), math.max(high, value)
     end
@@ -277,7 +261,8 @@ function plot.histogram(arguments)
   end
   options.yrange = options.yrange or { 0 }
   local extra = ("set boxwidth %s\nset style fill solid 0.85 noborder\n"):format(number(step * 0.92))
-  return draw(options, { block("bins", centres, counts) }, { "$bins using 1:2 with boxes linetype 1 notitle" }, extra)
+  return draw(options, { block("bins", centres, counts) }, { { "$bins using 1:2 with boxes linetype 1 notitle" } },
+    extra)
 end
 
 --- plot(values): the quickest look at one or more series in the terminal.

@@ -131,6 +131,15 @@ describe("re-sampling", function()
     assert.are.equal(table4[3].after, (mien.data.class_counts(corpus, result))[3])
   end)
 
+  it("boosts all but the most frequent emotion where they are not the paper's", function()
+    local own = write("own.h5", { emotions = { "happiness", "sadness", "contempt" }, length = 40,
+      label = function(data, t, i) data[3 * t + (i == 7 and 1 or i == 8 and 2 or 0)] = 1 end })
+    local list = own:windows { sequence = 10, partition = "train" }
+    local _, table4 = mien.data.resample { corpus = own, starts = list, rng = mien.rng.stream(1, "resample") }
+    assert.are.same({ nil, 240, 240 }, { table4[1].target, table4[2].target, table4[3].target })
+    assert.are.equal("balanced", table4.quota)
+  end)
+
   it("gives the same windows for the same seed", function()
     local function draw(seed)
       return (mien.data.resample { corpus = corpus, starts = starts, rng = mien.rng.stream(seed, "resample") })

@@ -241,6 +241,43 @@ describe("an experiment", function()
     assert.equal(meta.config_hash, mien.checkpoint.read_meta(folder .. "/weights/paper/first.h5").config_hash)
   end)
 
+  it("gives weights from another corpus another name, and starts from those", function()
+    local e = mien.experiment.load(folder .. "/second.lua")
+    local other = tiny.corpus(folder .. "/other.h5", "class", 5)
+    local own = folder .. "/weights/paper/first.h5"
+    local before = mien.checkpoint.read_meta(own)
+    local sets = { { "first.data", other }, { "first.train.loss", "softmax_cross_entropy" },
+      { "first.train.stop.watch", "validation/accuracy" } }
+    e:run { db = db, quiet = true, sets = sets }
+    assert.same(before, mien.checkpoint.read_meta(own))
+    local meta = mien.checkpoint.read_meta(folder .. "/weights/paper/first-other.h5")
+    assert.same({ "neutral", "happy", "surprise" }, meta.outputs)
+    assert.same({ "class", 8, 25 }, { meta.label_kind, meta.sequence, meta.fps })
+    assert.matches("first%-other", db:value [[SELECT value FROM param p JOIN run r ON r.id = p.run
+      WHERE p.key = 'start' ORDER BY r.id DESC LIMIT 1]])
+    local done = db:value "SELECT count(*) FROM attempt"
+    e:run { db = db, quiet = true, sets = sets }
+    e:run { db = db, quiet = true }
+    assert.equal(done, db:value "SELECT count(*) FROM attempt")
+  end)
+
+  it("changes what it says of single pictures when the corpus holds such, but not what --set says", function()
+    local writer = mien.data.writer(folder .. "/stills.h5", { name = "stills", height = 8, width = 8, fps = 0,
+      label_kind = "class", label_names = { "a", "b" } })
+    writer:recording { name = "r", subject = "s", partition = "train", frames = mien.zeros { 4, 8, 8, 3, dtype = "u8" },
+      labels = mien.zeros { 4, dtype = "i32" } }
+    writer:finish()
+    local pictures = { data = { sequence = 1, batch = 64 } }
+    local function data_of(corpus, sets)
+      local e = mien.experiment(tiny.declaration(corpus, { pictures = pictures }))
+      return plan.tree(e, { sets = sets }).root.config.data
+    end
+    assert.equal(8, data_of(folder .. "/c.h5").sequence)
+    local data = data_of(folder .. "/stills.h5", { { "data.batch", "16" } })
+    assert.same({ 1, 16 }, { data.sequence, data.batch })
+    fails('pictures.data: unknown key "sequense"', mien.experiment, { name = "x", pictures = { data = { sequense = 1 } } })
+  end)
+
   it("says which file is wanted and what makes it when a corpus is missing", function()
     local e = mien.experiment(tiny.declaration("absent.h5", { name = "none",
       data = { corpus = "absent.h5", script = "datasets/recola.lua" } }))

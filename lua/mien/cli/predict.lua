@@ -1,9 +1,8 @@
 -- `mien predict VIDEO --weights W.h5`: emotions of every face in every frame, as CSV and a plot.
--- Not here: finding and following faces (data/face.lua), the network (models/from_weights.lua).
+-- Not here: finding and following faces (data/face.lua), the network at work (predict.lua).
 local check = require "mien.check"
 local data = require "mien.data"
-local file = require "mien.data.file"
-local scope = require "mien.scope"
+local predict = require "mien.predict"
 
 local command = { summary = "read emotion from a video: mien predict VIDEO --weights W.h5 [--box x,y,w,h]" }
 
@@ -73,118 +72,6 @@ local function parse(args)
   return options
 end
 
--- ---- what the weights say ----------------------------------------------------------------------------
-
-local function numbers(value)
-  if type(value) == "number" then return { value, value, value } end
-  if type(value) == "string" then
-    local list = {}
-    for number in value:gmatch "[^,%s]+" do list[#list + 1] = tonumber(number) end
-    return list
-  end
-  return value
-end
-
-local signed = { arousal = true, valence = true, liking = true, dominance = true }
-
-local function open_network(options)
-  local checkpoint = require "mien.checkpoint"
-  local meta = checkpoint.read_meta(options.weights)
-  local size = numbers(meta.image_size)
-  size = size and { size[1], size[2] or size[1] } or { options.size or 150, options.size or 150 }
-  local network = { size = size, sequence = tonumber(meta.sequence) or 150, fps = tonumber(meta.fps) or 0,
-    mean = numbers(meta.scale_mean) or { 0, 0, 0 }, sd = numbers(meta.scale_sd) or { 1, 1, 1 }, notes = {} }
-  if not meta.image_size and not options.size then
-    network.notes[1] = "the weights do not say the size of their faces: 150 pixels (--size)"
-  end
-  if not meta.scale_mean then
-    network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
-  end
-  network.model, network.outputs = require("mien.models.from_weights").load(options.weights, size[1])
-  network.logistic = false
-  for _, name in ipairs(network.outputs) do network.logistic = network.logistic or not signed[name] end
-  return network
-end
-
--- ---- prediction ----------------------------------------------------------------------------------------
-
---- Predictions of a list of crops u8 [h,w,3] in order: list of lists of outputs.
-local function predict_window(network, crops)
-  return scope.run(function()
-    local n, h, w = #crops, network.size[1], network.size[2]
-    local x = file.array("f32", { 1, n, 3, h, w })
-    local out, area = x:data(), h * w
-    for t, crop in ipairs(crops) do
-      local pixels = crop:data()
-      for c = 0, 2 do
-        local gain, bias = 1 / (255 * network.sd[c + 1]), -network.mean[c + 1] / network.sd[c + 1]
-        local plane = out + ((t - 1) * 3 + c) * area
-        for i = 0, area - 1 do plane[i] = pixels[3 * i + c] * gain + bias end
-      end
-    end
-    local y = require("mien.tensor.grad").no_grad(function() return (network.model(x)) end)
-    local rows = y:totable()[1]
-    if network.logistic then
-      for _, row in ipairs(rows) do
-        for k = 1, #row do row[k] = 1 / (1 + math.exp(-row[k])) end
-      end
-    end
-    return rows
-  end)
-end
-
---- A face's crops come in frame by frame; a full buffer gives its predictions. `turns`: every turns-th crop
--- belongs to one sequence, so that the network sees the frame rate that it knows.
-local function flush(network, waiting, turns, rows)
-  for turn = 1, turns do
-    local crops, at = {}, {}
-    for i = turn, #waiting, turns do crops[#crops + 1], at[#at + 1] = waiting[i].crop, waiting[i].row end
-    if #crops > 0 then
-      for t, values in ipairs(predict_window(network, crops)) do at[t].values = values end
-    end
-  end
-  for i, entry in ipairs(waiting) do
-    entry.crop:free()
-    rows[#rows + 1] = entry.row
-    waiting[i] = nil
-  end
-end
-
-local function predict(network, faces, options, each)
-  local every = options.every or 1
-  local turns = 1
-  if not options.every and network.fps > 0 and faces.fps > 0 then
-    turns = math.max(1, math.floor(faces.fps / network.fps + 0.5))
-  end
-  local rows, waiting = {}, {}
-  for t = 1, #faces.tracks do waiting[t] = {} end
-  local video = data.video(options.video)
-  local n = 0
-  for frame in video:frames() do
-    n = n + 1
-    for t, track in ipairs(faces.tracks) do
-      local box = track.boxes[n]
-      if box and n >= track.first and n <= track.last and (n - 1) % every == 0 then
-        local side = math.max(box[3], box[4]) -- a square around the same centre: faces keep their shape
-        local square = { box[1] + (box[3] - side) / 2, box[2] + (box[4] - side) / 2, side, side }
-        table.insert(waiting[t], { crop = data.image.crop(frame, square, network.size[1], network.size[2]),
-          row = { frame = n - 1, time = faces.times[n], face = track.id, box = box,
-            detected = not track.filled[n] and not options.box } })
-        if #waiting[t] == network.sequence * turns then flush(network, waiting[t], turns, rows) end
-      end
-    end
-    if each then each(n) end
-    if n == #faces.times then break end -- what follows in a damaged file is its error
-  end
-  video:close()
-  for t = 1, #faces.tracks do flush(network, waiting[t], turns, rows) end
-  table.sort(rows, function(a, b)
-    if a.frame ~= b.frame then return a.frame < b.frame end
-    return a.face < b.face
-  end)
-  return rows
-end
-
 -- ---- output --------------------------------------------------------------------------------------------
 
 local function write_csv(path, rows, outputs)
@@ -208,22 +95,25 @@ local function write_csv(path, rows, outputs)
   if not renamed then check.raise("io", "cannot write %s", why) end
 end
 
-local function draw(path, rows, outputs, faces, title)
-  local lines = {}
+--- A panel for each face, a line for each output.
+local function draw(path, rows, network, faces, title)
+  local panels = {}
   for _, track in ipairs(faces.tracks) do
-    for k, name in ipairs(outputs) do
-      local x, y = {}, {}
-      for _, row in ipairs(rows) do
-        if row.face == track.id then x[#x + 1], y[#y + 1] = row.time, row.values[k] end
+    local panel, x = {}, {}
+    for k, name in ipairs(network.outputs) do panel[k] = { x = x, y = {}, label = name } end
+    for _, row in ipairs(rows) do
+      if row.face == track.id then
+        x[#x + 1] = row.time
+        for k, value in ipairs(row.values) do panel[k].y[#x] = value end
       end
-      local label = #faces.tracks > 1 and ("%s, face %d"):format(name, track.id) or name
-      if #x > 1 then lines[#lines + 1] = { x = x, y = y, label = label } end
     end
+    panel.title = #faces.tracks > 1 and ("%s, face %d"):format(title, track.id) or title
+    if #x > 0 then panels[#panels + 1] = panel end
   end
-  if #lines == 0 then return false end
-  lines.title, lines.xlabel, lines.ylabel, lines.file = title, "time (s)", "prediction", path
-  require("mien.plot").lines(lines)
-  return true
+  panels.xlabel, panels.file, panels.xrange = "time (s)", path, { 0, faces.times[#faces.times] }
+  panels.ylabel = network.kind == "continuous" and "prediction" or "probability"
+  if network.kind ~= "continuous" then panels.yrange = { 0, 1 } end
+  return require("mien.plot").panels(panels)
 end
 
 function command.run(args)
@@ -232,7 +122,7 @@ function command.run(args)
     io.stdout:write(command.usage)
     return 0
   end
-  local network = open_network(options)
+  local network = predict.network(options.weights, options.size)
   local name = options.video:match "([^/]*)$"
   local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
   local faces = data.faces(options.video, { box = options.box, cascade = options.cascade })
@@ -240,7 +130,7 @@ function command.run(args)
     check.raise("argument", "%s: no face was found in %d frames; name its place with --box x,y,w,h", options.video,
       #faces.times)
   end
-  local rows = predict(network, faces, options)
+  local rows = predict.video(options.video, network, faces, { every = options.every, box = options.box })
   write_csv(out, rows, network.outputs)
 
   local covered, missing = {}, 0
@@ -256,8 +146,9 @@ function command.run(args)
   print(("%s: %d rows of %s"):format(out, #rows, table.concat(network.outputs, ", ")))
   local plot = options.plot or out:gsub("%.%w+$", "") .. ".svg"
   if plot ~= "none" then
-    local ok, result = pcall(draw, plot, rows, network.outputs, faces, name)
-    if ok and result then
+    local ok, result = pcall(draw, plot, rows, network, faces,
+      network.procedural and name .. " (weights of a procedural corpus)" or name)
+    if ok then
       print(plot)
     elseif not ok and options.plot then
       error(result, 0)

@@ -11,16 +11,31 @@ resample.paper = {
   after = { happy = 298222, surprise = 237041, confusion = 265495, disgust = 32044, contempt = 18537, empathy = 21444 },
 }
 
---- Position of each minority emotion in label_names; the paper's six, as far as they occur, when none is given.
-local function find_minority(corpus, given)
+--- The emotions that are boosted when nobody says which: the paper's six where the corpus has them all, or knows
+-- beside neutral no others; else all but the most frequent one.
+local function default_minority(corpus, counts)
+  local six, strange, most = {}, false, 1
+  for c, name in ipairs(corpus.label_names) do
+    if resample.paper.before[name:lower()] then
+      six[#six + 1] = name
+    elseif name:lower() ~= "neutral" then
+      strange = true
+    end
+    if counts[c] > counts[most] then most = c end
+  end
+  if #six == 6 or #six > 0 and not strange then return six end
+  local rare = {}
+  for c, name in ipairs(corpus.label_names) do
+    if c ~= most then rare[#rare + 1] = name end
+  end
+  return rare
+end
+
+--- Position of each minority emotion in label_names, and that of neutral.
+local function find_minority(corpus, given, counts)
   local number = {}
   for c, name in ipairs(corpus.label_names) do number[name:lower()] = c end
-  if not given then
-    given = {}
-    for _, name in ipairs(corpus.label_names) do
-      if resample.paper.before[name:lower()] then given[#given + 1] = name end
-    end
-  end
+  given = given or default_minority(corpus, counts)
   local classes = {}
   for i, name in ipairs(given) do
     classes[i] = number[tostring(name):lower()] or check.unknown("data.resample", "emotion", name, corpus.label_names)
@@ -58,7 +73,8 @@ local function find_targets(corpus, classes, quota, counts)
 end
 
 --- Draws windows again until the minority emotions have the frames that `quota` asks for:
--- { corpus =, starts = training windows, sequence = (starts.sequence), minority = { names } (the paper's six),
+-- { corpus =, starts = training windows, sequence = (starts.sequence), minority = { names } (the paper's
+--   six, or all but the most frequent one where the corpus has other emotions),
 --   max_neutral = 0, quota = "paper" (each emotion grows by Table 4 / Table 3; the default where the names are
 --   the paper's) | "balanced" (up to the most frequent class) | { name = factor }, rng =, limit = windows drawn at
 --   most (4 for each given one) }.
@@ -73,10 +89,10 @@ function resample.draw(options)
   local corpus, starts, rng = options.corpus, options.starts, options.rng
   local sequence = options.sequence or starts.sequence
   if not sequence then check.raise("argument", "data.resample: sequence is missing") end
-  local classes, neutral = find_minority(corpus, options.minority)
   local max_neutral = (options.max_neutral or 0) * sequence
 
   local before = split.class_counts(corpus, starts, sequence)
+  local classes, neutral = find_minority(corpus, options.minority, before)
   local eligible, pools = 0, {} -- class -> eligible windows that hold it
   for _, c in ipairs(classes) do pools[c] = {} end
   for _, start in ipairs(starts) do

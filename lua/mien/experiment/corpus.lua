@@ -45,6 +45,14 @@ function corpus.open(config, say)
   return data.open(path)
 end
 
+--- Whether a corpus file holds single pictures: they have no time.
+function corpus.of_pictures(path)
+  local c = data.open(path)
+  local still = c.fps == 0
+  c:close()
+  return still
+end
+
 --- What makes two corpora the same: their labels, recordings and what they say of themselves.
 function corpus.identity(c)
   local labels = c:labels()

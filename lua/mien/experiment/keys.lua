@@ -17,6 +17,8 @@ return {
   weights = key(false, "string|boolean", "file that gets the best weights, for other experiments to start from"),
   model = key(nil, "function", "model = function(network, corpus) -> module"),
   network = key({}, "table", "numbers of the model; the declaration names its own keys here", "own"),
+  pictures = key(false, "table|boolean",
+    "changes of these keys for a corpus of single pictures (0 frames/s), where no window means anything", "own"),
   profiles = key({}, "table", "changes of these keys under a name: --profile NAME", "own"),
   data = {
     corpus = key(nil, "string", "HDF5 corpus; $profile stands for the profile's name"),

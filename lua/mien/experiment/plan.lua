@@ -46,22 +46,58 @@ local function deal_sets(root, nodes, sets)
   end
 end
 
---- Configurations of all nodes, so that a misspelt key anywhere is found before anything runs.
+--- Whether --set names the node's key.
+local function was_set(node, ...)
+  for _, set in ipairs(node.sets) do
+    for _, key in ipairs { ... } do
+      if set[1] == key then return true end
+    end
+  end
+  return false
+end
+
+local function apply_sets(node, config)
+  for _, set in ipairs(node.sets) do schema.set(config, set[1], set[2]) end
+  return config
+end
+
+--- A node's configuration: declaration, profile, what it says of single pictures if the corpus holds such, --set.
+-- Weights from another corpus than the declared one get a name of their own: realeyes.h5 -> realeyes-faces8.h5.
+local function configure(node, profile)
+  local base
+  base, node.profile = schema.resolve(node.declaration, profile)
+  local config = apply_sets(node, schema.merge(base, {}))
+  local path = config.data.corpus and home.find(start_of.path(config.data.corpus, node.profile))
+  if config.pictures and path and lfs.attributes(path) and corpus_of.of_pictures(path) then
+    config = apply_sets(node, schema.of_pictures(base))
+  end
+  if path then config.data.corpus = start_of.path(config.data.corpus, node.profile) end
+  if config.weights and was_set(node, "data", "data.corpus") and not was_set(node, "weights") then
+    local stem = config.data.corpus:match "([^/]*)$":gsub("%.%w+$", "")
+    config.weights = config.weights:gsub("%.h5$", "") .. "-" .. stem .. ".h5"
+  end
+  return config, base.weights
+end
+
+--- Configurations of all nodes, so that a misspelt key anywhere is found before anything runs. Returns where the
+-- weights lie that the declarations name: declared path -> path.
 local function resolve(nodes, profile)
+  local moved = {}
   for _, node in pairs(nodes) do
     local own = profile
     -- a prerequisite without this profile is run with its own default
     if node ~= nodes.root and profile ~= "paper" and not (node.declaration.profiles or {})[profile] then own = nil end
-    node.config, node.profile = schema.resolve(node.declaration, own)
-    for _, set in ipairs(node.sets) do schema.set(node.config, set[1], set[2]) end
-    if node.config.data.corpus then
-      node.config.data.corpus = start_of.path(node.config.data.corpus, node.profile)
+    local declared
+    node.config, declared = configure(node, own)
+    if declared and node.config.weights then
+      moved[start_of.path(declared, node.profile)] = start_of.path(node.config.weights, node.profile)
     end
     if type(node.config.model) ~= "function" then
       check.raise("argument", "%s: model = function(network, corpus) ... end is missing", node.declaration.name)
     end
     if #node.config.seeds == 0 then check.raise("argument", "%s: seeds is empty", node.declaration.name) end
   end
+  return moved
 end
 
 --- { root =, nodes = } of an experiment with its profile and --set pairs ({ key, text }).
@@ -71,9 +107,9 @@ function plan.tree(declared, options)
   deal_sets(root, nodes, options.sets or {})
   nodes.root = root
   if options.profile then schema.resolve(root.declaration, options.profile) end -- says when there is no such profile
-  resolve(nodes, options.profile)
+  local moved = resolve(nodes, options.profile)
   nodes.root = nil
-  return { root = root, nodes = nodes }
+  return { root = root, nodes = nodes, moved = moved }
 end
 
 -- ---- runs --------------------------------------------------------------------------------------
@@ -83,7 +119,7 @@ local function arms_of(config)
 end
 
 --- All runs of a node, seeds outside and arms inside, so that comparisons fill evenly.
-local function runs_of(node, made)
+local function runs_of(node, made, moved)
   local config, list, identities = node.config, {}, {}
   local corpus_id = corpus_of.identity(node.corpus)
   local arms = {}
@@ -93,7 +129,7 @@ local function runs_of(node, made)
       if k ~= 1 then over[k] = value end
     end
     local own = schema.merge(config, over)
-    own.start = start_of.resolve(arm.start or config.start, node.profile)
+    own.start = start_of.resolve(arm.start or config.start, node.profile, moved)
     arms[order] = { name = arm[1], config = own, start = own.start,
       identity = start_of.identity(own.start, made) }
     identities[order] = arm[1] .. ": " .. arms[order].identity
@@ -196,7 +232,7 @@ local function visit(node, context, counts)
   context.db:experiment(node.config.name, { about = about, file = node.file and home.short(node.file) })
   node.corpus = corpus_of.open(node.config, context.say)
   node.parts = corpus_of.partitions(node.config, node.corpus)
-  local list, variant = runs_of(node, context.made)
+  local list, variant = runs_of(node, context.made, context.moved)
   node.variant = variant
   if node.config.weights then
     local path, meta = weights_of(node)
@@ -217,8 +253,8 @@ end
 -- Returns the tree's root and counts of its runs by status.
 function plan.run(declared, options)
   local tree = plan.tree(declared, options)
-  local context = { db = options.db, retry = options.retry, say = options.say, made = {}, root = tree.root,
-    shown = options.shown, quiet = options.quiet }
+  local context = { db = options.db, retry = options.retry, say = options.say, made = {}, moved = tree.moved,
+    root = tree.root, shown = options.shown, quiet = options.quiet }
   local counts = {}
   visit(tree.root, context, counts)
   return tree.root, counts

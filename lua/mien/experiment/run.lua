@@ -44,18 +44,26 @@ local function store_counts(run, c, table4, train_counts, devel_counts)
   end
 end
 
---- The weights under the name that other experiments start from, with what they need to know.
+--- What somebody must know to use the weights, or to start from them.
+local function meta_of(what, model, scale)
+  local config, c = what.config, what.corpus
+  return {
+    experiment = config.name, profile = what.profile, arm = what.arm, seed = what.seed, config_hash = what.run.hash,
+    corpus = c.name, procedural = c.procedural and 1 or 0, fps = c.fps,
+    architecture = config.name .. "/" .. (model.class_name or "model"), scale_mean = scale.mean, scale_sd = scale.sd,
+    image_size = config.data.size, sequence = config.data.sequence, outputs = c.label_names,
+    label_kind = c.label_kind,
+  }
+end
+
+--- The weights under the name that other experiments start from.
 local function export(what, model, scale)
   local config = what.config
   if not config.weights or not what.exports then return end
   local path = home.path(start_of.path(config.weights, what.profile))
   local folder = path:match "^(.*)/[^/]*$"
   if folder then check.status(C.mien_folder_make(folder)) end
-  require("mien.checkpoint").save_weights(path, model, {
-    experiment = config.name, profile = what.profile, config_hash = what.run.hash, corpus = what.corpus.name,
-    procedural = what.corpus.procedural and 1 or 0, architecture = config.name .. "/" .. (model.class_name or "model"),
-    scale_mean = scale.mean, scale_sd = scale.sd, image_size = config.data.size, label_names = what.corpus.label_names,
-  })
+  require("mien.checkpoint").save_weights(path, model, meta_of(what, model, scale))
   what.run:artifact(path, "weights")
   what.say(("%s: best weights are in %s"):format(config.name, home.short(path)))
 end
@@ -115,7 +123,7 @@ function one.train(what)
       return metrics
     end,
     epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
-    run = run, checkpoint = what.folder, label = what.label, quiet = what.quiet,
+    run = run, checkpoint = what.folder, meta = meta_of(what, model, scale), label = what.label, quiet = what.quiet,
   }
   if result.status == "failed" then
     run:event("failed", result.reason)

@@ -8,7 +8,7 @@ local schema = {}
 
 -- Keys that do not change a run's numbers, or that stand in the run's own columns.
 local NOT_HASHED = { about = true, seeds = true, arms = true, start = true, prerequisites = true, weights = true,
-  profiles = true, name = true, model = true }
+  profiles = true, pictures = true, name = true, model = true }
 local NOT_HASHED_DATA = { script = true, workers = true, generate = true }
 
 -- ---- checking ----------------------------------------------------------------------------------
@@ -64,11 +64,15 @@ function schema.check(declaration)
       end
     end
   end
-  for name, profile in pairs(declaration.profiles or {}) do
-    check.type(profile, "table", "profiles." .. tostring(name))
-    check_tree(KEYS, profile, "profiles." .. tostring(name))
-    check_network(profile.network, "profiles." .. tostring(name))
+  local check_changes
+  function check_changes(changes, path)
+    check.type(changes, "table", path)
+    check_tree(KEYS, changes, path)
+    check_network(changes.network, path)
+    if changes.pictures then check_changes(changes.pictures, path .. ".pictures") end
   end
+  if declaration.pictures then check_changes(declaration.pictures, "pictures") end
+  for name, profile in pairs(declaration.profiles or {}) do check_changes(profile, "profiles." .. tostring(name)) end
   for i, arm in ipairs(declaration.arms or {}) do
     check.type(arm, "table", ("arms: entry %d"):format(i))
     check.type(arm[1], "string", ("arms: the name of entry %d"):format(i))
@@ -122,6 +126,13 @@ function schema.resolve(declaration, profile)
   if config.profiles[profile] then config = merge(config, config.profiles[profile]) end
   config.profiles = {}
   return config, profile
+end
+
+--- The configuration for a corpus of single pictures.
+function schema.of_pictures(config)
+  local out = merge(config, config.pictures)
+  out.pictures = false
+  return out
 end
 
 --- The spec of a dotted key, and the table and last key where its value stands.
@@ -241,7 +252,8 @@ function schema.flat(config)
   end
   local shown = {}
   for k, v in pairs(config) do
-    if k ~= "profiles" and k ~= "arms" and k ~= "start" and k ~= "model" and k ~= "prerequisites" then shown[k] = v end
+    if k ~= "profiles" and k ~= "arms" and k ~= "start" and k ~= "model" and k ~= "prerequisites"
+      and k ~= "pictures" then shown[k] = v end
   end
   walk(shown, "")
   table.sort(out, function(a, b) return a[1] < b[1] end)

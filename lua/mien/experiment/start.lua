@@ -7,15 +7,17 @@ local lfs = require "lfs"
 
 local start = {}
 
---- The start with its path resolved: $profile stands for the profile's name.
-function start.resolve(initialiser, profile)
+--- The start with its path resolved: $profile stands for the profile's name; `moved` says where prerequisites have
+-- put weights that the declaration knows under another name.
+function start.resolve(initialiser, profile, moved)
   if not initialiser then return require("mien.init").xavier() end
   if type(initialiser.apply) ~= "function" then
     check.raise("argument", "start: mien.init.xavier(), mien.init.from \"weights.h5\" ... is wanted, got %s",
       check.describe(initialiser))
   end
   if not initialiser.path then return initialiser end
-  local path = home.find(start.path(initialiser.path, profile))
+  local path = start.path(initialiser.path, profile)
+  path = home.find(moved and moved[path] or path)
   return require("mien.init").from { path, transfer = initialiser.transfer }
 end
 

@@ -47,7 +47,7 @@ fit.__index = fit
 
 local KEYS = {
   model = "table!", loss = "function!", optimiser = "table!", train = "function!", validate = "function!",
-  epochs = "count!", stop = "table!", clip = "number", run = "table", checkpoint = "string", rngs = "table",
+  epochs = "count!", stop = "table!", clip = "number", run = "table", checkpoint = "string", meta = "table", rngs = "table",
   label = "string", quiet = "boolean", out = "any", save_seconds = "number",
 }
 
@@ -164,7 +164,9 @@ function fit:finish_epoch()
   if value == nil then check.unknown("train: stop.watch", "metric", self.stop.watch, metrics) end
   local better = self.stop:update(at.epoch, value)
   if better and self.folder then
-    require("mien.checkpoint").save_weights(self:path "best.h5", self.model, { epoch = at.epoch })
+    local meta = { epoch = at.epoch }
+    for key, given in pairs(self.meta or {}) do meta[key] = given end
+    require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
   end
   local keys = {}
   for key in pairs(metrics) do keys[#keys + 1] = key end
@@ -229,7 +231,8 @@ end
 -- train.fit{ model =, loss = function(output, labels) -> scalar, optimiser =,
 --   train = function(epoch, first_step) -> loader, validate = function(epoch) -> { ["validation/ccc"] = ... },
 --   epochs = 300, stop = { watch = "validation/ccc", patience = 20, higher = true }, clip = largest gradient norm,
---   run = of results, checkpoint = folder, rngs = { dropout = stream }, label = shown in front, quiet = true }
+--   run = of results, checkpoint = folder, rngs = { dropout = stream }, label = shown in front, quiet = true,
+--   meta = what the file of the best weights says of them }
 -- With a checkpoint folder a training that was killed or interrupted goes on where it was, to the same bits.
 -- Returns { status = "finished"|"failed", reason =, epochs =, best =, best_epoch =, steps = }; a failed one met
 -- a loss that is no number: the last good checkpoint stays. Ctrl-C saves, then raises the error "interrupted".
@@ -237,7 +240,7 @@ function train.fit(options)
   check.keys(options, KEYS, "train.fit")
   local self = setmetatable({
     model = options.model, loss = options.loss, optimiser = options.optimiser, train = options.train,
-    validate = options.validate, epochs = options.epochs, clip = options.clip, run = options.run,
+    validate = options.validate, epochs = options.epochs, meta = options.meta, clip = options.clip, run = options.run,
     folder = options.checkpoint, rngs = options.rngs or {}, stop = stop.new(options.stop),
     save_seconds = options.save_seconds or SAVE_SECONDS, save_cost = 0, saved = C.mien_time_monotonic(),
     parameters = options.model:parameters(), phase = "between",

@@ -1,0 +1,149 @@
+-- What a network says of the faces in a video: its weights, how its input was made, faces to windows to numbers.
+-- Not here: finding and following faces (data/face.lua), CSV and plot (cli/predict.lua).
+local data = require "mien.data"
+local file = require "mien.data.file"
+local scope = require "mien.scope"
+
+local predict = {}
+
+-- ---- what the weights say ----------------------------------------------------------------------------
+
+local function numbers(value)
+  if type(value) == "number" then return { value, value, value } end
+  if type(value) == "string" then
+    local list = {}
+    for number in value:gmatch "[^,%s]+" do list[#list + 1] = tonumber(number) end
+    return list
+  end
+  return value
+end
+
+-- Outputs that are no probabilities, for weights that do not say what their labels are.
+local DIMENSIONS = { arousal = true, valence = true, liking = true, dominance = true }
+
+--- The network of a weights file, in test mode, and what it needs to know: size, sequence, fps, mean and sd of the
+-- input, outputs, kind of labels; notes about what the file does not say. size: of faces, where the file is silent.
+function predict.network(path, given)
+  local checkpoint = require "mien.checkpoint"
+  local meta = checkpoint.read_meta(path)
+  local size = numbers(meta.image_size)
+  size = size and { size[1], size[2] or size[1] } or { given or 150, given or 150 }
+  local network = { size = size, sequence = tonumber(meta.sequence) or 150, fps = tonumber(meta.fps) or 0,
+    mean = numbers(meta.scale_mean) or { 0, 0, 0 }, sd = numbers(meta.scale_sd) or { 1, 1, 1 }, notes = {} }
+  if not meta.image_size and not given then
+    network.notes[1] = "the weights do not say the size of their faces: 150 pixels (--size)"
+  end
+  if not meta.scale_mean then
+    network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
+  end
+  network.model, network.outputs = require("mien.models.from_weights").load(path, size[1])
+  network.kind = meta.label_kind
+  if not network.kind then
+    network.kind = "continuous"
+    for _, name in ipairs(network.outputs) do
+      if not DIMENSIONS[name] then network.kind = "multilabel" end
+    end
+  end
+  network.procedural = meta.procedural == 1 and tostring(meta.corpus) or nil
+  if network.procedural then
+    network.notes[#network.notes + 1] = ("these weights have seen drawn pictures alone (the procedural corpus %s): what "
+      .. "they say about real ones means nothing"):format(network.procedural)
+  end
+  return network
+end
+
+-- ---- prediction ----------------------------------------------------------------------------------------
+
+local STILLS = 32 -- faces in a batch, for a network that was trained on single pictures
+
+--- Logits to probabilities, in place, where the labels were emotions.
+local function to_probabilities(kind, row)
+  if kind == "multilabel" then
+    for k = 1, #row do row[k] = 1 / (1 + math.exp(-row[k])) end
+  elseif kind == "class" then
+    local most, sum = math.max(unpack(row)), 0
+    for k = 1, #row do
+      row[k] = math.exp(row[k] - most)
+      sum = sum + row[k]
+    end
+    for k = 1, #row do row[k] = row[k] / sum end
+  end
+end
+
+--- Predictions of a list of crops u8 [h,w,3] in order: list of lists of outputs.
+local function predict_window(network, crops)
+  return scope.run(function()
+    local n, h, w = #crops, network.size[1], network.size[2]
+    local stills = network.sequence == 1
+    local x = file.array("f32", stills and { n, 1, 3, h, w } or { 1, n, 3, h, w })
+    local out, area = x:data(), h * w
+    for t, crop in ipairs(crops) do
+      local pixels = crop:data()
+      for c = 0, 2 do
+        local gain, bias = 1 / (255 * network.sd[c + 1]), -network.mean[c + 1] / network.sd[c + 1]
+        local plane = out + ((t - 1) * 3 + c) * area
+        for i = 0, area - 1 do plane[i] = pixels[3 * i + c] * gain + bias end
+      end
+    end
+    local y = require("mien.tensor.grad").no_grad(function() return (network.model(x)) end)
+    local rows = y:reshape({ n, -1 }):totable()
+    for _, row in ipairs(rows) do to_probabilities(network.kind, row) end
+    return rows
+  end)
+end
+
+--- A face's crops come in frame by frame; a full buffer gives its predictions. `turns`: every turns-th crop
+-- belongs to one sequence, so that the network sees the frame rate that it knows.
+local function flush(network, waiting, turns, rows)
+  for turn = 1, turns do
+    local crops, at = {}, {}
+    for i = turn, #waiting, turns do crops[#crops + 1], at[#at + 1] = waiting[i].crop, waiting[i].row end
+    if #crops > 0 then
+      for t, values in ipairs(predict_window(network, crops)) do at[t].values = values end
+    end
+  end
+  for i, entry in ipairs(waiting) do
+    entry.crop:free()
+    rows[#rows + 1] = entry.row
+    waiting[i] = nil
+  end
+end
+
+--- Outputs for every face in every frame: predict.video(path, network, faces, { every = n, box = given or not }) ->
+-- rows { frame (from 0), time, face, box, detected, values } in the order of frames and faces. faces: data.faces's.
+function predict.video(path, network, faces, options)
+  local every = options.every or 1
+  local turns = 1
+  if not options.every and network.fps > 0 and faces.fps > 0 then
+    turns = math.max(1, math.floor(faces.fps / network.fps + 0.5))
+  end
+  local window = (network.sequence == 1 and STILLS or network.sequence) * turns
+  local rows, waiting = {}, {}
+  for t = 1, #faces.tracks do waiting[t] = {} end
+  local video = data.video(path)
+  local n = 0
+  for frame in video:frames() do
+    n = n + 1
+    for t, track in ipairs(faces.tracks) do
+      local box = track.boxes[n]
+      if box and n >= track.first and n <= track.last and (n - 1) % every == 0 then
+        local side = math.max(box[3], box[4]) -- a square around the same centre: faces keep their shape
+        local square = { box[1] + (box[3] - side) / 2, box[2] + (box[4] - side) / 2, side, side }
+        table.insert(waiting[t], { crop = data.image.crop(frame, square, network.size[1], network.size[2]),
+          row = { frame = n - 1, time = faces.times[n], face = track.id, box = box,
+            detected = not track.filled[n] and not options.box } })
+        if #waiting[t] == window then flush(network, waiting[t], turns, rows) end
+      end
+    end
+    if n == #faces.times then break end -- what follows in a damaged file is its error
+  end
+  video:close()
+  for t = 1, #faces.tracks do flush(network, waiting[t], turns, rows) end
+  table.sort(rows, function(a, b)
+    if a.frame ~= b.frame then return a.frame < b.frame end
+    return a.face < b.face
+  end)
+  return rows
+end
+
+return predict
