@@ -28,8 +28,15 @@ return mien.experiment {
     stop = { watch = "validation/average_precision", patience = 20 },
   },
 
-  -- faces without time (datasets/folder.lua): the LSTM sees one at a time, and rare emotions come again one by one
-  pictures = { data = { sequence = 1, batch = 300 }, evaluate = { batch = 300 } },
+  pictures = {                                     -- faces without time (datasets/folder.lua): no LSTM, a linear
+    data = { sequence = 1, batch = 300, augment = { flip = true } }, -- layer; rare emotions come again one by one
+    evaluate = { batch = 300 },
+    model = function(network, corpus)
+      return mien.models.framewise {
+        features = mien.models.resnet50 { width = network.width }, outputs = corpus.label_names,
+      }
+    end,
+  },
 
   profiles = {
     demo = {
@@ -38,7 +45,7 @@ return mien.experiment {
                 size = { 48, 48 }, resize = { 54, 54 }, resample = { max_neutral = 0.5, limit = 100 } },
       train = { optimiser = { lr = 1e-3 }, epochs = 6, stop = { patience = 3 } },
       pictures = {
-        data  = { batch = 64, resample = { max_neutral = 0, limit = 1200 } },
+        data  = { batch = 32, resample = { max_neutral = 0, limit = 1200 } },
         train = { epochs = 15, stop = { patience = 6 } },
       },
     },

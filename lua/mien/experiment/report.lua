@@ -160,6 +160,19 @@ local function figure(db, node)
   return plot.lines(series)
 end
 
+--- The weights of the best run, for `mien predict`.
+local function best_weights(db, node)
+  local row = db:row([[
+    SELECT a.path, r.arm, r.seed FROM artifact a JOIN run r ON r.id = a.run JOIN experiment e ON e.id = r.experiment
+    WHERE e.name = ? AND r.profile = ? AND r.variant = ? AND a.kind = 'weights' AND r.best_value IS NOT NULL
+    ORDER BY r.best_value * ? DESC, a.path DESC LIMIT 1]], node.config.name, node.profile, node.variant,
+    node.config.train.stop.higher and 1 or -1)
+  if row then
+    io.stdout:write(("best weights (%s, seed %d): %s; for example: ./mien predict VIDEO --weights FILE\n"):format(row.arm,
+      row.seed, row.path))
+  end
+end
+
 -- ---- all ---------------------------------------------------------------------------------------
 
 --- Prints everything about a node and what happened to its runs.
@@ -183,6 +196,7 @@ function report.print(db, node, counts)
   elseif not ok then
     io.stdout:write("\nno figure: ", tostring(path), "\n") -- the numbers are stored; gnuplot may be absent
   end
+  best_weights(db, node)
   io.stdout:write(('results: %s (profile %s, variant %s); for example: ./mien sql "select * from table5"\n'):format(
     home.short(db.path), node.profile, node.variant))
   io.stdout:flush()
