@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "ops/profile.h"
 
 /* A gradient on its way into a leaf. Leaves get theirs when the whole walk has succeeded. */
 typedef struct pending {
@@ -96,7 +97,12 @@ static bool is_own(const mien_tensor *t) {
 
 static mien_status add_into(mien_tensor *acc, mien_tensor *x) {
     const mien_backend *b = mien__backend_with(acc->device, offsetof(mien_backend, accumulate));
-    return b ? b->accumulate(acc, x) : mien_error_last()->code;
+    if (!b) return mien_error_last()->code;
+    double start = mien__profile_start();
+    mien_status status = b->accumulate(acc, x);
+    mien__profile_work(start, "gradient sums", (double)mien_tensor_count(acc),
+                       (mien_tensor *[]){acc, acc, x}, 3); /* acc is read and written */
+    return status;
 }
 
 /* Adds g, whose reference is taken, to what is in the slot. The first to arrive is just kept. */

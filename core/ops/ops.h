@@ -28,18 +28,30 @@ const mien_op_info *mien_op_info_at(int op);
 mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
                         mien_tensor **out, int n_out);
 
-/* Per-op figures since the last reset; times only while profiling is on. */
+/* Figures of an op since the last reset, whatever implementations it took; times only while
+ * profiling is on. */
 typedef struct mien_op_profile {
     int64_t calls;
     double seconds;
-    double gflop;
-    int64_t bytes;
+    double gflop;            /* multiplications and additions; see profile.c */
+    int64_t bytes;           /* of tensors read and written, each once a call */
     char implementation[64]; /* the last one chosen, e.g. "jit:avx512_core" or "ref" */
 } mien_op_profile;
 void mien_profile_enable(bool on);
 void mien_profile_reset(void);
 /* Figures of op's forward (backward = false) or backward pass. */
 void mien_profile_at(int op, bool backward, mien_op_profile *profile);
+/* What was done while profiling was on: one entry per op, direction, backend and implementation,
+ * and one per kind of work beside ops ("adam", "gradient sums"). */
+typedef struct mien_profile_entry {
+    const char *name;
+    const char *backend; /* "cpu", "ref", "view"; "" beside ops */
+    bool backward;
+    bool is_op;
+    mien_op_profile figures;
+} mien_profile_entry;
+/* Entry i from 0; false beyond the last. */
+bool mien_profile_entry_at(int i, mien_profile_entry *entry);
 /* cdef:end */
 
 #define MIEN_OP_MAX_IN   8

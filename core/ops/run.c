@@ -3,13 +3,12 @@
 #include "ops.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "autograd/autograd.h"
 #include "backend/backend.h"
+#include "profile.h"
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
@@ -118,93 +117,17 @@ const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, si
     return buffer;
 }
 
-/* ---- profile ------------------------------------------------------------------------------- */
-
-static mien_op_profile profiles[MIEN_OP_COUNT][2];
-static pthread_mutex_t profile_lock = PTHREAD_MUTEX_INITIALIZER;
-static volatile bool profiling;
-
-void mien_profile_enable(bool on) {
-    profiling = on;
-}
-
-void mien_profile_reset(void) {
-    pthread_mutex_lock(&profile_lock);
-    memset(profiles, 0, sizeof profiles);
-    pthread_mutex_unlock(&profile_lock);
-}
-
-void mien_profile_at(int op, bool backward, mien_op_profile *profile) {
-    *profile = (mien_op_profile){0};
-    if (op < 0 || op >= MIEN_OP_COUNT) return;
-    pthread_mutex_lock(&profile_lock);
-    *profile = profiles[op][backward];
-    pthread_mutex_unlock(&profile_lock);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double count_of(const mien_tensor *t) {
-    return t ? (double)mien_tensor_count(t) : 0;
-}
-
-/* Multiplications and additions of the forward pass; one per output element where no better
- * formula is known. */
-static double flops(const mien_op_call *call) {
-    double out = count_of(call->out[0]), weight = count_of(call->in[1]);
-    const mien_tensor *in = call->in[0];
-    switch (call->op) {
-    case MIEN_OP_conv2d:
-    case MIEN_OP_conv2d_fused:
-    case MIEN_OP_linear:
-        return call->in[1]->shape[0] ? 2 * out * weight / (double)call->in[1]->shape[0] : 0;
-    case MIEN_OP_matmul:
-        return 2 * out * (double)in->shape[in->ndim - 1];
-    case MIEN_OP_lstm:
-    case MIEN_OP_gru:
-        return 2 * (double)in->shape[0] * (double)in->shape[1] * (weight + count_of(call->in[2]));
-    default:
-        return out;
-    }
-}
-
-static int64_t bytes_of(mien_tensor *const *list, int n) {
-    int64_t bytes = 0;
-    for (int i = 0; i < n; i++)
-        if (list[i]) bytes += mien_tensor_count(list[i]) * (int64_t)mien_dtype_size(list[i]->dtype);
-    return bytes;
-}
-
 /* Runs fn and books it. */
 static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const char *backend) {
     char implementation[64];
     strncpy(implementation, backend, sizeof implementation - 1);
     implementation[sizeof implementation - 1] = '\0';
     call->implementation = implementation;
-    double start = profiling ? now() : 0;
+    double start = mien__profile_start();
     mien_status status = fn(call);
-    double seconds = profiling ? now() - start : 0;
     call->implementation = NULL;
-    if (status != MIEN_OK) return status;
-    pthread_mutex_lock(&profile_lock);
-    mien_op_profile *p = &profiles[call->op][backward];
-    p->calls++;
-    memcpy(p->implementation, implementation, sizeof implementation);
-    if (profiling) {
-        int wanted = 0;
-        for (int i = 0; i < MIEN_OP_MAX_IN; i++) wanted += call->want[i] != 0;
-        p->seconds += seconds;
-        p->gflop += 1e-9 * flops(call) * (backward ? wanted : 1);
-        p->bytes += bytes_of(call->in, MIEN_OP_MAX_IN) + bytes_of(call->out, MIEN_OP_MAX_OUT);
-        if (backward)
-            p->bytes += bytes_of(call->din, MIEN_OP_MAX_IN) + bytes_of(call->dout, MIEN_OP_MAX_OUT);
-    }
-    pthread_mutex_unlock(&profile_lock);
-    return MIEN_OK;
+    if (status == MIEN_OK) mien__profile_op(start, call, backward, backend, implementation);
+    return status;
 }
 
 /* ---- running ------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "backend/backend.h"
+#include "ops/profile.h"
 
 /* ---- checks -------------------------------------------------------------------------------- */
 
@@ -51,7 +52,12 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, adam));
+        double start = mien__profile_start();
         MIEN_TRY(b->adam(hyper, params[i], grads[i], m[i], v[i], step));
+        mien__profile_work(
+            start, "adam", 12 * (double)mien_tensor_count(params[i]),
+            (mien_tensor *[]){grads[i], params[i], params[i], m[i], m[i], v[i], v[i]},
+            7); /* all but the gradient are read and written */
     }
     return MIEN_OK;
 }
@@ -76,7 +82,11 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
-        MIEN_TRY(b->sgd(hyper, params[i], grads[i], velocity ? velocity[i] : NULL, step));
+        mien_tensor *v = velocity ? velocity[i] : NULL;
+        double start = mien__profile_start();
+        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v, step));
+        mien__profile_work(start, "sgd", 4 * (double)mien_tensor_count(params[i]),
+                           (mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5);
     }
     return MIEN_OK;
 }

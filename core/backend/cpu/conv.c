@@ -121,7 +121,7 @@ static mien_status data_gradient(mien_op_call *call) {
     void *data[] = {mien__cpu_ptr(dout), weights, mien__cpu_ptr(dense ? dense : din)};
     status = mien__primitive_run(p, data);
     if (status == MIEN_OK && dense) mien__cpu_scatter_pixels(din, dense, stride[0], stride[1]);
-    mien__cpu_says(call, p->name);
+    mien__cpu_says_also(call, p->name);
 out:
     mien__onednn_unlock();
     mien_tensor_release(dout);
@@ -172,6 +172,7 @@ out:
 }
 
 mien_status mien__cpu_conv2d_backward(mien_op_call *call) {
+    mien__cpu_says(call, "");
     if (call->want[1] || call->want[2]) MIEN_TRY(weights_gradient(call));
     if (call->want[0]) MIEN_TRY(data_gradient(call));
     return MIEN_OK;

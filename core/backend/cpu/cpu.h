@@ -38,6 +38,8 @@ mien_status mien__cpu_fill(mien_tensor *t, double value);
 /* True when every tensor there is (inputs, gradients, outputs) holds f32. */
 bool mien__cpu_all_f32(const mien_op_call *call);
 void mien__cpu_says(mien_op_call *call, const char *implementation);
+/* Appends the implementation of a second step, " + name", when it is another one. */
+void mien__cpu_says_also(mien_op_call *call, const char *implementation);
 
 /* ---- kernels ----------------------------------------------------------------------------------
  */

@@ -1,6 +1,7 @@
 /* Copies between layouts: plain, strided, nChw8c and nChw16c, in f32 with all threads.
  * Not here: conversions between dtypes, which are tensor/'s. */
 #include "cpu.h"
+#include <stdio.h>
 
 int64_t mien__cpu_floats(const mien_tensor *t, int block) {
     int64_t n = 1;
@@ -27,6 +28,15 @@ void mien__cpu_says(mien_op_call *call, const char *implementation) {
     if (call->implementation)
         memcpy(call->implementation, implementation,
                mien__min64((int64_t)strlen(implementation) + 1, 63));
+}
+
+void mien__cpu_says_also(mien_op_call *call, const char *implementation) {
+    if (!call->implementation || strcmp(call->implementation, implementation) == 0) return;
+    char both[128];
+    snprintf(both, sizeof both, "%s%s%s", call->implementation, *call->implementation ? " + " : "",
+             implementation);
+    both[63] = '\0';
+    mien__cpu_says(call, both);
 }
 
 mien_tensor *mien__cpu_scratch(int64_t n) {

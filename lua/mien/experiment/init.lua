@@ -35,12 +35,17 @@ function class:run(options)
   return counts.failed or 0
 end
 
+--- True for declarations.
+function experiment.is(value)
+  return getmetatable(value) == class
+end
+
 --- The declaration that a file returns.
 function experiment.load(path)
   local chunk, problem = loadfile(path)
   if not chunk then check.raise("io", "experiment: %s", problem) end
   local declared = chunk()
-  if getmetatable(declared) ~= class then
+  if not experiment.is(declared) then
     check.raise("argument", "%s must return mien.experiment{ ... }, it returns %s", path, check.describe(declared))
   end
   declared.file = path

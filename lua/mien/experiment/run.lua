@@ -18,7 +18,7 @@ local train = require "mien.train"
 local one = {}
 
 --- loss(output, labels) as the declaration names it; class weights from the counts of the training windows.
-local function make_loss(config, counts)
+function one.loss(config, counts)
   local name, weight = config.train.loss, nil
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
@@ -68,7 +68,8 @@ local function export(what, model, scale)
   what.say(("%s: best weights are in %s"):format(config.name, home.short(path)))
 end
 
-local function build(what, seed)
+--- The model of an arm with its weights drawn, and the stream of its dropouts.
+function one.build(what, seed)
   local model = what.config.model(what.config.network, what.corpus)
   what.start:apply(model, rng.stream(seed, "init"))
   local dropout = rng.stream(seed, "dropout")
@@ -106,13 +107,13 @@ function one.train(what)
     store_counts(run, c, table4, counts, devel)
   end
 
-  local model, dropout = build(what, seed)
+  local model, dropout = one.build(what, seed)
   local function predict(recordings)
     return corpus_of.predict(config, c, recordings, model, scale, function() run:beat() end)
   end
   local devel_gold = evaluate.gold(c, what.parts.devel)
   local result = train.fit {
-    model = model, loss = make_loss(config, counts), rngs = { dropout = dropout },
+    model = model, loss = one.loss(config, counts), rngs = { dropout = dropout },
     optimiser = optim.from_table(config.train.optimiser, model:parameters()),
     train = corpus_of.batches(config, c, starts, seed, scale),
     validate = function()
