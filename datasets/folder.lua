@@ -2,7 +2,7 @@
 -- Not here: pretraining on it (experiments/realeyes.lua).
 --
 --   mien datasets/folder.lua --pictures FOLDER --labels labels.csv --out corpora/faces.h5 [--sequence 1]
---     [--size 112] [--kind multilabel|class] [--classes a,b,c] [--order mixed|episodes] [--seed 1] [--skip-bad]
+--     [--size 112] [--kind multilabel|class] [--classes a,b,c] [--order mixed|episodes] [--seed 1] [--skip-bad] [--grey]
 --
 -- Windows out of single pictures: networks here take windows of `sequence` frames that never cross a recording,
 -- and a split by participant must not tear a person apart. So whole persons are packed into groups of a whole
@@ -133,13 +133,13 @@ local function pack(persons, windows, sequence)
 end
 
 --- A picture as u8 [size,size,3]: the largest square in its middle, resized.
-local function square(path, size)
+local function square(path, size, grey)
   local image = data.image.read(path)
   local h, w = image:size(1), image:size(2)
   local side = math.min(h, w)
   local result = data.image.crop(image, { (w - side) / 2, (h - side) / 2, side, side }, size, size)
   image:free()
-  return result
+  return grey and data.image.grey(result) or result
 end
 
 local function label_tensor(pictures, classes, kind)
@@ -182,7 +182,7 @@ local function load_pictures(pictures, options, bad)
         size = math.min(image:size(1), image:size(2))
         image:free()
       end
-      picture.pixels = square(options.pictures .. "/" .. picture.image, size)
+      picture.pixels = square(options.pictures .. "/" .. picture.image, size, options.grey)
     end)
     if ok then
       good[#good + 1] = picture
@@ -211,12 +211,13 @@ end
 
 --- Makes the corpus: { pictures = folder, labels = CSV, out = path, sequence = 1, size = side of the first picture,
 -- kind = "multilabel"|"class", classes = list, order = "mixed"|"episodes", windows = 4 (of a group, at least),
--- share = 0.8 (of the persons, for train), seed = 1, skip_bad = false, name = text }.
+-- share = 0.8 (of the persons, for train), seed = 1, skip_bad = false,
+-- grey = false (take the colour out), name = text }.
 -- Returns what it found: { pictures, persons, repeated, bad, classes, counts, train, devel }.
 function folder.make(options)
   check.keys(options, { pictures = "string!", labels = "string!", out = "string!", sequence = "count", size = "count",
     kind = "string", classes = "table", order = "string", windows = "count", share = "number", seed = "integer",
-    skip_bad = "boolean", name = "string" }, "folder.make")
+    skip_bad = "boolean", grey = "boolean", name = "string" }, "folder.make")
   local o = { sequence = 1, kind = "multilabel", order = "mixed", windows = 4, share = 0.8, seed = 1 }
   for key, value in pairs(options) do o[key] = value end
   check.one_of(o.kind, { "multilabel", "class" }, "folder.make: kind")
@@ -243,7 +244,7 @@ function folder.make(options)
   if where then check.status(C.mien_folder_make(where)) end
   local name = o.name or o.out:match "([^/]*)$":gsub("%.%w+$", "")
   local writer = data.writer(o.out, { name = name, height = o.size, width = o.size,
-    fps = 0, label_kind = o.kind, label_names = classes, sequence = o.sequence,
+    fps = 0, grey = o.grey, label_kind = o.kind, label_names = classes, sequence = o.sequence,
     source = ("pictures of %s, labels of %s; single pictures, order %s"):format(o.pictures, o.labels, o.order) })
   local ok, err = pcall(function()
     for _, partition in ipairs { "train", "devel" } do
@@ -280,6 +281,7 @@ function folder.main(args)
   parser:option("--order", "of a recording: mixed, or episodes (by label)")
   parser:option("--name", "of the corpus (the file's)")
   parser:option("--classes", "names with commas (those of the emotions that occur)")
+  parser:flag("--grey", "take the colour out: where some labels come with it more often, it would be learnt")
   parser:flag("--skip-bad", "leave out rows that cannot be used")
   local options = parser:parse(args)
   if options.classes then
@@ -287,7 +289,7 @@ function folder.main(args)
     for name in options.classes:gmatch "[^,]+" do list[#list + 1] = name end
     options.classes = list
   end
-  options.skip_bad = options.skip_bad or nil
+  options.skip_bad, options.grey = options.skip_bad or nil, options.grey or nil
   local found = folder.make(options)
   print(("%s: %d pictures of %d persons (train %d, devel %d), %dx%d"):format(options.out, found.pictures,
     found.persons, found.train, found.devel, found.size, found.size))

@@ -29,7 +29,8 @@ function predict.network(path, given)
   local size = numbers(meta.image_size)
   size = size and { size[1], size[2] or size[1] } or { given or 150, given or 150 }
   local network = { size = size, sequence = tonumber(meta.sequence) or 150, fps = tonumber(meta.fps) or 0,
-    mean = numbers(meta.scale_mean) or { 0, 0, 0 }, sd = numbers(meta.scale_sd) or { 1, 1, 1 }, notes = {} }
+    mean = numbers(meta.scale_mean) or { 0, 0, 0 }, sd = numbers(meta.scale_sd) or { 1, 1, 1 },
+    grey = meta.grey == 1, notes = {} }
   if not meta.image_size and not given then
     network.notes[1] = "the weights do not say the size of their faces: 150 pixels (--size)"
   end
@@ -78,7 +79,7 @@ local function predict_window(network, crops)
     local x = file.array("f32", stills and { n, 1, 3, h, w } or { 1, n, 3, h, w })
     local out, area = x:data(), h * w
     for t, crop in ipairs(crops) do
-      local pixels = crop:data()
+      local pixels = (network.grey and data.image.grey(crop) or crop):data()
       for c = 0, 2 do
         local gain, bias = 1 / (255 * network.sd[c + 1]), -network.mean[c + 1] / network.sd[c + 1]
         local plane = out + ((t - 1) * 3 + c) * area

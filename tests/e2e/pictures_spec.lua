@@ -47,14 +47,15 @@ describe("own pictures and videos", function()
     few_labels()
     local root = require("lfs").currentdir()
     local status, text = run(("'%s/datasets/folder.lua' --pictures '%s/faces8/images' --labels labels.csv "
-      .. "--out corpora/few.h5 --size 24"):format(root, real))
+      .. "--out corpora/few.h5 --size 24 --grey"):format(root, real))
     assert.equal(0, status, text)
     status, text = run "run experiments/realeyes.lua --profile tiny --set data=corpora/few.h5"
     assert.equal(0, status, text)
     assert.matches("majority F1", text)
     assert.matches("on few", text)
     local meta = mien.checkpoint.read_meta(folder .. "/weights/tiny/realeyes-few.h5")
-    assert.same({ 1, 0, 0, "multilabel" }, { meta.sequence, meta.fps, meta.procedural, meta.label_kind })
+    assert.same({ 1, 0, 0, "multilabel", 1 },
+      { meta.sequence, meta.fps, meta.procedural, meta.label_kind, meta.grey })
     assert.same({ 20, 20 }, meta.image_size)
     assert.is_false(exists(folder .. "/weights/tiny/realeyes.h5")) -- the procedural start keeps its own name
     local db = mien.results.open(folder .. "/results.db", { read_only = true })

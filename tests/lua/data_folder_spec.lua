@@ -83,6 +83,26 @@ describe("a folder of pictures", function()
     corpus:close()
   end)
 
+  it("loses its colour when asked, and says so", function()
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    for i = 1, 4 do
+      local image = mien.zeros({ 8, 8, 3 }, { dtype = "u8" })
+      for k = 0, 8 * 8 - 1 do image:data()[3 * k] = 200 end -- red
+      mien.data.image.write(("%s/Red%d_0001.png"):format(folder, i), image)
+    end
+    local lines = ""
+    for i = 1, 4 do lines = lines .. ("Red%d_0001.png,anger\n"):format(i) end
+    make(lines, { grey = true })
+    local corpus = mien.data.open(folder .. "/o.h5")
+    assert.is_true(corpus.grey)
+    assert.are.same({ 60, 60, 60 }, corpus:pixels(0, 1):to "f64":totable()[1][4][4])
+    corpus:close()
+    make(lines)
+    corpus = mien.data.open(folder .. "/o.h5")
+    assert.is_false(corpus.grey)
+    corpus:close()
+  end)
+
   it("names bad rows by their lines, or leaves them out when asked", function()
     if not have_ffmpeg then return pending "built without FFmpeg" end
     local ok, err = pcall(make, rows() .. "Person1_0001.png,hapiness\nnobody_0001.png,anger\nlabels.csv,anger\n")

@@ -1,5 +1,6 @@
 -- `mien predict VIDEO --weights W.h5`: emotions of every face in every frame, as CSV and a plot.
 -- Not here: finding and following faces (data/face.lua), the network at work (predict.lua).
+local C = require "mien.ffi"
 local check = require "mien.check"
 local data = require "mien.data"
 local predict = require "mien.predict"
@@ -116,6 +117,18 @@ local function draw(path, rows, network, faces, title)
   return require("mien.plot").panels(panels)
 end
 
+--- A line on the terminal that is written over: searching faces takes most of the time.
+local function progress(name)
+  local drawn = 0
+  return function(_, time)
+    local now = C.mien_time_monotonic()
+    if now - drawn < 0.2 then return end
+    drawn = now
+    io.stderr:write(("\r\27[K%s: searching faces, %.1f s\r"):format(name, time))
+    io.stderr:flush()
+  end
+end
+
 function command.run(args)
   local options = parse(args)
   if options.help then
@@ -125,7 +138,9 @@ function command.run(args)
   local network = predict.network(options.weights, options.size)
   local name = options.video:match "([^/]*)$"
   local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
-  local faces = data.faces(options.video, { box = options.box, cascade = options.cascade })
+  local faces = data.faces(options.video, { box = options.box, cascade = options.cascade,
+    each = C.mien_terminal(2) and progress(name) or nil })
+  if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
   if #faces.tracks == 0 then
     check.raise("argument", "%s: no face was found in %d frames; name its place with --box x,y,w,h", options.video,
       #faces.times)

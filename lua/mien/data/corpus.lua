@@ -63,6 +63,7 @@ function corpus.open(path)
     self.source = h5:text "source"
     self.fps = h5:number "fps" or 0
     self.procedural = h5:number "procedural" == 1
+    self.grey = h5:number "grey" == 1 -- three equal channels
     self.label_kind = h5:text "label_kind"
     self.label_names = h5:list "label_names" or {}
     check.one_of(self.label_kind, { "continuous", "multilabel", "class" }, path .. ": label_kind")

@@ -70,6 +70,16 @@ function media.image.resize(image, height, width)
   return tensor.wrap(C.mien_image_resize(image, height, width))
 end
 
+--- Takes the colour out of u8 [H,W,3], in place: three equal channels of luma (ITU-R BT.601).
+function media.image.grey(image)
+  local pixels = image:data()
+  for i = 0, image:count() - 3, 3 do
+    local luma = math.floor(0.299 * pixels[i] + 0.587 * pixels[i + 1] + 0.114 * pixels[i + 2] + 0.5)
+    pixels[i], pixels[i + 1], pixels[i + 2] = luma, luma, luma
+  end
+  return image
+end
+
 --- The box { x, y, w, h } in pixels, resized to height x width; beyond the picture its border is repeated.
 function media.image.crop(image, box, height, width)
   return tensor.wrap(C.mien_image_crop(image, box[1], box[2], box[3], box[4], height, width))

@@ -9,11 +9,12 @@ writer.__index = writer
 local partition_number = { train = 0, devel = 1, test = 2 }
 
 --- Starts a corpus: writer(path, { name =, height =, width =, fps =, label_kind = "continuous"|"multilabel"|
--- "class", label_names = {...}, sequence = 150, procedural = false, source = "where it comes from",
+-- "class", label_names = {...}, sequence = 150, procedural = false, grey = false, source = "where it comes from",
 -- label_range = {-1, 1} }). label_range bounds continuous labels; the loader holds to it.
 function writer.new(path, options)
   check.keys(options, { name = "string!", height = "count!", width = "count!", fps = "number!", label_kind = "string!",
-    label_names = "table!", sequence = "count", procedural = "boolean", source = "string", label_range = "table" },
+    label_names = "table!", sequence = "count", procedural = "boolean", grey = "boolean",
+    source = "string", label_range = "table" },
     "data.writer")
   check.one_of(options.label_kind, { "continuous", "multilabel", "class" }, "data.writer: label_kind")
   if #options.label_names == 0 then check.raise("argument", "data.writer: label_names is empty") end
@@ -28,6 +29,7 @@ function writer.new(path, options)
   h5:set("name", options.name)
   h5:set("fps", options.fps)
   h5:set("procedural", options.procedural or false)
+  if options.grey then h5:set("grey", true) end
   h5:set("source", options.source or "")
   h5:set("label_kind", options.label_kind)
   h5:set("label_names", options.label_names)

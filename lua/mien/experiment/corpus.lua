@@ -60,7 +60,8 @@ function corpus.identity(c)
   local values = ffi.new("double[?]", math.max(n, 1))
   check.status(C.mien_tensor_read(labels, values, n))
   labels:free()
-  local parts = { c.name, c.label_kind, tostring(c.procedural), tostring(c.source), c.frames, c.height, c.width,
+  local parts = { c.name, c.label_kind, tostring(c.procedural), tostring(c.source) .. (c.grey and " grey" or ""),
+    c.frames, c.height, c.width,
     table.concat(c.label_names, ","), results_run.hash(ffi.string(values, n * 8)) }
   for _, r in ipairs(c.recordings) do parts[#parts + 1] = ("%s/%s/%s"):format(r.name, r.subject, r.partition) end
   for i, part in ipairs(parts) do parts[i] = tostring(part) end

@@ -52,7 +52,7 @@ local function meta_of(what, model, scale)
     corpus = c.name, procedural = c.procedural and 1 or 0, fps = c.fps,
     architecture = config.name .. "/" .. (model.class_name or "model"), scale_mean = scale.mean, scale_sd = scale.sd,
     image_size = config.data.size, sequence = config.data.sequence, outputs = c.label_names,
-    label_kind = c.label_kind,
+    label_kind = c.label_kind, grey = c.grey and 1 or 0,
   }
 end
 
