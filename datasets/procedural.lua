@@ -19,16 +19,17 @@ local corpora = require "procedural.corpora"
 local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
 
 --- Changes whenever the same options would give other bytes: old files are then made anew.
-local VERSION = 2
+local VERSION = 3
 
---- Subjects (pictures, for objects) by partition, and frames of each recording. 5 frames a second: 30 frames
--- are the 6 seconds of the paper's windows. 54 pixels: 48 and the margin for random crops.
+--- Subjects (pictures, for objects) by partition, and frames of each recording. Few frames a second: what a
+-- network can learn from is the number of different expressions, not of frames that look like the one before.
+-- 54 pixels: 48 and the margin for random crops.
 procedural.profiles = {
   demo = {
     objects = { train = 2400, devel = 480 },
-    affwild = { train = 9, devel = 3, frames = 360, fps = 5 },
-    realeyes = { train = 84, devel = 21, frames = 120, fps = 5 },
-    recola = { train = 10, devel = 5, test = 5, frames = 300, fps = 5 },
+    affwild = { train = 36, devel = 12, frames = 120, fps = 1.5 },
+    realeyes = { train = 160, devel = 40, frames = 60, fps = 1.5 },
+    recola = { train = 18, devel = 9, test = 9, frames = 180, fps = 1.5 },
   },
   tiny = { -- for tests: about a second for all four
     objects = { train = 48, devel = 24 },

@@ -13,10 +13,11 @@ return mien.experiment {
     augment = { crop = true, flip = true, brightness = 32, saturation = { 0.5, 1.5 } },
     scale = { mean = { 0.485, 0.456, 0.406 }, sd = { 0.229, 0.224, 0.225 } },
   },
-  network = { width = 64 },
+  network = { width = 64, zero_residual = false },
   model = function(network, corpus)
     return mien.models.framewise {
-      features = mien.models.resnet50 { width = network.width }, outputs = corpus.label_names,
+      features = mien.models.resnet50 { width = network.width, zero_residual = network.zero_residual },
+      outputs = corpus.label_names,
     }
   end,
   train = {
@@ -27,9 +28,9 @@ return mien.experiment {
 
   profiles = {
     demo = {
-      network = { width = 16 },
+      network = { width = 16, zero_residual = true },
       data  = { generate = { kind = "objects", profile = "demo" }, batch = 32, size = { 48, 48 }, resize = { 54, 54 } },
-      train = { optimiser = { "adam", lr = 1e-3 }, epochs = 8, stop = { patience = 3 } },
+      train = { optimiser = { "adam", lr = 1e-3 }, epochs = 10, stop = { patience = 4 } },
     },
     tiny = {
       network = { width = 8 },

@@ -17,10 +17,10 @@ return mien.experiment {
     corpus = "corpora/$profile/recola.h5", script = "datasets/recola.lua (see its --help)",
     sequence = 150, batch = 2, size = { 150, 150 },  -- 150 frames are 6 s; no augmentation
   },
-  network = { width = 64, hidden = 256, layers = 2 },
+  network = { width = 64, zero_residual = false, hidden = 256, layers = 2 },
   model = function(network, corpus)
     return mien.models.recurrent {
-      features = mien.models.resnet50 { width = network.width },
+      features = mien.models.resnet50 { width = network.width, zero_residual = network.zero_residual },
       hidden = network.hidden, layers = network.layers, outputs = corpus.label_names,
     }
   end,
@@ -32,10 +32,10 @@ return mien.experiment {
 
   profiles = {
     demo = {                                       -- minutes on two cores, on procedural faces
-      seeds = { 1 }, network = { width = 16, hidden = 64 },
-      data  = { generate = { kind = "recola", profile = "demo", train = 16, devel = 8, test = 8, frames = 210 },
-                sequence = 30, batch = 4, size = { 48, 48 } },
-      train = { optimiser = { lr = 1e-3 }, epochs = 12, stop = { patience = 4 } },
+      seeds = { 1 }, network = { width = 16, zero_residual = true, hidden = 64 },
+      data  = { generate = { kind = "recola", profile = "demo" }, sequence = 15, batch = 4,
+                size = { 48, 48 } },
+      train = { optimiser = { lr = 1e-3 }, epochs = 14, stop = { patience = 6 } },
     },
     tiny = {                                       -- seconds, for tests
       seeds = { 1 }, network = { width = 8, hidden = 16 },

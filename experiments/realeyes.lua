@@ -16,10 +16,10 @@ return mien.experiment {
     resample = { max_neutral = 0 },                -- Table 4's authors must have allowed some: an option
     class_weights = "balanced",
   },
-  network = { width = 64, hidden = 256, layers = 2 },
+  network = { width = 64, zero_residual = false, hidden = 256, layers = 2 },
   model = function(network, corpus)
     return mien.models.recurrent {
-      features = mien.models.resnet50 { width = network.width },
+      features = mien.models.resnet50 { width = network.width, zero_residual = network.zero_residual },
       hidden = network.hidden, layers = network.layers, outputs = corpus.label_names,
     }
   end,
@@ -33,17 +33,18 @@ return mien.experiment {
     evaluate = { batch = 300 },
     model = function(network, corpus)
       return mien.models.framewise {
-        features = mien.models.resnet50 { width = network.width }, outputs = corpus.label_names,
+        features = mien.models.resnet50 { width = network.width, zero_residual = network.zero_residual },
+        outputs = corpus.label_names,
       }
     end,
   },
 
   profiles = {
     demo = {
-      network = { width = 16, hidden = 64 },
-      data  = { generate = { kind = "realeyes", profile = "demo" }, sequence = 30, batch = 4,
-                size = { 48, 48 }, resize = { 54, 54 }, resample = { max_neutral = 0.5, limit = 100 } },
-      train = { optimiser = { lr = 1e-3 }, epochs = 6, stop = { patience = 3 } },
+      network = { width = 16, zero_residual = true, hidden = 64 },
+      data  = { generate = { kind = "realeyes", profile = "demo" }, sequence = 15, batch = 4,
+                size = { 48, 48 }, resize = { 54, 54 }, resample = { max_neutral = 0.5, limit = 400 } },
+      train = { optimiser = { lr = 1e-3 }, epochs = 10, stop = { patience = 4 } },
       pictures = {
         data  = { batch = 32, resample = { max_neutral = 0, limit = 1200 } },
         train = { epochs = 15, stop = { patience = 6 } },

@@ -90,7 +90,7 @@ function person.scene(rng, hard)
     tint = { 1 + warm, 1, 1 - warm },
     flicker = hard * between(rng, 0, 0.06), -- exposure that follows the scene
     noise = between(rng, 0.008, 0.02 + 0.025 * hard),
-    scale = between(rng, 0.385, 0.43) * (1 - 0.14 * hard * rng:uniform()), -- half-height, of the picture's
+    scale = between(rng, 0.50, 0.55) * (1 - 0.14 * hard * rng:uniform()), -- half-height, of the picture's
     x = between(rng, -0.03, 0.03) * (1 + hard), y = between(rng, -0.01, 0.03) * (1 + hard),
     yaw = between(rng, -0.12, 0.12) * (1 + 2 * hard), pitch = between(rng, -0.08, 0.08) * (1 + hard),
     roll = between(rng, -0.06, 0.06) * (1 + 2 * hard),

@@ -22,14 +22,14 @@ function bottleneck:forward(x) -- [N,C,H,W] -> [N,4P,H/stride,W/stride]
 end
 
 --- 1x1 down to `planes`, 3x3, 1x1 up to four times as many; the stride sits in the 3x3.
-function bottleneck.new(inputs, planes, stride)
+function bottleneck.new(inputs, planes, stride, zero)
   local self = bottleneck.create()
   self:add("conv1", nn.conv2d { inputs, planes, 1, bias = false })
   self:add("bn1", nn.batch_norm { planes, relu = true })
   self:add("conv2", nn.conv2d { planes, planes, 3, stride = stride, padding = 1, bias = false })
   self:add("bn2", nn.batch_norm { planes, relu = true })
   self:add("conv3", nn.conv2d { planes, planes * EXPANSION, 1, bias = false })
-  self:add("bn3", nn.batch_norm { planes * EXPANSION, relu = true })
+  self:add("bn3", nn.batch_norm { planes * EXPANSION, relu = true, zero = zero })
   if inputs ~= planes * EXPANSION then
     self:add("downsample", nn.sequential {
       nn.conv2d { inputs, planes * EXPANSION, 1, stride = stride, bias = false },
@@ -75,15 +75,16 @@ function resnet:detail()
 end
 
 --- A stage of `count` bottlenecks; its stride sits in the first (torchvision) or the last (TF-slim) of them.
-local function stage(inputs, planes, count, stride, strides)
-  local layers, at = {}, strides == "slim" and count or 1
+local function stage(inputs, planes, count, stride, config)
+  local layers, at = {}, config.strides == "slim" and count or 1
   for i = 1, count do
-    layers[i] = bottleneck.new(i == 1 and inputs or planes * EXPANSION, planes, i == at and stride or 1)
+    layers[i] = bottleneck.new(i == 1 and inputs or planes * EXPANSION, planes, i == at and stride or 1,
+      config.zero_residual)
   end
   return nn.sequential(layers)
 end
 
-local known = { width = "count", strides = "string", blocks = "table" }
+local known = { width = "count", strides = "string", blocks = "table", zero_residual = "boolean" }
 
 local function build(config, what, keys)
   config = check.keys(config or {}, keys, what)
@@ -101,7 +102,7 @@ local function build(config, what, keys)
     local planes = width * 2 ^ (i - 1)
     -- torchvision halves the map at the start of stages 2 to 4, TF-slim at the end of stages 1 to 3
     local stride = (slim and i < 4 or not slim and i > 1) and 2 or 1
-    self:add("layer" .. i, stage(inputs, planes, blocks[i], stride, strides))
+    self:add("layer" .. i, stage(inputs, planes, blocks[i], stride, config))
     inputs = planes * EXPANSION
   end
   self.average = nn.global_avg_pool()
@@ -128,9 +129,11 @@ return {
   --- ResNet-50 without its last layer: models.resnet50{ width = 64, strides = "torchvision" }.
   -- [N,3,H,W] -> [N, 32 * width] (2048, field `features_out`), any H and W. width: channels of the first
   -- convolution. strides = "slim" builds TF-slim's variant (the stride in the last bottleneck of
-  -- stages 1 to 3, "same" pooling), for weights from TensorFlow.
+  -- stages 1 to 3, "same" pooling), for weights from TensorFlow. zero_residual = true starts the last batch
+  -- norm of each bottleneck at 0, so that every block is the identity at first (Goyal et al. 2017): a few
+  -- hundred steps then go as far as a thousand.
   resnet50 = function(config)
-    return build(config, "models.resnet50", { width = "count", strides = "string" })
+    return build(config, "models.resnet50", { width = "count", strides = "string", zero_residual = "boolean" })
   end,
 
   --- A ResNet of bottlenecks: models.resnet{ blocks = { 3, 4, 6, 3 }, width = 64 }; see models.resnet50.

@@ -17,13 +17,15 @@ function batch_norm:detail()
   return ("%d%s"):format(self.weight:size(1), self.attributes.relu == 1 and ", relu" or "")
 end
 
-local known = { "count!", relu = "boolean", momentum = "number", eps = "number", test = "string" }
+local known = { "count!", relu = "boolean", momentum = "number", eps = "number", test = "string",
+  zero = "boolean" }
 
 --- Batch normalisation: nn.batch_norm{ channels, relu = false, momentum = 0.1, eps = 1e-5 }.
 -- bn(x) normalises [N,C,H,W] or [N,C] per channel; bn(x, residual) adds `residual` after that; relu = true
 -- ends with ReLU. Training uses the batch's statistics and moves the running ones by `momentum`; inference
 -- uses the running ones, or with test = "batch" the batch's own.
--- Parameters: weight [C] (one), bias [C] (zero); buffers: running_mean, running_var.
+-- Parameters: weight [C] (one; zero with zero = true: the branch it ends is silent at first), bias [C] (zero);
+-- buffers: running_mean, running_var.
 return function(config)
   check.keys(config, known, "nn.batch_norm")
   check.one_of(config.test or "running", { "running", "batch" }, "nn.batch_norm: test")
@@ -32,7 +34,7 @@ return function(config)
     momentum = config.momentum or 0.1, test = config.test or "running",
     attributes = { training = 1, momentum = 0, eps = config.eps or 1e-5, relu = config.relu and 1 or 0 },
   }
-  self:parameter("weight", { c }, "one")
+  self:parameter("weight", { c }, config.zero and "zero" or "one")
   self:parameter("bias", { c }, "zero")
   self:buffer("running_mean", { c }, 0)
   self:buffer("running_var", { c }, 1)
