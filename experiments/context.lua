@@ -9,13 +9,13 @@ return mien.experiment {
 
   data = {                                        -- a small rendered corpus of RECOLA's shape, made at the first run
     corpus   = "corpora/context.h5",
-    generate = { kind = "recola", train = 4, devel = 2, test = 2, frames = 150 },
-    sequence = 30, batch = 2, size = { 32, 32 },  -- 30 frames at 5 a second are 6 s
+    generate = { kind = "recola", train = 16, devel = 6, test = 6, frames = 120 },
+    sequence = 15, batch = 4, size = { 48, 48 },  -- 15 frames at 1.5 a second are 10 s
   },
 
-  network = { cell = "lstm", width = 8, hidden = 16 }, -- own keys: what `model` below reads, and arms may set
+  network = { cell = "lstm", width = 16, hidden = 32 }, -- own keys: what `model` below reads, and arms may set
   model = function(network, corpus)
-    local features = mien.models.resnet50 { width = network.width }
+    local features = mien.models.resnet50 { width = network.width, zero_residual = true }
     if network.cell == "none" then
       return mien.models.framewise { features = features, outputs = corpus.label_names }
     end
@@ -30,6 +30,6 @@ return mien.experiment {
     { "lstm",      network = { cell = "lstm" } },
   },
 
-  train = { loss = "ccc", optimiser = { "adam", lr = 1e-3 }, epochs = 8, stop = { patience = 5 } },
+  train = { loss = "ccc", optimiser = { "adam", lr = 1e-3 }, epochs = 12, stop = { patience = 6 } },
   post  = { "median", "centre", "scale", "shift" },
 }
