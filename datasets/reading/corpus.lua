@@ -1,0 +1,79 @@
+-- What the readers of RECOLA and Aff-Wild share: from checked labels and videos to the corpus file, with notes.
+-- Not here: the forms of the annotations, who is in which partition.
+local C = require "mien.ffi"
+local data = require "mien.data"
+local faces = require "reading.faces"
+local file = require "mien.data.file"
+
+local corpus = {}
+
+--- f32 or f64 tensor of `shape` from value(row, ...) of its n rows and `width` columns, both from 1.
+function corpus.tensor(dtype, shape, value)
+  local t, width = file.array(dtype, shape), 1
+  for i = 2, #shape do width = width * shape[i] end
+  local out = t:data()
+  for row = 1, shape[1] do
+    for k = 1, width do out[(row - 1) * width + k - 1] = value(row, k) end
+  end
+  return t
+end
+
+--- A line on the terminal that is written over, as searching faces takes most of the time.
+local function progress(name, at, total)
+  if not C.mien_terminal(2) then return nil end
+  local drawn = 0
+  return function(_, time)
+    local now = C.mien_time_monotonic()
+    if now - drawn < 0.2 then return end
+    drawn = now
+    io.stderr:write(("\r\27[K%d of %d, %s: searching the face, %.1f s\r"):format(at, total, name, time))
+    io.stderr:flush()
+  end
+end
+
+--- Writes the corpus: { out =, size =, name =, source =, fps =, names = label names, note = function(fmt, ...),
+-- jobs = list of { name, subject, partition, video, boxes, cascade, rows = number of label rows,
+--   longer = function(found, n): the video goes on after its n pairs,
+--   map = function(found) -> source frames that meet the label rows in order,
+--   labels = function(row, k), traces = function(row, k) or nil, raters = R, time = function(row, found, map) } }.
+-- Gives { recordings =, frames = }.
+function corpus.write(o)
+  local folder = o.out:match "^(.+)/[^/]*$"
+  if folder then require("mien.check").status(C.mien_folder_make(folder)) end
+  local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
+    label_kind = "continuous", label_names = o.names, source = o.source })
+  local total = 0
+  local ok, err = pcall(function()
+    for number, job in ipairs(o.jobs) do
+      local found = faces.follow(job.video, { boxes = job.boxes, cascade = job.cascade,
+        each = progress(job.name, number, #o.jobs) })
+      local map = job.map(found)
+      local n = #map
+      if found.error then o.note("%s: %s; what came before it is used", job.name, tostring(found.error)) end
+      if n ~= job.rows or job.longer(found, n) then
+        o.note("%s: %d rows of labels, the video has %d frames of %.3f s: %d pairs from the beginning", job.name,
+          job.rows, #found.times, found.step, n)
+      end
+      if found.missing > 0 then
+        o.note("%s: no face was found in %d of %d frames; boxes nearby were held", job.name, found.missing,
+          #found.times)
+      end
+      local frames = faces.cut(job.video, found, map, o.size)
+      local labels = corpus.tensor("f32", { n, #o.names }, job.labels)
+      local traces = job.traces and corpus.tensor("f32", { n, job.raters, #o.names }, job.traces)
+      local time = corpus.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
+      writer:recording { name = job.name, subject = job.subject, partition = job.partition, frames = frames,
+        labels = labels, traces = traces, time = time }
+      frames:free() labels:free() time:free()
+      if traces then traces:free() end
+      total = total + n
+    end
+    writer:finish()
+  end)
+  writer:close()
+  if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
+  if not ok then error(err, 0) end
+  return { recordings = #o.jobs, frames = total }
+end
+
+return corpus

@@ -1,0 +1,174 @@
+-- From a video to crops of its one face, frame by frame: where the face is, which frame is shown when, the cutting.
+-- Not here: finding and linking faces (mien.data.faces), labels (annotations.lua).
+local ffi = require "ffi"
+local lfs = require "lfs"
+local check = require "mien.check"
+local csv = require "mien.data.csv"
+local data = require "mien.data"
+local file = require "mien.data.file"
+
+local faces = {}
+
+local EXTENSIONS = { "mp4", "avi", "mkv", "mov", "webm", "MP4", "AVI" }
+
+--- The video of this name in a folder, whatever its container; nil when there is none.
+function faces.video(folder, name)
+  for _, extension in ipairs(EXTENSIONS) do
+    local path = ("%s/%s.%s"):format(folder, name, extension)
+    if lfs.attributes(path, "mode") == "file" then return path end
+  end
+end
+
+-- ---- where the face is -----------------------------------------------------------------------------
+
+--- Points in a .pts file (the corners of a box, or landmarks): the box around them.
+local function points(path)
+  local input = assert(io.open(path, "rb"))
+  local text = input:read "*a"
+  input:close()
+  local low, high = { math.huge, math.huge }, { -math.huge, -math.huge }
+  for x, y in (text:match "%b{}" or ""):gmatch "([%d%.eE+-]+)[ \t]+([%d%.eE+-]+)" do
+    for k, value in ipairs { tonumber(x), tonumber(y) } do
+      low[k], high[k] = math.min(low[k], value), math.max(high[k], value)
+    end
+  end
+  if not (high[1] > low[1] and high[2] > low[2]) then check.raise("format", "%s holds no box", path) end
+  return { low[1], low[2], high[1] - low[1], high[2] - low[2] }
+end
+
+--- Boxes that were handed out with a corpus, by frame (from 1): FOLDER/NAME/1.pts ..., or FOLDER/NAME.csv with
+-- columns frame (from 0), x, y, w, h as `mien predict` writes them. nil when there are none for this recording.
+function faces.given(folder, name)
+  local boxes, count = {}, 0
+  local path = folder .. "/" .. name
+  if lfs.attributes(path, "mode") == "directory" then
+    local offset = lfs.attributes(path .. "/0.pts") and 1 or 0
+    for entry in lfs.dir(path) do
+      local frame = tonumber(entry:match "^(%d+)%.pts$")
+      if frame then
+        boxes[frame + offset], count = points(path .. "/" .. entry), count + 1
+      end
+    end
+  elseif lfs.attributes(path .. ".csv") then
+    for _, row in ipairs((csv.read(path .. ".csv", { "frame", "x", "y", "w", "h" }))) do
+      local frame = tonumber(row.frame)
+      local box = { tonumber(row.x), tonumber(row.y), tonumber(row.w), tonumber(row.h) }
+      if not frame or #box < 4 or not (box[3] > 0 and box[4] > 0) then
+        check.raise("format", "%s.csv:%d: no box of frame, x, y, w, h", path, row.line)
+      end
+      if not boxes[frame + 1] then count = count + 1 end
+      boxes[frame + 1] = boxes[frame + 1] or box -- the face seen most stands first
+    end
+  end
+  if count > 0 then return boxes, count end
+end
+
+--- One face from the tracks of a video: the one seen most, and where it is absent others that are not there at
+-- the same time (a face that turned away comes back as a new track).
+local function one_face(tracks)
+  local boxes, taken = {}, {}
+  for _, track in ipairs(tracks) do
+    local free = true
+    for _, other in ipairs(taken) do
+      if track.first <= other.last and other.first <= track.last then free = false end
+    end
+    if free then
+      taken[#taken + 1] = track
+      for frame = track.first, track.last do boxes[frame] = track.boxes[frame] end
+    end
+  end
+  return boxes
+end
+
+--- Frames without a box take that of the nearest frame which has one: no frame is left out, none turns black.
+local function hold(boxes, frames)
+  local list, before, missing = {}, nil, 0
+  for frame = 1, frames do
+    before = boxes[frame] and frame or before
+    list[frame] = before or 0
+  end
+  local after
+  for frame = frames, 1, -1 do
+    after = boxes[frame] and frame or after
+    local nearest = list[frame]
+    if nearest == 0 or (after and after - frame < frame - nearest) then nearest = after end
+    if nearest ~= frame then missing = missing + 1 end
+    list[frame] = nearest
+  end
+  for frame = 1, frames do list[frame] = boxes[list[frame]] end
+  return list, missing
+end
+
+--- Follows the face of a video: { times, step (seconds of a frame), boxes (every frame has one), missing (frames
+-- whose box was carried over), error }. options: boxes = what faces.given gave, each, cascade.
+function faces.follow(path, options)
+  local given = options.boxes
+  local seen = data.faces(path, { each = options.each, cascade = options.cascade,
+    box = given and { 0, 0, 1, 1 } or nil }) -- nothing to search: only times are read
+  local frames = #seen.times
+  local boxes = given or one_face(seen.tracks)
+  local any = false
+  for frame = 1, frames do any = any or boxes[frame] ~= nil end
+  if not any then
+    check.raise("argument", "%s: no face in %d frames; --boxes names a folder that says where it is", path, frames)
+  end
+  local step = seen.fps > 0 and 1 / seen.fps
+    or frames > 1 and (seen.times[frames] - seen.times[1]) / (frames - 1) or 0
+  local result = { times = seen.times, step = step, error = seen.error }
+  result.boxes, result.missing = hold(boxes, frames)
+  return result
+end
+
+-- ---- which frame is shown when -----------------------------------------------------------------------
+
+local ROUNDING = 1e-3 -- seconds: Matroska keeps times in milliseconds
+
+--- Source frames (from 1) that are shown at t = step, 2 step, ... as long as the video lasts, `most` at most.
+function faces.at(found, step, most)
+  local times, map, frame = found.times, {}, 1
+  local stop = times[#times] + found.step + ROUNDING
+  for i = 1, most do
+    local t = i * step
+    if t > stop then break end
+    while frame < #times and times[frame + 1] <= t + ROUNDING do frame = frame + 1 end
+    map[i] = frame
+  end
+  return map
+end
+
+-- ---- cutting -----------------------------------------------------------------------------------------
+
+--- Crops u8 [#map,size,size,3] of the frames that map names in rising order: squares around the boxes' centres,
+-- as `mien predict` cuts them.
+function faces.cut(path, found, map, size)
+  local frames = file.array("u8", { #map, size, size, 3 })
+  local target, bytes = frames:data(), size * size * 3
+  local video = data.video(path)
+  local n, at = 0, 1
+  local ok, err = pcall(function()
+    for frame in video:frames() do
+      n = n + 1
+      if map[at] == n then
+        local b = found.boxes[n]
+        local side = math.max(b[3], b[4])
+        local crop = data.image.crop(frame, { b[1] + (b[3] - side) / 2, b[2] + (b[4] - side) / 2, side, side }, size,
+          size)
+        while map[at] == n do
+          ffi.copy(target + (at - 1) * bytes, crop:data(), bytes)
+          at = at + 1
+        end
+        crop:free()
+      end
+      if at > #map then break end
+    end
+  end)
+  video:close()
+  if not ok then
+    frames:free()
+    error(err, 0)
+  end
+  if at <= #map then check.raise("format", "%s: %d frames at second reading, %d at first", path, n, #found.times) end
+  return frames
+end
+
+return faces

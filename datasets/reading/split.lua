@@ -1,0 +1,92 @@
+-- Who is in which partition: published splits of RECOLA, a manifest, or a seeded draw.
+-- Not here: splits of a finished corpus (mien.data.split_subjects).
+local check = require "mien.check"
+local csv = require "mien.data.csv"
+local rng = require "mien.rng"
+
+local split = {}
+
+local function numbered(parts)
+  local list = {}
+  for _, partition in ipairs { "train", "devel", "test" } do
+    for number in parts[partition]:gmatch "%d+" do
+      list[#list + 1] = { name = "P" .. number, partition = partition }
+    end
+  end
+  return list
+end
+
+--- Splits of RECOLA by participant. paper46: the 46 recordings of the paper; avec27: those of them that AVEC
+-- 2016 and 2018 used (their train_1 ... are other names for the same, in an order that is not published).
+split.recola = {
+  paper46 = numbered {
+    train = "15 16 17 18 21 23 25 37 39 41 46 50 51 55 56 60",
+    devel = "14 19 24 26 28 30 34 40 42 43 44 45 52 64 65",
+    test = "13 20 22 32 38 47 48 49 53 54 57 58 59 62 63",
+  },
+  avec27 = numbered {
+    train = "16 21 23 25 37 39 41 46 56", devel = "19 26 28 30 34 42 45 64 65",
+    test = "13 20 32 38 47 49 53 59 63",
+  },
+}
+
+local partitions = { train = "train", devel = "devel", test = "test", dev = "devel", valid = "devel",
+  validation = "devel" }
+
+--- A manifest: CSV with columns recording and partition (train, devel or test), and subject when a subject has
+-- more than one recording. List of { name, partition, subject }.
+function split.manifest(path)
+  local rows, header, bad = csv.read(path, { "recording", "partition" })
+  local subject
+  for _, name in ipairs(header) do
+    if name:lower() == "subject" then subject = name end
+  end
+  local list, seen, home = {}, {}, {}
+  for _, row in ipairs(rows) do
+    local partition = partitions[row.partition:lower()]
+    local who = subject and row[subject] or row.recording
+    if not partition then
+      bad[#bad + 1] = { line = row.line, problem = ("partition '%s' is none of train, devel, test")
+        :format(row.partition) }
+    elseif seen[row.recording] then
+      bad[#bad + 1] = { line = row.line, problem = ("%s stands in line %d already"):format(row.recording,
+        seen[row.recording]) }
+    elseif home[who] and home[who] ~= partition then
+      bad[#bad + 1] = { line = row.line, problem = ("subject %s is in %s and in %s"):format(who, home[who],
+        partition) }
+    else
+      seen[row.recording], home[who] = row.line, partition
+      list[#list + 1] = { name = row.recording, partition = partition, subject = who }
+    end
+  end
+  if #bad > 0 then
+    check.raise("format", "%s:%d: %s%s", path, bad[1].line, bad[1].problem,
+      #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
+  end
+  if #list == 0 then check.raise("format", "%s names no recording", path) end
+  return list
+end
+
+--- train and devel by subject: subjects in an order that depends on the seed alone, the first `share` of them
+-- (0.8) to train. names: of recordings; subject(name) names who is in it.
+function split.draw(names, subject, seed, share)
+  local subjects, known, list = {}, {}, {}
+  for _, name in ipairs(names) do
+    local who = subject(name)
+    if not known[who] then
+      known[who], subjects[#subjects + 1] = true, who
+    end
+  end
+  if #subjects < 2 then check.raise("argument", "%d subject: nothing to split", #subjects) end
+  table.sort(subjects)
+  rng.stream(seed, "split"):shuffle(subjects)
+  local cut = math.max(1, math.min(#subjects - 1, math.floor(#subjects * share + 0.5)))
+  local home = {}
+  for i, who in ipairs(subjects) do home[who] = i <= cut and "train" or "devel" end
+  for _, name in ipairs(names) do
+    list[#list + 1] = { name = name, partition = home[subject(name)], subject = subject(name) }
+  end
+  return list
+end
+
+return split

@@ -1,0 +1,185 @@
+-- RECOLA as its owners hand it out: videos and the ratings of six people, as a corpus with a gold standard.
+-- Not here: the pictures of the procedural stand-in (procedural.lua), post-processing (mien.post).
+--
+--   mien datasets/recola.lua --from RECOLA --out corpora/paper/recola.h5
+--
+-- The row of ratings at t = 0 is dropped, and row i meets the frame that is shown at t = 0.04 i.
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or "."
+if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
+
+local lfs = require "lfs"
+local annotations = require "reading.annotations"
+local check = require "mien.check"
+local corpus = require "reading.corpus"
+local data = require "mien.data"
+local faces = require "reading.faces"
+local split = require "reading.split"
+
+local recola = { names = { "arousal", "valence" } }
+
+local STEP = 0.04 -- seconds between two rows of ratings
+
+local function choose_split(name)
+  if split.recola[name] then return split.recola[name] end
+  if lfs.attributes(name, "mode") == "file" then return split.manifest(name) end
+  local near = check.nearest(name, split.recola)
+  check.raise("argument", "no split %s: paper46, avec27, or a CSV with columns recording and partition%s", name,
+    near and ("; did you mean %s?"):format(near) or "")
+end
+
+--- Gold standard of one dimension from rows of ratings, held within [-1, 1]: values by row.
+local function fuse(rows, raters, o, what, note)
+  local traces = corpus.tensor("f64", { #rows, raters }, function(row, r) return rows[row][r] end)
+  local fused, weights = data.gold(traces, { kind = o.gold_kind, clip = o.clip })
+  local values, beyond = {}, 0
+  local numbers = fused:data()
+  for i = 1, #rows do
+    local value = numbers[i - 1]
+    if value < -1 or value > 1 then beyond = beyond + 1 end
+    values[i] = math.max(-1, math.min(1, value))
+  end
+  traces:free() fused:free()
+  if beyond > 0 then note("%s: the gold standard leaves [-1, 1] in %d rows; held at the bound", what, beyond) end
+  for r, weight in ipairs(weights) do
+    if weight < 0 and not o.clip then note("%s: rater %d agrees with the others by %.3f", what, r, weight) end
+  end
+  return values
+end
+
+--- Ratings of a recording: { rows =, labels = function, traces = function, raters = }; nil and what is missing.
+local function read_ratings(name, o, found)
+  local dimensions = {}
+  for k, dimension in ipairs(recola.names) do
+    local path = ("%s/RECOLA-Annotation/emotional_behaviour/%s/%s.csv"):format(o.from, dimension, name)
+    if not lfs.attributes(path) then return nil, path end
+    dimensions[k] = annotations.raters(path, o.raters, STEP, found)
+  end
+  local a, v = #dimensions[1], #dimensions[2]
+  if a ~= v and #found.list == 0 then
+    o.note("%s: %d rows of arousal, %d of valence: the first %d are used", name, a, v, math.min(a, v))
+  end
+  return { rows = math.min(a, v), dimensions = dimensions }
+end
+
+local function add_ratings(job, ratings, o)
+  local raters = #(o.raters or { 1, 2, 3, 4, 5, 6 })
+  local gold = {}
+  for k, rows in ipairs(ratings.dimensions) do
+    gold[k] = fuse(rows, raters, o, ("%s, %s"):format(job.name, recola.names[k]), o.note)
+  end
+  job.rows, job.raters = ratings.rows, raters
+  job.labels = function(row, k) return gold[k][row] end
+  job.traces = function(row, i) -- [R,K], dimensions fastest
+    local k = (i - 1) % #gold + 1
+    return ratings.dimensions[k][row][(i - k) / #gold + 1]
+  end
+end
+
+--- Labels, videos and partitions of all recordings, and what was left out.
+local function collect(o)
+  local found, jobs, waiting, listed = annotations.problems(), {}, {}, {}
+  local gold, step = nil, STEP
+  if o.gold then gold, step = annotations.gold(o.gold, recola.names, found) end
+  for _, entry in ipairs(choose_split(o.split)) do
+    local name = entry.name
+    listed[name] = true
+    local ratings, missing
+    if gold then
+      ratings, missing = gold[name], ("'%s' in %s"):format(name, o.gold)
+    else
+      ratings, missing = read_ratings(name, o, found)
+    end
+    local video = faces.video(o.videos, name)
+    if not ratings or not video then
+      o.note("left out %s (%s): there is no %s", name, entry.partition,
+        ratings and ("%s/%s.mp4"):format(o.videos, name) or missing)
+    else
+      local job = { name = name, subject = entry.subject or name, partition = entry.partition, video = video,
+        boxes = o.boxes and faces.given(o.boxes, name), cascade = o.cascade }
+      job.map = function(seen) return faces.at(seen, step, job.rows) end
+      job.time = function(row) return row * step end
+      job.longer = function(seen, n) return #faces.at(seen, step, n + 2) > n + 1 end
+      jobs[#jobs + 1], waiting[job] = job, ratings
+    end
+  end
+  found:raise()
+  if lfs.attributes(o.videos, "mode") == "directory" then
+    for entry in lfs.dir(o.videos) do
+      local name = entry:match "^(P%d+)%.%w+$"
+      if name and not listed[name] then o.note("%s is not in the split %s", name, o.split) end
+    end
+  end
+  if #jobs == 0 then
+    check.raise("io", "none of the recordings of %s is in %s; it should hold RECOLA-Annotation and "
+      .. "RECOLA-Video-recordings", o.split, o.from)
+  end
+  for _, job in ipairs(jobs) do
+    if gold then
+      local rows = waiting[job]
+      job.rows = #rows
+      job.labels = function(row, k) return rows[row][k] end
+    else
+      add_ratings(job, waiting[job], o)
+    end
+  end
+  return jobs, step
+end
+
+--- Makes the corpus: { from = folder, out = path, split = "paper46"|"avec27"|CSV, size = 150,
+-- gold_kind = "ccc_centred"|"mean"|"ewe", clip = false, raters = list of columns, gold = CSV of AVEC instead of
+-- ratings, videos = folder, boxes = folder, cascade = XML of OpenCV, note = function(text) }.
+-- Gives { recordings =, frames =, notes = list }.
+function recola.make(options)
+  check.keys(options, { from = "string!", out = "string!", split = "string", size = "count", gold_kind = "string",
+    clip = "boolean", raters = "table", gold = "string", videos = "string", boxes = "string", cascade = "string",
+    note = "function" }, "recola.make")
+  local o, notes = { split = "paper46", size = 150, gold_kind = "ccc_centred", clip = false }, {}
+  for key, value in pairs(options) do o[key] = value end
+  check.one_of(o.gold_kind, { "ccc_centred", "mean", "ewe" }, "recola.make: gold_kind")
+  o.videos = o.videos or o.from .. "/RECOLA-Video-recordings"
+  o.note = function(fmt, ...)
+    notes[#notes + 1] = fmt:format(...)
+    if options.note then options.note(notes[#notes]) end
+  end
+  local jobs, step = collect(o)
+  local result = corpus.write { out = o.out, size = o.size, name = "recola", fps = 1 / step, names = recola.names,
+    jobs = jobs, note = o.note,
+    source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
+      o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or ""), o.size) }
+  result.notes = notes
+  return result
+end
+
+--- The command line; returns the exit code.
+function recola.main(args)
+  local parser = require "argparse"("recola.lua", "RECOLA as a corpus.")
+  parser:option("--from", "the folder with RECOLA-Annotation and RECOLA-Video-recordings"):count "1"
+  parser:option("--out", "the HDF5 file"):count "1"
+  parser:option("--split", "paper46, avec27, or a CSV with columns recording and partition", "paper46")
+  parser:option("--size", "side of the faces in pixels (150)"):convert(tonumber)
+  parser:option("--gold-kind", "ccc_centred (AVEC's), mean, or ewe", "ccc_centred")
+  parser:flag("--clip", "raters that disagree with the others count 0 instead of below")
+  parser:option("--raters", "columns to use, with commas (FM1,FM2,FM3,FF1,FF2,FF3)")
+  parser:option("--gold", "a gold standard instead of ratings: CSV name;timestamp;arousal;valence")
+  parser:option("--videos", "their folder, when it is another")
+  parser:option("--boxes", "folder of NAME.csv (frame,x,y,w,h): where the faces are; none is searched then")
+  parser:option("--cascade", "another face detector of OpenCV")
+  parser:epilog [[
+Examples:
+  mien datasets/recola.lua --from RECOLA --out corpora/paper/recola.h5
+  mien datasets/recola.lua --from RECOLA --out corpora/own/recola.h5 --split own.csv --raters FM1,FM2,FM3,FF1,FF2
+  mien datasets/recola.lua --from RECOLA --out corpora/avec/recola.h5 --split avec27 --gold gold.csv]]
+  local o = parser:parse(args)
+  if o.raters then
+    local list = {}
+    for name in o.raters:gmatch "[^,%s]+" do list[#list + 1] = name end
+    o.raters = list
+  end
+  o.note = function(text) print("note: " .. text) end
+  local result = recola.make(o)
+  print(("%s: %d recordings, %d frames"):format(o.out, result.recordings, result.frames))
+  return 0
+end
+
+if arg and arg[0] and arg[0]:find "recola%.lua$" then return recola.main(arg) end
+return recola
