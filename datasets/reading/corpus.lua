@@ -1,6 +1,7 @@
 -- What the readers of RECOLA and Aff-Wild share: from checked labels and videos to the corpus file, with notes.
 -- Not here: the forms of the annotations, who is in which partition.
 local C = require "mien.ffi"
+local check = require "mien.check"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"
@@ -31,49 +32,74 @@ local function progress(name, at, total)
   end
 end
 
+--- The face of a recording; nil where its video cannot be used, which is said: hours of work on the others stay.
+local function follow(job, o, number)
+  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, cascade = job.cascade,
+    each = progress(job.name, number, #o.jobs) })
+  if ok then return found end
+  if not check.is_error(found) or found.code == "interrupted" then error(found, 0) end
+  o.note("left out %s (%s): %s", job.name, job.partition, found.message)
+end
+
+local function remark(job, found, n, note)
+  if found.error then note("%s: %s; what came before it is used", job.name, found.error.message) end
+  if n ~= job.rows or job.longer(found, n) then
+    note("%s: %d rows of labels, the video has %d frames of %.3f s: %d pairs from the beginning", job.name, job.rows,
+      #found.times, found.step, n)
+  end
+  if found.missing > 0 then
+    note("%s: the face was lost in %d of %d frames; boxes nearby were held", job.name, found.missing, #found.times)
+  end
+  if found.others > 0 then
+    note("%s: %d other faces at the same time; the one seen most is used", job.name, found.others)
+  end
+end
+
+local function add(writer, job, o, found, map)
+  local n = #map
+  local frames = faces.cut(job.video, found, map, o.size)
+  local labels = corpus.tensor("f32", { n, #o.names }, job.labels)
+  local traces = job.traces and corpus.tensor("f32", { n, job.raters, #o.names }, job.traces)
+  local time = corpus.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
+  writer:recording { name = job.name, subject = job.subject, partition = job.partition, frames = frames,
+    labels = labels, traces = traces, time = time }
+  frames:free() labels:free() time:free()
+  if traces then traces:free() end
+end
+
 --- Writes the corpus: { out =, size =, name =, source =, fps =, names = label names, note = function(fmt, ...),
 -- jobs = list of { name, subject, partition, video, boxes, cascade, rows = number of label rows,
---   longer = function(found, n): the video goes on after its n pairs,
 --   map = function(found) -> source frames that meet the label rows in order,
+--   longer = function(found, n): the video goes on after its n pairs,
 --   labels = function(row, k), traces = function(row, k) or nil, raters = R, time = function(row, found, map) } }.
 -- Gives { recordings =, frames = }.
 function corpus.write(o)
   local folder = o.out:match "^(.+)/[^/]*$"
-  if folder then require("mien.check").status(C.mien_folder_make(folder)) end
+  if folder then check.status(C.mien_folder_make(folder)) end
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
     label_kind = "continuous", label_names = o.names, source = o.source })
-  local total = 0
+  local result, held = { recordings = 0, frames = 0 }, {}
   local ok, err = pcall(function()
     for number, job in ipairs(o.jobs) do
-      local found = faces.follow(job.video, { boxes = job.boxes, cascade = job.cascade,
-        each = progress(job.name, number, #o.jobs) })
-      local map = job.map(found)
-      local n = #map
-      if found.error then o.note("%s: %s; what came before it is used", job.name, tostring(found.error)) end
-      if n ~= job.rows or job.longer(found, n) then
-        o.note("%s: %d rows of labels, the video has %d frames of %.3f s: %d pairs from the beginning", job.name,
-          job.rows, #found.times, found.step, n)
+      local found = follow(job, o, number)
+      local map = found and job.map(found)
+      if map then
+        remark(job, found, #map, o.note)
+        add(writer, job, o, found, map)
+        result.recordings, result.frames = result.recordings + 1, result.frames + #map
+        held[job.partition] = true
       end
-      if found.missing > 0 then
-        o.note("%s: no face was found in %d of %d frames; boxes nearby were held", job.name, found.missing,
-          #found.times)
-      end
-      local frames = faces.cut(job.video, found, map, o.size)
-      local labels = corpus.tensor("f32", { n, #o.names }, job.labels)
-      local traces = job.traces and corpus.tensor("f32", { n, job.raters, #o.names }, job.traces)
-      local time = corpus.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
-      writer:recording { name = job.name, subject = job.subject, partition = job.partition, frames = frames,
-        labels = labels, traces = traces, time = time }
-      frames:free() labels:free() time:free()
-      if traces then traces:free() end
-      total = total + n
+    end
+    if result.recordings == 0 then check.raise("io", "none of the %d videos could be used", #o.jobs) end
+    for _, partition in ipairs { "train", "devel" } do
+      if not held[partition] then o.note("there is no recording in %s: nothing can be trained with this", partition) end
     end
     writer:finish()
   end)
   writer:close()
   if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
   if not ok then error(err, 0) end
-  return { recordings = #o.jobs, frames = total }
+  return result
 end
 
 return corpus

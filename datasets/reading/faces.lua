@@ -66,18 +66,19 @@ end
 --- One face from the tracks of a video: the one seen most, and where it is absent others that are not there at
 -- the same time (a face that turned away comes back as a new track).
 local function one_face(tracks)
-  local boxes, taken = {}, {}
+  local boxes, taken, others = {}, {}, 0
   for _, track in ipairs(tracks) do
     local free = true
     for _, other in ipairs(taken) do
       if track.first <= other.last and other.first <= track.last then free = false end
     end
+    others = others + (free and 0 or 1)
     if free then
       taken[#taken + 1] = track
       for frame = track.first, track.last do boxes[frame] = track.boxes[frame] end
     end
   end
-  return boxes
+  return boxes, others
 end
 
 --- Frames without a box take that of the nearest frame which has one: no frame is left out, none turns black.
@@ -100,13 +101,15 @@ local function hold(boxes, frames)
 end
 
 --- Follows the face of a video: { times, step (seconds of a frame), boxes (every frame has one), missing (frames
--- whose box was carried over), error }. options: boxes = what faces.given gave, each, cascade.
+-- whose box was carried over), others (faces at the same time), error }.
+-- options: boxes = what faces.given gave, each, cascade.
 function faces.follow(path, options)
   local given = options.boxes
   local seen = data.faces(path, { each = options.each, cascade = options.cascade,
     box = given and { 0, 0, 1, 1 } or nil }) -- nothing to search: only times are read
   local frames = #seen.times
-  local boxes = given or one_face(seen.tracks)
+  local boxes, others = given, 0
+  if not given then boxes, others = one_face(seen.tracks) end
   local any = false
   for frame = 1, frames do any = any or boxes[frame] ~= nil end
   if not any then
@@ -114,7 +117,7 @@ function faces.follow(path, options)
   end
   local step = seen.fps > 0 and 1 / seen.fps
     or frames > 1 and (seen.times[frames] - seen.times[1]) / (frames - 1) or 0
-  local result = { times = seen.times, step = step, error = seen.error }
+  local result = { times = seen.times, step = step, error = seen.error, others = others }
   result.boxes, result.missing = hold(boxes, frames)
   return result
 end

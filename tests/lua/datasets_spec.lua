@@ -309,6 +309,22 @@ describe("RECOLA", function()
     assert.are.equal(40, result.frames)
   end)
 
+  it("leaves out a video that cannot be used, and keeps the others", function()
+    if not have_video() then return pending "no real videos here" end
+    recola_folder(38)
+    write("R/RECOLA-Video-recordings/P14.mkv", "no video")
+    local result = make_recola()
+    assert.are.equal(1, result.recordings)
+    has_note(result.notes, "left out P14 %(devel%): .*P14.mkv")
+    has_note(result.notes, "no recording in devel")
+    write("R/RECOLA-Video-recordings/P15.mkv", "no video")
+    says("none of the 2 videos could be used", make_recola)
+    -- boxes of frames that the clip has not, as for a video without a face
+    recola_folder(38)
+    write("B/P15.csv", "frame,x,y,w,h\n1000,1,1,9,9\n")
+    has_note(make_recola().notes, "left out P15 %(train%): .*no face in 47 frames; %-%-boxes")
+  end)
+
   it("takes a ready gold standard, without traces", function()
     if not have_video() then return pending "no real videos here" end
     recola_folder(38)
