@@ -48,7 +48,7 @@ local function remark(job, found, n, note)
       #found.times, found.step, n)
   end
   if found.missing > 0 then
-    note("%s: the face was lost in %d of %d frames; boxes nearby were held", job.name, found.missing, #found.times)
+    note("%s: no box of the face in %d of %d frames; boxes nearby were held", job.name, found.missing, #found.times)
   end
   if found.others > 0 then
     note("%s: %d other faces at the same time; the one seen most is used", job.name, found.others)
