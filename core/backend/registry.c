@@ -1,6 +1,7 @@
 /* Which backend serves a call: the chosen one of the device, else ref on the CPU.
  * Not here: any computation (ref/, cpu/). */
 #include "backend.h"
+#include "device.h"
 
 #include <omp.h>
 #include <string.h>
@@ -9,8 +10,9 @@ static const mien_backend *const known[] = {&mien__backend_cpu, &mien__backend_r
 enum { KNOWN = sizeof known / sizeof known[0] };
 static const mien_backend *chosen; /* of the CPU; NULL: the first */
 
+/* NULL with an error record when the device cannot be used. */
 static const mien_backend *current(mien_device device) {
-    if (device != MIEN_DEVICE_CPU) return NULL;
+    if (device == MIEN_DEVICE_CUDA) return mien__cuda_backend();
     return chosen ? chosen : known[0];
 }
 
@@ -39,7 +41,7 @@ const char *mien_backend_current(void) {
 }
 
 const char *mien_backend_describe(const char *name) {
-    const mien_backend *b = find(name);
+    const mien_backend *b = name && strcmp(name, "cuda") == 0 ? mien__cuda_backend() : find(name);
     if (!b) return NULL;
     return b->describe ? b->describe() : b->name;
 }
@@ -75,7 +77,8 @@ static mien_device device_of(const mien_op_call *call) {
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
     mien_device device = device_of(call);
     const mien_backend *b = current(device);
-    if (b && serves(b, call, backward)) return b;
+    if (!b) return NULL;
+    if (serves(b, call, backward)) return b;
     if (device == MIEN_DEVICE_CPU && serves(&mien__backend_ref, call, backward))
         return &mien__backend_ref;
     MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "%s has no %s for these inputs on device %s",
@@ -86,6 +89,7 @@ const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
 const mien_backend *mien__backend_with(mien_device device, size_t entry_offset) {
     const mien_backend *candidates[] = {current(device),
                                         device == MIEN_DEVICE_CPU ? &mien__backend_ref : NULL};
+    if (!candidates[0]) return NULL;
     for (int i = 0; i < 2; i++) {
         void *entry = NULL;
         if (candidates[i]) memcpy(&entry, (const char *)candidates[i] + entry_offset, sizeof entry);

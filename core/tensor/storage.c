@@ -262,6 +262,7 @@ mien_storage *mien__storage_new(mien_device device, size_t bytes) {
     pthread_mutex_unlock(&p->lock);
     if (!b.data) {
         free(s);
+        if (mien_error_last()->code != MIEN_ERR_MEMORY) return NULL; /* no such device, or lost */
         MIEN_FAIL_NULL(MIEN_ERR_MEMORY,
                        "out of memory: %.1f MiB wanted while %.1f MiB are in use on %s; a smaller "
                        "batch or shorter sequences need less",

@@ -1,0 +1,124 @@
+/* Opens libmien_cuda.so when a GPU is asked for, and answers which devices there are.
+ * Not here: anything of CUDA (backend/cuda); who serves a call (registry.c). */
+#define _GNU_SOURCE /* dladdr */
+#include "device.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const mien__cuda_plugin *plugin; /* NULL: not opened yet, or it cannot be */
+static const mien_backend *opened;
+static char why[768]; /* why not; empty before the first try */
+
+/* The plugin beside libmien.so, or the file that MIEN_CUDA_LIBRARY names. */
+static bool plugin_path(char *path, size_t size) {
+    const char *named = getenv("MIEN_CUDA_LIBRARY");
+    if (named) return snprintf(path, size, "%s", named) < (int)size;
+    Dl_info self;
+    if (!dladdr(&lock, &self) || !self.dli_fname) return false;
+    const char *slash = strrchr(self.dli_fname, '/');
+    int folder = slash ? (int)(slash - self.dli_fname) + 1 : 0;
+    return snprintf(path, size, "%.*slibmien_cuda.so", folder, self.dli_fname) < (int)size;
+}
+
+/* Under the lock. */
+static const mien__cuda_plugin *find_plugin(void) {
+    char path[4096];
+    if (plugin) return plugin;
+    if (!plugin_path(path, sizeof path)) {
+        snprintf(why, sizeof why, "the place of libmien.so is unknown");
+        return NULL;
+    }
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        const char *text = dlerror();
+        snprintf(why, sizeof why,
+                 "libmien_cuda.so does not open (built without CUDA? install the CUDA toolkit and "
+                 "cuDNN headers and build again): %s",
+                 text ? text : "dlopen failed");
+        return NULL;
+    }
+    const mien__cuda_plugin *found = dlsym(library, MIEN_PLUGIN_SYMBOL);
+    if (!found || found->abi != MIEN_PLUGIN_ABI) {
+        snprintf(why, sizeof why, "%.600s was built from other sources; build again", path);
+        dlclose(library);
+        return NULL;
+    }
+    return plugin = found;
+}
+
+const mien_backend *mien__cuda_backend(void) {
+    const mien_backend *backend = __atomic_load_n(&opened, __ATOMIC_ACQUIRE);
+    if (backend) return backend;
+    pthread_mutex_lock(&lock);
+    const mien__cuda_plugin *p = find_plugin();
+    if (!p)
+        mien__fail(MIEN_ERR_DEVICE, __FILE__, __LINE__, "no GPU can be used: %s", why);
+    else if (!opened)
+        __atomic_store_n(&opened, p->open(), __ATOMIC_RELEASE);
+    backend = opened;
+    pthread_mutex_unlock(&lock);
+    return backend;
+}
+
+void mien_cuda_info_get(mien_cuda_info *info) {
+    *info = (mien_cuda_info){0};
+    pthread_mutex_lock(&lock);
+    const mien__cuda_plugin *p = find_plugin();
+    if (p) {
+        p->info(info);
+        info->built = 1;
+    } else {
+        snprintf(info->missing, sizeof info->missing, "%s", why);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+int mien_device_count(mien_device device) {
+    if (device == MIEN_DEVICE_CPU) return 1;
+    if (device == MIEN_DEVICE_CUDA) return mien__cuda_backend() ? 1 : 0;
+    mien__fail(MIEN_ERR_DEVICE, __FILE__, __LINE__, "there is no device %d", (int)device);
+    return 0;
+}
+
+mien_status mien_device_choose(const char *name, mien_device *device) {
+    bool automatic = name && strcmp(name, "auto") == 0;
+    if (!name || (!automatic && strcmp(name, "cpu") != 0 && strcmp(name, "cuda") != 0))
+        MIEN_FAIL(MIEN_ERR_DEVICE, "there is no device '%s'; there are 'auto', 'cpu' and 'cuda'",
+                  name ? name : "");
+    if (automatic) {
+        *device = mien__cuda_backend() ? MIEN_DEVICE_CUDA : MIEN_DEVICE_CPU;
+        return MIEN_OK;
+    }
+    if (strcmp(name, "cuda") == 0 && !mien__cuda_backend()) return mien_error_last()->code;
+    *device = strcmp(name, "cuda") == 0 ? MIEN_DEVICE_CUDA : MIEN_DEVICE_CPU;
+    return MIEN_OK;
+}
+
+mien_status mien_device_synchronize(mien_device device) {
+    if (device != MIEN_DEVICE_CUDA || !__atomic_load_n(&opened, __ATOMIC_ACQUIRE)) return MIEN_OK;
+    return plugin->synchronize();
+}
+
+/* ---- settings of arithmetic ---------------------------------------------------------------- */
+
+static volatile bool tf32, deterministic = true;
+
+void mien_tf32_set(bool on) {
+    tf32 = on;
+}
+bool mien_tf32(void) {
+    return tf32;
+}
+void mien_deterministic_set(bool on) {
+    deterministic = on;
+}
+bool mien_deterministic(void) {
+    return deterministic;
+}
