@@ -108,7 +108,7 @@ mien_status mien_device_synchronize(mien_device device) {
 
 /* ---- settings of arithmetic ---------------------------------------------------------------- */
 
-static volatile bool tf32, deterministic = true;
+static volatile bool tf32, autotune, deterministic = true;
 
 void mien_tf32_set(bool on) {
     tf32 = on;
@@ -121,4 +121,11 @@ void mien_deterministic_set(bool on) {
 }
 bool mien_deterministic(void) {
     return deterministic;
+}
+
+void mien_autotune_set(bool on) {
+    autotune = on;
+}
+bool mien_autotune(void) {
+    return autotune;
 }

@@ -37,6 +37,10 @@ bool mien_tf32(void);
 /* The same bits on every run, on a GPU too, at some cost in speed? On at first. */
 void mien_deterministic_set(bool on);
 bool mien_deterministic(void);
+/* Time the convolution engines of a GPU for each new shape, and keep the fastest in a cache folder on
+ * disk? Off at first: then cuDNN's first proposal runs. Runs that share the folder choose alike. */
+void mien_autotune_set(bool on);
+bool mien_autotune(void);
 /* cdef:end */
 
 /* What libmien_cuda.so gives; opened by device.c, nobody links it. `open` fails with an error record

@@ -19,7 +19,7 @@ static mien_status slide(const mien_op_call *call, const char *axis, int64_t siz
 
 /* conv2d and conv2d_fused: their attributes begin with the same six numbers. */
 static mien_status infer_conv(mien_op_call *call, const mien_conv2d_attr *a, int64_t shape[4]) {
-    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
+    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, MIEN_INPUT(1) | MIEN_INPUT(2)));
     MIEN_TRY(mien__want_ndim(call, 0, 4, 4, "[N,C,H,W]"));
     MIEN_TRY(mien__want_ndim(call, 1, 4, 4, "[K,C,R,S]"));
     MIEN_TRY(mien__want_whole(call, &a->stride_h, 1, MAX_WINDOW));

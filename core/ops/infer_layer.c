@@ -31,7 +31,7 @@ mien_status mien__infer_batch_norm(mien_op_call *call) {
 }
 
 mien_status mien__infer_linear(mien_op_call *call) {
-    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
+    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, MIEN_INPUT(1) | MIEN_INPUT(2)));
     MIEN_TRY(mien__want_ndim(call, 0, 1, MIEN_MAX_DIMS, "[...,D]"));
     MIEN_TRY(mien__want_ndim(call, 1, 2, 2, "[K,D]"));
     const mien_tensor *x = call->in[0], *w = call->in[1];
@@ -71,7 +71,9 @@ mien_status mien__infer_matmul(mien_op_call *call) {
  * them; `reserve` numbers per unit and frame. Writes [B,T,H] and the like. */
 static mien_status infer_recurrent(mien_op_call *call, int gates, int biases, int states,
                                    int reserve) {
-    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
+    unsigned parameters = MIEN_INPUT(1) | MIEN_INPUT(2);
+    for (int i = 3; i < 3 + biases; i++) parameters |= MIEN_INPUT(i);
+    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, parameters));
     MIEN_TRY(mien__want_ndim(call, 0, 3, 3, "[B,T,D]"));
     MIEN_TRY(mien__want_ndim(call, 2, 2, 2, "[gates * H,H]"));
     const char *name = mien_op_info_at(call->op)->name;

@@ -1,0 +1,340 @@
+/* From a convolution to a plan that runs: cuDNN's proposals, what is not wanted of them, a cache.
+ * Not here: graphs (graph.c), timing and the cache on disk (tune.c). */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../device.h"
+#include "cuda.h"
+#include "planner.h"
+
+/* ---- proposals ----------------------------------------------------------------------------- */
+
+enum { PROPOSALS_MOST = 128 };
+
+/* Engine configurations, in cuDNN's order. */
+typedef struct proposals {
+    mien__descriptor list[PROPOSALS_MOST];
+    int count;
+} proposals;
+
+static void proposals_free(proposals *p) {
+    while (p->count > 0) mien__descriptor_free(p->list[--p->count]);
+}
+
+#define GET(d, name, type, most, count, values)                                                    \
+    mien__vendor_table.cudnnBackendGetAttribute(d, CUDNN_ATTR_##name, CUDNN_TYPE_##type, most,     \
+                                                count, values)
+
+static mien_status ask(const mien__planner *by, mien__descriptor graph, cudnnBackendHeurMode_t mode,
+                       mien__descriptor heuristics, proposals *p) {
+    MIEN_TRY(mien__descriptor_set(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
+                                  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph));
+    MIEN_TRY(mien__descriptor_set(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1,
+                                  &mode));
+    if (by->device)
+        MIEN_TRY(mien__descriptor_set(heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP,
+                                      CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &by->device));
+    MIEN_TRY(mien__descriptor_finalize(heuristics));
+    int64_t room = 0, found = 0;
+    MIEN_TRY(mien__cudnn_check(
+        GET(heuristics, ENGINEHEUR_RESULTS, BACKEND_DESCRIPTOR, 0, &room, NULL), "heuristics",
+        __FILE__, __LINE__));
+    if (room > PROPOSALS_MOST - p->count) room = PROPOSALS_MOST - p->count;
+    int first = p->count;
+    for (int64_t i = 0; i < room; i++) {
+        mien__descriptor d = mien__descriptor_new(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+        if (!d) return mien_error_last()->code;
+        p->list[p->count++] = d;
+    }
+    MIEN_TRY(mien__cudnn_check(GET(heuristics, ENGINEHEUR_RESULTS, BACKEND_DESCRIPTOR, room, &found,
+                                   p->list + first),
+                               "heuristics", __FILE__, __LINE__));
+    while (p->count > first + found) mien__descriptor_free(p->list[--p->count]);
+    return MIEN_OK;
+}
+
+/* Mode A knows the shapes; FALLBACK names what works for anything. One may refuse. */
+static void collect(const mien__planner *by, mien__descriptor graph, proposals *p) {
+    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
+    for (int i = 0; i < 2; i++) {
+        mien__descriptor heuristics = mien__descriptor_new(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+        if (heuristics) ask(by, graph, modes[i], heuristics, p);
+        mien__descriptor_free(heuristics);
+    }
+}
+
+/* ---- what is not wanted -------------------------------------------------------------------- */
+
+/* Notes of the engine behind a configuration, as bits; its number. */
+typedef struct engine_notes {
+    unsigned numerical, behaviour;
+    int64_t index;
+} engine_notes;
+
+static mien_status notes_of(mien__descriptor configuration, engine_notes *notes) {
+    mien__descriptor engine = mien__descriptor_new(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+    if (!engine) return mien_error_last()->code;
+    int64_t count = 0;
+    cudnnBackendNumericalNote_t numerical[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+    cudnnBackendBehaviorNote_t behaviour[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
+    *notes = (engine_notes){0};
+    cudnnStatus_t status =
+        GET(configuration, ENGINECFG_ENGINE, BACKEND_DESCRIPTOR, 1, &count, &engine);
+    if (status == CUDNN_STATUS_SUCCESS) {
+        GET(engine, ENGINE_GLOBAL_INDEX, INT64, 1, &count, &notes->index);
+        if (GET(engine, ENGINE_NUMERICAL_NOTE, NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
+                &count, numerical) == CUDNN_STATUS_SUCCESS)
+            for (int64_t i = 0; i < count; i++) notes->numerical |= 1u << numerical[i];
+        if (GET(engine, ENGINE_BEHAVIOR_NOTE, BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT, &count,
+                behaviour) == CUDNN_STATUS_SUCCESS)
+            for (int64_t i = 0; i < count; i++) notes->behaviour |= 1u << behaviour[i];
+    }
+    mien__descriptor_free(engine);
+    return mien__cudnn_check(status, "engine of a configuration", __FILE__, __LINE__);
+}
+
+#define NUMERICAL(name) (1u << CUDNN_NUMERICAL_NOTE_##name)
+
+/* Sums in less than f32 and Winograd's transforms cost digits; f32 alone must not be cut to TF32;
+ * code compiled when planned takes about a second a shape and only pays for fused operations. */
+static bool wanted(const mien__conv_case *c, const engine_notes *notes) {
+    unsigned never = NUMERICAL(REDUCED_PRECISION_REDUCTION) | NUMERICAL(WINOGRAD) |
+                     NUMERICAL(WINOGRAD_TILE_4x4) | NUMERICAL(WINOGRAD_TILE_6x6) |
+                     NUMERICAL(WINOGRAD_TILE_13x13);
+    if (c->deterministic) never |= NUMERICAL(NONDETERMINISTIC);
+    if (c->dtype == MIEN_F32) {
+        never |= NUMERICAL(FFT);
+        if (!c->tf32) never |= NUMERICAL(TENSOR_CORE) | NUMERICAL(DOWN_CONVERT_INPUTS);
+    }
+    bool at_run_time = notes->behaviour & 1u << CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
+    return !(notes->numerical & never) && (!at_run_time || c->use == MIEN_CONV_FUSED);
+}
+
+/* ---- one plan ------------------------------------------------------------------------------ */
+
+void mien__plan_free(mien__plan *plan) {
+    mien__descriptor_free(plan->plan);
+    plan->plan = NULL;
+}
+
+/* The status is cuDNN's, so that callers can tell why not. */
+cudnnStatus_t mien__plan_finish(const mien__planner *by, mien__plan *plan) {
+    const mien__vendor *v = &mien__vendor_table;
+    cudnnStatus_t status =
+        by->device ? v->cudnnBackendSetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &by->device)
+                   : v->cudnnBackendSetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE,
+                                                 CUDNN_TYPE_HANDLE, 1, &by->handle);
+    if (status == CUDNN_STATUS_SUCCESS) status = v->cudnnBackendFinalize(plan->plan);
+    int64_t count = 0;
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = GET(plan->plan, EXECUTION_PLAN_WORKSPACE_SIZE, INT64, 1, &count, &plan->workspace);
+    return status;
+}
+
+static cudnnStatus_t plan_of(const mien__planner *by, mien__descriptor configuration,
+                             const engine_notes *notes, mien__plan *plan) {
+    *plan = (mien__plan){.plan = mien__descriptor_new(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)};
+    if (!plan->plan) return CUDNN_STATUS_ALLOC_FAILED;
+    cudnnStatus_t status = mien__vendor_table.cudnnBackendSetAttribute(
+        plan->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+        &configuration);
+    if (status == CUDNN_STATUS_SUCCESS) status = mien__plan_finish(by, plan);
+    if (status != CUDNN_STATUS_SUCCESS) mien__plan_free(plan);
+    snprintf(plan->name, sizeof plan->name, "cudnn:engine%lld", (long long)notes->index);
+    return status;
+}
+
+/* ---- plans for a case, best first ---------------------------------------------------------- */
+
+enum { WORKSPACE_MOST = 256 << 20 };
+
+/* Up to `most` plans that pass; those whose workspace is large only when there is no other. Counts
+ * what passes the filters, and what failed for want of a driver. */
+int mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *plans, int most,
+                mien__plan_counts *counts) {
+    mien__graph graph;
+    proposals p = {.count = 0};
+    int found = 0;
+    *counts = (mien__plan_counts){0};
+    if (mien__graph_build(&graph, c, by->handle) != MIEN_OK) return 0;
+    collect(by, graph.graph, &p);
+    mien__plan large = {0};
+    for (int i = 0; i < p.count && found < most; i++) {
+        engine_notes notes;
+        if (notes_of(p.list[i], &notes) != MIEN_OK || !wanted(c, &notes)) continue;
+        counts->passing++;
+        mien__plan plan;
+        cudnnStatus_t status = plan_of(by, p.list[i], &notes, &plan);
+        if (status == CUDNN_STATUS_NOT_SUPPORTED_RUNTIME_PREREQUISITE_MISSING ||
+            status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER) {
+            counts->without_driver++;
+            if (by->device) break; /* the others take as long and end alike */
+        }
+        if (status != CUDNN_STATUS_SUCCESS) continue;
+        if (plan.workspace <= WORKSPACE_MOST) {
+            plans[found++] = plan;
+        } else if (!large.plan) {
+            large = plan;
+        } else {
+            mien__plan_free(&plan);
+        }
+    }
+    if (found == 0 && large.plan)
+        plans[found++] = large;
+    else
+        mien__plan_free(&large);
+    proposals_free(&p);
+    mien__graph_free(&graph);
+    return found;
+}
+
+/* ---- the cache ----------------------------------------------------------------------------- */
+
+/* Plans by case, open addressing; a case that cuDNN refuses has an entry without plan. A full table
+ * is emptied: models have some hundreds of cases, so that happens when shapes never repeat. */
+enum { SLOTS = 2048, ENTRIES_MOST = 1024 };
+typedef struct entry {
+    bool used;
+    mien__conv_case key;
+    mien__plan plan;
+} entry;
+
+static entry *table;
+static int entries;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static mien__planner here;
+
+static uint64_t hash_of(const mien__conv_case *c) {
+    const int64_t *word = (const int64_t *)c;
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < sizeof *c / sizeof *word; i++)
+        hash = (hash ^ (uint64_t)word[i]) * 1099511628211u;
+    return hash ^ hash >> 29;
+}
+
+static entry *slot_of(const mien__conv_case *c) {
+    size_t at = hash_of(c) % SLOTS;
+    while (table[at].used && memcmp(&table[at].key, c, sizeof *c) != 0) at = (at + 1) % SLOTS;
+    return &table[at];
+}
+
+static mien_status open_here(void) {
+    if (!table && !(table = calloc(SLOTS, sizeof *table)))
+        MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
+    if (!here.handle) {
+        MIEN_CUDNN(cudnnCreate(&here.handle));
+        MIEN_CUDNN(cudnnSetStream(here.handle, mien__cuda_context.stream));
+    }
+    return MIEN_OK;
+}
+
+static void empty_table(void) {
+    for (int i = 0; i < SLOTS; i++) mien__plan_free(&table[i].plan);
+    memset(table, 0, SLOTS * sizeof *table);
+    entries = 0;
+}
+
+/* Under the lock. */
+static mien_status find(const mien__conv_case *c, const mien__conv_data *data, mien__plan **plan) {
+    MIEN_TRY(open_here());
+    if (entries >= ENTRIES_MOST) empty_table();
+    entry *e = slot_of(c);
+    if (!e->used) {
+        mien__plan_counts counts;
+        mien__plan made = {0};
+        if (mien_autotune())
+            MIEN_TRY(mien__tuned_plan(&here, c, data, &made));
+        else
+            mien__plans(&here, c, &made, 1, &counts);
+        *e = (entry){.used = true, .key = *c, .plan = made};
+        entries++;
+    }
+    *plan = &e->plan;
+    if (e->plan.plan) return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
+              "cuda: cuDNN %d has no engine for this convolution: input [%lld,%lld,%lld,%lld], "
+              "weight [%lld,%lld,%lld,%lld] of %s",
+              mien__vendor_cudnn_version(), (long long)c->n, (long long)c->c, (long long)c->h,
+              (long long)c->w, (long long)c->k, (long long)c->c, (long long)c->r, (long long)c->s,
+              mien_dtype_name((mien_dtype)c->dtype));
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static mien_status pack_of(const mien__conv_data *data, void *workspace, mien__descriptor pack) {
+    void *all[] = {data->x, data->w, data->y, data->bias, data->residual};
+    int64_t uids[5], n = 0;
+    void *pointers[5];
+    for (int i = 0; i < 5; i++) {
+        if (!all[i]) continue;
+        uids[n] = MIEN_UID_X + i;
+        pointers[n++] = all[i];
+    }
+    MIEN_TRY(mien__descriptor_set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n,
+                                  uids));
+    MIEN_TRY(mien__descriptor_set(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR,
+                                  n, pointers));
+    MIEN_TRY(mien__descriptor_set(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1,
+                                  &workspace));
+    return mien__descriptor_finalize(pack);
+}
+
+mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
+                               const mien__conv_data *data) {
+    mien_storage *workspace = NULL;
+    if (plan->workspace > 0 && !(workspace = mien__cuda_scratch((size_t)plan->workspace)))
+        return mien_error_last()->code;
+    mien__descriptor pack = mien__descriptor_new(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    mien_status status = pack ? pack_of(data, workspace ? workspace->data : NULL, pack)
+                              : mien_error_last()->code;
+    if (status == MIEN_OK)
+        status = mien__cudnn_check(
+            mien__vendor_table.cudnnBackendExecute(by->handle, plan->plan, pack),
+            "cudnnBackendExecute", __FILE__, __LINE__);
+    mien__descriptor_free(pack);
+    mien__storage_release(workspace);
+    return status;
+}
+
+mien_status mien__conv_run(const mien__conv_case *c, const mien__conv_data *data, char *name) {
+    MIEN_TRY(mien__cuda_alive());
+    mien__plan *plan = NULL;
+    pthread_mutex_lock(&lock);
+    mien_status status = find(c, data, &plan);
+    if (status == MIEN_OK) status = mien__plan_execute(&here, plan, data);
+    if (status == MIEN_OK && name) memcpy(name, plan->name, sizeof plan->name);
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+/* ---- a device that is only described ------------------------------------------------------- */
+
+static mien_status described(const char *json, mien__descriptor device) {
+    MIEN_TRY(mien__descriptor_set(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                  CUDNN_TYPE_CHAR, (int64_t)strlen(json), json));
+    return mien__descriptor_finalize(device);
+}
+
+mien_status mien__conv_probe(const char *device_json, const mien__conv_case *c,
+                             mien__conv_support *support) {
+    *support = (mien__conv_support){0};
+    MIEN_TRY(mien__vendor_open());
+    mien__planner by = {.device = mien__descriptor_new(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR)};
+    if (!by.device) return mien_error_last()->code;
+    mien_status status = described(device_json, by.device);
+    if (status == MIEN_OK) {
+        mien__plan plan = {0};
+        mien__plan_counts counts;
+        support->finalised = mien__plans(&by, c, &plan, 1, &counts);
+        support->configurations = counts.passing;
+        support->at_run_time = !support->finalised && counts.without_driver > 0;
+        support->workspace = plan.workspace;
+        memcpy(support->engine, plan.name, sizeof support->engine);
+        mien__plan_free(&plan);
+    }
+    mien__descriptor_free(by.device);
+    return status;
+}

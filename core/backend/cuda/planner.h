@@ -1,0 +1,36 @@
+/* Plans as plan.c and tune.c share them.
+ * Not here: what the backend's ops use (plan.h). */
+#ifndef MIEN_PLANNER_H
+#define MIEN_PLANNER_H
+#include "graph.h"
+
+/* For whom plans are made: a device with its handle, or (handle NULL) one that is described. */
+typedef struct mien__planner {
+    cudnnHandle_t handle;
+    mien__descriptor device;
+} mien__planner;
+
+typedef struct mien__plan {
+    mien__descriptor plan; /* NULL: none */
+    int64_t workspace;     /* bytes */
+    char name[64];         /* "cudnn:engine38" */
+} mien__plan;
+
+typedef struct mien__plan_counts {
+    int passing;        /* configurations that pass the filters, as far as they were looked at */
+    int without_driver; /* of these, what only lacked a driver to load its code */
+} mien__plan_counts;
+
+int mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *plans, int most,
+                mien__plan_counts *counts);
+void mien__plan_free(mien__plan *plan);
+/* After the engine configuration or the JSON form was set. */
+cudnnStatus_t mien__plan_finish(const mien__planner *by, mien__plan *plan);
+mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
+                               const mien__conv_data *data);
+
+/* The fastest of several plans, from the cache folder or by timing on `data`, whose result is
+ * overwritten. No plan: plan->plan stays NULL. */
+mien_status mien__tuned_plan(const mien__planner *by, const mien__conv_case *c,
+                             const mien__conv_data *data, mien__plan *plan);
+#endif

@@ -1,0 +1,168 @@
+/* Times plans on the device and keeps the fastest, also on disk for the next process.
+ * Not here: which plans there are (plan.c). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cuda.h"
+#include "planner.h"
+
+/* ---- the cache folder ---------------------------------------------------------------------- */
+
+/* A file per case: its first line says for which cuDNN, device and case it was made, the rest is the
+ * plan as cuDNN writes it. A plan of another version or device is refused by cuDNN, or worse, so the
+ * line must match before the rest is read. */
+static void head_line(const mien__conv_case *c, char *line, size_t size) {
+    const int64_t *word = (const int64_t *)c;
+    int used = snprintf(line, size, "mien-plan 1 cudnn=%d device=%s case=",
+                        mien__vendor_cudnn_version(), mien__cuda_context.name);
+    for (size_t i = 0; i < sizeof *c / sizeof *word && used < (int)size; i++)
+        used += snprintf(line + used, size - (size_t)used, i ? ",%lld" : "%lld",
+                         (long long)word[i]);
+}
+
+/* $MIEN_CACHE, or mien in $XDG_CACHE_HOME or ~/.cache; "" when there is no place. */
+static void folder_of(char *path, size_t size) {
+    const char *own = getenv("MIEN_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    path[0] = '\0';
+    if (own)
+        snprintf(path, size, "%s", own);
+    else if (xdg)
+        snprintf(path, size, "%s/mien", xdg);
+    else if (home)
+        snprintf(path, size, "%s/.cache/mien", home);
+}
+
+static bool make_folders(const char *folder) {
+    char part[2048];
+    snprintf(part, sizeof part, "%s", folder);
+    for (char *at = part + 1; *at; at++) {
+        if (*at != '/') continue;
+        *at = '\0';
+        mkdir(part, 0777);
+        *at = '/';
+    }
+    return mkdir(part, 0777) == 0 || errno == EEXIST;
+}
+
+static bool file_of(const char *line, char *path, size_t size) {
+    char folder[1024];
+    uint64_t hash = 14695981039346656037u;
+    for (const char *at = line; *at; at++) hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    folder_of(folder, sizeof folder - 8);
+    if (!folder[0]) return false;
+    strcat(folder, "/plans");
+    if (!make_folders(folder)) return false;
+    snprintf(path, size, "%s/%016llx", folder, (unsigned long long)hash);
+    return true;
+}
+
+static bool load(const mien__planner *by, const char *line, mien__plan *plan) {
+    char path[1200], *first = NULL, *json = NULL;
+    size_t room = 0, length = 0;
+    FILE *file = file_of(line, path, sizeof path) ? fopen(path, "r") : NULL;
+    if (!file) return false;
+    ssize_t got = getline(&first, &room, file);
+    bool ours = got > 0 && strncmp(first, line, strlen(line)) == 0 && first[strlen(line)] == '\n';
+    if (ours) {
+        json = malloc(1 << 20);
+        length = json ? fread(json, 1, 1 << 20, file) : 0;
+    }
+    fclose(file);
+    free(first);
+    *plan = (mien__plan){0};
+    if (length > 0 && length < 1 << 20)
+        plan->plan = mien__descriptor_new(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    bool good = plan->plan &&
+                mien__descriptor_set(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                                     CUDNN_TYPE_CHAR, (int64_t)length, json) == MIEN_OK &&
+                mien__plan_finish(by, plan) == CUDNN_STATUS_SUCCESS;
+    free(json);
+    if (!good) mien__plan_free(plan);
+    snprintf(plan->name, sizeof plan->name, "cudnn:cached");
+    return good;
+}
+
+/* Whole or not at all: written aside, then renamed. Without a place for it nothing is kept. */
+static void save(const char *line, const mien__plan *plan) {
+    char path[1200], aside[1240];
+    int64_t length = 0;
+    const mien__vendor *v = &mien__vendor_table;
+    if (!file_of(line, path, sizeof path)) return;
+    if (v->cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                                    CUDNN_TYPE_CHAR, 0, &length, NULL) != CUDNN_STATUS_SUCCESS)
+        return;
+    char *json = malloc((size_t)length + 1);
+    snprintf(aside, sizeof aside, "%s.%d", path, (int)getpid());
+    FILE *file = json && v->cudnnBackendGetAttribute(
+                             plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                             CUDNN_TYPE_CHAR, length, &length, json) == CUDNN_STATUS_SUCCESS
+                     ? fopen(aside, "w")
+                     : NULL;
+    if (file) {
+        bool good = fprintf(file, "%s\n", line) > 0 &&
+                    fwrite(json, 1, (size_t)length, file) == (size_t)length;
+        good = fclose(file) == 0 && good;
+        if (!good || rename(aside, path) != 0) unlink(aside);
+    }
+    free(json);
+}
+
+/* ---- timing -------------------------------------------------------------------------------- */
+
+enum { CANDIDATES = 10, WARM = 2, TIMED = 5 };
+
+/* Milliseconds of one run; negative when it does not run. */
+static float time_of(const mien__planner *by, const mien__plan *plan, const mien__conv_data *data,
+                     cudaEvent_t start, cudaEvent_t stop) {
+    cudaStream_t stream = mien__cuda_context.stream;
+    float took = -1;
+    for (int i = 0; i < WARM; i++)
+        if (mien__plan_execute(by, plan, data) != MIEN_OK) return -1;
+    if (cudaEventRecord(start, stream) != cudaSuccess) return -1;
+    for (int i = 0; i < TIMED; i++)
+        if (mien__plan_execute(by, plan, data) != MIEN_OK) return -1;
+    if (cudaEventRecord(stop, stream) != cudaSuccess) return -1;
+    if (cudaEventSynchronize(stop) != cudaSuccess) return -1;
+    return cudaEventElapsedTime(&took, start, stop) == cudaSuccess ? took / TIMED : -1;
+}
+
+/* The index of the fastest plan; -1 when none runs. */
+static int fastest(const mien__planner *by, const mien__plan *plans, int n,
+                   const mien__conv_data *data) {
+    cudaEvent_t start = NULL, stop = NULL;
+    int best = -1;
+    float least = 0;
+    if (cudaEventCreate(&start) == cudaSuccess && cudaEventCreate(&stop) == cudaSuccess)
+        for (int i = 0; i < n; i++) {
+            float took = time_of(by, &plans[i], data, start, stop);
+            if (took < 0 || (best >= 0 && took >= least)) continue;
+            best = i;
+            least = took;
+        }
+    if (start) cudaEventDestroy(start);
+    if (stop) cudaEventDestroy(stop);
+    return best;
+}
+
+mien_status mien__tuned_plan(const mien__planner *by, const mien__conv_case *c,
+                             const mien__conv_data *data, mien__plan *plan) {
+    char line[1024];
+    mien__plan plans[CANDIDATES];
+    mien__plan_counts counts;
+    head_line(c, line, sizeof line);
+    if (load(by, line, plan)) return MIEN_OK;
+    int n = mien__plans(by, c, plans, CANDIDATES, &counts), best = fastest(by, plans, n, data);
+    MIEN_TRY(mien__cuda_alive());
+    *plan = (mien__plan){0};
+    for (int i = 0; i < n; i++)
+        if (i == best)
+            *plan = plans[i];
+        else
+            mien__plan_free(&plans[i]);
+    if (plan->plan) save(line, plan);
+    return MIEN_OK;
+}
