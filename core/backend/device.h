@@ -7,15 +7,15 @@
 /* cdef:begin */
 /* What a GPU needs to be used, as found on this machine. */
 typedef struct mien_cuda_info {
-    int devices;       /* GPUs that can be used; 0: `missing` says why */
-    int built;         /* 1: libmien_cuda.so is there and opens */
-    int driver;        /* CUDA version of the driver, 13000 for 13.0; 0: no driver */
-    int runtime;       /* CUDA version that libmien_cuda.so was built with */
-    int arch;          /* 90 for compute capability 9.0 */
-    int cudnn;         /* 91900 for 9.19.0; 0: not found */
-    int cublaslt;      /* 130000 for 13.0.0; 0: not found */
-    int64_t memory;    /* bytes of the first GPU */
-    char device[128];  /* its name */
+    int devices;      /* GPUs that can be used; 0: `missing` says why */
+    int built;        /* 1: libmien_cuda.so is there and opens */
+    int driver;       /* CUDA version of the driver, 13000 for 13.0; 0: no driver */
+    int runtime;      /* CUDA version that libmien_cuda.so was built with */
+    int arch;         /* 90 for compute capability 9.0 */
+    int cudnn;        /* 91900 for 9.19.0; 0: not found */
+    int cublaslt;     /* 130000 for 13.0.0; 0: not found */
+    int64_t memory;   /* bytes of the first GPU */
+    char device[128]; /* its name */
     char cudnn_path[512];
     char cublaslt_path[512];
     char missing[768]; /* what is missing and what to do about it; empty: nothing */
@@ -25,8 +25,8 @@ typedef struct mien_cuda_info {
 void mien_cuda_info_get(mien_cuda_info *info);
 /* Number of usable devices of a kind; 0 with an error record that tells what is missing. */
 int mien_device_count(mien_device device);
-/* "cpu", "cuda" (an error that names what is missing when no GPU can be used), or "auto": a GPU when
- * one can be used, else the CPU. */
+/* "cpu", "cuda" (an error that names what is missing when no GPU can be used), or "auto": a GPU
+ * when one can be used, else the CPU. */
 mien_status mien_device_choose(const char *name, mien_device *device);
 /* Waits until a device has done all it was given: errors of launched work appear here. */
 mien_status mien_device_synchronize(mien_device device);
@@ -37,14 +37,15 @@ bool mien_tf32(void);
 /* The same bits on every run, on a GPU too, at some cost in speed? On at first. */
 void mien_deterministic_set(bool on);
 bool mien_deterministic(void);
-/* Time the convolution engines of a GPU for each new shape, and keep the fastest in a cache folder on
- * disk? Off at first: then cuDNN's first proposal runs. Runs that share the folder choose alike. */
+/* Time the convolution engines of a GPU for each new shape, and keep the fastest in a cache folder
+ * on disk? Off at first: then cuDNN's first proposal runs. Runs that share the folder choose alike.
+ */
 void mien_autotune_set(bool on);
 bool mien_autotune(void);
 /* cdef:end */
 
-/* What libmien_cuda.so gives; opened by device.c, nobody links it. `open` fails with an error record
- * when no GPU can be used. abi: MIEN_PLUGIN_ABI of the headers it was built with. */
+/* What libmien_cuda.so gives; opened by device.c, nobody links it. `open` fails with an error
+ * record when no GPU can be used. abi: MIEN_PLUGIN_ABI of the headers it was built with. */
 struct mien_backend;
 typedef struct mien__cuda_plugin {
     unsigned abi;

@@ -75,6 +75,30 @@ mien_status mien__cuda_fail(cudaError_t error, const char *what, const char *fil
     return mien_error_last()->code;
 }
 
+/* ---- cuDNN's handle ------------------------------------------------------------------------ */
+
+static pthread_mutex_t cudnn_lock = PTHREAD_MUTEX_INITIALIZER;
+static cudnnHandle_t cudnn_handle;
+
+static mien_status make_handle(void) {
+    if (cudnn_handle) return MIEN_OK;
+    MIEN_CUDNN(cudnnCreate(&cudnn_handle));
+    MIEN_CUDNN(cudnnSetStream(cudnn_handle, mien__cuda_context.stream));
+    return MIEN_OK;
+}
+
+mien_status mien__cudnn_lock(cudnnHandle_t *handle) {
+    pthread_mutex_lock(&cudnn_lock);
+    mien_status status = make_handle();
+    if (status != MIEN_OK) pthread_mutex_unlock(&cudnn_lock);
+    *handle = cudnn_handle;
+    return status;
+}
+
+void mien__cudnn_unlock(void) {
+    pthread_mutex_unlock(&cudnn_lock);
+}
+
 /* ---- the table ----------------------------------------------------------------------------- */
 
 static const char *describe(void) {
@@ -114,7 +138,8 @@ static mien_status set_up(void) {
     mien__cuda *c = &mien__cuda_context;
     int count = 0, major = 0, minor = 0;
     MIEN_CUDA(cudaGetDeviceCount(&count));
-    if (count == 0) return mien__cuda_fail(cudaErrorNoDevice, "cudaGetDeviceCount", __FILE__, __LINE__);
+    if (count == 0)
+        return mien__cuda_fail(cudaErrorNoDevice, "cudaGetDeviceCount", __FILE__, __LINE__);
     MIEN_CUDA(cudaSetDevice(0));
     struct cudaDeviceProp properties;
     MIEN_CUDA(cudaGetDeviceProperties(&properties, 0));

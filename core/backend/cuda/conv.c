@@ -14,8 +14,7 @@ static int64_t padded_channels(const mien_tensor *x) {
     return (x->shape[1] + grain - 1) / grain * grain;
 }
 
-static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use,
-                               const mien_tensor *y) {
+static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use, const mien_tensor *y) {
     const mien_conv2d_attr *a = call->attr; /* conv2d_fused's begins with the same fields */
     const mien_tensor *x = call->in[0], *w = call->in[1];
     mien__conv_case c;
@@ -46,9 +45,8 @@ static bool is_empty(const mien_op_call *call, const mien_tensor *y) {
 }
 
 static mien_status finish(mien_tensor *y, mien_tensor *bias, mien_tensor *residual, bool relu) {
-    return mien__cuda_epilogue(mien__cuda_ptr(y), y->dtype,
-                               y->shape[0] * y->shape[2] * y->shape[3], y->shape[1],
-                               mien__cuda_ptr(bias), mien__cuda_ptr(residual), relu);
+    return mien__cuda_epilogue(mien__cuda_ptr(y), y->dtype, y->shape[0] * y->shape[2] * y->shape[3],
+                               y->shape[1], mien__cuda_ptr(bias), mien__cuda_ptr(residual), relu);
 }
 
 /* Everything arranged; y is allocated here. bias is f32. */
@@ -162,9 +160,9 @@ static mien_status weight_gradient(mien_op_call *call, mien_tensor *dy) {
 static mien_status bias_gradient(mien_op_call *call, mien_tensor *dy) {
     mien_tensor *sums = mien__cuda_vector(MIEN_F32, dy->shape[1]);
     if (!sums) return mien_error_last()->code;
-    mien_status status = mien__cuda_column_sums(
-        mien__cuda_ptr(sums), mien__cuda_ptr(dy), dy->dtype,
-        dy->shape[0] * dy->shape[2] * dy->shape[3], dy->shape[1]);
+    mien_status status =
+        mien__cuda_column_sums(mien__cuda_ptr(sums), mien__cuda_ptr(dy), dy->dtype,
+                               dy->shape[0] * dy->shape[2] * dy->shape[3], dy->shape[1]);
     if (status == MIEN_OK) status = mien__cuda_take(call->din[2], sums, false);
     mien_tensor_release(sums);
     return status;

@@ -5,7 +5,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-/* ---- loops: dimensions in the order of dst's memory, neighbours joined ------------------------- */
+/* ---- loops: dimensions in the order of dst's memory, neighbours joined -------------------------
+ */
 
 struct loops {
     int n;
@@ -43,7 +44,8 @@ static loops loops_of(const mien_tensor *dst, const mien_tensor *src) {
     return l;
 }
 
-/* ---- kernels ----------------------------------------------------------------------------------- */
+/* ---- kernels -----------------------------------------------------------------------------------
+ */
 
 template <typename T, typename F> __device__ inline T cast(F value) {
     return (T)value;
@@ -80,13 +82,20 @@ __global__ void copy_kernel(T *dst, const F *src, Index n, loops l) {
 /* Any pair of dtypes, through double; integers truncate and saturate, NaN gives 0. */
 static __device__ double load_any(const void *data, int dtype, int64_t i) {
     switch (dtype) {
-    case MIEN_F32: return ((const float *)data)[i];
-    case MIEN_BF16: return __bfloat162float(((const __nv_bfloat16 *)data)[i]);
-    case MIEN_F16: return __half2float(((const __half *)data)[i]);
-    case MIEN_F64: return ((const double *)data)[i];
-    case MIEN_U8: return ((const uint8_t *)data)[i];
-    case MIEN_I32: return ((const int32_t *)data)[i];
-    default: return (double)((const int64_t *)data)[i];
+    case MIEN_F32:
+        return ((const float *)data)[i];
+    case MIEN_BF16:
+        return __bfloat162float(((const __nv_bfloat16 *)data)[i]);
+    case MIEN_F16:
+        return __half2float(((const __half *)data)[i]);
+    case MIEN_F64:
+        return ((const double *)data)[i];
+    case MIEN_U8:
+        return ((const uint8_t *)data)[i];
+    case MIEN_I32:
+        return ((const int32_t *)data)[i];
+    default:
+        return (double)((const int64_t *)data)[i];
     }
 }
 
@@ -96,12 +105,24 @@ static __device__ double clamp(double v, double low, double high) {
 
 static __device__ void store_any(void *data, int dtype, int64_t i, double v) {
     switch (dtype) {
-    case MIEN_F32: ((float *)data)[i] = (float)v; break;
-    case MIEN_BF16: ((__nv_bfloat16 *)data)[i] = __float2bfloat16_rn((float)v); break;
-    case MIEN_F16: ((__half *)data)[i] = __float2half_rn((float)v); break;
-    case MIEN_F64: ((double *)data)[i] = v; break;
-    case MIEN_U8: ((uint8_t *)data)[i] = (uint8_t)clamp(v, 0, 255); break;
-    case MIEN_I32: ((int32_t *)data)[i] = (int32_t)clamp(v, -2147483648.0, 2147483647.0); break;
+    case MIEN_F32:
+        ((float *)data)[i] = (float)v;
+        break;
+    case MIEN_BF16:
+        ((__nv_bfloat16 *)data)[i] = __float2bfloat16_rn((float)v);
+        break;
+    case MIEN_F16:
+        ((__half *)data)[i] = __float2half_rn((float)v);
+        break;
+    case MIEN_F64:
+        ((double *)data)[i] = v;
+        break;
+    case MIEN_U8:
+        ((uint8_t *)data)[i] = (uint8_t)clamp(v, 0, 255);
+        break;
+    case MIEN_I32:
+        ((int32_t *)data)[i] = (int32_t)clamp(v, -2147483648.0, 2147483647.0);
+        break;
     default: /* device conversion saturates */
         ((int64_t *)data)[i] = v != v ? 0 : __double2ll_rz(v);
     }
@@ -135,7 +156,8 @@ __global__ void fill_any(void *dst, int to_type, double value, int64_t n, loops 
     }
 }
 
-/* ---- choosing one ------------------------------------------------------------------------------ */
+/* ---- choosing one ------------------------------------------------------------------------------
+ */
 
 enum { THREADS = 256 };
 
@@ -165,18 +187,22 @@ static mien_status run_copy(void *dst, mien_dtype to, const void *src, mien_dtyp
             return MIEN_OK;
         }
         switch (size) {
-        case 1: return launch<uint8_t, uint8_t>(dst, src, n, l);
-        case 2: return launch<uint16_t, uint16_t>(dst, src, n, l);
-        case 4: return launch<uint32_t, uint32_t>(dst, src, n, l);
-        default: return launch<uint64_t, uint64_t>(dst, src, n, l);
+        case 1:
+            return launch<uint8_t, uint8_t>(dst, src, n, l);
+        case 2:
+            return launch<uint16_t, uint16_t>(dst, src, n, l);
+        case 4:
+            return launch<uint32_t, uint32_t>(dst, src, n, l);
+        default:
+            return launch<uint64_t, uint64_t>(dst, src, n, l);
         }
     }
     if (from == MIEN_F32 && to == MIEN_BF16) return launch<__nv_bfloat16, float>(dst, src, n, l);
     if (from == MIEN_F32 && to == MIEN_F16) return launch<__half, float>(dst, src, n, l);
     if (from == MIEN_BF16 && to == MIEN_F32) return launch<float, __nv_bfloat16>(dst, src, n, l);
     if (from == MIEN_F16 && to == MIEN_F32) return launch<float, __half>(dst, src, n, l);
-    copy_any<<<mien__cuda_grid(n, THREADS), THREADS, 0, mien__cuda_context.stream>>>(
-        dst, to, src, from, n, l);
+    copy_any<<<mien__cuda_grid(n, THREADS), THREADS, 0, mien__cuda_context.stream>>>(dst, to, src,
+                                                                                     from, n, l);
     MIEN_LAUNCHED("copy_any");
     return MIEN_OK;
 }

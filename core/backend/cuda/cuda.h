@@ -1,8 +1,8 @@
 /* Inside the CUDA backend: context, errors, memory, launches, and how a part enters the table.
  * Not here: cuDNN and cuBLASLt (cudnn.h, blas.h in this folder), any kernel.
  *
- * For C and for CUDA C++. One device, one stream: work is ordered by the stream, so memory that goes
- * back to the pool after a launch may be handed out at once. */
+ * For C and for CUDA C++. One device, one stream: work is ordered by the stream, so memory that
+ * goes back to the pool after a launch may be handed out at once. */
 #ifndef MIEN_CUDA_H
 #define MIEN_CUDA_H
 #include <cuda_runtime.h>
@@ -28,7 +28,8 @@ typedef struct mien__cuda {
     cudaStream_t stream; /* all work of this backend */
 } mien__cuda;
 
-/* The context; set up when the backend is opened, before any function of the table can be called. */
+/* The context; set up when the backend is opened, before any function of the table can be called.
+ */
 extern mien__cuda mien__cuda_context;
 
 /* ---- errors ------------------------------------------------------------------------------------
@@ -63,8 +64,8 @@ static inline void *mien__cuda_ptr(const mien_tensor *t) {
     return t ? (char *)t->storage->data + (size_t)t->offset * mien_dtype_size(t->dtype) : NULL;
 }
 
-/* Scratch is a storage: `mien_storage *s = mien__cuda_scratch(bytes)`, use s->data, release it right
- * after the last launch that uses it. NULL with an error record: no memory. */
+/* Scratch is a storage: `mien_storage *s = mien__cuda_scratch(bytes)`, use s->data, release it
+ * right after the last launch that uses it. NULL with an error record: no memory. */
 static inline mien_storage *mien__cuda_scratch(size_t bytes) {
     return mien__storage_new(MIEN_DEVICE_CUDA, bytes);
 }
@@ -97,7 +98,8 @@ mien_status mien__cuda_copy(mien_tensor *dst, mien_tensor *src);
 
 /* Blocks of `threads` for n items in a grid-stride loop: enough to fill the device, no more. */
 static inline unsigned mien__cuda_grid(int64_t n, int threads) {
-    int64_t blocks = (n + threads - 1) / threads, most = (int64_t)mien__cuda_context.multiprocs * 32;
+    int64_t blocks = (n + threads - 1) / threads,
+            most = (int64_t)mien__cuda_context.multiprocs * 32;
     if (blocks > most) blocks = most;
     return blocks > 0 ? (unsigned)blocks : 1u;
 }

@@ -47,7 +47,8 @@ void mien__cuda_part_memory(mien_backend *table) {
     table->fill = mien__cuda_fill;
 }
 
-/* ---- layouts ----------------------------------------------------------------------------------- */
+/* ---- layouts -----------------------------------------------------------------------------------
+ */
 
 static void nhwc_strides(const mien_tensor *t, int64_t stride[4]) {
     stride[1] = 1;

@@ -86,8 +86,7 @@ mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channel
     for (int i = 0; i < SLOTS; i++) {
         bool same = slots[i].copy && slots[i].copy->dtype == dtype &&
                     slots[i].channels == channels && same_view(&slots[i].of, t);
-        if (same && slots[i].version == storage->version)
-            return mien_tensor_retain(slots[i].copy);
+        if (same && slots[i].version == storage->version) return mien_tensor_retain(slots[i].copy);
         /* Its own old copy, else an empty slot, else the oldest. */
         bool worse = at->copy && (!slots[i].copy || slots[i].version < at->version);
         if (same || worse) at = &slots[i];

@@ -1,6 +1,5 @@
 /* From a convolution to a plan that runs: cuDNN's proposals, what is not wanted of them, a cache.
  * Not here: graphs (graph.c), timing and the cache on disk (tune.c). */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +37,9 @@ static mien_status ask(const mien__planner *by, mien__descriptor graph, cudnnBac
                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &by->device));
     MIEN_TRY(mien__descriptor_finalize(heuristics));
     int64_t room = 0, found = 0;
-    MIEN_TRY(mien__cudnn_check(
-        GET(heuristics, ENGINEHEUR_RESULTS, BACKEND_DESCRIPTOR, 0, &room, NULL), "heuristics",
-        __FILE__, __LINE__));
+    MIEN_TRY(
+        mien__cudnn_check(GET(heuristics, ENGINEHEUR_RESULTS, BACKEND_DESCRIPTOR, 0, &room, NULL),
+                          "heuristics", __FILE__, __LINE__));
     if (room > PROPOSALS_MOST - p->count) room = PROPOSALS_MOST - p->count;
     int first = p->count;
     for (int64_t i = 0; i < room; i++) {
@@ -48,9 +47,9 @@ static mien_status ask(const mien__planner *by, mien__descriptor graph, cudnnBac
         if (!d) return mien_error_last()->code;
         p->list[p->count++] = d;
     }
-    MIEN_TRY(mien__cudnn_check(GET(heuristics, ENGINEHEUR_RESULTS, BACKEND_DESCRIPTOR, room, &found,
-                                   p->list + first),
-                               "heuristics", __FILE__, __LINE__));
+    MIEN_TRY(mien__cudnn_check(
+        GET(heuristics, ENGINEHEUR_RESULTS, BACKEND_DESCRIPTOR, room, &found, p->list + first),
+        "heuristics", __FILE__, __LINE__));
     while (p->count > first + found) mien__descriptor_free(p->list[--p->count]);
     return MIEN_OK;
 }
@@ -204,8 +203,6 @@ typedef struct entry {
 
 static entry *table;
 static int entries;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static mien__planner here;
 
 static uint64_t hash_of(const mien__conv_case *c) {
     const int64_t *word = (const int64_t *)c;
@@ -221,16 +218,6 @@ static entry *slot_of(const mien__conv_case *c) {
     return &table[at];
 }
 
-static mien_status open_here(void) {
-    if (!table && !(table = calloc(SLOTS, sizeof *table)))
-        MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
-    if (!here.handle) {
-        MIEN_CUDNN(cudnnCreate(&here.handle));
-        MIEN_CUDNN(cudnnSetStream(here.handle, mien__cuda_context.stream));
-    }
-    return MIEN_OK;
-}
-
 static void empty_table(void) {
     for (int i = 0; i < SLOTS; i++) mien__plan_free(&table[i].plan);
     memset(table, 0, SLOTS * sizeof *table);
@@ -238,17 +225,19 @@ static void empty_table(void) {
 }
 
 /* Under the lock. */
-static mien_status find(const mien__conv_case *c, const mien__conv_data *data, mien__plan **plan) {
-    MIEN_TRY(open_here());
+static mien_status find(const mien__planner *here, const mien__conv_case *c,
+                        const mien__conv_data *data, mien__plan **plan) {
+    if (!table && !(table = calloc(SLOTS, sizeof *table)))
+        MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
     if (entries >= ENTRIES_MOST) empty_table();
     entry *e = slot_of(c);
     if (!e->used) {
         mien__plan_counts counts;
         mien__plan made = {0};
         if (mien_autotune())
-            MIEN_TRY(mien__tuned_plan(&here, c, data, &made));
+            MIEN_TRY(mien__tuned_plan(here, c, data, &made));
         else
-            mien__plans(&here, c, &made, 1, &counts);
+            mien__plans(here, c, &made, 1, &counts);
         *e = (entry){.used = true, .key = *c, .plan = made};
         entries++;
     }
@@ -273,8 +262,8 @@ static mien_status pack_of(const mien__conv_data *data, void *workspace, mien__d
         uids[n] = MIEN_UID_X + i;
         pointers[n++] = all[i];
     }
-    MIEN_TRY(mien__descriptor_set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n,
-                                  uids));
+    MIEN_TRY(
+        mien__descriptor_set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, uids));
     MIEN_TRY(mien__descriptor_set(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR,
                                   n, pointers));
     MIEN_TRY(mien__descriptor_set(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1,
@@ -288,12 +277,12 @@ mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
     if (plan->workspace > 0 && !(workspace = mien__cuda_scratch((size_t)plan->workspace)))
         return mien_error_last()->code;
     mien__descriptor pack = mien__descriptor_new(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    mien_status status = pack ? pack_of(data, workspace ? workspace->data : NULL, pack)
-                              : mien_error_last()->code;
+    mien_status status =
+        pack ? pack_of(data, workspace ? workspace->data : NULL, pack) : mien_error_last()->code;
     if (status == MIEN_OK)
-        status = mien__cudnn_check(
-            mien__vendor_table.cudnnBackendExecute(by->handle, plan->plan, pack),
-            "cudnnBackendExecute", __FILE__, __LINE__);
+        status =
+            mien__cudnn_check(mien__vendor_table.cudnnBackendExecute(by->handle, plan->plan, pack),
+                              "cudnnBackendExecute", __FILE__, __LINE__);
     mien__descriptor_free(pack);
     mien__storage_release(workspace);
     return status;
@@ -302,11 +291,12 @@ mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
 mien_status mien__conv_run(const mien__conv_case *c, const mien__conv_data *data, char *name) {
     MIEN_TRY(mien__cuda_alive());
     mien__plan *plan = NULL;
-    pthread_mutex_lock(&lock);
-    mien_status status = find(c, data, &plan);
+    mien__planner here = {0};
+    MIEN_TRY(mien__cudnn_lock(&here.handle));
+    mien_status status = find(&here, c, data, &plan);
     if (status == MIEN_OK) status = mien__plan_execute(&here, plan, data);
     if (status == MIEN_OK && name) memcpy(name, plan->name, sizeof plan->name);
-    pthread_mutex_unlock(&lock);
+    mien__cudnn_unlock();
     return status;
 }
 

@@ -12,16 +12,17 @@
 
 /* ---- the cache folder ---------------------------------------------------------------------- */
 
-/* A file per case: its first line says for which cuDNN, device and case it was made, the rest is the
- * plan as cuDNN writes it. A plan of another version or device is refused by cuDNN, or worse, so the
- * line must match before the rest is read. */
+/* A file per case: its first line says for which cuDNN, device and case it was made, the rest is
+ * the plan as cuDNN writes it. A plan of another version or device is refused by cuDNN, or worse,
+ * so the line must match before the rest is read. */
 static void head_line(const mien__conv_case *c, char *line, size_t size) {
     const int64_t *word = (const int64_t *)c;
-    int used = snprintf(line, size, "mien-plan 1 cudnn=%d device=%s case=",
-                        mien__vendor_cudnn_version(), mien__cuda_context.name);
+    int used =
+        snprintf(line, size, "mien-plan 1 cudnn=%d device=%s case=", mien__vendor_cudnn_version(),
+                 mien__cuda_context.name);
     for (size_t i = 0; i < sizeof *c / sizeof *word && used < (int)size; i++)
-        used += snprintf(line + used, size - (size_t)used, i ? ",%lld" : "%lld",
-                         (long long)word[i]);
+        used +=
+            snprintf(line + used, size - (size_t)used, i ? ",%lld" : "%lld", (long long)word[i]);
 }
 
 /* $MIEN_CACHE, or mien in $XDG_CACHE_HOME or ~/.cache; "" when there is no place. */

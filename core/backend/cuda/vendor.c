@@ -28,10 +28,14 @@ static const char *const wheel_folders[] = {
 /* Prefixes of Pythons: what is active, then the usual ones. Patterns may stand for several. */
 static int prefixes(char list[][PATH_MAX], int most) {
     const char *home = getenv("HOME");
-    const char *known[] = {getenv("MIEN_PYTHON_PREFIX"), getenv("VIRTUAL_ENV"),
-                           getenv("CONDA_PREFIX"),       "/usr/local",
-                           "/usr",                       "/opt/*",
-                           "/opt/*/envs/*",              NULL};
+    const char *known[] = {getenv("MIEN_PYTHON_PREFIX"),
+                           getenv("VIRTUAL_ENV"),
+                           getenv("CONDA_PREFIX"),
+                           "/usr/local",
+                           "/usr",
+                           "/opt/*",
+                           "/opt/*/envs/*",
+                           NULL};
     int n = 0;
     for (size_t i = 0; i < sizeof known / sizeof *known && n < most; i++)
         if (known[i] && known[i][0]) snprintf(list[n++], PATH_MAX, "%s", known[i]);
@@ -69,9 +73,10 @@ static void path_of(void *library, char *path) {
 /* ---- cuDNN -------------------------------------------------------------------------------------
  */
 
-/* libcudnn.so.9 opens its parts by name when it first needs them, and the loader takes whatever copy
- * it finds first. Opened here beforehand, from the folder of the main library, the right ones are
- * there already. In the order in which they need one another; the last two exist in some versions. */
+/* libcudnn.so.9 opens its parts by name when it first needs them, and the loader takes whatever
+ * copy it finds first. Opened here beforehand, from the folder of the main library, the right ones
+ * are there already. In the order in which they need one another; the last two exist in some
+ * versions. */
 static const char *const parts[] = {"libcudnn_graph.so.9",
                                     "libcudnn_ops.so.9",
                                     "libcudnn_cnn.so.9",
@@ -206,10 +211,12 @@ static mien_status load_cublaslt(void) {
     if (named) open_cublaslt_in(named);
     for (size_t i = 0; i < 2 && !cublaslt; i++)
         cublaslt = dlopen(cublaslt_names[i], RTLD_NOW | RTLD_GLOBAL);
-    if (!cublaslt && !each_wheel("cu13", open_cublaslt_in) && !each_wheel("cublas", open_cublaslt_in))
-        MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
-                  "cuda: libcublasLt.so.13 is missing; install CUDA's libraries, or name the folder "
-                  "in MIEN_CUBLAS_DIR");
+    if (!cublaslt && !each_wheel("cu13", open_cublaslt_in) &&
+        !each_wheel("cublas", open_cublaslt_in))
+        MIEN_FAIL(
+            MIEN_ERR_UNSUPPORTED,
+            "cuda: libcublasLt.so.13 is missing; install CUDA's libraries, or name the folder "
+            "in MIEN_CUBLAS_DIR");
     path_of(cublaslt, cublaslt_path);
     MIEN_TRY(find_functions(cublaslt, names, slots, COUNT, cublaslt_path));
     memcpy(&mien__vendor_table.cublasLtGetVersion, slots, sizeof slots);

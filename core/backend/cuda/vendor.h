@@ -82,6 +82,10 @@ const char *mien__vendor_cublaslt_path(void);
 /* MIEN_OK, or an error that names the call and says what the library said. */
 mien_status mien__cudnn_check(cudnnStatus_t status, const char *what, const char *file, int line);
 mien_status mien__cublas_check(cublasStatus_t status, const char *what, const char *file, int line);
+/* cuDNN's handle on the backend's stream, which one thread may use at a time: every call that takes
+ * it lies between these two. On failure nothing is locked. */
+mien_status mien__cudnn_lock(cudnnHandle_t *handle);
+void mien__cudnn_unlock(void);
 #define MIEN_CUDNN(call)                                                                           \
     MIEN_TRY(mien__cudnn_check(mien__vendor_table.call, #call, __FILE__, __LINE__))
 #define MIEN_CUBLASLT(call)                                                                        \
