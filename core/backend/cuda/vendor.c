@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 mien__vendor mien__vendor_table;
 static void *cudnn, *cublaslt;
@@ -25,6 +26,20 @@ static const char *const wheel_folders[] = {
     "lib/python3*/dist-packages/nvidia/%s/lib", "local/lib/python3*/dist-packages/nvidia/%s/lib",
     "site-packages/nvidia/%s/lib"};
 
+/* The prefix of the python3 that PATH finds first, links not followed: a virtual environment's. */
+static bool python_on_path(char *prefix) {
+    const char *path = getenv("PATH");
+    for (const char *at = path; at && *at; at += strcspn(at, ":"), at += *at == ':') {
+        char file[PATH_MAX];
+        int length = (int)strcspn(at, ":");
+        snprintf(file, sizeof file, "%.*s/python3", length, at);
+        if (length < 4 || access(file, X_OK) != 0) continue;
+        snprintf(prefix, PATH_MAX, "%.*s/..", length, at);
+        return true;
+    }
+    return false;
+}
+
 /* Prefixes of Pythons: what is active, then the usual ones. Patterns may stand for several. */
 static int prefixes(char list[][PATH_MAX], int most) {
     const char *home = getenv("HOME");
@@ -36,7 +51,7 @@ static int prefixes(char list[][PATH_MAX], int most) {
                            "/opt/*",
                            "/opt/*/envs/*",
                            NULL};
-    int n = 0;
+    int n = python_on_path(list[0]);
     for (size_t i = 0; i < sizeof known / sizeof *known && n < most; i++)
         if (known[i] && known[i][0]) snprintf(list[n++], PATH_MAX, "%s", known[i]);
     if (home && n < most) snprintf(list[n++], PATH_MAX, "%s/.local", home);
@@ -157,9 +172,10 @@ static mien_status find_functions(void *library, const char *const *names, void 
 /* Every part must be of the version of the main library, and that at least 9.0. */
 static mien_status check_cudnn(void) {
     static const char *const names[] = {
-#define XX(name) #name,
-        MIEN_CUDNN_FUNCTIONS(XX)
-#undef XX
+#define CUDNN_ASKED(name) #name,
+#define CUDNN(name)       #name,
+#define CUBLASLT(name)
+#include "vendor.def"
     };
     enum { COUNT = sizeof names / sizeof *names };
     void *slots[COUNT];
@@ -201,9 +217,10 @@ static bool open_cublaslt_in(const char *folder) {
 
 static mien_status load_cublaslt(void) {
     static const char *const names[] = {
-#define XX(name) #name,
-        MIEN_CUBLASLT_FUNCTIONS(XX)
-#undef XX
+#define CUDNN_ASKED(name)
+#define CUDNN(name)
+#define CUBLASLT(name) #name,
+#include "vendor.def"
     };
     enum { COUNT = sizeof names / sizeof *names };
     void *slots[COUNT];

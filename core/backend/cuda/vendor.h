@@ -7,66 +7,12 @@
 
 #include "../../tensor/status.h"
 
-#define MIEN_CUDNN_FUNCTIONS(XX)                                                                   \
-    XX(cudnnGetVersion)                                                                            \
-    XX(cudnnGetErrorString)                                                                        \
-    XX(cudnnGetLastErrorString)                                                                    \
-    XX(cudnnGraphVersionCheck)                                                                     \
-    XX(cudnnOpsVersionCheck)                                                                       \
-    XX(cudnnCnnVersionCheck)                                                                       \
-    XX(cudnnAdvVersionCheck)                                                                       \
-    XX(cudnnCreate)                                                                                \
-    XX(cudnnDestroy)                                                                               \
-    XX(cudnnSetStream)                                                                             \
-    XX(cudnnBackendCreateDescriptor)                                                               \
-    XX(cudnnBackendDestroyDescriptor)                                                              \
-    XX(cudnnBackendFinalize)                                                                       \
-    XX(cudnnBackendSetAttribute)                                                                   \
-    XX(cudnnBackendGetAttribute)                                                                   \
-    XX(cudnnBackendExecute)                                                                        \
-    XX(cudnnCreateTensorDescriptor)                                                                \
-    XX(cudnnDestroyTensorDescriptor)                                                               \
-    XX(cudnnSetTensorNdDescriptor)                                                                 \
-    XX(cudnnGetTensorNdDescriptor)                                                                 \
-    XX(cudnnCreateDropoutDescriptor)                                                               \
-    XX(cudnnDestroyDropoutDescriptor)                                                              \
-    XX(cudnnSetDropoutDescriptor)                                                                  \
-    XX(cudnnCreateRNNDescriptor)                                                                   \
-    XX(cudnnDestroyRNNDescriptor)                                                                  \
-    XX(cudnnSetRNNDescriptor_v8)                                                                   \
-    XX(cudnnCreateRNNDataDescriptor)                                                               \
-    XX(cudnnDestroyRNNDataDescriptor)                                                              \
-    XX(cudnnSetRNNDataDescriptor)                                                                  \
-    XX(cudnnGetRNNTempSpaceSizes)                                                                  \
-    XX(cudnnGetRNNWeightSpaceSize)                                                                 \
-    XX(cudnnGetRNNWeightParams)                                                                    \
-    XX(cudnnRNNForward)                                                                            \
-    XX(cudnnRNNBackwardData_v8)                                                                    \
-    XX(cudnnRNNBackwardWeights_v8)
-
-#define MIEN_CUBLASLT_FUNCTIONS(XX)                                                                \
-    XX(cublasLtGetVersion)                                                                         \
-    XX(cublasLtGetCudartVersion)                                                                   \
-    XX(cublasLtGetStatusString)                                                                    \
-    XX(cublasLtCreate)                                                                             \
-    XX(cublasLtDestroy)                                                                            \
-    XX(cublasLtMatmul)                                                                             \
-    XX(cublasLtMatmulAlgoGetHeuristic)                                                             \
-    XX(cublasLtMatmulDescCreate)                                                                   \
-    XX(cublasLtMatmulDescDestroy)                                                                  \
-    XX(cublasLtMatmulDescSetAttribute)                                                             \
-    XX(cublasLtMatrixLayoutCreate)                                                                 \
-    XX(cublasLtMatrixLayoutDestroy)                                                                \
-    XX(cublasLtMatrixLayoutSetAttribute)                                                           \
-    XX(cublasLtMatmulPreferenceCreate)                                                             \
-    XX(cublasLtMatmulPreferenceDestroy)                                                            \
-    XX(cublasLtMatmulPreferenceSetAttribute)
-
-/* lib->cudnnCreate(...) and so on. */
+/* mien__vendor_table.cudnnCreate(...) and so on. */
 typedef struct mien__vendor {
-#define XX(name) __typeof__(&name) name;
-    MIEN_CUDNN_FUNCTIONS(XX) MIEN_CUBLASLT_FUNCTIONS(XX)
-#undef XX
+#define CUDNN_ASKED(name) __typeof__(&name) name;
+#define CUDNN(name)       __typeof__(&name) name;
+#define CUBLASLT(name)    __typeof__(&name) name;
+#include "vendor.def"
 } mien__vendor;
 extern mien__vendor mien__vendor_table;
 

@@ -1,0 +1,116 @@
+/* A GPU that is none: a plugin whose device memory is the host's, with a limit and errors on demand.
+ * Not here: any op. test_device.c opens it through MIEN_CUDA_LIBRARY. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "backend/device.h"
+
+/* Set by the test through dlsym. */
+size_t fake_gpu_limit = (size_t)1 << 30; /* bytes that can be allocated at a time */
+bool fake_gpu_lost;                      /* every transfer fails, as after a sticky error */
+bool fake_gpu_missing;                   /* opening fails: no driver */
+size_t fake_gpu_used;
+
+/* Device addresses are the host's plus this, so that a host path that reads one is found out. */
+static const uintptr_t distance = (uintptr_t)1 << 46;
+
+static void *host(const void *device) {
+    return (void *)((uintptr_t)device - distance);
+}
+
+static void *elements(const mien_tensor *t) {
+    return (char *)host(t->storage->data) + (size_t)t->offset * mien_dtype_size(t->dtype);
+}
+
+static mien_status alive(void) {
+    if (fake_gpu_lost) MIEN_FAIL(MIEN_ERR_VENDOR, "fake GPU: the context is lost; restart");
+    return MIEN_OK;
+}
+
+static void *alloc(size_t bytes) {
+    if (fake_gpu_used + bytes > fake_gpu_limit)
+        MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: full");
+    void *data = malloc(bytes);
+    if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: the host is full");
+    fake_gpu_used += bytes;
+    return (void *)((uintptr_t)data + distance);
+}
+
+static void give_back(void *data, size_t bytes) {
+    free(host(data));
+    fake_gpu_used -= bytes;
+}
+
+static mien_status upload(mien_tensor *dst, const void *src, size_t bytes) {
+    MIEN_TRY(alive());
+    memcpy(elements(dst), src, bytes);
+    return MIEN_OK;
+}
+
+static mien_status download(void *dst, mien_tensor *src, size_t bytes) {
+    MIEN_TRY(alive());
+    memcpy(dst, elements(src), bytes);
+    return MIEN_OK;
+}
+
+/* The tensor as a view of host memory. */
+static mien_tensor view(const mien_tensor *t, mien_storage *storage) {
+    mien_tensor v = *t;
+    *storage = *t->storage;
+    storage->data = host(t->storage->data);
+    v.storage = storage;
+    v.device = MIEN_DEVICE_CPU;
+    return v;
+}
+
+static mien_status copy(mien_tensor *dst, mien_tensor *src) {
+    MIEN_TRY(alive());
+    mien_storage a, b;
+    mien_tensor to = view(dst, &a), from = view(src, &b);
+    MIEN_TRY(mien__host_copy(&to, &from));
+    mien__tensor_touch(dst);
+    return MIEN_OK;
+}
+
+static mien_status fill(mien_tensor *t, double value) {
+    MIEN_TRY(alive());
+    mien_storage s;
+    mien_tensor to = view(t, &s);
+    MIEN_TRY(mien__host_fill(&to, value));
+    mien__tensor_touch(t);
+    return MIEN_OK;
+}
+
+static const mien_backend backend = {
+    .name = "cuda",
+    .device = MIEN_DEVICE_CUDA,
+    .alloc = alloc,
+    .free = give_back,
+    .upload = upload,
+    .download = download,
+    .copy = copy,
+    .fill = fill,
+};
+
+static const mien_backend *open_backend(void) {
+    if (fake_gpu_missing)
+        MIEN_FAIL_NULL(MIEN_ERR_DEVICE, "fake GPU: there is no NVIDIA driver");
+    return &backend;
+}
+
+static void info(mien_cuda_info *info) {
+    info->devices = fake_gpu_missing ? 0 : 1;
+    strcpy(info->device, "fake GPU");
+}
+
+const mien__cuda_plugin mien__cuda_plugin_table = {
+#ifdef FAKE_GPU_OLD
+    .abi = 1,
+#else
+    .abi = MIEN_PLUGIN_ABI,
+#endif
+    .open = open_backend,
+    .info = info,
+    .synchronize = alive,
+};
