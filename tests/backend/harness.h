@@ -40,19 +40,19 @@ static inline mien_tensor *plain_tensor(const double *values, mien_dtype dtype, 
     return t;
 }
 
-/* The last two dimensions lie transposed in memory. */
-static inline mien_tensor *strided_tensor(const double *values, mien_dtype dtype, int ndim,
-                                          const int64_t *shape) {
-    int a = ndim - 2, b = ndim - 1;
-    int64_t swapped[MIEN_MAX_DIMS];
-    memcpy(swapped, shape, (size_t)ndim * sizeof *shape);
-    swapped[a] = shape[b];
-    swapped[b] = shape[a];
-    mien_tensor *t = mien_tensor_new(dtype, MIEN_DEVICE_CPU, ndim, swapped);
+/* The last two dimensions lie transposed in memory; maps on a GPU lie channels-last. */
+static inline mien_tensor *strided_tensor(const double *values, mien_dtype dtype,
+                                          mien_device device, int ndim, const int64_t *shape) {
+    mien_tensor *t = mien_tensor_new(dtype, device, ndim, shape);
     if (!t) fail_msg("%s", mien_error_last()->message);
-    memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
-    t->stride[a] = 1;
-    t->stride[b] = shape[a];
+    if (device == MIEN_DEVICE_CUDA && ndim == 4) {
+        t->stride[1] = 1;
+        t->stride[3] = shape[1];
+        t->stride[2] = shape[3] * shape[1];
+    } else {
+        t->stride[ndim - 2] = 1;
+        t->stride[ndim - 1] = shape[ndim - 2];
+    }
     must(mien_tensor_write(t, values, mien_tensor_count(t)), "write");
     return t;
 }
@@ -73,8 +73,8 @@ static inline mien_tensor *laid_out(const case_run *r, const double *values, mie
     bool is_float = dtype != MIEN_I64 && dtype != MIEN_I32;
     mien_tensor *t;
     if (r->layout == STRIDED && ndim >= 2)
-        t = strided_tensor(values, dtype, ndim, shape);
-    else if (r->layout >= BLOCK8 && ndim == 4 && map && is_float)
+        return strided_tensor(values, dtype, r->device, ndim, shape);
+    if (r->layout >= BLOCK8 && ndim == 4 && map && is_float)
         t = blocked_tensor(values, dtype, shape, r->layout == BLOCK8 ? 8 : 16);
     else
         t = plain_tensor(values, dtype, ndim, shape);
@@ -94,12 +94,15 @@ static inline double *elements(mien_tensor *t) {
 
 /* Leaves NaN in the pooled buffers that an output of this shape is likely to get. */
 static inline void poison(const mien_tensor *header) {
-    if (header->device != MIEN_DEVICE_CPU) return;
+    bool host = header->device == MIEN_DEVICE_CPU;
     mien_tensor *held[3];
     for (int i = 0; i < 3; i++) {
         held[i] = mien__tensor_header(header->dtype, header->device, header->ndim, header->shape);
-        must(mien__tensor_alloc(held[i], i && header->ndim == 4 ? 8 * i : 0), "alloc");
-        memset(held[i]->storage->data, 0xff, held[i]->storage->bytes);
+        must(mien__tensor_alloc(held[i], host && i && header->ndim == 4 ? 8 * i : 0), "alloc");
+        if (host)
+            memset(held[i]->storage->data, 0xff, held[i]->storage->bytes);
+        else
+            must(mien_tensor_fill(held[i], NAN), "fill");
     }
     for (int i = 0; i < 3; i++) mien_tensor_release(held[i]);
 }
