@@ -60,6 +60,19 @@ local function corpora()
   return "none in " .. folder .. "; the demo makes its own: mien run experiments/initialisation.lua"
 end
 
+--- The GPU, its libraries, and what is missing.
+local function gpu()
+  local info = require("mien.device").info()
+  if info.device then
+    line("gpu", ("%s, compute capability %s, %.0f GiB"):format(info.device, info.arch, info.memory / 2 ^ 30))
+  end
+  if info.missing then line("gpu", "not used: " .. info.missing) end
+  if not info.built then return end
+  line("cuda", ("driver %s, built with %s"):format(info.driver or "none", info.runtime))
+  line("cudnn", info.cudnn and ("%s in %s"):format(info.cudnn, info.cudnn_path) or "missing")
+  line("cublaslt", info.cublaslt and ("%s in %s"):format(info.cublaslt, info.cublaslt_path) or "missing")
+end
+
 local function run(args)
   if #args > 0 then cli.usage("mien doctor takes no arguments, not %s", args[1]) end
   line("mien", host.version .. " in " .. host.root)
@@ -78,6 +91,7 @@ local function run(args)
     C.mien_face_detector_close(detector)
     return detector
   end, "libopencv-objdetect-dev opencv-data"))
+  gpu()
   line("gnuplot", answer "gnuplot --version" or "missing: apt-get install gnuplot-nox")
   line("cjson", try_module "cjson")
   line("argparse", try_module "argparse")

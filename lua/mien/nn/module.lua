@@ -123,6 +123,39 @@ function base:count()
   return n
 end
 
+-- ---- places --------------------------------------------------------------------------------------
+
+--- Brings all parameters and buffers to "cpu" or "cuda", in place; "auto" is a GPU when one can be used.
+-- To be called before an optimiser is made of the parameters; gradients are dropped. Returns itself.
+function base:to(where)
+  local target, moved = require("mien.device").choose(where), {}
+  local function move(t) -- nothing has changed when one of them does not fit
+    if t.device ~= target and not moved[t] then moved[t] = t:to(target) end
+  end
+  self:walk(function(_, m)
+    for _, entry in ipairs(m.entries) do
+      if entry.tensor then move(entry.tensor) end
+    end
+  end)
+  self:walk(function(_, m)
+    for _, entry in ipairs(m.entries) do
+      local old = entry.tensor
+      local new = old and moved[old]
+      if new then
+        if old:requires_grad() then new:requires_grad_() end
+        entry.tensor, m[entry.name] = scope.keep(new), new
+      end
+    end
+  end)
+  return self
+end
+
+--- Where the parameters and buffers lie: "cpu" or "cuda"; "cpu" for a module that has none.
+function base:device()
+  local first = self:state()[1]
+  return first and first.tensor.device or "cpu"
+end
+
 -- ---- modes ---------------------------------------------------------------------------------------
 
 --- Switches to training (on = true or nothing) or to inference (false), with all below; returns itself.

@@ -138,10 +138,17 @@ function methods.fill_(t, number)
   return t
 end
 
---- The same elements in another dtype ("f64") or on another device ("cuda"): a copy without history.
+local place = { dtype = "string", device = "string" }
+
+--- The same elements in another dtype ("f64") or on another device ("cuda"), or both:
+-- t:to{ device = "cuda", dtype = "bf16" }. A copy without history.
 function methods.to(t, target)
   local dtype, device = C.mien_tensor_dtype(t), C.mien_tensor_device(t)
-  if create.devices[target] then
+  if type(target) == "table" then
+    check.keys(target, place, "to")
+    if target.dtype then dtype = create.dtype(target.dtype, "to") end
+    if target.device then device = create.device(target.device, "to") end
+  elseif create.devices[target] then
     device = create.devices[target]
   else
     dtype = create.dtype(target, "to")

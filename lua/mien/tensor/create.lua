@@ -18,7 +18,8 @@ function create.dtype(name, what)
   return create.dtypes[check.one_of(name or "f32", dtype_names, what .. ": dtype")]
 end
 
-local function device(name, what)
+--- C's number of a device by name; nil means the CPU.
+function create.device(name, what)
   return create.devices[check.one_of(name or "cpu", { "cpu", "cuda" }, what .. ": device")]
 end
 
@@ -33,7 +34,7 @@ local function new(shape, options, what)
     end
     sizes[i - 1] = size
   end
-  local dtype, place = create.dtype(options.dtype, what), device(options.device, what)
+  local dtype, place = create.dtype(options.dtype, what), create.device(options.device, what)
   return handle.wrap(C.mien_tensor_new(dtype, place, #shape, sizes))
 end
 
