@@ -49,7 +49,7 @@ static map conv(const char *model, map x, int64_t k, int64_t r, int64_t stride, 
             c.k = k, c.r = c.s = r, c.oh = c.ow = out;
             c.stride_h = c.stride_w = stride;
             c.top = c.left = c.bottom = c.right = pad;
-            c.relu = use == MIEN_CONV_FUSED;
+            c.relu = c.compile = use == MIEN_CONV_FUSED;
             c.residual = use == MIEN_CONV_FUSED && residual;
             add(model, &c);
         }

@@ -9,7 +9,7 @@ local function with_plugin(plugin, code)
   local file = assert(io.open(name, "w"))
   file:write("local mien = require 'mien'\n", code)
   file:close()
-  local pipe = io.popen(("MIEN_CUDA_LIBRARY='%s' luajit '%s' 2>&1"):format(plugin, name))
+  local pipe = io.popen(("MIEN_CUDA_LIBRARY='%s' LUA_PATH='%s' luajit '%s' 2>&1"):format(plugin, package.path, name))
   local text = pipe:read "*a"
   pipe:close()
   os.remove(name)
@@ -59,9 +59,13 @@ describe("a device", function()
       end
       print(devices.cuda, devices.cpu, trained, model:state()[1].tensor:totable()[1][1] == before)
       mien.optim.adam(model:parameters(), { lr = 1e-3 })
+      local x = mien.ones { 4, 3 }
+      local there = model:precision "bf16":place(x, true)
+      print(there.device, there.dtype, model:place(x).dtype, model:place(there) == there)
       print(model:to "cpu":device(), mien.memory "cuda".live >= 0)]])
     assert.truthy(text:find("cpu\ttrue\tcuda\tcuda", 1, true))
     assert.truthy(text:find("true\tnil\t4\ttrue", 1, true))
+    assert.truthy(text:find("cuda\tbf16\tf32\ttrue", 1, true))
     assert.truthy(text:find("cpu\ttrue$"))
   end)
 

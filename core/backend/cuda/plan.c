@@ -96,8 +96,7 @@ static mien_status notes_of(mien__descriptor configuration, engine_notes *notes)
 
 #define NUMERICAL(name) (1u << CUDNN_NUMERICAL_NOTE_##name)
 
-/* Sums in less than f32 and Winograd's transforms cost digits; f32 alone must not be cut to TF32;
- * code compiled when planned takes about a second a shape and only pays for fused operations. */
+/* Sums in less than f32 and Winograd's transforms cost digits; f32 alone must not be cut to TF32. */
 static bool wanted(const mien__conv_case *c, const engine_notes *notes) {
     unsigned never = NUMERICAL(REDUCED_PRECISION_REDUCTION) | NUMERICAL(WINOGRAD) |
                      NUMERICAL(WINOGRAD_TILE_4x4) | NUMERICAL(WINOGRAD_TILE_6x6) |
@@ -108,7 +107,7 @@ static bool wanted(const mien__conv_case *c, const engine_notes *notes) {
         if (!c->tf32) never |= NUMERICAL(TENSOR_CORE) | NUMERICAL(DOWN_CONVERT_INPUTS);
     }
     bool at_run_time = notes->behaviour & 1u << CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
-    return !(notes->numerical & never) && (!at_run_time || c->use == MIEN_CONV_FUSED);
+    return !(notes->numerical & never) && (!at_run_time || c->compile);
 }
 
 /* ---- one plan ------------------------------------------------------------------------------ */

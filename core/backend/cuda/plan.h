@@ -27,6 +27,7 @@ typedef struct mien__conv_case {
     int64_t stride_h, stride_w, top, left, bottom, right;
     int64_t residual, relu;
     int64_t tf32, deterministic;
+    int64_t compile; /* may the engine's code be compiled when it is planned? about a second each */
 } mien__conv_case;
 
 /* A plan's tensors, by role. The ones that a use does not have stay NULL. */

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE /* dlinfo, RTLD_DI_LINKMAP */
 #include "vendor.h"
 
+#include "cuda.h"
+
 #include <dlfcn.h>
 #include <glob.h>
 #include <limits.h>
@@ -267,6 +269,8 @@ const char *mien__vendor_cublaslt_path(void) {
 
 mien_status mien__cudnn_check(cudnnStatus_t status, const char *what, const char *file, int line) {
     if (status == CUDNN_STATUS_SUCCESS) return MIEN_OK;
+    if (status >= CUDNN_STATUS_EXECUTION_FAILED && cudaPeekAtLastError() != cudaSuccess)
+        return mien__cuda_fail(cudaPeekAtLastError(), what, file, line);
     char text[400] = "";
     mien__vendor_table.cudnnGetLastErrorString(text, sizeof text);
     bool refused = status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR;
@@ -279,6 +283,8 @@ mien_status mien__cudnn_check(cudnnStatus_t status, const char *what, const char
 mien_status mien__cublas_check(cublasStatus_t status, const char *what, const char *file,
                                int line) {
     if (status == CUBLAS_STATUS_SUCCESS) return MIEN_OK;
+    if (status == CUBLAS_STATUS_EXECUTION_FAILED && cudaPeekAtLastError() != cudaSuccess)
+        return mien__cuda_fail(cudaPeekAtLastError(), what, file, line);
     mien__fail(status == CUBLAS_STATUS_NOT_SUPPORTED ? MIEN_ERR_UNSUPPORTED : MIEN_ERR_VENDOR, file,
                line, "cuBLASLt refused: %s", mien__vendor_table.cublasLtGetStatusString(status));
     mien__fail_cause("%.100s", what);

@@ -150,10 +150,36 @@ function base:to(where)
   return self
 end
 
+local function first_tensor(m)
+  for _, entry in ipairs(m.entries) do
+    local t = entry.tensor or first_tensor(entry.child)
+    if t then return t end
+  end
+end
+
 --- Where the parameters and buffers lie: "cpu" or "cuda"; "cpu" for a module that has none.
 function base:device()
-  local first = self:state()[1]
-  return first and first.tensor.device or "cpu"
+  local t = first_tensor(self)
+  return t and t.device or "cpu"
+end
+
+local precisions = { "f32", "tf32", "bf16" }
+
+--- What activations are in: "f32" (the default), "tf32" (f32 whose products may be rounded to TF32 on a GPU, for
+-- the whole process), or "bf16"; parameters, statistics and losses stay in f32. Returns itself.
+function base:precision(name)
+  check.one_of(name, precisions, "precision")
+  require("mien.device").tf32(name == "tf32")
+  self.activations = name == "bf16" and "bf16" or nil
+  return self
+end
+
+--- A batch's tensor on the module's device, the pictures (input = true) in the precision of activations: t
+-- itself when nothing is to be done.
+function base:place(t, input)
+  local where, dtype = self:device(), input and t.dtype == "f32" and self.activations or t.dtype
+  if t.device == where and t.dtype == dtype then return t end
+  return t:to { device = where, dtype = dtype }
 end
 
 -- ---- modes ---------------------------------------------------------------------------------------

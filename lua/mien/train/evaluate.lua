@@ -67,7 +67,7 @@ function evaluate.predict(options)
       for frames, labels in batches:batches() do
         labels:free()
         scope.run(require("mien.tensor.grad").no_grad, function()
-          local output = model(frames)
+          local output = model(model:place(frames, true))
           local shape = output:size()
           local classes, n = shape[#shape], output:count()
           local values = ffi.new("double[?]", n)

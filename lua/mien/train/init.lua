@@ -99,7 +99,8 @@ function fit:step(frames, labels)
   self.phase = "computing"
   self.optimiser:zero_grad()
   local value = scope.run(function()
-    local loss = self.loss(self.model(frames), labels)
+    local model = self.model
+    local loss = self.loss(model(model:place(frames, true)), model:place(labels))
     local value = loss:item()
     if value == value and math.abs(value) < math.huge then loss:backward() end
     return value
