@@ -1,5 +1,5 @@
-/* A GPU that is none: a plugin whose device memory is the host's, with a limit and errors on demand.
- * Not here: any op. test_device.c opens it through MIEN_CUDA_LIBRARY. */
+/* A GPU that is none: a plugin whose device memory is the host's, with a limit and errors on
+ * demand. Not here: any op. test_device.c opens it through MIEN_CUDA_LIBRARY. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +29,7 @@ static mien_status alive(void) {
 }
 
 static void *alloc(size_t bytes) {
-    if (fake_gpu_used + bytes > fake_gpu_limit)
-        MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: full");
+    if (fake_gpu_used + bytes > fake_gpu_limit) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: full");
     void *data = malloc(bytes);
     if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: the host is full");
     fake_gpu_used += bytes;
@@ -94,8 +93,7 @@ static const mien_backend backend = {
 };
 
 static const mien_backend *open_backend(void) {
-    if (fake_gpu_missing)
-        MIEN_FAIL_NULL(MIEN_ERR_DEVICE, "fake GPU: there is no NVIDIA driver");
+    if (fake_gpu_missing) MIEN_FAIL_NULL(MIEN_ERR_DEVICE, "fake GPU: there is no NVIDIA driver");
     return &backend;
 }
 

@@ -19,8 +19,8 @@ static inline void *plugin_open(void) {
     return dlopen(path, RTLD_NOW | RTLD_LOCAL);
 }
 
-/* cuDNN compiles fused operations only where a libcuda.so.1 is to be had; the toolkit has a stub with
- * that name inside, which serves as long as nothing runs. False where there is none. */
+/* cuDNN compiles fused operations only where a libcuda.so.1 is to be had; the toolkit has a stub
+ * with that name inside, which serves as long as nothing runs. False where there is none. */
 static inline int plugin_driver_stub(void) {
     if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) return 1;
 #ifdef MIEN_CUDA_STUB

@@ -1,6 +1,7 @@
 /* What cuDNN offers for the convolutions of the models on an H200, described and not there: every
  * case is planned and compared with tests/golden/cudnn_support.txt.
- * Not here: results, which need the device (test_backends.c). MIEN_GOLDEN_WRITE=1 writes the file. */
+ * Not here: results, which need the device (test_backends.c). MIEN_GOLDEN_WRITE=1 writes the file.
+ */
 #define _GNU_SOURCE /* dladdr */
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +21,8 @@ static mien__conv_case cases[CASES_MOST];
 static const char *models[CASES_MOST];
 static int count;
 
-/* ---- the models' convolutions ------------------------------------------------------------------- */
+/* ---- the models' convolutions -------------------------------------------------------------------
+ */
 
 typedef struct map {
     int64_t n, c, h;
@@ -88,7 +90,8 @@ static int list_cases(void **state) {
     return 0;
 }
 
-/* ---- what cuDNN says ------------------------------------------------------------------------------ */
+/* ---- what cuDNN says
+ * ------------------------------------------------------------------------------ */
 
 typedef mien_status (*probe_fn)(const char *, const mien__conv_case *, mien__conv_support *);
 
@@ -108,6 +111,7 @@ static bool read_device(void) {
 static const char *answer(const mien__conv_case *c) {
     mien__conv_support support;
     if (probe(device, c, &support) != MIEN_OK) fail_msg("%s", mien_error_last()->message);
+    if (support.finalised != support.reloads) fail_msg("a plan that cannot be read again");
     return support.finalised ? "plan" : support.at_run_time ? "compiled" : "none";
 }
 
@@ -139,7 +143,8 @@ static void need_cudnn(mien_cuda_info *info) {
     if (!read_device()) fail_msg("%s is missing; run from the root of the sources", DEVICE);
 }
 
-/* Planning a fused case compiles it, which takes a second: without MIEN_TEST_ALL a few are tried. */
+/* Planning a fused case compiles it, which takes a second: without MIEN_TEST_ALL a few are tried.
+ */
 static bool is_tried(int i, int *fused) {
     if (cases[i].use != MIEN_CONV_FUSED) return true;
     return (*fused)++ % 16 == 0 || getenv("MIEN_TEST_ALL") || getenv("MIEN_GOLDEN_WRITE");

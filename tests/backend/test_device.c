@@ -1,5 +1,6 @@
-/* Asking for a GPU where there is none, and where there is a fake one: what is said, and what works.
- * Not here: ops (test_backends.c). Every scenario opens a plugin afresh, in a process of its own. */
+/* Asking for a GPU where there is none, and where there is a fake one: what is said, and what
+ * works. Not here: ops (test_backends.c). Every scenario opens a plugin afresh, in a process of its
+ * own. */
 #define _GNU_SOURCE /* dladdr */
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +62,8 @@ static void *fake(void) {
     return library;
 }
 
-/* ---- no GPU ------------------------------------------------------------------------------------ */
+/* ---- no GPU ------------------------------------------------------------------------------------
+ */
 
 static void no_gpu_to_be_had(const char *why) {
     mien_device device = MIEN_DEVICE_CUDA;
@@ -121,7 +123,8 @@ static void a_device_that_does_not_exist(void) {
     HOLDS(mien_device_choose("cpu", &device) == MIEN_OK && device == MIEN_DEVICE_CPU);
 }
 
-/* ---- cuDNN ------------------------------------------------------------------------------------- */
+/* ---- cuDNN -------------------------------------------------------------------------------------
+ */
 
 /* A folder where these names all are one library; MIEN_CUDNN_DIR points at it. */
 static void cudnn_folder(const char *library, bool with_parts) {
@@ -181,7 +184,8 @@ static void with_a_part_of_cudnn_missing(void) {
     remove_folder();
 }
 
-/* ---- a GPU, though a fake one ------------------------------------------------------------------- */
+/* ---- a GPU, though a fake one -------------------------------------------------------------------
+ */
 
 static const int64_t shape[] = {3, 4};
 static const double numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
@@ -281,7 +285,8 @@ static void a_lost_gpu_is_an_error_everywhere(void) {
     mien_tensor_release(there);
 }
 
-/* ---- what CUDA's errors become ------------------------------------------------------------------ */
+/* ---- what CUDA's errors become ------------------------------------------------------------------
+ */
 
 static void cuda_errors_become_statuses(void) {
     void *plugin = plugin_open();

@@ -96,7 +96,8 @@ static mien_status notes_of(mien__descriptor configuration, engine_notes *notes)
 
 #define NUMERICAL(name) (1u << CUDNN_NUMERICAL_NOTE_##name)
 
-/* Sums in less than f32 and Winograd's transforms cost digits; f32 alone must not be cut to TF32. */
+/* Sums in less than f32 and Winograd's transforms cost digits; f32 alone must not be cut to TF32.
+ */
 static bool wanted(const mien__conv_case *c, const engine_notes *notes) {
     unsigned never = NUMERICAL(REDUCED_PRECISION_REDUCTION) | NUMERICAL(WINOGRAD) |
                      NUMERICAL(WINOGRAD_TILE_4x4) | NUMERICAL(WINOGRAD_TILE_6x6) |
@@ -307,6 +308,17 @@ static mien_status described(const char *json, mien__descriptor device) {
     return mien__descriptor_finalize(device);
 }
 
+static bool reloads(const mien__planner *by, const mien__plan *plan) {
+    int64_t length = 0;
+    mien__plan again = {0};
+    char *text = mien__plan_text(plan, &length);
+    bool same = text && mien__plan_from_text(by, text, length, &again) &&
+                again.workspace == plan->workspace;
+    mien__plan_free(&again);
+    free(text);
+    return same;
+}
+
 mien_status mien__conv_probe(const char *device_json, const mien__conv_case *c,
                              mien__conv_support *support) {
     *support = (mien__conv_support){0};
@@ -322,6 +334,7 @@ mien_status mien__conv_probe(const char *device_json, const mien__conv_case *c,
         support->at_run_time = !support->finalised && counts.without_driver > 0;
         support->workspace = plan.workspace;
         memcpy(support->engine, plan.name, sizeof support->engine);
+        support->reloads = support->finalised && reloads(&by, &plan);
         mien__plan_free(&plan);
     }
     mien__descriptor_free(by.device);

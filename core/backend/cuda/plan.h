@@ -45,6 +45,7 @@ typedef struct mien__conv_support {
     int configurations; /* that pass the filters */
     int finalised;      /* 1: the first one that can be finalised was */
     int at_run_time;    /* 1: only engines whose code is compiled when planned (needs a driver) */
+    int reloads;        /* 1: the plan was written as text and read again, as the cache does */
     int64_t workspace;
     char engine[64];
 } mien__conv_support;

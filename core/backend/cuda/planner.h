@@ -29,6 +29,12 @@ cudnnStatus_t mien__plan_finish(const mien__planner *by, mien__plan *plan);
 mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
                                const mien__conv_data *data);
 
+/* A plan as cuDNN writes it, to be freed, and back; NULL and false when cuDNN refuses. The text
+ * must come from the same version of cuDNN for the same device: others may crash it. */
+char *mien__plan_text(const mien__plan *plan, int64_t *length);
+bool mien__plan_from_text(const mien__planner *by, const char *text, int64_t length,
+                          mien__plan *plan);
+
 /* The fastest of several plans, from the cache folder or by timing on `data`, whose result is
  * overwritten. No plan: plan->plan stays NULL. */
 mien_status mien__tuned_plan(const mien__planner *by, const mien__conv_case *c,

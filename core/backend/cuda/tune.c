@@ -61,29 +61,46 @@ static bool file_of(const char *line, char *path, size_t size) {
     return true;
 }
 
+char *mien__plan_text(const mien__plan *plan, int64_t *length) {
+    const mien__vendor *v = &mien__vendor_table;
+    if (v->cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                                    CUDNN_TYPE_CHAR, 0, length, NULL) != CUDNN_STATUS_SUCCESS)
+        return NULL;
+    char *text = malloc((size_t)*length + 1);
+    if (text &&
+        v->cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                                    CUDNN_TYPE_CHAR, *length, length, text) == CUDNN_STATUS_SUCCESS)
+        return text;
+    free(text);
+    return NULL;
+}
+
+bool mien__plan_from_text(const mien__planner *by, const char *text, int64_t length,
+                          mien__plan *plan) {
+    *plan = (mien__plan){.plan = mien__descriptor_new(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR),
+                         .name = "cudnn:cached"};
+    if (plan->plan &&
+        mien__descriptor_set(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                             CUDNN_TYPE_CHAR, length, text) == MIEN_OK &&
+        mien__plan_finish(by, plan) == CUDNN_STATUS_SUCCESS)
+        return true;
+    mien__plan_free(plan);
+    return false;
+}
+
 static bool load(const mien__planner *by, const char *line, mien__plan *plan) {
-    char path[1200], *first = NULL, *json = NULL;
-    size_t room = 0, length = 0;
+    char path[1200], *first = NULL, *text = NULL;
+    size_t room = 0, length = 0, most = 1 << 20;
     FILE *file = file_of(line, path, sizeof path) ? fopen(path, "r") : NULL;
     if (!file) return false;
     ssize_t got = getline(&first, &room, file);
     bool ours = got > 0 && strncmp(first, line, strlen(line)) == 0 && first[strlen(line)] == '\n';
-    if (ours) {
-        json = malloc(1 << 20);
-        length = json ? fread(json, 1, 1 << 20, file) : 0;
-    }
+    if (ours && (text = malloc(most))) length = fread(text, 1, most, file);
     fclose(file);
     free(first);
-    *plan = (mien__plan){0};
-    if (length > 0 && length < 1 << 20)
-        plan->plan = mien__descriptor_new(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    bool good = plan->plan &&
-                mien__descriptor_set(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
-                                     CUDNN_TYPE_CHAR, (int64_t)length, json) == MIEN_OK &&
-                mien__plan_finish(by, plan) == CUDNN_STATUS_SUCCESS;
-    free(json);
-    if (!good) mien__plan_free(plan);
-    snprintf(plan->name, sizeof plan->name, "cudnn:cached");
+    bool good =
+        length > 0 && length < most && mien__plan_from_text(by, text, (int64_t)length, plan);
+    free(text);
     return good;
 }
 
@@ -91,25 +108,17 @@ static bool load(const mien__planner *by, const char *line, mien__plan *plan) {
 static void save(const char *line, const mien__plan *plan) {
     char path[1200], aside[1240];
     int64_t length = 0;
-    const mien__vendor *v = &mien__vendor_table;
     if (!file_of(line, path, sizeof path)) return;
-    if (v->cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
-                                    CUDNN_TYPE_CHAR, 0, &length, NULL) != CUDNN_STATUS_SUCCESS)
-        return;
-    char *json = malloc((size_t)length + 1);
+    char *text = mien__plan_text(plan, &length);
     snprintf(aside, sizeof aside, "%s.%d", path, (int)getpid());
-    FILE *file = json && v->cudnnBackendGetAttribute(
-                             plan->plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
-                             CUDNN_TYPE_CHAR, length, &length, json) == CUDNN_STATUS_SUCCESS
-                     ? fopen(aside, "w")
-                     : NULL;
+    FILE *file = text ? fopen(aside, "w") : NULL;
     if (file) {
         bool good = fprintf(file, "%s\n", line) > 0 &&
-                    fwrite(json, 1, (size_t)length, file) == (size_t)length;
+                    fwrite(text, 1, (size_t)length, file) == (size_t)length;
         good = fclose(file) == 0 && good;
         if (!good || rename(aside, path) != 0) unlink(aside);
     }
-    free(json);
+    free(text);
 }
 
 /* ---- timing -------------------------------------------------------------------------------- */
