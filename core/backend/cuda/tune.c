@@ -123,7 +123,7 @@ static void save(const char *line, const mien__plan *plan) {
 
 /* ---- timing -------------------------------------------------------------------------------- */
 
-enum { CANDIDATES = 10, WARM = 2, TIMED = 5 };
+enum { CANDIDATES = 10, COMPILED = 3, WARM = 2, TIMED = 5 };
 
 /* Milliseconds of one run; negative when it does not run. */
 static float time_of(const mien__planner *by, const mien__plan *plan, const mien__conv_data *data,
@@ -165,7 +165,8 @@ mien_status mien__tuned_plan(const mien__planner *by, const mien__conv_case *c,
     mien__plan_counts counts;
     head_line(c, line, sizeof line);
     if (load(by, line, plan)) return MIEN_OK;
-    int n = mien__plans(by, c, plans, CANDIDATES, &counts), best = fastest(by, plans, n, data);
+    int most = c->compile ? COMPILED : CANDIDATES;
+    int n = mien__plans(by, c, plans, most, &counts), best = fastest(by, plans, n, data);
     MIEN_TRY(mien__cuda_alive());
     *plan = (mien__plan){0};
     for (int i = 0; i < n; i++)
