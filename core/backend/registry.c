@@ -6,7 +6,11 @@
 #include <omp.h>
 #include <string.h>
 
-static const mien_backend *const known[] = {&mien__backend_cpu, &mien__backend_ref};
+static const mien_backend *const known[] = {
+#ifndef MIEN_WITHOUT_ONEDNN
+    &mien__backend_cpu,
+#endif
+    &mien__backend_ref};
 enum { KNOWN = sizeof known / sizeof known[0] };
 static const mien_backend *chosen; /* of the CPU; NULL: the first */
 

@@ -8,6 +8,7 @@
 
 #include "autograd/autograd.h"
 #include "backend/backend.h"
+#include "backend/device.h"
 #include "profile.h"
 
 /* ---- the table ----------------------------------------------------------------------------- */
@@ -125,6 +126,9 @@ static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const
     call->implementation = implementation;
     double start = mien__profile_start();
     mien_status status = fn(call);
+    /* A GPU has only been told what to do by now. */
+    if (start > 0 && status == MIEN_OK && call->in[0])
+        status = mien_device_synchronize(call->in[0]->device);
     call->implementation = NULL;
     if (status == MIEN_OK) mien__profile_op(start, call, backward, backend, implementation);
     return status;
