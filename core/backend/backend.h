@@ -41,9 +41,15 @@ typedef struct mien_backend {
     /* acc += x, same shape, any layouts: gradients that meet. */
     mien_status (*accumulate)(mien_tensor *acc, mien_tensor *x);
     mien_status (*sum_squares)(mien_tensor *t, double *sum);
+    /* Of n tensors together, NULLs skipped. NULL: one by one. */
+    mien_status (*sum_squares_all)(mien_tensor *const *tensors, int n, double *sum);
     mien_status (*scale)(mien_tensor *t, double factor);
     mien_status (*adam)(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
                         mien_tensor *m, mien_tensor *v, int64_t step);
+    /* n parameters in one go, those without a gradient skipped. NULL: one by one. */
+    mien_status (*adam_all)(const mien_adam *hyper, mien_tensor *const *params,
+                            mien_tensor *const *grads, mien_tensor *const *m,
+                            mien_tensor *const *v, int n, int64_t step);
     mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
                        mien_tensor *velocity, int64_t step);
 } mien_backend;

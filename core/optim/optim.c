@@ -33,6 +33,18 @@ static mien_status check_param(const mien_tensor *param, const char *who, int i)
     return MIEN_OK;
 }
 
+/* The device that all of them are on; false: they are on several, or there are none. */
+static bool one_device(mien_tensor *const *tensors, int n, mien_device *device) {
+    bool any = false;
+    for (int i = 0; i < n; i++) {
+        if (!tensors[i]) continue;
+        if (any && tensors[i]->device != *device) return false;
+        *device = tensors[i]->device;
+        any = true;
+    }
+    return any;
+}
+
 /* ---- steps: all checks come before the first change ---------------------------------------- */
 
 mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
@@ -48,6 +60,11 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
         MIEN_TRY(check_like(params[i], v[i], "adam", "second moment", i));
         if (!mien__backend_with(params[i]->device, offsetof(mien_backend, adam)))
             return mien_error_last()->code;
+    }
+    mien_device device;
+    if (one_device(grads, n, &device)) {
+        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, adam));
+        if (b->adam_all) return b->adam_all(hyper, params, grads, m, v, n, step);
     }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
@@ -95,9 +112,20 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
 
 mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
     double total = 0;
+    mien_device device;
+    for (int i = 0; i < n; i++)
+        if (grads[i]) MIEN_TRY(mien__tensor_check(grads[i], "gradient norm"));
+    if (one_device(grads, n, &device)) {
+        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sum_squares));
+        if (!b) return mien_error_last()->code;
+        if (b->sum_squares_all) {
+            MIEN_TRY(b->sum_squares_all(grads, n, &total));
+            *norm = sqrt(total);
+            return MIEN_OK;
+        }
+    }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
-        MIEN_TRY(mien__tensor_check(grads[i], "gradient norm"));
         const mien_backend *b =
             mien__backend_with(grads[i]->device, offsetof(mien_backend, sum_squares));
         if (!b) return mien_error_last()->code;

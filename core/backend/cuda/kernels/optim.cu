@@ -1,0 +1,250 @@
+/* Adam, SGD and the norm of gradients: one launch for all parameters.
+ * Not here: schedules and checks (optim/). */
+#include <math.h>
+
+#include "kernels.h"
+#include "launch.h"
+
+namespace {
+
+/* ---- a list of tensors as one launch -------------------------------------------------------------------- */
+
+enum { LIST_MOST = 480, CHUNK = 4096 }; /* a launch takes 32 KB of arguments */
+
+struct item {
+    float *p;
+    const float *g;
+    float *m, *v;
+    int64_t n;
+};
+/* Blocks first[i] to first[i+1]-1 work on item i, CHUNK elements each. */
+struct list {
+    int n;
+    int first[LIST_MOST + 1];
+    item items[LIST_MOST];
+};
+
+static void add_item(list *l, const item &it) {
+    l->items[l->n] = it;
+    l->first[l->n + 1] = l->first[l->n] + (int)((it.n + CHUNK - 1) / CHUNK);
+    l->n++;
+}
+
+__device__ static int item_of(const list &l, int block) {
+    int low = 0, high = l.n;
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        if (l.first[middle] <= block)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* f(item, i) for each element of the block's chunk. */
+template <typename F> __device__ static void each_element(const list &l, F f) {
+    int own = item_of(l, (int)blockIdx.x);
+    const item &it = l.items[own];
+    int64_t first = ((int64_t)blockIdx.x - l.first[own]) * CHUNK;
+    int64_t last = first + CHUNK < it.n ? first + CHUNK : it.n;
+    for (int64_t i = first + threadIdx.x; i < last; i += MIEN_THREADS) f(it, i);
+}
+
+/* ---- the updates ------------------------------------------------------------------------------------------- */
+
+/* Kingma & Ba 2015, algorithm 1; decoupled decay as Loshchilov & Hutter 2019, algorithm 2. */
+struct adam_fn {
+    float beta1, rest1, beta2, rest2, step, root, eps, decay, shrink;
+    __device__ void operator()(const item &it, int64_t i) const {
+        float p = it.p[i], g = it.g[i] + decay * p;
+        float m = beta1 * it.m[i] + rest1 * g, v = beta2 * it.v[i] + rest2 * g * g;
+        it.m[i] = m;
+        it.v[i] = v;
+        it.p[i] = p - step * m / (sqrtf(v) * root + eps) - shrink * p;
+    }
+};
+
+__global__ void __launch_bounds__(MIEN_THREADS) adam_kernel(const __grid_constant__ list l, adam_fn f) {
+    each_element(l, f);
+}
+
+struct sgd_fn {
+    float lr, momentum, decay;
+    bool nesterov;
+    __device__ void operator()(const item &it, int64_t i) const {
+        float p = it.p[i], g = it.g[i] + decay * p, v = g;
+        if (it.v) v = it.v[i] = momentum * it.v[i] + g;
+        it.p[i] = p - lr * (nesterov ? g + momentum * v : v);
+    }
+};
+
+__global__ void __launch_bounds__(MIEN_THREADS) sgd_kernel(const __grid_constant__ list l, sgd_fn f) {
+    each_element(l, f);
+}
+
+struct square_fn {
+    double *sum;
+    __device__ void operator()(const item &it, int64_t i) const {
+        *sum += (double)it.g[i] * it.g[i];
+    }
+};
+
+/* partial [blocks of the list] */
+__global__ void __launch_bounds__(MIEN_THREADS) squares_kernel(double *partial, const __grid_constant__ list l) {
+    double sum = 0;
+    each_element(l, square_fn{&sum});
+    sum = mien_block_sum(sum);
+    if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+/* One block; total += the sum. */
+__global__ void __launch_bounds__(MIEN_THREADS)
+    total_kernel(double *total, const double *partial, int n) {
+    double sum = 0;
+    for (int i = (int)threadIdx.x; i < n; i += MIEN_THREADS) sum += partial[i];
+    sum = mien_block_sum(sum);
+    if (threadIdx.x == 0) *total += sum;
+}
+
+/* ---- tensors ------------------------------------------------------------------------------------------------- */
+
+/* t in f32 with the strides of `like`, and back into t at the end when that took a copy. */
+struct updated {
+    mien_tensor *t;
+    mien_held made;
+    updated() : t(NULL) {}
+    mien_status start(mien_tensor *own, const mien_tensor *like) {
+        t = own;
+        made.take(mien__cuda_as_like(own, like, MIEN_F32));
+        return made.failed() ? mien_last() : MIEN_OK;
+    }
+    float *at() const { return t ? made.data<float>() : NULL; }
+    mien_status finish() {
+        if (!t) return MIEN_OK;
+        if (made.t != t) return mien__cuda_copy(t, made.t);
+        mien__tensor_touch(t);
+        return MIEN_OK;
+    }
+};
+
+/* The tensors of up to LIST_MOST parameters while a launch works on them. */
+struct group {
+    updated p[LIST_MOST], m[LIST_MOST], v[LIST_MOST];
+    mien_held g[LIST_MOST];
+    list l;
+    group() : l() {}
+
+    mien_status add(mien_tensor *param, mien_tensor *grad, mien_tensor *first, mien_tensor *second) {
+        int i = l.n;
+        if (param->dtype == MIEN_F64)
+            MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "cuda: parameters in f64 are for the CPU; use f32");
+        MIEN_TRY(p[i].start(param, param));
+        MIEN_TRY(first ? m[i].start(first, p[i].made.t) : MIEN_OK);
+        MIEN_TRY(second ? v[i].start(second, p[i].made.t) : MIEN_OK);
+        g[i].take(mien__cuda_as_like(grad, p[i].made.t, MIEN_F32));
+        if (g[i].failed()) return mien_last();
+        add_item(&l, item{p[i].at(), g[i].data<float>(), m[i].at(), v[i].at(),
+                          mien_tensor_count(param)});
+        return MIEN_OK;
+    }
+    unsigned blocks() const { return (unsigned)l.first[l.n]; }
+    mien_status finish() {
+        for (int i = 0; i < l.n; i++) {
+            MIEN_TRY(p[i].finish());
+            MIEN_TRY(m[i].finish());
+            MIEN_TRY(v[i].finish());
+        }
+        return MIEN_OK;
+    }
+};
+
+template <typename F, typename K>
+static mien_status update(K kernel, F f, mien_tensor *const *params, mien_tensor *const *grads,
+                          mien_tensor *const *m, mien_tensor *const *v, int n) {
+    MIEN_TRY(mien__cuda_alive());
+    for (int next = 0; next < n;) {
+        group g;
+        for (; next < n && g.l.n < LIST_MOST; next++)
+            if (grads[next])
+                MIEN_TRY(g.add(params[next], grads[next], m ? m[next] : NULL, v ? v[next] : NULL));
+        if (g.blocks() > 0) MIEN_LAUNCH(kernel, g.blocks(), MIEN_THREADS, 0, g.l, f);
+        MIEN_TRY(g.finish());
+    }
+    return MIEN_OK;
+}
+
+static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
+                            mien_tensor *const *grads, mien_tensor *const *m,
+                            mien_tensor *const *v, int n, int64_t step) {
+    double unbias1 = 1 - pow(h->beta1, (double)step), unbias2 = 1 - pow(h->beta2, (double)step);
+    adam_fn f = {(float)h->beta1,
+                 (float)(1 - h->beta1),
+                 (float)h->beta2,
+                 (float)(1 - h->beta2),
+                 (float)(h->lr / unbias1),
+                 (float)(1 / sqrt(unbias2)),
+                 (float)h->eps,
+                 h->decoupled ? 0 : (float)h->weight_decay,
+                 h->decoupled ? (float)(h->lr * h->weight_decay) : 0};
+    return update(adam_kernel, f, params, grads, m, v, n);
+}
+
+static mien_status adam(const mien_adam *h, mien_tensor *param, mien_tensor *grad, mien_tensor *m,
+                        mien_tensor *v, int64_t step) {
+    return adam_all(h, &param, &grad, &m, &v, 1, step);
+}
+
+static mien_status sgd(const mien_sgd *h, mien_tensor *param, mien_tensor *grad,
+                       mien_tensor *velocity, int64_t step) {
+    sgd_fn f = {(float)h->lr, (float)h->momentum, (float)h->weight_decay, h->nesterov != 0};
+    return update(sgd_kernel, f, &param, &grad, NULL, &velocity, 1);
+}
+
+/* ---- norms ---------------------------------------------------------------------------------------------------- */
+
+static mien_status add_squares(double *total, mien_tensor *const *tensors, int n, int *next) {
+    mien_held held[LIST_MOST];
+    list l = {};
+    for (; *next < n && l.n < LIST_MOST; (*next)++) {
+        mien_tensor *t = tensors[*next];
+        if (!t) continue;
+        held[l.n].take(mien__cuda_as_like(t, t, MIEN_F32));
+        if (held[l.n].failed()) return mien_last();
+        add_item(&l, item{NULL, held[l.n].data<float>(), NULL, NULL, mien_tensor_count(t)});
+    }
+    int blocks = l.first[l.n];
+    if (blocks == 0) return MIEN_OK;
+    mien_scratch partial((size_t)blocks * sizeof(double));
+    if (partial.failed()) return mien_last();
+    MIEN_LAUNCH(squares_kernel, (unsigned)blocks, MIEN_THREADS, 0, partial.at<double>(), l);
+    MIEN_LAUNCH(total_kernel, 1, MIEN_THREADS, 0, total, partial.at<double>(), blocks);
+    return MIEN_OK;
+}
+
+/* One wait for the device, however many tensors. */
+static mien_status sum_squares_all(mien_tensor *const *tensors, int n, double *sum) {
+    MIEN_TRY(mien__cuda_alive());
+    mien_scratch total(sizeof(double));
+    if (total.failed()) return mien_last();
+    MIEN_CUDA(cudaMemsetAsync(total.at<double>(), 0, sizeof(double), mien__cuda_context.stream));
+    for (int next = 0; next < n;) MIEN_TRY(add_squares(total.at<double>(), tensors, n, &next));
+    MIEN_CUDA(cudaMemcpyAsync(sum, total.at<double>(), sizeof(double), cudaMemcpyDeviceToHost,
+                              mien__cuda_context.stream));
+    MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
+    return MIEN_OK;
+}
+
+static mien_status sum_squares(mien_tensor *t, double *sum) {
+    return sum_squares_all(&t, 1, sum);
+}
+
+} // namespace
+
+void mien__cuda_part_optim(mien_backend *table) {
+    table->adam = adam;
+    table->adam_all = adam_all;
+    table->sgd = sgd;
+    table->sum_squares = sum_squares;
+    table->sum_squares_all = sum_squares_all;
+}

@@ -1,0 +1,78 @@
+/* The pointwise functions and their derivatives, in f32.
+ * Not here: loops. */
+#ifndef MIEN_CUDA_POINTWISE_H
+#define MIEN_CUDA_POINTWISE_H
+#include "number.h"
+#include <math.h>
+
+struct mien_affine_fn {
+    double scale, shift;
+    MIEN_HD float value(float x) const { return (float)scale * x + (float)shift; }
+    MIEN_HD float slope(float) const { return (float)scale; }
+};
+
+/* The usual exponents exactly, without the general power's cost. */
+struct mien_power_fn {
+    float exponent;
+    MIEN_HD static float raise(float x, float e) {
+        return e == 2 ? x * x : e == 1 ? x : e == 0.5f ? sqrtf(x) : e == -1 ? 1 / x : powf(x, e);
+    }
+    MIEN_HD float value(float x) const { return raise(x, exponent); }
+    MIEN_HD float slope(float x) const {
+        return exponent == 0 ? 0 : exponent * raise(x, exponent - 1);
+    }
+};
+
+struct mien_relu_fn {
+    MIEN_HD float value(float x) const { return x < 0 ? 0 : x; } /* NaN stays */
+    MIEN_HD float slope(float y) const { return y > 0 ? 1.0f : 0.0f; }
+};
+/* exp of a negative number only: no overflow, and full precision on both sides. */
+MIEN_HD float mien_sigmoid(float x) {
+    float e = expf(-fabsf(x));
+    return x < 0 ? e / (1 + e) : 1 / (1 + e);
+}
+struct mien_sigmoid_fn {
+    MIEN_HD float value(float x) const { return mien_sigmoid(x); }
+    MIEN_HD float slope(float y) const { return y * (1 - y); }
+};
+struct mien_tanh_fn {
+    MIEN_HD float value(float x) const { return tanhf(x); }
+    MIEN_HD float slope(float y) const { return 1 - y * y; }
+};
+struct mien_exp_fn {
+    MIEN_HD float value(float x) const { return expf(x); }
+    MIEN_HD float slope(float y) const { return y; }
+};
+struct mien_log_fn {
+    MIEN_HD float value(float x) const { return logf(x); }
+    MIEN_HD float slope(float x) const { return 1 / x; }
+};
+struct mien_abs_fn {
+    MIEN_HD float value(float x) const { return fabsf(x); }
+    MIEN_HD float slope(float x) const { return (float)((x > 0) - (x < 0)); }
+};
+
+/* Philox4x32-10 as tensor/rng.c has it. */
+MIEN_HD void mien_philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]) {
+    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32);
+    uint32_t c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)p1;
+        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+}
+MIEN_HD float mien_u24(uint32_t word) {
+    return (float)(word >> 8) * 0x1p-24f;
+}
+#endif

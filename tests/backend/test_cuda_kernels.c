@@ -1,0 +1,253 @@
+/* The GPU's own kernels and their launchers, run on the CPU by emulation, against the reference.
+ * Not here: what only a GPU shows: memory order between threads, nvcc's code, speed. */
+#include "backend/cuda/kernels/kernels.h"
+#include "harness.h"
+
+static mien_backend table;
+
+/* ---- every case of the ops that have own kernels ---------------------------------------------------
+ */
+
+static const struct {
+    mien_dtype dtype;
+    double tolerance;
+} dtypes[] = {{MIEN_F32, 1e-5}, {MIEN_BF16, 1e-2}, {MIEN_F16, 2e-3}};
+
+/* Maps of the layout that the backend keeps them in, next to plain and transposed ones. */
+enum { NHWC = STRIDED + 1, OWN_LAYOUTS };
+
+static void to_nhwc(mien_tensor **t) {
+    if (!*t || (*t)->ndim != 4) return;
+    mien_tensor *moved = mien__cuda_as_nhwc(*t, (*t)->dtype);
+    mien_tensor_release(*t);
+    *t = moved;
+}
+
+static void agree(const case_run *r, mien_dtype dtype, double tolerance, const char *what, int i,
+                  const double *found, const double *expected, int64_t n) {
+    double error = distance(found, expected, n);
+    if (!(error <= tolerance))
+        fail_msg("%s, %s, layout %d: %s %d is off by %.2e of its norm", mien_dtype_name(dtype),
+                 r->c->key, (int)r->layout, what, i, error);
+}
+
+/* Forward and backward; only: the one input whose gradient is wanted, -1: all. */
+static case_run *run_own(const test_case *c, mien_dtype dtype, int how, int only) {
+    case_run *r = run_start(c, dtype, MIEN_DEVICE_CPU, how == NHWC ? PLAIN : (layout)how, NULL);
+    r->layout = (layout)how;
+    for (int i = 0; how == NHWC && i < c->n_in; i++) to_nhwc(&r->call.in[i]);
+    assert_true(mien__cuda_supports_kernels(&r->call, false));
+    run_forward(r, table.forward[c->op]);
+    r->layout = how == NHWC ? PLAIN : (layout)how;
+    prepare_backward(r, ~0u);
+    for (int i = 0; how == NHWC && i < MIEN_OP_MAX_OUT; i++) to_nhwc(&r->call.dout[i]);
+    for (int i = 0; only >= 0 && i < MIEN_OP_MAX_IN; i++) r->call.want[i] = i == only;
+    run_backward(r, table.backward[c->op]);
+    r->layout = (layout)how;
+    return r;
+}
+
+static void check_case(const test_case *c, mien_dtype dtype, double tolerance, int how) {
+    case_run *r = run_own(c, dtype, how, -1);
+    case_run *right = run_start(c, MIEN_F64, MIEN_DEVICE_CPU, PLAIN, r->in);
+    run_forward(right, ref_forward_of(c));
+    prepare_backward(right, ~0u);
+    for (int i = 0; i < visible_outputs(c); i++) {
+        agree(r, dtype, tolerance, "output", i, r->out[i], right->out[i],
+              mien_tensor_count(right->call.out[i]));
+        double *values = elements(r->call.dout[i]);
+        must(mien_tensor_write(right->call.dout[i], values, mien_tensor_count(r->call.dout[i])),
+             "write");
+        free(values);
+    }
+    run_backward(right, ref_backward_of(c));
+    for (int i = 0; i < c->n_in; i++) {
+        if (r->din[i])
+            agree(r, dtype, tolerance, "gradient", i, r->din[i], right->din[i], c->in[i].count);
+        if (!r->call.in[i] || !r->call.in[i]->storage) continue;
+        double *now = elements(r->call.in[i]), *then = elements(right->call.in[i]);
+        agree(r, dtype, tolerance, "input after the op", i, now, then, c->in[i].count);
+        free(now);
+        free(then);
+    }
+    run_end(right);
+    run_end(r);
+}
+
+static void every_kernel_agrees_with_the_reference(void **state) {
+    int served = 0;
+    for (int i = 0; i < CASE_COUNT; i++) {
+        test_case c = case_at(i);
+        if (!table.forward[c.op]) continue;
+        served++;
+        for (size_t k = 0; k < sizeof dtypes / sizeof *dtypes; k++)
+            for (int how = 0; how < OWN_LAYOUTS; how++)
+                check_case(&c, dtypes[k].dtype, dtypes[k].tolerance, how);
+    }
+    printf("emulated kernels serve %d of %d cases\n", served, CASE_COUNT);
+    assert_true(served > 80);
+}
+
+static void a_gradient_alone_is_the_same(void **state) {
+    for (int i = 0; i < CASE_COUNT; i++) {
+        test_case c = case_at(i);
+        if (!table.forward[c.op]) continue;
+        case_run *all = run_own(&c, MIEN_F32, PLAIN, -1);
+        for (int k = 0; k < c.n_in; k++) {
+            if (!has_gradient(&c, k)) continue;
+            case_run *one = run_own(&c, MIEN_F32, PLAIN, k);
+            agree(one, MIEN_F32, 0, "lone gradient", k, one->din[k], all->din[k], c.in[k].count);
+            run_end(one);
+        }
+        run_end(all);
+    }
+}
+
+/* A barrier that is missing shows when threads run in another order between barriers. */
+static void the_order_of_threads_does_not_matter(void **state) {
+    for (int i = 0; i < CASE_COUNT; i++) {
+        test_case c = case_at(i);
+        if (!table.forward[c.op]) continue;
+        case_run *first = run_own(&c, MIEN_F32, PLAIN, -1);
+        for (int order = 1; order < 3; order++) {
+            mien_emulation_order(order);
+            case_run *again = run_own(&c, MIEN_F32, PLAIN, -1);
+            for (int k = 0; k < visible_outputs(&c); k++)
+                agree(again, MIEN_F32, 0, "output in another order", k, again->out[k],
+                      first->out[k], mien_tensor_count(first->call.out[k]));
+            for (int k = 0; k < c.n_in; k++)
+                if (first->din[k])
+                    agree(again, MIEN_F32, 0, "gradient in another order", k, again->din[k],
+                          first->din[k], c.in[k].count);
+            run_end(again);
+        }
+        mien_emulation_order(0);
+        run_end(first);
+    }
+}
+
+/* ---- updates in place -------------------------------------------------------------------------------
+ */
+
+enum { GROUP = 4 };
+
+static mien_status update(const mien_backend *b, int which, mien_tensor **t, double *number) {
+    mien_adam a = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
+    mien_sgd s = {.lr = 0.1, .weight_decay = 0.1};
+    switch (which) {
+    case 0: return b->accumulate(t[0], t[1]);
+    case 1: return b->scale(t[0], -0.75);
+    case 2: return b->sum_squares(t[0], number);
+    case 3:
+        MIEN_TRY(b->adam(&a, t[0], t[1], t[2], t[3], 1));
+        a.decoupled = 1;
+        return b->adam(&a, t[0], t[1], t[2], t[3], 2);
+    default:
+        MIEN_TRY(b->sgd(&s, t[0], t[1], NULL, 1));
+        s.momentum = 0.9;
+        MIEN_TRY(b->sgd(&s, t[0], t[1], t[2], 1));
+        s.nesterov = 1;
+        return b->sgd(&s, t[0], t[1], t[2], 2);
+    }
+}
+
+static void make_group(int which, int how, int other, mien_tensor **group) {
+    static const int64_t shape[] = {3, 17, 5, 5};
+    char key[32];
+    snprintf(key, sizeof key, "update %d", which);
+    for (int i = 0; i < GROUP; i++) {
+        int here = i ? other : how;
+        case_run place = {.device = MIEN_DEVICE_CPU, .layout = here == NHWC ? PLAIN : (layout)here};
+        double *values = uniform(key, i, 3 * 17 * 5 * 5);
+        for (int j = 0; i >= 2 && j < 3 * 17 * 5 * 5; j++) values[j] = fabs(values[j]);
+        group[i] = laid_out(&place, values, MIEN_F32, 4, shape, true);
+        if (here == NHWC) to_nhwc(&group[i]);
+        free(values);
+    }
+}
+
+static void updates_in_place_agree_with_the_reference(void **state) {
+    for (int which = 0; which < 5; which++)
+        for (int how = 0; how < OWN_LAYOUTS; how++)
+            for (int other = 0; other < OWN_LAYOUTS; other++) {
+                mien_tensor *group[GROUP], *right[GROUP];
+                double number = 0, expected = 0;
+                make_group(which, how, other, group);
+                make_group(which, PLAIN, PLAIN, right);
+                must(update(&table, which, group, &number), "own update");
+                must(update(&mien__backend_ref, which, right, &expected), "ref update");
+                bool close = distance(&number, &expected, 1) <= 1e-6;
+                for (int i = 0; i < GROUP; i++) {
+                    double *now = elements(group[i]), *then = elements(right[i]);
+                    close = close && distance(now, then, mien_tensor_count(right[i])) <= 1e-5;
+                    free(now);
+                    free(then);
+                    mien_tensor_release(group[i]);
+                    mien_tensor_release(right[i]);
+                }
+                if (!close) fail_msg("update %d differs, layouts %d and %d", which, how, other);
+            }
+}
+
+static mien_tensor *vector_of(int64_t n, double value, const char *key, int stream) {
+    mien_tensor *t = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 1, &n);
+    double *values = uniform(key, stream, n);
+    for (int64_t i = 0; i < n; i++) values[i] *= value;
+    must(mien_tensor_write(t, values, n), "write");
+    free(values);
+    return t;
+}
+
+/* More parameters than a launch takes, of sizes around its chunks, one without a gradient; a
+ * thousand steps of the first against double would differ if rounding built up. */
+static void adam_updates_all_parameters_in_one_go(void **state) {
+    enum { N = 500, STEPS = 30 };
+    static const int64_t sizes[] = {1, 4095, 4096, 4097, 37, 9000};
+    static mien_tensor *sets[2][4][N];
+    mien_adam h = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    for (int side = 0; side < 2; side++)
+        for (int kind = 0; kind < 4; kind++)
+            for (int i = 0; i < N; i++)
+                sets[side][kind][i] =
+                    kind == 1 && i == 7
+                        ? NULL
+                        : vector_of(i < 6 ? sizes[i] : 3, kind < 2 ? 1 : 0, "adam", kind * N + i);
+    for (int step = 1; step <= STEPS; step++) {
+        must(table.adam_all(&h, sets[0][0], sets[0][1], sets[0][2], sets[0][3], N, step), "own");
+        for (int i = 0; i < N; i++)
+            if (sets[1][1][i])
+                must(mien__backend_ref.adam(&h, sets[1][0][i], sets[1][1][i], sets[1][2][i],
+                                            sets[1][3][i], step),
+                     "ref");
+    }
+    double sum = 0, expected = 0;
+    must(table.sum_squares_all(sets[0][1], N, &sum), "norm");
+    for (int i = 0; i < N; i++) {
+        double one = 0;
+        if (sets[1][1][i]) must(mien__backend_ref.sum_squares(sets[1][1][i], &one), "norm");
+        expected += one;
+        for (int kind = 0; kind < 4; kind++) {
+            if (!sets[0][kind][i]) continue;
+            double *now = elements(sets[0][kind][i]), *then = elements(sets[1][kind][i]);
+            assert_true(distance(now, then, mien_tensor_count(sets[0][kind][i])) <= 2e-6);
+            free(now);
+            free(then);
+            mien_tensor_release(sets[0][kind][i]);
+            mien_tensor_release(sets[1][kind][i]);
+        }
+    }
+    assert_true(distance(&sum, &expected, 1) <= 1e-12);
+}
+
+int main(void) {
+    mien__cuda_part_memory(&table);
+    mien__cuda_part_kernels(&table);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kernel_agrees_with_the_reference),
+        cmocka_unit_test(a_gradient_alone_is_the_same),
+        cmocka_unit_test(the_order_of_threads_does_not_matter),
+        cmocka_unit_test(updates_in_place_agree_with_the_reference),
+        cmocka_unit_test(adam_updates_all_parameters_in_one_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
