@@ -76,6 +76,17 @@ void resume(fibre &f) {
     swapcontext(&scheduler, &f.context);
 }
 
+void prepare(int i) {
+    fibre &f = fibres[(size_t)i];
+    if (!f.context.uc_stack.ss_sp) getcontext(&f.context);
+    f.context.uc_stack.ss_sp = stacks[(size_t)i];
+    f.context.uc_stack.ss_size = STACK;
+    f.context.uc_link = NULL;
+    makecontext(&f.context, enter, 0);
+    f.done = f.entered = false;
+    f.at = NULL;
+}
+
 void run_cluster(int threads, int cluster) {
     int n = threads * cluster, left = n, per_block = (threads + WARP - 1) / WARP;
     blocks.assign((size_t)cluster, barrier{threads, 0, 0});
@@ -86,16 +97,7 @@ void run_cluster(int threads, int cluster) {
     }
     whole = barrier{n, 0, 0};
     memory.assign(shared_bytes * (size_t)cluster + 1, (char)0xff); /* NaN */
-    for (int i = 0; i < n; i++) {
-        fibre &f = fibres[(size_t)i];
-        if (!f.context.uc_stack.ss_sp) getcontext(&f.context);
-        f.context.uc_stack.ss_sp = stacks[(size_t)i];
-        f.context.uc_stack.ss_size = STACK;
-        f.context.uc_link = NULL;
-        makecontext(&f.context, enter, 0);
-        f.done = f.entered = false;
-        f.at = NULL;
-    }
+    for (int i = 0; i < n; i++) prepare(i);
     while (left > 0) {
         int progress = 0;
         for (int i = 0; i < n; i++) {
@@ -135,7 +137,9 @@ void mien_emulate_run(dim3 grid, dim3 block, int cluster, size_t shared, mien_em
     run_body = body;
     run_closure = closure;
     while (stacks.size() < (size_t)(threads * cluster)) stacks.push_back((char *)malloc(STACK));
-    if (fibres.size() < stacks.size()) fibres.resize(stacks.size());
+    if (fibres.size() < stacks.size()) {
+        fibres.assign(stacks.size(), fibre()); /* a context must not move once it is made */
+    }
     for (unsigned z = 0; z < grid.z; z++)
         for (unsigned y = 0; y < grid.y; y++)
             for (unsigned x = 0; x < grid.x; x += (unsigned)cluster) {

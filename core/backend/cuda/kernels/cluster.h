@@ -23,10 +23,10 @@ __device__ inline int mien_cluster_rank(void) {
 }
 /* What was written before arriving, also to other blocks, is seen after waiting. */
 __device__ inline void mien_cluster_arrive(void) {
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 }
 __device__ inline void mien_cluster_wait(void) {
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 }
 /* *at = v in block `rank`; `at` is the place in the own shared memory. */
 __device__ inline void mien_cluster_store(float *at, int rank, float v) {

@@ -3,8 +3,6 @@
  * Not here: other sizes and devices, which cuDNN serves. */
 #include "lstm.h"
 
-#include <string.h>
-
 #include "../math/lstm.h"
 #include "cluster.h"
 
@@ -268,10 +266,8 @@ mien_status launch(K kernel, int blocks, size_t shared, const mien__lstm_loop &l
     MIEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     if (blocks > 8)
         MIEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
-    cudaLaunchConfig_t config;
-    cudaLaunchAttribute cluster;
-    memset(&config, 0, sizeof config);
-    memset(&cluster, 0, sizeof cluster);
+    cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute cluster = {};
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim.x = (unsigned)blocks;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
