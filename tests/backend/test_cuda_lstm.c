@@ -1,5 +1,6 @@
-/* The LSTM's time loop on clusters, run on the CPU by emulation, against the reference.
- * Not here: what only a GPU shows: memory order between blocks, nvcc's code, speed. */
+/* The LSTM's time loop on clusters and the layer around it, run on the CPU by emulation, against
+ * the reference. Not here: cuBLASLt's products, for which plain loops stand in; what only a GPU
+ * shows: memory order between blocks, nvcc's code, speed. */
 #include "backend/cuda/kernels/lstm.h"
 #include "harness.h"
 
@@ -196,6 +197,54 @@ static void the_order_of_threads_does_not_matter(void **state) {
     mien_emulation_order(0);
 }
 
+/* ---- the layer: the loop and the products around it, as the op's entry of the table ---------- */
+
+static mien_op_call layer_call(const mien_op_call *right, mien_dtype dtype) {
+    mien_op_call call = {.op = MIEN_OP_lstm, .attr = right->attr, .recording = true};
+    for (int i = 0; i < 6; i++)
+        if (right->in[i]) /* weights and bias stay f32, as masters do */
+            call.in[i] =
+                mien_tensor_to(right->in[i], i >= 1 && i <= 3 ? MIEN_F32 : dtype, MIEN_DEVICE_CPU);
+    must(mien__infer_lstm(&call), "infer");
+    for (int i = 0; i < 3; i++)
+        if (right->dout[i])
+            call.dout[i] = mien_tensor_to(right->dout[i], call.out[i]->dtype, MIEN_DEVICE_CPU);
+    return call;
+}
+
+static void check_layer(sizes s, mien_dtype dtype, bool states, double most) {
+    mien_backend table = mien__backend_ref;
+    mien__cuda_part_lstm(&table);
+    mien_op_call right = reference(s, dtype, states), call = layer_call(&right, dtype);
+    must(table.forward[MIEN_OP_lstm](&call), "forward");
+    static const char *const outputs[] = {"output", "h", "c", "reserve"};
+    for (int i = 0; i < 4; i++) near(s, outputs[i], call.out[i], right.out[i], most);
+    static const char *const inputs[] = {"dx", "dW_ih", "dW_hh", "db", "dh0", "dc0"};
+    for (int only = -1; only < 6; only++) { /* all gradients, then each alone */
+        for (int i = 0; i < 6; i++) {
+            mien_tensor_release(call.din[i]);
+            call.din[i] = NULL;
+            call.want[i] = right.in[i] && (only < 0 || only == i);
+            if (call.want[i])
+                call.din[i] = mien__tensor_header(call.in[i]->dtype, MIEN_DEVICE_CPU,
+                                                  call.in[i]->ndim, call.in[i]->shape);
+        }
+        must(table.backward[MIEN_OP_lstm](&call), "backward");
+        for (int i = 0; i < 6; i++)
+            if (call.want[i]) near(s, inputs[i], call.din[i], right.din[i], most);
+    }
+    release(&call);
+    release(&right);
+}
+
+static void the_layer_agrees_with_the_reference(void **state) {
+    check_layer((sizes){1, 1, 64}, MIEN_F32, false, 1e-5);
+    check_layer((sizes){2, 5, 64}, MIEN_F32, true, 1e-5);
+    check_layer((sizes){3, 4, 128}, MIEN_BF16, true, 2e-2);
+    check_layer((sizes){2, 3, 64}, MIEN_F16, false, 3e-3);
+    check_layer((sizes){9, 2, 5}, MIEN_F32, true, 1e-5); /* left to the part before */
+}
+
 static void other_sizes_are_left_to_others(void **state) {
     assert_true(mien__lstm_loop_fits(MIEN_BF16, 2, 512));
     assert_false(mien__lstm_loop_fits(MIEN_F32, 2, 512)); /* more than the shared memory */
@@ -211,6 +260,7 @@ int main(void) {
         cmocka_unit_test(the_loop_agrees_with_the_reference),
         cmocka_unit_test(sixteen_bits_agree_within_their_rounding),
         cmocka_unit_test(the_order_of_threads_does_not_matter),
+        cmocka_unit_test(the_layer_agrees_with_the_reference),
         cmocka_unit_test(other_sizes_are_left_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
