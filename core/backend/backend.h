@@ -48,8 +48,8 @@ typedef struct mien_backend {
                         mien_tensor *m, mien_tensor *v, int64_t step);
     /* n parameters in one go, those without a gradient skipped. NULL: one by one. */
     mien_status (*adam_all)(const mien_adam *hyper, mien_tensor *const *params,
-                            mien_tensor *const *grads, mien_tensor *const *m,
-                            mien_tensor *const *v, int n, int64_t step);
+                            mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
+                            int n, int64_t step);
     mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
                        mien_tensor *velocity, int64_t step);
 } mien_backend;

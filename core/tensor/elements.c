@@ -12,7 +12,9 @@
 void *mien_tensor_data(mien_tensor *t) {
     if (mien__tensor_check(t, "data") != MIEN_OK) return NULL;
     if (t->device != MIEN_DEVICE_CPU)
-        MIEN_FAIL_NULL(MIEN_ERR_DEVICE, "data: the tensor lives on the GPU; t:to\"cpu\" gives a copy that can be read");
+        MIEN_FAIL_NULL(
+            MIEN_ERR_DEVICE,
+            "data: the tensor lives on the GPU; t:to\"cpu\" gives a copy that can be read");
     if (mien__tensor_make_plain(t) != MIEN_OK) return NULL;
     mien__storage_drop_packed(t->storage);
     return (char *)t->storage->data + t->offset * (int64_t)mien_dtype_size(t->dtype);

@@ -93,9 +93,10 @@ size_t mien_struct_size(const char *name) {
         const char *name;
         size_t size;
     } sizes[] = {
-        SIZE(mien_error),      SIZE(mien_memory_stats), SIZE(mien_rng), SIZE(mien_op_info),
-        SIZE(mien_op_profile), SIZE(mien_adam),         SIZE(mien_sgd), SIZE(mien_loader_config),
-        SIZE(mien_video_info), SIZE(mien_moments),      SIZE(mien_cuda_info),
+        SIZE(mien_error),   SIZE(mien_memory_stats),  SIZE(mien_rng),
+        SIZE(mien_op_info), SIZE(mien_op_profile),    SIZE(mien_adam),
+        SIZE(mien_sgd),     SIZE(mien_loader_config), SIZE(mien_video_info),
+        SIZE(mien_moments), SIZE(mien_cuda_info),
     };
 #undef SIZE
     for (size_t i = 0; name && i < sizeof sizes / sizeof sizes[0]; i++)

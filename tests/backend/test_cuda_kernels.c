@@ -5,7 +5,8 @@
 
 static mien_backend table;
 
-/* ---- every case of the ops that have own kernels ---------------------------------------------------
+/* ---- every case of the ops that have own kernels
+ * ---------------------------------------------------
  */
 
 static const struct {
@@ -126,7 +127,8 @@ static void the_order_of_threads_does_not_matter(void **state) {
     }
 }
 
-/* ---- updates in place -------------------------------------------------------------------------------
+/* ---- updates in place
+ * -------------------------------------------------------------------------------
  */
 
 enum { GROUP = 4 };
@@ -135,9 +137,12 @@ static mien_status update(const mien_backend *b, int which, mien_tensor **t, dou
     mien_adam a = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
     mien_sgd s = {.lr = 0.1, .weight_decay = 0.1};
     switch (which) {
-    case 0: return b->accumulate(t[0], t[1]);
-    case 1: return b->scale(t[0], -0.75);
-    case 2: return b->sum_squares(t[0], number);
+    case 0:
+        return b->accumulate(t[0], t[1]);
+    case 1:
+        return b->scale(t[0], -0.75);
+    case 2:
+        return b->sum_squares(t[0], number);
     case 3:
         MIEN_TRY(b->adam(&a, t[0], t[1], t[2], t[3], 1));
         a.decoupled = 1;
@@ -198,8 +203,8 @@ static mien_tensor *vector_of(int64_t n, double value, const char *key, int stre
     return t;
 }
 
-/* More parameters than a launch takes, of sizes around its chunks, one without a gradient; a
- * thousand steps of the first against double would differ if rounding built up. */
+/* More parameters than a launch takes, of sizes around its chunks, one without a gradient; 30 steps
+ * against the reference, so that a wrong state or step number shows. */
 static void adam_updates_all_parameters_in_one_go(void **state) {
     enum { N = 500, STEPS = 30 };
     static const int64_t sizes[] = {1, 4095, 4096, 4097, 37, 9000};

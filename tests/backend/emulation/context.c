@@ -12,8 +12,7 @@ mien_status mien__cuda_fail(cudaError_t error, const char *what, const char *fil
 mien_status mien__cuda_alive(void) {
     return MIEN_OK;
 }
-void mien__cuda_says(mien_op_call *call, const char *implementation) {
-}
+void mien__cuda_says(mien_op_call *call, const char *implementation) {}
 bool mien__cuda_tf32(void) {
     return false;
 }

@@ -1,6 +1,6 @@
-/* CUDA's run-time API as far as kernels and their launchers use it, on the CPU: memory is the host's,
- * a launch runs every thread of every block as a fibre. Not here: speed, and anything about timing,
- * memory order or the compiler nvcc: only a GPU shows those. */
+/* CUDA's run-time API as far as kernels and their launchers use it, on the CPU: memory is the
+ * host's, a launch runs every thread of every block as a fibre. Not here: speed, and anything about
+ * timing, memory order or the compiler nvcc: only a GPU shows those. */
 #ifndef MIEN_EMULATED_CUDA_H
 #define MIEN_EMULATED_CUDA_H
 #include <math.h>
@@ -81,7 +81,8 @@ typedef void (*mien_emulated_body)(void *closure);
 void mien_emulate_run(dim3 grid, dim3 block, int cluster, size_t shared, mien_emulated_body body,
                       void *closure);
 template <typename F> void mien_emulate(dim3 grid, dim3 block, int cluster, size_t shared, F f) {
-    mien_emulate_run(grid, block, cluster, shared, [](void *p) { (*(F *)p)(); }, &f);
+    mien_emulate_run(
+        grid, block, cluster, shared, [](void *p) { (*(F *)p)(); }, &f);
 }
 
 void __syncthreads(void);

@@ -125,8 +125,8 @@ extern "C" void mien_emulation_order(int wanted) {
 void mien_emulate_run(dim3 grid, dim3 block, int cluster, size_t shared, mien_emulated_body body,
                       void *closure) {
     int threads = (int)(block.x * block.y * block.z);
-    if (threads < 1 || threads > 1024 || grid.x < 1 || grid.y < 1 || grid.z < 1 ||
-        grid.y > 65535 || grid.z > 65535 || grid.x % (unsigned)cluster) {
+    if (threads < 1 || threads > 1024 || grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.y > 65535 ||
+        grid.z > 65535 || grid.x % (unsigned)cluster) {
         fprintf(stderr, "emulation: no GPU takes %u,%u,%u blocks of %d threads\n", grid.x, grid.y,
                 grid.z, threads);
         abort();

@@ -20,7 +20,8 @@
 
 enum { MIEN_THREADS = 256 };
 
-/* `return f(T())`-like dispatch: calls `call` with T a type of the dtype; f64 was refused before. */
+/* `return f(T())`-like dispatch: calls `call` with T a type of the dtype; f64 was refused before.
+ */
 #define MIEN_BY_DTYPE(dtype, call)                                                                 \
     do {                                                                                           \
         switch (dtype) {                                                                           \
@@ -39,8 +40,8 @@ enum { MIEN_THREADS = 256 };
         }                                                                                          \
     } while (0)
 
-/* Sum over the block in an order that does not change; every thread gets it. The block's threads are
- * numbered by x, a multiple of 32 of them, and all of them call. */
+/* Sum over the block in an order that does not change; every thread gets it. The block's threads
+ * are numbered by x, a multiple of 32 of them, and all of them call. */
 template <typename V> __device__ inline V mien_block_sum(V v) {
     __shared__ V warp[32];
     int lane = (int)threadIdx.x % 32, own = (int)threadIdx.x / 32, warps = (int)blockDim.x / 32;

@@ -13,16 +13,16 @@ extern "C" {
 typedef struct mien__lstm_loop {
     mien_dtype dtype;
     int batch, steps, hidden;
-    const void *weight;        /* weight_hh [4H,H] */
-    const float *gates;        /* x W_ih^T + bias [B,T,4H]; forward only */
-    const float *h0, *c0;      /* [B,H]; NULL: zeros. h0 forward only */
-    void *y;                   /* [B,T,H]; forward only */
-    float *h, *c;              /* last states [B,H]; forward only; NULL: not wanted */
-    float *reserve;            /* [T,B,5H]; written forward (NULL: not wanted), read backward */
-    const void *dy;            /* [B,T,H]; NULL: zeros */
-    const float *dh, *dc;      /* of the last states [B,H]; NULL: zeros */
-    void *da;                  /* of the gates before their non-linearities [B,T,4H] */
-    float *dh0, *dc0;          /* [B,H]; NULL: not wanted */
+    const void *weight;   /* weight_hh [4H,H] */
+    const float *gates;   /* x W_ih^T + bias [B,T,4H]; forward only */
+    const float *h0, *c0; /* [B,H]; NULL: zeros. h0 forward only */
+    void *y;              /* [B,T,H]; forward only */
+    float *h, *c;         /* last states [B,H]; forward only; NULL: not wanted */
+    float *reserve;       /* [T,B,5H]; written forward (NULL: not wanted), read backward */
+    const void *dy;       /* [B,T,H]; NULL: zeros */
+    const float *dh, *dc; /* of the last states [B,H]; NULL: zeros */
+    void *da;             /* of the gates before their non-linearities [B,T,4H] */
+    float *dh0, *dc0;     /* [B,H]; NULL: not wanted */
 } mien__lstm_loop;
 
 /* Can this device run the loop for these sizes? H 64, 128, 256 or 512 (512 in 16 bits only), up to

@@ -1,13 +1,11 @@
-/* Element by element: y = f(a, b, ...) over any strides, broadcast, wide accesses where they lie flat.
- * Not here: which functions (pointwise.cu, ...). */
+/* Element by element: y = f(a, b, ...) over any strides, broadcast, wide accesses where they lie
+ * flat. Not here: which functions (pointwise.cu, ...). */
 #ifndef MIEN_CUDA_MAP_H
 #define MIEN_CUDA_MAP_H
 #include "../math/walk.h"
 #include "launch.h"
 
-template <typename T, int N> struct mien_sources {
-    const T *at[N];
-};
+template <typename T, int N> struct mien_sources { const T *at[N]; };
 
 /* The first `packs` packs in wide accesses, the rest one by one. y may be one of the sources. */
 template <typename T, int N, typename F>

@@ -5,7 +5,8 @@
 #include "launch.h"
 
 /* How blocks of 256 threads cover [rows, channels]: each thread has `wide` neighbouring channels,
- * `across` threads lie side by side, blockIdx.y counts such groups, blockIdx.x shares of the rows. */
+ * `across` threads lie side by side, blockIdx.y counts such groups, blockIdx.x shares of the rows.
+ */
 struct mien_norm_grid {
     int64_t rows, share;
     int channels, wide, across, groups, shares;
@@ -14,8 +15,8 @@ mien_norm_grid mien__norm_grid(int64_t rows, int channels, mien_dtype dtype, boo
 
 /* mean, rstd [channels]; running_* (NULL: none) are updated. */
 mien_status mien__norm_statistics(const mien_norm_grid &g, mien_dtype dtype, const void *x,
-                                  float *mean, float *rstd, float *running_mean,
-                                  float *running_var, double momentum, double eps);
+                                  float *mean, float *rstd, float *running_mean, float *running_var,
+                                  double momentum, double eps);
 /* mean, rstd from the running statistics. */
 mien_status mien__norm_running(int channels, const float *running_mean, const float *running_var,
                                double eps, float *mean, float *rstd);
@@ -27,8 +28,8 @@ mien_status mien__norm_apply(const mien_norm_grid &g, mien_dtype dtype, void *y,
 mien_status mien__norm_sums(const mien_norm_grid &g, mien_dtype dtype, const void *dy,
                             const void *y, const void *x, const float *mean, const float *rstd,
                             float *dw, float *db);
-/* dx = weight rstd (dz - db/rows - xhat dw/rows), without the last two when dw is NULL; dz as above.
- * dx, dz NULL: not wanted. */
+/* dx = weight rstd (dz - db/rows - xhat dw/rows), without the last two when dw is NULL; dz as
+ * above. dx, dz NULL: not wanted. */
 mien_status mien__norm_back(const mien_norm_grid &g, mien_dtype dtype, void *dx, void *dz,
                             const void *dy, const void *y, const void *x, const float *mean,
                             const float *rstd, const float *weight, const float *dw,

@@ -5,12 +5,9 @@
 #include "number.h"
 
 /* n values with this mean; m2: sum of (value - mean)^2. */
-template <typename R> struct mien_moments {
-    R n, mean, m2;
-};
+template <typename R> struct mien_moments { R n, mean, m2; };
 
-template <typename R>
-MIEN_HD mien_moments<R> mien_join(mien_moments<R> a, mien_moments<R> b) {
+template <typename R> MIEN_HD mien_moments<R> mien_join(mien_moments<R> a, mien_moments<R> b) {
     R n = a.n + b.n;
     if (n == 0) return a;
     R d = b.mean - a.mean, share = b.n / n;

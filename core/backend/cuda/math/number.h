@@ -73,10 +73,6 @@ MIEN_HD void put(mien_f16 *at, float v) {
 }
 
 /* V neighbours that are moved in one access. */
-template <typename T, int V> struct alignas(sizeof(T) * V) mien_pack {
-    T v[V];
-};
-template <typename T> struct mien_wide {
-    static const int n = 16 / (int)sizeof(T);
-};
+template <typename T, int V> struct alignas(sizeof(T) * V) mien_pack { T v[V]; };
+template <typename T> struct mien_wide { static const int n = 16 / (int)sizeof(T); };
 #endif
