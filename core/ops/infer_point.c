@@ -39,6 +39,15 @@ mien_status mien__infer_same(mien_op_call *call) {
     return mien__make_output(call, 0, x->dtype, x->ndim, x->shape);
 }
 
+/* The floats are the first four dtypes. */
+mien_status mien__infer_cast(mien_op_call *call) {
+    const mien_cast_attr *a = call->attr;
+    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
+    MIEN_TRY(mien__want_whole(call, &a->dtype, MIEN_F32, MIEN_F64));
+    const mien_tensor *x = call->in[0];
+    return mien__make_output(call, 0, (mien_dtype)a->dtype, x->ndim, x->shape);
+}
+
 mien_status mien__infer_broadcast(mien_op_call *call) {
     MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
     const mien_tensor *a = call->in[0], *b = call->in[1];

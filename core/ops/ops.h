@@ -111,6 +111,7 @@ mien_status mien__infer_linear(mien_op_call *call);
 mien_status mien__infer_matmul(mien_op_call *call);
 mien_status mien__infer_lstm(mien_op_call *call);
 mien_status mien__infer_gru(mien_op_call *call);
+mien_status mien__infer_cast(mien_op_call *call);
 mien_status mien__infer_broadcast(mien_op_call *call);
 mien_status mien__infer_reduce(mien_op_call *call);
 mien_status mien__infer_view(mien_op_call *call);

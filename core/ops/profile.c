@@ -83,6 +83,7 @@ static double flops(const mien_op_call *call, bool backward) {
     case MIEN_OP_permute:
     case MIEN_OP_narrow:
     case MIEN_OP_concat:
+    case MIEN_OP_cast:
         return 0;
     default:
         return count_of(out) > count_of(in) ? count_of(out) : count_of(in);

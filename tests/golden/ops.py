@@ -209,6 +209,7 @@ OPS = {
     "mul": pointwise(lambda a, x, y: x * y),
     "div": pointwise(lambda a, x, y: x / y),
     "affine": pointwise(lambda a, x: a.scale * x + a.shift),
+    "cast": pointwise(lambda a, x: x.to(CAST[a.dtype])),
     "power": pointwise(lambda a, x: x ** a.exponent),
     "relu": pointwise(lambda a, x: F.relu(x)),
     "sigmoid": pointwise(lambda a, x: torch.sigmoid(x)),
@@ -229,6 +230,7 @@ OPS = {
     "sigmoid_cross_entropy": lambda a, x, z, w: {
         "loss": F.binary_cross_entropy_with_logits(x, z, None if w is None else w.detach())},
 }
+CAST = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 HIDDEN = {"mean", "rstd", "index", "ccc", "new running_mean", "new running_var"}
 NO_GRADIENT = {"running_mean", "running_var", "class_weight"}
 
@@ -271,7 +273,8 @@ def run_case(out, names, defaults, op, words, given):
         emit(out, key, name, t)
         if name not in HIDDEN:
             dout = torch.tensor(uniform(key, STREAM_DOUT + i, t.numel()), dtype=torch.float64)
-            objective = objective + (dout.reshape(t.shape) * t).sum()
+            rounded = dout.reshape(t.shape).to(t.dtype).double()
+            objective = objective + (rounded * t.double()).sum()
     if op == "conv2d_fused":
         return
     objective.backward()

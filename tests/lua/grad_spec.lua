@@ -32,6 +32,17 @@ describe("backward", function()
     expect.elements({ 2, 40 }, w.grad)
   end)
 
+  it("goes through a change of dtype, rounded as the other one rounds", function()
+    local w = tensor { 1, 3 }:requires_grad_()
+    local y = (w:to "bf16" * tensor { 1, 2, dtype = "bf16" }):to "f32"
+    mien.backward((y * tensor { 1 + 2 ^ -7, 1 + 2 ^ -12 }):sum()) -- bf16 has 7 bits behind the point
+    assert.are.equal("f32", w.grad.dtype)
+    assert.are.same({ 1 + 2 ^ -7, 2 }, w.grad:totable())
+    assert.is_false(w:to("i32"):requires_grad())
+    assert.is_false(w:to("f32"):requires_grad()) -- nothing changes: a copy
+    assert.is_false(mien.no_grad(function() return w:to "bf16" end):requires_grad())
+  end)
+
   it("refuses what cannot be", function()
     local w = tensor { 1, 2 }:requires_grad_()
     local loss = (w * w):sum()

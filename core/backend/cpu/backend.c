@@ -12,7 +12,9 @@ static bool has_elements(const mien_op_call *call) {
 }
 
 static bool supports(const mien_op_call *call, bool backward) {
-    if (!mien__cpu_all_f32(call) || !has_elements(call)) return false;
+    if (!has_elements(call)) return false;
+    if (call->op == MIEN_OP_cast) return true; /* from and to any float */
+    if (!mien__cpu_all_f32(call)) return false;
     switch (call->op) {
     case MIEN_OP_batch_norm: {
         /* The gradient over a handful of values is a difference of nearly equal numbers: ref's
@@ -76,6 +78,7 @@ const mien_backend mien__backend_cpu = {
     BOTH(sub, binary),
     BOTH(mul, binary),
     BOTH(div, binary),
+    BOTH(cast, cast),
     BOTH(affine, pointwise),
     BOTH(power, pointwise),
     BOTH(relu, pointwise),

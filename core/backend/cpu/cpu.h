@@ -94,6 +94,7 @@ MIEN_PASS(lstm);
 MIEN_PASS(gru);
 MIEN_PASS(binary);    /* add, sub, mul, div */
 MIEN_PASS(pointwise); /* affine ... abs */
+MIEN_PASS(cast);
 MIEN_PASS(dropout);
 MIEN_PASS(reduce); /* sum, mean */
 #undef MIEN_PASS

@@ -263,6 +263,23 @@ done:
     return status;
 }
 
+/* ---- another dtype -----------------------------------------------------------------------------
+ */
+
+/* In the layout that it comes in. */
+static mien_status convert(mien_tensor *from, mien_tensor *to) {
+    MIEN_TRY(mien__tensor_alloc(to, from->block));
+    return mien__cpu_copy(to, from);
+}
+
+mien_status mien__cpu_cast_forward(mien_op_call *call) {
+    return convert(call->in[0], call->out[0]);
+}
+
+mien_status mien__cpu_cast_backward(mien_op_call *call) {
+    return convert(call->dout[0], call->din[0]);
+}
+
 /* ---- dropout ----------------------------------------------------------------------------------
  */
 

@@ -68,6 +68,19 @@ mien_status mien__ref_unary_backward(mien__ref *r) {
     return MIEN_OK;
 }
 
+/* The rounding is done by what writes the result in its own dtype. */
+mien_status mien__ref_cast_forward(mien__ref *r) {
+    int64_t count = mien_tensor_count(r->call->out[0]);
+    for (int64_t i = 0; i < count; i++) r->out[0][i] = r->in[0][i];
+    return MIEN_OK;
+}
+
+mien_status mien__ref_cast_backward(mien__ref *r) {
+    int64_t count = mien_tensor_count(r->call->dout[0]);
+    for (int64_t i = 0; i < count; i++) r->din[0][i] = r->dout[0][i];
+    return MIEN_OK;
+}
+
 /* ---- two inputs, broadcast ------------------------------------------------------------------- */
 
 /* Element of `t` that meets row-major element i of `full`: dimensions are aligned at the right,

@@ -34,6 +34,7 @@ typedef mien_status (*mien__ref_fn)(mien__ref *r);
     XX(sub, binary, 0)                                                                             \
     XX(mul, binary, 0)                                                                             \
     XX(div, binary, 0)                                                                             \
+    XX(cast, cast, 0)                                                                              \
     XX(affine, unary, 0)                                                                           \
     XX(power, unary, 0)                                                                            \
     XX(relu, unary, 0)                                                                             \

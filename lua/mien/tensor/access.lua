@@ -6,6 +6,7 @@ local check = require "mien.check"
 local index = require "mien.index"
 local handle = require "mien.tensor.handle"
 local create = require "mien.tensor.create"
+local op = require "mien.tensor.call"
 
 local methods, fields = handle.methods, handle.fields
 local access = {}
@@ -138,10 +139,11 @@ function methods.fill_(t, number)
   return t
 end
 
-local place = { dtype = "string", device = "string" }
+local place, cast = { dtype = "string", device = "string" }, { dtype = 0 }
 
 --- The same elements in another dtype ("f64") or on another device ("cuda"), or both:
--- t:to{ device = "cuda", dtype = "bf16" }. A copy without history.
+-- t:to{ device = "cuda", dtype = "bf16" }. A copy. Gradients flow back through a change between float dtypes
+-- (op.cast); what changes the device, or holds integers, has no history.
 function methods.to(t, target)
   local dtype, device = C.mien_tensor_dtype(t), C.mien_tensor_device(t)
   if type(target) == "table" then
@@ -152,6 +154,11 @@ function methods.to(t, target)
     device = create.devices[target]
   else
     dtype = create.dtype(target, "to")
+  end
+  if C.mien_tensor_requires_grad(t) and C.mien_grad_enabled() and dtype ~= C.mien_tensor_dtype(t)
+    and dtype <= C.MIEN_F64 and device == C.mien_tensor_device(t) then
+    cast.dtype = tonumber(dtype)
+    return op.cast(t, cast)
   end
   return handle.wrap(C.mien_tensor_to(t, dtype, device))
 end

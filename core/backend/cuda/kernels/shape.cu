@@ -1,4 +1,4 @@
-/* Concatenation, and which calls the own kernels serve.
+/* Concatenation, changes of dtype, and which calls the own kernels serve.
  * Not here: views, which move nothing (ops/shape.c). */
 #include "kernels.h"
 #include "launch.h"
@@ -35,12 +35,28 @@ static mien_status concat_backward(mien_op_call *call) {
     return join(call, call->dout[0], true);
 }
 
+/* In the layout that it comes in. */
+static mien_status convert(mien_op_call *call, mien_tensor *from, mien_tensor *to) {
+    mien__cuda_says(call, "own:copy");
+    MIEN_TRY(mien__cuda_alloc_like(to, from));
+    return mien__cuda_copy(to, from);
+}
+static mien_status cast_forward(mien_op_call *call) {
+    return convert(call, call->in[0], call->out[0]);
+}
+static mien_status cast_backward(mien_op_call *call) {
+    return convert(call, call->dout[0], call->din[0]);
+}
+
 void mien__cuda_part_shape(mien_backend *table) {
     table->forward[MIEN_OP_concat] = concat_forward;
     table->backward[MIEN_OP_concat] = concat_backward;
+    table->forward[MIEN_OP_cast] = cast_forward;
+    table->backward[MIEN_OP_cast] = cast_backward;
 }
 
-/* ---- all parts of this folder --------------------------------------------------------------------------- */
+/* ---- all parts of this folder
+ * --------------------------------------------------------------------------- */
 
 void mien__cuda_part_kernels(mien_backend *table) {
     mien__cuda_part_pointwise(table);
@@ -61,8 +77,8 @@ bool mien__cuda_supports_kernels(const mien_op_call *call, bool backward) {
     static mien_backend own;
     if (!own.forward[MIEN_OP_add]) mien__cuda_part_kernels(&own);
     if (!own.forward[call->op]) return true;
+    if (call->op == MIEN_OP_concat || call->op == MIEN_OP_cast) return true;
     for (int i = 0; i < MIEN_OP_MAX_IN; i++)
-        if (call->in[i] && call->in[i]->dtype == MIEN_F64 && call->op != MIEN_OP_concat)
-            return false;
+        if (call->in[i] && call->in[i]->dtype == MIEN_F64) return false;
     return true;
 }
