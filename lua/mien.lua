@@ -19,7 +19,7 @@ local parts = {
 local functions = {
   scope = { "mien.scope", "run" }, keep = { "mien.scope", "keep" }, memory = { "mien.scope", "memory" },
   no_grad = { "mien.tensor.grad", "no_grad" }, backward = { "mien.tensor.grad", "backward" },
-  custom = { "mien.tensor.grad", "custom" }, seed = { "mien.rng", "seed" },
+  custom = { "mien.tensor.grad", "custom" }, recompute = { "mien.tensor.recompute", "run" }, seed = { "mien.rng", "seed" },
 }
 for _, name in ipairs { "empty", "zeros", "ones", "full", "randn", "rand", "arange", "cat", "stack" } do
   functions[name] = { "mien.tensor", name }

@@ -25,6 +25,20 @@ mien_status mien_backward(mien_tensor *loss, mien_tensor *seed);
  * gradient (then nothing is recorded). A walk stops at it and asks for its input gradients. */
 mien_status mien_tape_custom(mien_tensor *const *inputs, int n_inputs, mien_tensor *const *outputs,
                              int n_outputs, int64_t *id);
+/* Recomputation, for mien.recompute. During a rehearsal ops run to the same bits as recorded ones,
+ * but nothing is recorded: what they make is only marked as wanting a gradient. Returns what it
+ * was; per thread. */
+bool mien_tape_rehearse(bool on);
+/* Records one node that stands for the ops of a rehearsal that made `outputs` from `inputs`, and
+ * gives its number; 0 when none of the outputs wants a gradient. It keeps the inputs' elements. A
+ * walk stops at it and asks for the outputs once more (mien_walk_through). */
+mien_status mien_tape_recompute(mien_tensor *const *inputs, int n_inputs,
+                                mien_tensor *const *outputs, int n_outputs, int64_t *id);
+/* Batch norm's outputs are dropped after the forward pass and made again in backward where that is
+ * cheap; on = true keeps them, to compare. Returns what it was; for all threads. */
+bool mien_tape_keep_all(bool on);
+/* True for leaves that want a gradient, false for what ops made. */
+bool mien_tensor_is_leaf(const mien_tensor *t);
 /* Numbers of custom nodes that are gone (walked or dropped), each given once, so that Lua can let
  * go of what it kept for them; false when there is none. */
 bool mien_tape_dropped(int64_t *id);
@@ -33,12 +47,19 @@ bool mien_tape_dropped(int64_t *id);
  * a walk freed before has changed no gradient. NULL with an error: see mien_backward. */
 typedef struct mien_walk mien_walk;
 mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed);
-/* 1: custom node *id wants its gradients: dout[i] are new references for its outputs, NULL where
+/* 2: recomputed node *id wants its outputs again: get its inputs by mien_walk_inputs, run the same
+ * code with recording on, answer with mien_walk_through before the next call.
+ * 1: custom node *id wants its gradients: dout[i] are new references for its outputs, NULL where
  * none flows and beyond them; n_dout is the room in dout, fewer than there are outputs is an
  * error. Answer with mien_walk_give before the next call. 0: over. -1: an error. */
 int mien_walk_next(mien_walk *walk, int64_t *id, mien_tensor **dout, int n_dout);
 /* Gradients of the custom node's inputs, in their shapes; NULL where none flows. */
 mien_status mien_walk_give(mien_walk *walk, mien_tensor *const *din, int n_din);
+/* The inputs of the recomputed node as they were, n_in new references. Their gradients flow on to
+ * what made them; a leaf is the leaf itself. */
+mien_status mien_walk_inputs(mien_walk *walk, mien_tensor **in, int n_in);
+/* The outputs of the recomputed node, made again: the walk goes on through what made them. */
+mien_status mien_walk_through(mien_walk *walk, mien_tensor *const *outputs, int n_outputs);
 void mien_walk_free(mien_walk *walk);
 /* cdef:end */
 

@@ -14,8 +14,12 @@ mien_status mien_tensor_set_requires_grad(mien_tensor *t, bool on) {
     return MIEN_OK;
 }
 
+bool mien_tensor_is_leaf(const mien_tensor *t) {
+    return t->requires_grad;
+}
+
 bool mien_tensor_requires_grad(const mien_tensor *t) {
-    return t->requires_grad || t->node;
+    return t->requires_grad || t->node || t->rehearsed;
 }
 
 /* An alias: a caller who frees it does not take the leaf's gradient away. */

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Thread_local bool recording_off;
+#include "backend/backend.h"
+
+static _Thread_local bool recording_off, rehearsing;
+static volatile bool keeping_all;
 
 bool mien_grad_enable(bool on) {
     bool was = !recording_off;
@@ -16,6 +19,22 @@ bool mien_grad_enable(bool on) {
 
 bool mien_grad_enabled(void) {
     return !recording_off;
+}
+
+bool mien_tape_rehearse(bool on) {
+    bool was = rehearsing;
+    rehearsing = on;
+    return was;
+}
+
+bool mien__tape_rehearsing(void) {
+    return rehearsing;
+}
+
+bool mien_tape_keep_all(bool on) {
+    bool was = keeping_all;
+    keeping_all = on;
+    return was;
 }
 
 int64_t mien__tape_count(void) {
@@ -32,7 +51,7 @@ static struct {
 } dropped = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void announce(mien_node *node) {
-    if (node->op != MIEN_NODE_CUSTOM || node->announced) return;
+    if (node->op >= 0 || node->announced) return;
     node->announced = true;
     pthread_mutex_lock(&dropped.lock);
     if (dropped.count == dropped.room) {
@@ -136,12 +155,27 @@ static mien_tensor *keep(mien_tensor *t, bool elements, uint64_t *version) {
     return kept;
 }
 
+/* Does the node that made t make its elements again? Not when somebody has brought t into another
+ * layout meanwhile. When t was changed in place since, the node learns of it. */
+static bool is_lent(const mien_tensor *t) {
+    mien_node *maker = t->node;
+    if (!maker || !maker->again || t->node_output != 0 || t->storage != maker->made) return false;
+    if (t->storage->version != maker->versions[maker->n_in]) maker->spoilt = true;
+    return !maker->spoilt;
+}
+
+static bool saves_input(const mien_node *node, int i) {
+    if (node->op >= 0) return mien__op_saves((mien_op)node->op, false, i);
+    return node->op == MIEN_NODE_RECOMPUTE;
+}
+
 static mien_status keep_inputs(mien_node *node, mien_tensor *const *in) {
     for (int i = 0; i < node->n_in; i++) {
         mien_tensor *t = in[i];
         if (!t) continue;
-        bool elements = node->op != MIEN_NODE_CUSTOM && mien__op_saves(node->op, false, i);
-        node->in[i] = keep(t, elements, &node->versions[i]);
+        bool lent = is_lent(t) && i < 32, elements = saves_input(node, i);
+        if (lent && elements) node->lent |= 1u << i;
+        node->in[i] = keep(t, elements && !lent, &node->versions[i]);
         if (!node->in[i]) return mien_error_last()->code;
         if (t->node) {
             mien__node_retain(t->node);
@@ -157,7 +191,11 @@ static mien_status keep_inputs(mien_node *node, mien_tensor *const *in) {
 static mien_status keep_outputs(mien_node *node, mien_tensor *const *out) {
     for (int i = 0; i < node->n_out; i++) {
         if (!out[i]) continue;
-        bool elements = node->op != MIEN_NODE_CUSTOM && mien__op_saves(node->op, true, i);
+        bool elements = node->op >= 0 && mien__op_saves((mien_op)node->op, true, i);
+        if (i == 0 && node->again) {
+            elements = false;
+            node->made = out[0]->storage;
+        }
         node->out[i] = keep(out[i], elements, &node->versions[node->n_in + i]);
         if (!node->out[i]) return mien_error_last()->code;
     }
@@ -173,13 +211,46 @@ static void attach_outputs(mien_node *node, mien_tensor *const *out) {
     }
 }
 
+/* How to make output 0 again. A batch norm that added a residual cannot: it has not saved it. */
+static mien_op_fn again_for(const mien_op_call *call) {
+    if (keeping_all || call->op != MIEN_OP_batch_norm || call->in[5]) return NULL;
+    const mien_backend *b = mien__backend_for(call, false);
+    return b ? b->again[call->op] : NULL;
+}
+
+/* In a rehearsal: marks what wants a gradient. */
+static mien_status mark(mien_tensor *const *out, int n_out) {
+    for (int i = 0; i < n_out; i++)
+        if (out[i] && mien__dtype_is_float(out[i]->dtype)) out[i]->rehearsed = true;
+    return MIEN_OK;
+}
+
 mien_status mien__tape_record(const mien_op_call *call, int n_in, int n_out) {
+    if (rehearsing) return mark(call->out, n_out);
     mien_node *node = node_new(call->op, n_in, n_out);
     if (!node) return mien_error_last()->code;
+    node->again = again_for(call);
     memcpy(node->attr, call->attr, (size_t)mien_op_info_at(call->op)->n_attr * sizeof(double));
     mien_status status = keep_inputs(node, call->in);
     if (status == MIEN_OK) status = keep_outputs(node, call->out);
     if (status == MIEN_OK) attach_outputs(node, call->out);
+    mien__node_release(node);
+    return status;
+}
+
+/* A node that Lua answers for. */
+static mien_status record_lua(int kind, mien_tensor *const *inputs, int n_inputs,
+                              mien_tensor *const *outputs, int n_outputs, int64_t *id) {
+    mien_node *node = node_new(kind, n_inputs, n_outputs);
+    if (!node) return mien_error_last()->code;
+    mien_status status = keep_inputs(node, inputs);
+    if (status == MIEN_OK) status = keep_outputs(node, outputs);
+    if (status == MIEN_OK) {
+        attach_outputs(node, outputs);
+        *id = node->id;
+    } else {
+        node->announced = true; /* nobody was given its number */
+    }
     mien__node_release(node);
     return status;
 }
@@ -205,16 +276,27 @@ mien_status mien_tape_custom(mien_tensor *const *inputs, int n_inputs, mien_tens
                           i + 1, k + 1);
     }
     if (!wanted || !mien_grad_enabled()) return MIEN_OK;
-    mien_node *node = node_new(MIEN_NODE_CUSTOM, n_inputs, n_outputs);
-    if (!node) return mien_error_last()->code;
-    mien_status status = keep_inputs(node, inputs);
-    if (status == MIEN_OK) status = keep_outputs(node, outputs);
-    if (status == MIEN_OK) {
-        attach_outputs(node, outputs);
-        *id = node->id;
-    } else {
-        node->announced = true; /* nobody was given its number */
+    if (rehearsing) return mark(outputs, n_outputs);
+    return record_lua(MIEN_NODE_CUSTOM, inputs, n_inputs, outputs, n_outputs, id);
+}
+
+mien_status mien_tape_recompute(mien_tensor *const *inputs, int n_inputs,
+                                mien_tensor *const *outputs, int n_outputs, int64_t *id) {
+    *id = 0;
+    bool wanted = false;
+    for (int i = 0; i < n_inputs; i++) MIEN_TRY(mien__tensor_check(inputs[i], "recompute, input"));
+    for (int i = 0; i < n_outputs; i++) {
+        MIEN_TRY(mien__tensor_check(outputs[i], "recompute, output"));
+        bool given = outputs[i]->node || outputs[i]->requires_grad;
+        for (int k = 0; k < n_inputs; k++) given = given || outputs[i] == inputs[k];
+        if (given)
+            MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                      "recompute: output %d was not made by the function; return a copy of it",
+                      i + 1);
+        wanted = wanted || outputs[i]->rehearsed;
     }
-    mien__node_release(node);
-    return status;
+    if (rehearsing) return MIEN_OK; /* a rehearsal inside another: the outer node stands for all */
+    for (int i = 0; i < n_outputs; i++) outputs[i]->rehearsed = false;
+    if (!wanted || !mien_grad_enabled()) return MIEN_OK;
+    return record_lua(MIEN_NODE_RECOMPUTE, inputs, n_inputs, outputs, n_outputs, id);
 }

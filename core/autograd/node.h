@@ -12,13 +12,14 @@ typedef struct mien_edge {
     mien_tensor *leaf;
 } mien_edge;
 
-#define MIEN_NODE_CUSTOM (-1)
+#define MIEN_NODE_CUSTOM    (-1)
+#define MIEN_NODE_RECOMPUTE (-2)
 
 /* Tensors hold their node, nodes hold the nodes of their inputs: never the other way round, so
  * there are no cycles. What backward reads is held by aliases, which have no node. */
 typedef struct mien_node {
     int refs;   /* atomic */
-    int op;     /* mien_op or MIEN_NODE_CUSTOM */
+    int op;     /* mien_op, MIEN_NODE_CUSTOM or MIEN_NODE_RECOMPUTE */
     int64_t id; /* order of creation: inputs have smaller ones */
     int n_in, n_out;
     bool walked;            /* a walk has passed; everything below was dropped */
@@ -26,6 +27,12 @@ typedef struct mien_node {
     struct mien_walk *walk; /* the walk that has put gradients here */
     int64_t stamp;          /* of the last check that has come by */
     struct mien_node *next; /* while many nodes are being let go */
+    /* Makes output 0 once more from what the node saved: then neither it nor the ops that read
+     * the output keep the elements. NULL: they do. */
+    mien_op_fn again;
+    const mien_storage *made; /* where output 0 was, to compare alone */
+    bool spoilt;              /* output 0 was changed in place before another op read it */
+    unsigned lent;            /* inputs (bits) whose elements the nodes that made them make again */
     double attr[MIEN_OP_MAX_ATTR];
     mien_edge *edges;        /* n_in */
     mien_tensor **in, **out; /* aliases of what was saved, else headers; NULL: absent */
@@ -33,8 +40,17 @@ typedef struct mien_node {
     mien_tensor **grads;     /* n_out: gradients that have arrived */
 } mien_node;
 
+/* Gives output 0 its elements again when the node has dropped them; they stay with the node until
+ * it is finished. */
+mien_status mien__node_make_again(mien_node *node);
+/* Error when something saved was changed in place meanwhile. */
+mien_status mien__node_check_saved(const mien_node *node);
+/* What input i was: elements and all. NULL with an error. Borrowed. */
+mien_tensor *mien__node_input(mien_node *node, int i);
+const char *mien__node_name(const mien_node *node);
 /* Lets go of edges and of all that was saved; the walk has no further use for the node. */
 void mien__node_finish(mien_node *node);
+bool mien__tape_rehearsing(void);
 /* A number that no node and no check had before. */
 int64_t mien__tape_count(void);
 #endif

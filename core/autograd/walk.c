@@ -141,36 +141,15 @@ static mien_tensor **edge_slot(mien_walk *w, const mien_edge *edge) {
 
 /* ---- checks before anything happens -------------------------------------------------------- */
 
-static const char *node_name(const mien_node *node) {
-    return node->op == MIEN_NODE_CUSTOM ? "a custom op" : mien_op_info_at(node->op)->name;
-}
-
-static mien_status check_saved(const mien_node *node) {
-    for (int i = 0; i < node->n_in + node->n_out; i++) {
-        bool output = i >= node->n_in;
-        const mien_tensor *t = output ? node->out[i - node->n_in] : node->in[i];
-        if (!t || !t->storage || t->storage->version == node->versions[i]) continue;
-        char name[64];
-        mien__op_value_name((mien_op)node->op, output, output ? i - node->n_in : i, name,
-                            sizeof name);
-        MIEN_FAIL(MIEN_ERR_ARGUMENT,
-                  "backward: %s '%s' of %s was changed in place after the op had run, and its "
-                  "backward needs the elements as they were; change a clone, or change it after "
-                  "backward",
-                  output ? "output" : "input", name, node_name(node));
-    }
-    return MIEN_OK;
-}
-
 static mien_status check_node(const mien_walk *w, const mien_node *node) {
     if (node->walked)
         MIEN_FAIL(MIEN_ERR_ARGUMENT,
                   "backward: a walk has passed %s before and dropped what it had saved; run "
                   "forward again, or add the losses and walk back once",
-                  node_name(node));
+                  mien__node_name(node));
     if (node->walk && node->walk != w)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: another walk is under way over the same ops");
-    return check_saved(node);
+    return mien__node_check_saved(node);
 }
 
 /* Every op that the walk can reach, checked before the first one runs. */
@@ -217,7 +196,7 @@ static mien_status narrow_into(mien_node *node, mien_tensor **slot, bool *done) 
 }
 
 static mien_status run_node(mien_walk *w, mien_node *node) {
-    MIEN_TRY(check_saved(node));
+    MIEN_TRY(mien__node_check_saved(node));
     if (node->op == MIEN_OP_narrow) {
         mien_tensor **slot = edge_slot(w, &node->edges[0]);
         if (!slot) return mien_error_last()->code;
@@ -226,14 +205,19 @@ static mien_status run_node(mien_walk *w, mien_node *node) {
         if (done) return MIEN_OK;
     }
     mien_op_call call = {.op = (mien_op)node->op, .attr = node->attr};
+    /* Batch norm reads its output for the mask of its ReLU alone. */
     mien_status status = MIEN_OK;
+    if (node->again && ((const mien_batch_norm_attr *)node->attr)->relu)
+        status = mien__node_make_again(node);
     for (int i = 0; i < node->n_out; i++) {
         call.out[i] = node->out[i];
         call.dout[i] = node->grads[i];
     }
     for (int i = 0; i < node->n_in && status == MIEN_OK; i++) {
-        mien_tensor *t = call.in[i] = node->in[i];
-        call.want[i] = node->edges[i].node || node->edges[i].leaf;
+        mien_tensor *t = node->in[i];
+        if (t && !(t = mien__node_input(node, i))) status = mien_error_last()->code;
+        call.in[i] = t;
+        call.want[i] = t && (node->edges[i].node || node->edges[i].leaf);
         if (!call.want[i]) continue;
         call.din[i] = mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
         if (!call.din[i]) status = mien_error_last()->code;
@@ -315,6 +299,9 @@ static mien_tensor *seed_for(mien_tensor *loss, mien_tensor *seed) {
 
 mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed) {
     if (mien__tensor_check(loss, "backward") != MIEN_OK) return NULL;
+    if (mien__tape_rehearsing())
+        MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT,
+                       "backward: not inside a function that mien.recompute runs");
     if (!mien_tensor_requires_grad(loss))
         MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT,
                        "backward: nothing that led to the loss wants a gradient, or recording was "
@@ -335,21 +322,20 @@ mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed) {
     return w;
 }
 
+/* Leaves a node as it was before the walk. */
+static void forget(mien_node *node) {
+    node->walk = NULL;
+    for (int k = 0; k < node->n_out; k++) {
+        mien_tensor_release(node->grads[k]);
+        node->grads[k] = NULL;
+    }
+    mien__node_release(node);
+}
+
 void mien_walk_free(mien_walk *w) {
     if (!w) return;
-    if (w->waiting) {
-        w->waiting->walk = NULL;
-        mien__node_release(w->waiting);
-    }
-    for (size_t i = 0; i < w->count; i++) {
-        mien_node *node = w->heap[i];
-        node->walk = NULL;
-        for (int k = 0; k < node->n_out; k++) {
-            mien_tensor_release(node->grads[k]);
-            node->grads[k] = NULL;
-        }
-        mien__node_release(node);
-    }
+    if (w->waiting) forget(w->waiting);
+    for (size_t i = 0; i < w->count; i++) forget(w->heap[i]);
     for (size_t i = 0; i < w->leaf_room; i++) {
         mien_tensor_release(w->leaves[i].leaf);
         mien_tensor_release(w->leaves[i].grad);
@@ -389,12 +375,18 @@ int mien_walk_next(mien_walk *w, int64_t *id, mien_tensor **dout, int n_dout) {
         status = mien__fail(MIEN_ERR_ARGUMENT, __FILE__, __LINE__,
                             "backward: this walk has failed before");
     else if (w->waiting)
-        status = mien__fail(MIEN_ERR_ARGUMENT, __FILE__, __LINE__,
-                            "backward: custom op %lld still owes the gradients of its inputs",
-                            (long long)w->waiting->id);
+        status = mien__fail(
+            MIEN_ERR_ARGUMENT, __FILE__, __LINE__, "backward: %s %lld still owes %s",
+            w->waiting->op == MIEN_NODE_CUSTOM ? "custom op" : "recomputed function",
+            (long long)w->waiting->id,
+            w->waiting->op == MIEN_NODE_CUSTOM ? "the gradients of its inputs" : "its outputs");
     while (status == MIEN_OK && w->count > 0) {
         mien_node *node = heap_pop(w);
-        if (node->op == MIEN_NODE_CUSTOM) {
+        if (node->op == MIEN_NODE_RECOMPUTE && n_dout >= 0) {
+            w->waiting = node;
+            *id = node->id;
+            return 2;
+        } else if (node->op < 0) {
             status = hand_over(w, node, dout, n_dout);
             if (status == MIEN_OK) {
                 *id = node->id;
@@ -414,7 +406,8 @@ int mien_walk_next(mien_walk *w, int64_t *id, mien_tensor **dout, int n_dout) {
 
 mien_status mien_walk_give(mien_walk *w, mien_tensor *const *din, int n_din) {
     mien_node *node = w->waiting;
-    if (!node) MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no custom op waits for gradients");
+    if (!node || node->op != MIEN_NODE_CUSTOM)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no custom op waits for gradients");
     if (n_din != node->n_in)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: custom op %lld has %d inputs, %d gradients given",
                   (long long)node->id, node->n_in, n_din);
@@ -438,6 +431,77 @@ mien_status mien_walk_give(mien_walk *w, mien_tensor *const *din, int n_din) {
         if (!din[i] || !(edge->node || edge->leaf)) continue;
         mien_tensor **slot = edge_slot(w, edge);
         status = slot ? accumulate(slot, mien_tensor_retain(din[i])) : mien_error_last()->code;
+    }
+    w->waiting = NULL;
+    w->failed = status != MIEN_OK;
+    mien__node_finish(node);
+    mien__node_release(node);
+    return status;
+}
+
+/* ---- through ops that are run again -------------------------------------------------------- */
+
+mien_status mien_walk_inputs(mien_walk *w, mien_tensor **in, int n_in) {
+    mien_node *node = w->waiting;
+    if (!node || node->op != MIEN_NODE_RECOMPUTE || n_in != node->n_in)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no recomputed node of %d inputs waits", n_in);
+    MIEN_TRY(mien__node_check_saved(node));
+    for (int i = 0; i < n_in; i++) {
+        const mien_edge *edge = &node->edges[i];
+        mien_tensor *saved = mien__node_input(node, i);
+        in[i] = !saved       ? NULL
+                : edge->leaf ? mien_tensor_retain(edge->leaf)
+                             : mien__tensor_alias(saved);
+        if (!in[i]) {
+            while (i > 0) mien_tensor_release(in[--i]);
+            return mien_error_last()->code;
+        }
+        if (!edge->node) continue;
+        mien__node_retain(edge->node);
+        in[i]->node = edge->node;
+        in[i]->node_output = edge->output;
+    }
+    return MIEN_OK;
+}
+
+static mien_status check_same(const mien_tensor *was, const mien_tensor *is, int i) {
+    bool same = is->ndim == was->ndim && is->dtype == was->dtype && is->device == was->device;
+    for (int k = 0; same && k < was->ndim; k++) same = is->shape[k] == was->shape[k];
+    char a[96], b[96];
+    if (!same)
+        MIEN_FAIL(MIEN_ERR_SHAPE,
+                  "recompute: output %d was %s%s and is %s%s the second time; the function must do "
+                  "the same both times",
+                  i + 1, mien_dtype_name(was->dtype), mien__shape_text(was, a, sizeof a),
+                  mien_dtype_name(is->dtype), mien__shape_text(is, b, sizeof b));
+    return MIEN_OK;
+}
+
+/* The ops that were run again are newer than all others, so they are walked next, and gradients
+ * meet in the order in which they would have met had everything been recorded at first. */
+mien_status mien_walk_through(mien_walk *w, mien_tensor *const *outputs, int n) {
+    mien_node *node = w->waiting;
+    if (!node || node->op != MIEN_NODE_RECOMPUTE)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no recomputed node waits");
+    if (n != node->n_out)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "recompute: %d outputs the second time, %d at first", n,
+                  node->n_out);
+    for (int i = 0; i < n; i++) {
+        MIEN_TRY(mien__tensor_check(outputs[i], "recompute, output"));
+        MIEN_TRY(check_same(node->out[i], outputs[i], i));
+    }
+    mien_status status = MIEN_OK;
+    for (int i = 0; i < n && status == MIEN_OK; i++) {
+        mien_tensor *t = outputs[i];
+        if (!node->grads[i] || !t->node) continue;
+        mien_edge edge = {.node = t->node, .output = t->node_output};
+        mien_tensor **slot = edge_slot(w, &edge);
+        if (slot) {
+            status = accumulate(slot, node->grads[i]);
+            node->grads[i] = NULL;
+        } else {
+            status = mien_error_last()->code;
+        }
     }
     w->waiting = NULL;
     w->failed = status != MIEN_OK;

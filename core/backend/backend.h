@@ -28,6 +28,10 @@ typedef struct mien_backend {
     bool (*supports)(const mien_op_call *call, bool backward);
     mien_op_fn forward[MIEN_OP_COUNT];
     mien_op_fn backward[MIEN_OP_COUNT];
+    /* Fills out[0] once more, to the same bits, from what forward was given and its hidden outputs:
+     * cheap enough to drop out[0] until backward. batch_norm alone may have one: from in[0..2],
+     * mean and rstd (in[3..4] have no elements then, in[5] is absent). NULL: keep it. */
+    mien_op_fn again[MIEN_OP_COUNT];
     /* Memory of the device; NULL data with an error record on failure. */
     void *(*alloc)(size_t bytes);
     void (*free)(void *data, size_t bytes);

@@ -123,6 +123,7 @@ struct mien_tensor {
     mien_tensor *grad;      /* leaf tensors: accumulated gradient */
     struct mien_node *node; /* tensors made by an op on the tape: who made it */
     int node_output;        /* which output of that op */
+    bool rehearsed;         /* made in a rehearsal (autograd.h) from what wants a gradient */
     char *name;
 };
 

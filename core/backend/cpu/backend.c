@@ -90,6 +90,7 @@ const mien_backend mien__backend_cpu = {
     BOTH(dropout, dropout),
     BOTH(sum, reduce),
     BOTH(mean, reduce),
+    .again[MIEN_OP_batch_norm] = mien__cpu_batch_norm_again,
     .copy = mien__cpu_copy,
     .fill = mien__cpu_fill,
     .accumulate = mien__cpu_accumulate,

@@ -84,6 +84,7 @@ int mien__cpu_threads(void);
 MIEN_PASS(conv2d);
 mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call);
 MIEN_PASS(batch_norm);
+mien_status mien__cpu_batch_norm_again(mien_op_call *call);
 MIEN_PASS(max_pool2d);
 MIEN_PASS(avg_pool2d);
 MIEN_PASS(global_avg_pool);

@@ -75,6 +75,7 @@ function one.build(what, seed)
   local dropout = rng.stream(seed, "dropout")
   model:use_rng(dropout)
   model:bn_test(what.config.evaluate.bn)
+  if what.config.train.recompute then model:recompute(what.config.train.recompute) end
   return model, dropout
 end
 

@@ -4,6 +4,8 @@ local check = require "mien.check"
 local nn = require "mien.nn"
 local fuse = require "mien.nn.fuse"
 
+local recompute = require("mien.tensor.recompute").run
+
 local chain, release = nn.chain, nn.release
 
 local EXPANSION = 4
@@ -11,8 +13,14 @@ local EXPANSION = 4
 -- ---- bottleneck ------------------------------------------------------------------------------------
 
 local bottleneck = nn.define "bottleneck"
+bottleneck.recomputable = true -- see base:recompute
 
 function bottleneck:forward(x) -- [N,C,H,W] -> [N,4P,H/stride,W/stride]
+  if self.recomputed then return recompute(bottleneck.body, self, x) end
+  return self:body(x)
+end
+
+function bottleneck:body(x)
   local y = chain(x, self.conv1, self.bn1, self.conv2, self.bn2, self.conv3)
   local shortcut = self.downsample and self.downsample(x) or x
   local sum = self.bn3(y, shortcut) -- relu(bn3(y) + shortcut)
@@ -84,7 +92,9 @@ local function stage(inputs, planes, count, stride, config)
   return nn.sequential(layers)
 end
 
-local known = { width = "count", strides = "string", blocks = "table", zero_residual = "boolean" }
+local known = {
+  width = "count", strides = "string", blocks = "table", zero_residual = "boolean", recompute = "string",
+}
 
 local function build(config, what, keys)
   config = check.keys(config or {}, keys, what)
@@ -106,6 +116,7 @@ local function build(config, what, keys)
     inputs = planes * EXPANSION
   end
   self.average = nn.global_avg_pool()
+  if config.recompute then self:recompute(config.recompute) end
   return self
 end
 
@@ -131,9 +142,11 @@ return {
   -- convolution. strides = "slim" builds TF-slim's variant (the stride in the last bottleneck of
   -- stages 1 to 3, "same" pooling), for weights from TensorFlow. zero_residual = true starts the last batch
   -- norm of each bottleneck at 0, so that every block is the identity at first (Goyal et al. 2017): a few
-  -- hundred steps then go as far as a thousand.
+  -- hundred steps then go as far as a thousand. recompute = "blocks" keeps only the bottlenecks' inputs for
+  -- backward and makes what lies inside them again: the same bits, less memory.
   resnet50 = function(config)
-    return build(config, "models.resnet50", { width = "count", strides = "string", zero_residual = "boolean" })
+    return build(config, "models.resnet50",
+      { width = "count", strides = "string", zero_residual = "boolean", recompute = "string" })
   end,
 
   --- A ResNet of bottlenecks: models.resnet{ blocks = { 3, 4, 6, 3 }, width = 64 }; see models.resnet50.

@@ -3,13 +3,14 @@
 local check = require "mien.check"
 local module = require "mien.nn.module"
 local op = require "mien.op"
+local recompute = require "mien.tensor.recompute"
 
 local batch_norm = module.define "batch_norm"
 
 function batch_norm:forward(x, residual) -- [N,C,H,W], residual of the same shape or nil
   local attributes = self.attributes
   attributes.training = self.training or self.test == "batch"
-  attributes.momentum = self.training and self.momentum or 0
+  attributes.momentum = self.training and not recompute.again() and self.momentum or 0
   return op.batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, residual, attributes)
 end
 

@@ -4,6 +4,7 @@ local check = require "mien.check"
 local module = require "mien.nn.module"
 local rng = require "mien.rng"
 local op = require "mien.op"
+local recompute = require "mien.tensor.recompute"
 
 local dropout = module.define "dropout"
 
@@ -12,8 +13,7 @@ function dropout:forward(x)
   local stream, attributes = self.rng or rng.default "dropout", self.attributes
   -- Numbers in Lua are exact to 2^53: the low 32 bits of the stream's hash name it well enough.
   attributes.seed, attributes.stream = tonumber(stream.seed), tonumber(stream.stream % 2 ^ 32)
-  attributes.counter = tonumber(stream.counter)
-  stream.counter = stream.counter + math.ceil(x:count() / 4) -- four words a block
+  attributes.counter = recompute.draw(stream, math.ceil(x:count() / 4)) -- four words a block
   return op.dropout(x, attributes)
 end
 

@@ -199,6 +199,20 @@ function base:bn_test(mode)
   return self
 end
 
+--- What backward makes again instead of keeping it, with all below: "blocks" (the blocks of a ResNet keep only
+-- their inputs: less memory, more time, the same bits), or "none". An error when there are no such blocks.
+function base:recompute(what)
+  check.one_of(what, { "blocks", "none" }, "recompute")
+  local blocks = 0
+  self:walk(function(_, m)
+    if m.recomputable then m.recomputed, blocks = what == "blocks", blocks + 1 end
+  end)
+  if blocks == 0 and what == "blocks" then
+    check.raise("argument", "recompute: %s has no blocks that can be run again", self.class_name)
+  end
+  return self
+end
+
 --- Gives all dropouts below the random stream that they draw from; returns itself.
 function base:use_rng(stream)
   self:walk(function(_, m)

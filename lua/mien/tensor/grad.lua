@@ -51,7 +51,7 @@ end
 -- ---- ops written in Lua ---------------------------------------------------------------------------
 
 local MOST = 8      -- outputs of a custom op
-local running = {}  -- number of a recorded node -> { definition =, context =, n_in = }
+local running = {}  -- number of a recorded node -> { definition =, context =, n_in = } or { answer = }
 
 local function array(list, n)
   local a = ffi.new("mien_tensor *[?]", math.max(n, 1))
@@ -64,6 +64,13 @@ local number = ffi.new "int64_t[1]"
 --- Lets go of what was kept for nodes that are gone.
 local function forget_dropped()
   while C.mien_tape_dropped(number) do running[tonumber(number[0])] = nil end
+end
+
+--- Keeps what answers for a node of the tape (0: none) until the node is gone. record.answer(record, walk) is
+-- called when a walk asks for the node's outputs once more.
+function grad.remember(id, record)
+  forget_dropped()
+  if id > 0 then running[id] = record end
 end
 
 local custom_class = {}
@@ -87,9 +94,7 @@ function custom_class:__call(...)
     outputs[i] = check.type(outputs[i], "tensor", self.name .. ": output " .. i):detach()
   end
   check.status(C.mien_tape_custom(array(inputs, n_in), n_in, array(outputs, #outputs), #outputs, number))
-  local id = tonumber(number[0])
-  forget_dropped()
-  if id > 0 then running[id] = { definition = self, context = context, n_in = n_in } end
+  grad.remember(tonumber(number[0]), { definition = self, context = context, n_in = n_in })
   return unpack(outputs)
 end
 
@@ -128,12 +133,16 @@ local function follow(walk)
     if more < 0 then check.last() end
     if more == 0 then return end
     local node, dout = running[tonumber(id[0])], {}
-    for i = 1, MOST do
-      if out[i - 1] ~= nil then
-        dout[i], out[i - 1] = handle.borrow(out[i - 1]), nil
+    if more == 2 then
+      node:answer(walk)
+    else
+      for i = 1, MOST do
+        if out[i - 1] ~= nil then
+          dout[i], out[i - 1] = handle.borrow(out[i - 1]), nil
+        end
       end
+      check.status(C.mien_walk_give(walk, array(input_gradients(node, dout), node.n_in), node.n_in))
     end
-    check.status(C.mien_walk_give(walk, array(input_gradients(node, dout), node.n_in), node.n_in))
   end
 end
 

@@ -1,0 +1,171 @@
+-- Recomputation: the bits are those without it, and less is kept.
+-- Not here: the tape itself (tests/c/test_tape.c, test_recompute.c).
+local ffi = require "ffi"
+local mien = require "mien"
+local C = require "mien.ffi"
+local expect = require "expect"
+
+local function bytes(t)
+  return ffi.string(t:data(), t:count() * 4)
+end
+
+--- One training step of a small ResNet + dropout + LSTM: loss, bits of all gradients and buffers, kept bytes.
+local function step(options)
+  C.mien_tape_keep_all(options.keep_all or false)
+  mien.seed(3)
+  local model = mien.models.recurrent {
+    features = mien.models.resnet { blocks = { 2, 1, 1, 1 }, width = 16, recompute = options.recompute },
+    fully_connected = { 16 }, dropout = 0.3, hidden = 8, layers = 1, outputs = { "arousal", "valence" },
+  }
+  local stream = mien.rng.stream(1, "dropout")
+  model:use_rng(stream)
+  local source = mien.rng.stream(9, "input")
+  local frames = source:fill_normal(mien.empty { 2, 3, 3, 40, 40 })
+  local target = source:fill_normal(mien.empty { 2, 3, 2 })
+  local before = mien.memory().live
+  local kept
+  local loss = mien.scope(function()
+    local loss = mien.loss.ccc((model(frames)), target)
+    kept = mien.memory().live - before
+    loss:backward()
+    return loss:item()
+  end)
+  C.mien_tape_keep_all(false)
+  local bits = {}
+  for _, p in ipairs(model:parameters()) do bits[#bits + 1] = bytes(p.tensor.grad) end
+  for _, b in ipairs(model:buffers()) do bits[#bits + 1] = bytes(b.tensor) end
+  return { loss = loss, bits = bits, kept = kept, counter = tonumber(stream.counter) }
+end
+
+local function assert_same(a, b)
+  assert.equal(a.loss, b.loss)
+  assert.equal(#a.bits, #b.bits)
+  for i = 1, #a.bits do assert.is_true(a.bits[i] == b.bits[i]) end
+  assert.equal(a.counter, b.counter)
+end
+
+describe("recomputation in a network", function()
+  it("gives the bits that everything kept gives, with less kept", function()
+    local all, default, blocks = step { keep_all = true }, step {}, step { recompute = "blocks" }
+    assert_same(all, default)
+    assert_same(all, blocks)
+    assert.is_true(default.kept < 0.9 * all.kept)
+    assert.is_true(blocks.kept < 0.7 * default.kept)
+  end)
+
+  it("is refused where there are no blocks", function()
+    expect.failure(function() mien.nn.linear({ 2, 2 }):recompute "blocks" end, "no blocks")
+    expect.failure(function() mien.models.resnet50 { width = 8, recompute = "block" } end, "blocks")
+  end)
+end)
+
+describe("mien.recompute", function()
+  local function both(fn)
+    local function run(recomputed)
+      mien.seed(5)
+      local out = { fn(recomputed and mien.recompute or function(f, ...) return f(...) end) }
+      for i, t in ipairs(out) do out[i] = type(t) == "number" and t or bytes(t) end
+      return out
+    end
+    assert.same(run(false), run(true))
+  end
+
+  it("draws the same dropout, moves running statistics once, and leaves the stream where it was", function()
+    both(function(recompute)
+      local stream = mien.rng.stream(2, "dropout")
+      local conv, bn = mien.nn.conv2d { 3, 16, 3 }, mien.nn.batch_norm { 16, relu = true }
+      local drop = mien.nn.dropout { 0.5, rng = stream }
+      local x = mien.randn { 4, 3, 9, 9 }
+      local function block(input) return drop(mien.nn.chain(input, conv, bn)) end
+      (recompute(block, x) * mien.randn { 4, 16, 7, 7 }):sum():backward()
+      return conv.weight.grad, bn.weight.grad, bn.running_mean, bn.running_var, tonumber(stream.counter)
+    end)
+  end)
+
+  it("may be nested, and take and give several tensors beside other values", function()
+    both(function(recompute)
+      local w, v = mien.randn({ 3, 4 }):requires_grad_(), mien.randn({ 3, 4 }):requires_grad_()
+      local drop = mien.nn.dropout { 0.5, rng = mien.rng.stream(3, "dropout") }
+      local function inner(a, factor) return (drop(a * factor)):tanh() end
+      local function outer(factor, a, none, b)
+        assert(none == nil)
+        local c = recompute(inner, a, factor)
+        return c * b, recompute(inner, b * a, 2) + c
+      end
+      local p, q = recompute(outer, 3, w * 2, nil, v)
+      ;(p * q + q + w):sum():backward()
+      return w.grad, v.grad
+    end)
+  end)
+
+  it("works when only parameters inside want gradients, and records nothing when nothing does", function()
+    local layer, x = mien.nn.linear { 4, 2 }, mien.randn { 3, 4 }
+    local y = mien.recompute(layer, x)
+    assert.is_true(y:requires_grad())
+    y:sum():backward()
+    expect.elements({ 3, 3 }, layer.bias.grad)
+    assert.is_false(mien.recompute(function(t) return t * 2 end, x):requires_grad())
+    assert.is_false(mien.no_grad(mien.recompute, layer, x):requires_grad())
+  end)
+
+  it("keeps only the inputs, and drops them after backward", function()
+    local w = mien.randn({ 1000 }):requires_grad_()
+    local function many(t)
+      for _ = 1, 10 do
+        local next_one = (t * t):sigmoid()
+        t = next_one
+      end
+      return t
+    end
+    collectgarbage()
+    local before = mien.memory().live
+    local y = mien.scope(function() return mien.recompute(many, w) end)
+    assert.is_true(mien.memory().live - before <= 2 * 4096)
+    y:sum():backward()
+    y:free()
+    w.grad = nil
+    collectgarbage()
+    assert.is_true(mien.memory().live - before <= 0)
+  end)
+
+  it("says what is wrong with the function", function()
+    local w = mien.randn({ 3 }):requires_grad_()
+    expect.failure(function() mien.recompute(function(t) return t end, w) end, "return a copy")
+    expect.failure(function() mien.recompute(function() return 3 end, w) end, "output 1")
+    expect.failure(function() mien.recompute(function(t) t:sum():backward() end, w) end, "not inside")
+    expect.failure(function() mien.recompute(error, "inside") end, "inside")
+    assert.is_true((w * 2):requires_grad()) -- recording goes on as before
+    local calls = 0
+    local y = mien.recompute(function(t)
+      calls = calls + 1
+      return calls == 1 and t * 2 or t:sum()
+    end, w)
+    expect.failure(function() y:sum():backward() end, "second time")
+    assert.is_nil(w.grad)
+  end)
+
+  it("notices that an input was changed in place", function()
+    local w = mien.randn({ 3 }):requires_grad_()
+    local x = w * 2
+    local y = mien.recompute(function(t) return t * t end, x)
+    x:detach():fill_(1)
+    expect.failure(function() y:sum():backward() end, "input '1' of a recomputed function was changed in place")
+  end)
+end)
+
+describe("batch norm's outputs", function()
+  it("may be read, and are refused to backward when they were changed in place", function()
+    local function run(touch)
+      mien.seed(1)
+      local bn, conv = mien.nn.batch_norm { 16, relu = true }, mien.nn.conv2d { 16, 16, 1 }
+      local y = bn(mien.randn { 2, 16, 5, 5 })
+      touch(y)
+      conv(y):sum():backward()
+      return bytes(conv.weight.grad), bytes(bn.weight.grad)
+    end
+    local w1, b1 = run(function() end)
+    local w2, b2 = run(function(y) y:totable() end)
+    assert.is_true(w1 == w2 and b1 == b2)
+    expect.failure(function() run(function(y) y:fill_(1) end) end, "changed in place")
+  end)
+end)
