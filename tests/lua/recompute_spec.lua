@@ -1,5 +1,5 @@
 -- Recomputation: the bits are those without it, and less is kept.
--- Not here: the tape itself (tests/c/test_tape.c, test_recompute.c).
+-- Not here: the tape itself (tests/c/test_tape.c).
 local ffi = require "ffi"
 local mien = require "mien"
 local C = require "mien.ffi"
