@@ -25,6 +25,20 @@ for _, name in ipairs { "empty", "zeros", "ones", "full", "randn", "rand", "aran
   functions[name] = { "mien.tensor", name }
 end
 
+-- name -> { a function in C that it needs, whose library the bundle for GPU machines leaves out }
+local needs = {
+  data = { "mien_h5_open", "HDF5" }, checkpoint = { "mien_h5_open", "HDF5" }, experiment = { "mien_h5_open", "HDF5" },
+  results = { "mien_db_open", "SQLite" }, sweep = { "mien_db_open", "SQLite" },
+}
+
+local function check_needs(name)
+  local symbol, library = unpack(needs[name])
+  local C = require "mien.ffi"
+  if not pcall(function() return C[symbol] end) then
+    check.raise("unsupported", "mien.%s needs %s, which is left out of this build; build mien whole", name, library)
+  end
+end
+
 --- Every name that `mien` has, sorted: for completion and help.
 function mien.names()
   local names = { "names" }
@@ -38,6 +52,7 @@ return setmetatable(mien, {
   __index = function(_, name)
     local value
     if parts[name] then
+      if needs[name] then check_needs(name) end
       value = require(parts[name])
     elseif functions[name] then
       require "mien.tensor"

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../store/store.h"
 #include "backend.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -104,6 +105,41 @@ mien_status mien_device_choose(const char *name, mien_device *device) {
 mien_status mien_device_synchronize(mien_device device) {
     if (device != MIEN_DEVICE_CUDA || !__atomic_load_n(&opened, __ATOMIC_ACQUIRE)) return MIEN_OK;
     return plugin->synchronize();
+}
+
+/* ---- a device's own clock ------------------------------------------------------------------- */
+
+static double cpu_marks[MIEN_DEVICE_MARKS]; /* 0: never set */
+
+static mien_status check_mark(int mark) {
+    if (mark < 0 || mark >= MIEN_DEVICE_MARKS)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "there is no mark %d on a device's clock; there are 0 to %d",
+                  mark, MIEN_DEVICE_MARKS - 1);
+    return MIEN_OK;
+}
+
+mien_status mien_device_mark(mien_device device, int mark) {
+    MIEN_TRY(check_mark(mark));
+    if (device == MIEN_DEVICE_CUDA) {
+        if (!mien__cuda_backend()) return mien_error_last()->code;
+        return plugin->mark(mark);
+    }
+    cpu_marks[mark] = mien_time_monotonic();
+    return MIEN_OK;
+}
+
+mien_status mien_device_between(mien_device device, int from, int to, double *seconds) {
+    MIEN_TRY(check_mark(from));
+    MIEN_TRY(check_mark(to));
+    if (device == MIEN_DEVICE_CUDA) {
+        if (!mien__cuda_backend()) return mien_error_last()->code;
+        return plugin->between(from, to, seconds);
+    }
+    if (cpu_marks[from] == 0 || cpu_marks[to] == 0)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "mark %d on the device's clock was never set",
+                  cpu_marks[from] == 0 ? from : to);
+    *seconds = cpu_marks[to] - cpu_marks[from];
+    return MIEN_OK;
 }
 
 /* ---- settings of arithmetic ---------------------------------------------------------------- */

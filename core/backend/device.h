@@ -30,6 +30,13 @@ int mien_device_count(mien_device device);
 mien_status mien_device_choose(const char *name, mien_device *device);
 /* Waits until a device has done all it was given: errors of launched work appear here. */
 mien_status mien_device_synchronize(mien_device device);
+/* A stopwatch that waits for nothing: a mark is where the work that a device was given so far ends.
+ * There are MIEN_DEVICE_MARKS of them, from 0 on; a mark that is set again forgets its earlier
+ * place. */
+enum { MIEN_DEVICE_MARKS = 256 };
+mien_status mien_device_mark(mien_device device, int mark);
+/* Seconds of the device's own clock from one mark to a later one; waits until it has come there. */
+mien_status mien_device_between(mien_device device, int from, int to, double *seconds);
 
 /* May f32 convolutions and matrix products on a GPU round their inputs to TF32? Off at first. */
 void mien_tf32_set(bool on);
@@ -52,10 +59,12 @@ typedef struct mien__cuda_plugin {
     const struct mien_backend *(*open)(void);
     void (*info)(mien_cuda_info *info);
     mien_status (*synchronize)(void);
+    mien_status (*mark)(int mark); /* 0 .. MIEN_DEVICE_MARKS - 1 */
+    mien_status (*between)(int from, int to, double *seconds);
 } mien__cuda_plugin;
 #define MIEN_PLUGIN_ABI                                                                            \
     ((unsigned)(MIEN_ABI_VERSION * 1000003u + sizeof(mien_tensor) * 4099u +                        \
-                sizeof(mien_backend) * 17u + MIEN_OP_COUNT))
+                sizeof(mien_backend) * 17u + sizeof(mien__cuda_plugin) * 5u + MIEN_OP_COUNT))
 #define MIEN_PLUGIN_SYMBOL "mien__cuda_plugin_table"
 
 /* The GPU's backend, opened at the first call; NULL with an error record that tells why. */

@@ -33,14 +33,18 @@ static bool find_places(void) {
     return n > 0 && (size_t)n < sizeof library;
 }
 
-/* The standard path stays behind ours, for cjson and argparse. */
+/* The standard paths stay behind ours, for cjson and argparse; a bundle carries such modules beside what the
+ * build generated. */
 static void set_paths(lua_State *L) {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
     lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;%s/?.lua;%s", root, root, library,
                     root, lua_tostring(L, -1));
     lua_setfield(L, -3, "path");
-    lua_pop(L, 1);
+    lua_getfield(L, -2, "cpath");
+    lua_pushfstring(L, "%s/?.so;%s", library, lua_tostring(L, -1));
+    lua_setfield(L, -4, "cpath");
+    lua_pop(L, 2);
     lua_getfield(L, -1, "preload");
     lua_pushcfunction(L, mien__luaopen_host);
     lua_setfield(L, -2, "mien.host");

@@ -2,9 +2,10 @@
  * Not here: how ops run (run.c), printing (lua/mien/profile.lua). */
 #include "profile.h"
 
+#include "../store/store.h"
+
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 /* An op takes a handful of implementations; what comes when all entries are taken joins the last.
  */
@@ -109,14 +110,8 @@ static int64_t bytes_moved(const mien_op_call *call, bool backward) {
 
 /* ---- booking ------------------------------------------------------------------------------- */
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double mien__profile_start(void) {
-    return profiling ? now() : 0;
+    return profiling ? mien_time_monotonic() : 0;
 }
 
 static mien_profile_entry *entry_for(const char *name, const char *backend, bool backward,
@@ -144,7 +139,7 @@ static void book(mien_op_profile *p, double seconds, double flop, int64_t bytes)
 
 void mien__profile_op(double start, const mien_op_call *call, bool backward, const char *backend,
                       const char *implementation) {
-    double seconds = start > 0 ? now() - start : 0, flop = 0;
+    double seconds = start > 0 ? mien_time_monotonic() - start : 0, flop = 0;
     int64_t bytes = 0;
     if (start > 0) {
         flop = flops(call, backward);
@@ -164,7 +159,7 @@ void mien__profile_op(double start, const mien_op_call *call, bool backward, con
 void mien__profile_work(double start, const char *name, double flop, mien_tensor *const *tensors,
                         int n) {
     if (!(start > 0)) return;
-    double seconds = now() - start;
+    double seconds = mien_time_monotonic() - start;
     pthread_mutex_lock(&lock);
     book(&entry_for(name, "", false, false, "")->figures, seconds, flop, bytes_of(tensors, n));
     pthread_mutex_unlock(&lock);

@@ -53,6 +53,31 @@ function device.synchronize()
   check.status(C.mien_device_synchronize(C.MIEN_DEVICE_CUDA))
 end
 
+local seconds = ffi.new "double[1]"
+
+--- Runs step() `count` times (at most device.most_steps) and returns how many seconds of the device's own clock
+-- each took, as a list: on a GPU by events, so that nothing waits between the steps.
+function device.time(name, count, step)
+  local where = device.choose(name) == "cuda" and C.MIEN_DEVICE_CUDA or C.MIEN_DEVICE_CPU
+  check.type(count, "count", "device.time: count")
+  if count > device.most_steps then
+    check.raise("argument", "device.time: count must be at most %d, got %d", device.most_steps, count)
+  end
+  check.status(C.mien_device_mark(where, 0))
+  for i = 1, count do
+    step()
+    check.status(C.mien_device_mark(where, i))
+  end
+  local list = {}
+  for i = 1, count do
+    check.status(C.mien_device_between(where, i - 1, i, seconds))
+    list[i] = seconds[0]
+  end
+  return list
+end
+
+device.most_steps = C.MIEN_DEVICE_MARKS - 1
+
 local function setting(name, set, get)
   device[name] = function(on)
     if on ~= nil then set(check.type(on, "boolean", "device." .. name)) end

@@ -272,6 +272,21 @@ static void full_memory_is_an_error_that_passes(void) {
     HOLDS(*used == 0);
 }
 
+static void marks_measure_time_between_them(void) {
+    double seconds;
+    HOLDS(mien_device_mark(MIEN_DEVICE_CPU, 0) == MIEN_OK);
+    HOLDS(mien_device_between(MIEN_DEVICE_CPU, 0, 1, &seconds) == MIEN_ERR_ARGUMENT);
+    SAYS("mark 1");
+    usleep(2000);
+    HOLDS(mien_device_mark(MIEN_DEVICE_CPU, 1) == MIEN_OK);
+    HOLDS(mien_device_between(MIEN_DEVICE_CPU, 0, 1, &seconds) == MIEN_OK);
+    HOLDS(seconds >= 2e-3 && seconds < 1);
+    HOLDS(mien_device_mark(MIEN_DEVICE_CPU, MIEN_DEVICE_MARKS) == MIEN_ERR_ARGUMENT);
+    fake();
+    for (int i = 0; i < 4; i++) HOLDS(mien_device_mark(MIEN_DEVICE_CUDA, i) == MIEN_OK);
+    HOLDS(mien_device_between(MIEN_DEVICE_CUDA, 0, 3, &seconds) == MIEN_OK && seconds == 3);
+}
+
 static void a_lost_gpu_is_an_error_everywhere(void) {
     bool *lost = dlsym(fake(), "fake_gpu_lost");
     mien_tensor *there = on_gpu(MIEN_F32);
@@ -329,6 +344,7 @@ static void cuda_errors_become_statuses(void) {
     XX(addresses_stay_on_the_gpu)                                                                  \
     XX(missing_ops_are_named)                                                                      \
     XX(full_memory_is_an_error_that_passes)                                                        \
+    XX(marks_measure_time_between_them)                                                            \
     XX(a_lost_gpu_is_an_error_everywhere)                                                          \
     XX(cuda_errors_become_statuses)
 SCENARIOS(SCENARIO)

@@ -36,6 +36,17 @@ describe("a device", function()
     assert.truthy(text:find("cuda", 1, true))
   end)
 
+  it("tells how long each of some steps took on its own clock", function()
+    local text = with_plugin(fake, [[
+      local n = 0
+      local list = mien.device.time("cuda", 3, function() n = n + 1 end)
+      print(n, #list, list[1], list[3])
+      print(#mien.device.time("cpu", 2, function() end))
+      print(pcall(mien.device.time, "cpu", 1000, print))]])
+    assert.truthy(text:find("3\t3\t1\t1\n2\n", 1, true))
+    assert.truthy(text:find("count must be at most 255, got 1000", 1, true))
+  end)
+
   it("takes tensors there and back, with another dtype on the way", function()
     local text = with_plugin(fake, [[
       local t = mien.tensor{ { 1, 2 }, { 3, 4.5 } }:to{ device = "cuda", dtype = "f64" }

@@ -173,6 +173,29 @@ static mien_status synchronize(void) {
     return MIEN_OK;
 }
 
+/* ---- the GPU's clock ---------------------------------------------------------------------- */
+
+static cudaEvent_t marks[MIEN_DEVICE_MARKS]; /* made at their first use; NULL: never set */
+
+static mien_status set_mark(int mark) {
+    MIEN_TRY(mien__cuda_alive());
+    if (!marks[mark]) MIEN_CUDA(cudaEventCreate(&marks[mark]));
+    MIEN_CUDA(cudaEventRecord(marks[mark], mien__cuda_context.stream));
+    return MIEN_OK;
+}
+
+static mien_status between_marks(int from, int to, double *seconds) {
+    float ms = 0;
+    if (!marks[from] || !marks[to])
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "mark %d on the device's clock was never set",
+                  marks[from] ? to : from);
+    MIEN_TRY(mien__cuda_alive());
+    MIEN_CUDA(cudaEventSynchronize(marks[to]));
+    MIEN_CUDA(cudaEventElapsedTime(&ms, marks[from], marks[to]));
+    *seconds = 1e-3 * (double)ms;
+    return MIEN_OK;
+}
+
 /* ---- what there is ------------------------------------------------------------------------- */
 
 static void note(mien_cuda_info *info, const char *text) {
@@ -220,6 +243,8 @@ const mien__cuda_plugin mien__cuda_plugin_table = {
     .open = open_backend,
     .info = get_info,
     .synchronize = synchronize,
+    .mark = set_mark,
+    .between = between_marks,
 };
 
 bool mien__cuda_tf32(void) {
