@@ -111,8 +111,7 @@ static mien_status conv2d_fused_forward(mien_op_call *call) {
     return forward(call, true);
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* A header like t with `channels` channels, allocated channels-last in `dtype`. */
 static mien_tensor *wide_like(const mien_tensor *t, mien_dtype dtype, int64_t channels) {
@@ -123,41 +122,25 @@ static mien_tensor *wide_like(const mien_tensor *t, mien_dtype dtype, int64_t ch
     return NULL;
 }
 
-static mien_status data_gradient(mien_op_call *call, mien_tensor *dy) {
-    mien_tensor *din = call->din[0];
-    mien__conv_case c = case_of(call, MIEN_CONV_DATA_GRADIENT, dy);
-    mien_tensor *w = mien__cuda_weight(call->in[1], dy->dtype, c.c);
-    mien_tensor *dx = w ? wide_like(din, dy->dtype, c.c) : NULL;
+/* The gradient of input `i`, the map (0) or the weights (1): a convolution of dy with the other. */
+static mien_status gradient(mien_op_call *call, mien_tensor *dy, int i) {
+    mien_tensor *din = call->din[i];
+    mien__conv_case c = case_of(call, i ? MIEN_CONV_WEIGHT_GRADIENT : MIEN_CONV_DATA_GRADIENT, dy);
+    mien_tensor *other = i ? mien__cuda_arranged(call->in[0], dy->dtype, c.c)
+                           : mien__cuda_weight(call->in[1], dy->dtype, c.c);
+    mien_tensor *made = other ? wide_like(din, dy->dtype, c.c) : NULL;
     mien_status status = MIEN_OK;
-    if (dx) {
-        mien__conv_data data = {
-            .x = mien__cuda_ptr(dx), .w = mien__cuda_ptr(w), .y = mien__cuda_ptr(dy)};
+    if (made) {
+        mien__conv_data data = {.x = mien__cuda_ptr(i ? other : made),
+                                .w = mien__cuda_ptr(i ? made : other),
+                                .y = mien__cuda_ptr(dy)};
         status = mien__conv_run(&c, &data, call->implementation);
-        if (status == MIEN_OK) status = mien__cuda_take(din, dx, true);
+        if (status == MIEN_OK) status = mien__cuda_take(din, made, i == 0);
     } else {
         status = mien_error_last()->code;
     }
-    mien_tensor_release(w);
-    mien_tensor_release(dx);
-    return status;
-}
-
-static mien_status weight_gradient(mien_op_call *call, mien_tensor *dy) {
-    mien_tensor *din = call->din[1];
-    mien__conv_case c = case_of(call, MIEN_CONV_WEIGHT_GRADIENT, dy);
-    mien_tensor *x = mien__cuda_arranged(call->in[0], dy->dtype, c.c);
-    mien_tensor *dw = x ? wide_like(din, dy->dtype, c.c) : NULL;
-    mien_status status = MIEN_OK;
-    if (dw) {
-        mien__conv_data data = {
-            .x = mien__cuda_ptr(x), .w = mien__cuda_ptr(dw), .y = mien__cuda_ptr(dy)};
-        status = mien__conv_run(&c, &data, call->implementation);
-        if (status == MIEN_OK) status = mien__cuda_take(din, dw, false);
-    } else {
-        status = mien_error_last()->code;
-    }
-    mien_tensor_release(x);
-    mien_tensor_release(dw);
+    mien_tensor_release(other);
+    mien_tensor_release(made);
     return status;
 }
 
@@ -184,8 +167,8 @@ static mien_status conv2d_backward(mien_op_call *call) {
     mien_tensor *dy = mien__cuda_arranged(call->dout[0], call->in[0]->dtype, 0);
     if (!dy) return mien_error_last()->code;
     mien_status status = MIEN_OK;
-    if (call->want[0]) status = data_gradient(call, dy);
-    if (call->want[1] && status == MIEN_OK) status = weight_gradient(call, dy);
+    for (int i = 0; i < 2; i++)
+        if (call->want[i] && status == MIEN_OK) status = gradient(call, dy, i);
     if (call->want[2] && status == MIEN_OK) status = bias_gradient(call, dy);
     mien_tensor_release(dy);
     return status;

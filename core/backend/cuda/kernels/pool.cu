@@ -24,43 +24,92 @@ __device__ static void pack_to(T *x, int64_t i, const mien_pack<T, V> &pack) {
     *(mien_pack<T, V> *)(x + i) = pack;
 }
 
-/* ---- maximum ----------------------------------------------------------------------------------------- */
+/* ---- what a window becomes ------------------------------------------------------------------- */
 
 /* index: place in the plane of the first largest element; a NaN is larger than everything. */
-template <typename T, int V>
+template <typename T, int V> struct maximum {
+    int32_t *index; /* NULL: not wanted */
+    float best[V];
+    mien_pack<int32_t, V> at;
+    bool any;
+    __device__ void start() { any = false; }
+    __device__ void add(const mien_pack<T, V> &in, int64_t place) {
+#pragma unroll
+        for (int v = 0; v < V; v++) {
+            float value = get(in.v[v]);
+            bool wins = !any || (best[v] == best[v] && !(value <= best[v]));
+            best[v] = wins ? value : best[v];
+            at.v[v] = wins ? (int32_t)place : at.v[v];
+        }
+        any = true;
+    }
+    __device__ float result(int v, float) const {
+        return any ? best[v] : 0;
+    }
+    __device__ void finish(int64_t i) const {
+        if (index) pack_to<int32_t, V>(index, i, any ? at : mien_pack<int32_t, V>{});
+    }
+};
+
+template <typename T, int V> struct average {
+    float sum[V];
+    __device__ void start() {
+#pragma unroll
+        for (int v = 0; v < V; v++) sum[v] = 0;
+    }
+    __device__ void add(const mien_pack<T, V> &in, int64_t) {
+#pragma unroll
+        for (int v = 0; v < V; v++) sum[v] += get(in.v[v]);
+    }
+    __device__ float result(int v, float cells) const {
+        return sum[v] / cells;
+    }
+    __device__ void finish(int64_t) const {}
+};
+
+template <typename T, int V, typename Kind>
 __global__ void __launch_bounds__(MIEN_THREADS)
-    max_kernel(T *y, int32_t *index, const T *x, mien_pool p, int64_t count) {
+    forward_kernel(T *y, const T *x, mien_pool p, int64_t count, Kind kind) {
     for (int64_t i = mien_grid_thread(); i < count; i += mien_grid_threads()) {
         spot s = spot_of<V>(i, p.c, p.ow, p.oh);
         mien_span rows = mien_window(s.h, p.kernel_h, p.stride_h, p.top, p.h);
         mien_span columns = mien_window(s.w, p.kernel_w, p.stride_w, p.left, p.w);
-        float best[V] = {};
-        mien_pack<int32_t, V> at = {};
-        bool first = true;
+        kind.start();
         for (int64_t h = rows.low; h < rows.high; h++)
-            for (int64_t w = columns.low; w < columns.high; w++, first = false) {
-                mien_pack<T, V> in =
-                    pack_from<T, V>(x, ((s.n * p.h + h) * p.w + w) * p.c + s.c);
-#pragma unroll
-                for (int v = 0; v < V; v++) {
-                    float value = get(in.v[v]);
-                    bool wins = first || (best[v] == best[v] && !(value <= best[v]));
-                    best[v] = wins ? value : best[v];
-                    at.v[v] = wins ? (int32_t)(h * p.w + w) : at.v[v];
-                }
-            }
+            for (int64_t w = columns.low; w < columns.high; w++)
+                kind.add(pack_from<T, V>(x, ((s.n * p.h + h) * p.w + w) * p.c + s.c), h * p.w + w);
         mien_pack<T, V> out;
 #pragma unroll
-        for (int v = 0; v < V; v++) put(&out.v[v], best[v]);
+        for (int v = 0; v < V; v++) put(&out.v[v], kind.result(v, mien_cells(rows, columns)));
         pack_to<T, V>(y, i * V, out);
-        if (index) pack_to<int32_t, V>(index, i * V, at);
+        kind.finish(i * V);
     }
 }
 
+/* ---- what a window gives back to its places -------------------------------------------------- */
+
+template <int V> struct to_largest {
+    const int32_t *index;
+    __device__ mien_pack<int32_t, V> window(const mien_pool &, int64_t, int64_t, int64_t i) const {
+        return pack_from<int32_t, V>(index, i);
+    }
+    __device__ float share(float d, const mien_pack<int32_t, V> &at, int v, int32_t own) const {
+        return at.v[v] == own ? d : 0;
+    }
+};
+
+template <int V> struct to_all {
+    __device__ float window(const mien_pool &p, int64_t h, int64_t w, int64_t) const {
+        return mien_cells(mien_window(h, p.kernel_h, p.stride_h, p.top, p.h),
+                          mien_window(w, p.kernel_w, p.stride_w, p.left, p.w));
+    }
+    __device__ float share(float d, float cells, int, int32_t) const { return d / cells; }
+};
+
 /* Every place asks the windows that hold it: no two threads add to one sum. */
-template <typename T, int V>
+template <typename T, int V, typename Kind>
 __global__ void __launch_bounds__(MIEN_THREADS)
-    max_back_kernel(T *dx, const int32_t *index, const T *dy, mien_pool p, int64_t count) {
+    backward_kernel(T *dx, const T *dy, mien_pool p, int64_t count, Kind kind) {
     for (int64_t i = mien_grid_thread(); i < count; i += mien_grid_threads()) {
         spot s = spot_of<V>(i, p.c, p.w, p.h);
         mien_span rows = mien_readers(s.h, p.kernel_h, p.stride_h, p.top, p.oh);
@@ -70,10 +119,10 @@ __global__ void __launch_bounds__(MIEN_THREADS)
         for (int64_t h = rows.low; h < rows.high; h++)
             for (int64_t w = columns.low; w < columns.high; w++) {
                 int64_t from = ((s.n * p.oh + h) * p.ow + w) * p.c + s.c;
-                mien_pack<int32_t, V> at = pack_from<int32_t, V>(index, from);
+                auto window = kind.window(p, h, w, from);
                 mien_pack<T, V> d = pack_from<T, V>(dy, from);
 #pragma unroll
-                for (int v = 0; v < V; v++) sum[v] += at.v[v] == own ? get(d.v[v]) : 0;
+                for (int v = 0; v < V; v++) sum[v] += kind.share(get(d.v[v]), window, v, own);
             }
         mien_pack<T, V> out;
 #pragma unroll
@@ -82,65 +131,14 @@ __global__ void __launch_bounds__(MIEN_THREADS)
     }
 }
 
-/* ---- average ------------------------------------------------------------------------------------------ */
-
-template <typename T, int V>
-__global__ void __launch_bounds__(MIEN_THREADS)
-    average_kernel(T *y, const T *x, mien_pool p, int64_t count) {
-    for (int64_t i = mien_grid_thread(); i < count; i += mien_grid_threads()) {
-        spot s = spot_of<V>(i, p.c, p.ow, p.oh);
-        mien_span rows = mien_window(s.h, p.kernel_h, p.stride_h, p.top, p.h);
-        mien_span columns = mien_window(s.w, p.kernel_w, p.stride_w, p.left, p.w);
-        float sum[V] = {};
-        for (int64_t h = rows.low; h < rows.high; h++)
-            for (int64_t w = columns.low; w < columns.high; w++) {
-                mien_pack<T, V> in =
-                    pack_from<T, V>(x, ((s.n * p.h + h) * p.w + w) * p.c + s.c);
-#pragma unroll
-                for (int v = 0; v < V; v++) sum[v] += get(in.v[v]);
-            }
-        float cells = (float)((rows.high - rows.low) * (columns.high - columns.low));
-        mien_pack<T, V> out;
-#pragma unroll
-        for (int v = 0; v < V; v++) put(&out.v[v], sum[v] / cells);
-        pack_to<T, V>(y, i * V, out);
-    }
-}
-
-template <typename T, int V>
-__global__ void __launch_bounds__(MIEN_THREADS)
-    average_back_kernel(T *dx, const T *dy, mien_pool p, int64_t count) {
-    for (int64_t i = mien_grid_thread(); i < count; i += mien_grid_threads()) {
-        spot s = spot_of<V>(i, p.c, p.w, p.h);
-        mien_span rows = mien_readers(s.h, p.kernel_h, p.stride_h, p.top, p.oh);
-        mien_span columns = mien_readers(s.w, p.kernel_w, p.stride_w, p.left, p.ow);
-        float sum[V] = {};
-        for (int64_t h = rows.low; h < rows.high; h++)
-            for (int64_t w = columns.low; w < columns.high; w++) {
-                mien_span own_rows = mien_window(h, p.kernel_h, p.stride_h, p.top, p.h);
-                mien_span own_columns = mien_window(w, p.kernel_w, p.stride_w, p.left, p.w);
-                float cells = (float)((own_rows.high - own_rows.low) *
-                                      (own_columns.high - own_columns.low));
-                mien_pack<T, V> d =
-                    pack_from<T, V>(dy, ((s.n * p.oh + h) * p.ow + w) * p.c + s.c);
-#pragma unroll
-                for (int v = 0; v < V; v++) sum[v] += get(d.v[v]) / cells;
-            }
-        mien_pack<T, V> out;
-#pragma unroll
-        for (int v = 0; v < V; v++) put(&out.v[v], sum[v]);
-        pack_to<T, V>(dx, i * V, out);
-    }
-}
-
-/* ---- launching ----------------------------------------------------------------------------------------- */
+/* ---- launching ------------------------------------------------------------------------------- */
 
 /* The pools have the same attributes in the same order. */
 static mien_pool pool_of(const mien_op_call *call, const mien_tensor *x, const mien_tensor *y) {
     const mien_max_pool2d_attr *a = (const mien_max_pool2d_attr *)call->attr;
-    return mien_pool{x->shape[0],        x->shape[1],        x->shape[2],       x->shape[3],
-                     y->shape[2],        y->shape[3],        (int)a->kernel_h,  (int)a->kernel_w,
-                     (int)a->stride_h,   (int)a->stride_w,   (int)a->pad_top,   (int)a->pad_left};
+    return mien_pool{x->shape[0],      x->shape[1],      x->shape[2],      x->shape[3],
+                     y->shape[2],      y->shape[3],      (int)a->kernel_h, (int)a->kernel_w,
+                     (int)a->stride_h, (int)a->stride_w, (int)a->pad_top,  (int)a->pad_left};
 }
 
 /* index: of the maximum only. */
@@ -150,9 +148,11 @@ static mien_status run_forward(T *y, int32_t *index, const T *x, const mien_pool
     unsigned grid = mien__cuda_grid(count, MIEN_THREADS);
     if (count == 0) return MIEN_OK;
     if (max)
-        MIEN_LAUNCH((max_kernel<T, V>), grid, MIEN_THREADS, 0, y, index, x, p, count);
+        MIEN_LAUNCH((forward_kernel<T, V, maximum<T, V>>), grid, MIEN_THREADS, 0, y, x, p, count,
+                    maximum<T, V>{index});
     else
-        MIEN_LAUNCH((average_kernel<T, V>), grid, MIEN_THREADS, 0, y, x, p, count);
+        MIEN_LAUNCH((forward_kernel<T, V, average<T, V>>), grid, MIEN_THREADS, 0, y, x, p, count,
+                    average<T, V>{});
     return MIEN_OK;
 }
 
@@ -162,9 +162,11 @@ static mien_status run_backward(T *dx, const int32_t *index, const T *dy, const 
     unsigned grid = mien__cuda_grid(count, MIEN_THREADS);
     if (count == 0) return MIEN_OK;
     if (index)
-        MIEN_LAUNCH((max_back_kernel<T, V>), grid, MIEN_THREADS, 0, dx, index, dy, p, count);
+        MIEN_LAUNCH((backward_kernel<T, V, to_largest<V>>), grid, MIEN_THREADS, 0, dx, dy, p, count,
+                    to_largest<V>{index});
     else
-        MIEN_LAUNCH((average_back_kernel<T, V>), grid, MIEN_THREADS, 0, dx, dy, p, count);
+        MIEN_LAUNCH((backward_kernel<T, V, to_all<V>>), grid, MIEN_THREADS, 0, dx, dy, p, count,
+                    to_all<V>{});
     return MIEN_OK;
 }
 
@@ -176,8 +178,7 @@ static bool by_four(const mien_pool &p, const void *a, const void *b, const void
 template <typename T>
 static mien_status pick_forward(void *y, int32_t *index, const void *x, const mien_pool &p,
                                 bool max) {
-    if (by_four(p, y, index, x))
-        return run_forward<T, 4>((T *)y, index, (const T *)x, p, max);
+    if (by_four(p, y, index, x)) return run_forward<T, 4>((T *)y, index, (const T *)x, p, max);
     return run_forward<T, 1>((T *)y, index, (const T *)x, p, max);
 }
 template <typename T>

@@ -25,4 +25,8 @@ MIEN_HD mien_span mien_readers(int64_t i, int kernel, int stride, int pad, int64
     int64_t low = after < 0 ? 0 : after / stride + 1, high = (i + pad) / stride + 1;
     return mien_span{low, high > count ? count : high};
 }
+/* Places of a window that lie in the map. */
+MIEN_HD float mien_cells(mien_span rows, mien_span columns) {
+    return (float)((rows.high - rows.low) * (columns.high - columns.low));
+}
 #endif
