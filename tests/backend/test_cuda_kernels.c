@@ -5,9 +5,7 @@
 
 static mien_backend table;
 
-/* ---- every case of the ops that have own kernels
- * ---------------------------------------------------
- */
+/* ---- every case of the ops that have own kernels --------------------------------------------- */
 
 static const struct {
     mien_dtype dtype;
@@ -127,9 +125,7 @@ static void the_order_of_threads_does_not_matter(void **state) {
     }
 }
 
-/* ---- updates in place
- * -------------------------------------------------------------------------------
- */
+/* ---- updates in place ------------------------------------------------------------------------ */
 
 enum { GROUP = 4 };
 
@@ -244,6 +240,29 @@ static void adam_updates_all_parameters_in_one_go(void **state) {
     assert_true(distance(&sum, &expected, 1) <= 1e-12);
 }
 
+static void the_distance_of_two_results_sees_every_element(void **state) {
+    static const int64_t counts[] = {1, 255, 257, 20000};
+    for (int k = 0; k < 4; k++) {
+        int64_t n = counts[k];
+        mien_tensor *right = vector_of(n, 1, "distance", k),
+                    *found = mien_tensor_to(right, MIEN_F32, MIEN_DEVICE_CPU);
+        float *a = mien_tensor_data(found), *b = mien_tensor_data(right);
+        double apart = NAN, whole = 0;
+        must(mien__cuda_distance(a, b, MIEN_F32, n, &apart), "same");
+        assert_true(apart == 0);
+        for (int64_t i = 0; i < n; i++) whole += (double)b[i] * b[i];
+        a[n - 1] += 0.5f;
+        double by = (double)a[n - 1] - b[n - 1], expected = sqrt(by * by / whole);
+        must(mien__cuda_distance(a, b, MIEN_F32, n, &apart), "another");
+        assert_true(distance(&apart, &expected, 1) <= 1e-12);
+        a[n / 2] = NAN;
+        must(mien__cuda_distance(a, b, MIEN_F32, n, &apart), "NaN");
+        assert_false(apart <= 1);
+        mien_tensor_release(right);
+        mien_tensor_release(found);
+    }
+}
+
 int main(void) {
     mien__cuda_part_memory(&table);
     mien__cuda_part_kernels(&table);
@@ -253,6 +272,7 @@ int main(void) {
         cmocka_unit_test(the_order_of_threads_does_not_matter),
         cmocka_unit_test(updates_in_place_agree_with_the_reference),
         cmocka_unit_test(adam_updates_all_parameters_in_one_go),
+        cmocka_unit_test(the_distance_of_two_results_sees_every_element),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -255,6 +255,44 @@ static void other_sizes_are_left_to_others(void **state) {
     assert_int_equal(mien__lstm_loop_forward(&l), MIEN_ERR_UNSUPPORTED);
 }
 
+/* ---- a loop that does not agree is left aside ------------------------------------------------ */
+
+static int others_calls;
+static bool other_differs;
+
+static mien_status another_forward(mien_op_call *call) {
+    others_calls++;
+    MIEN_TRY(mien__backend_ref.forward[MIEN_OP_lstm](call));
+    return other_differs ? mien_tensor_fill(call->out[0], 0.5) : MIEN_OK;
+}
+static mien_status another_backward(mien_op_call *call) {
+    return mien__backend_ref.backward[MIEN_OP_lstm](call);
+}
+
+/* Calls of the other's forward pass while a layer runs twice. */
+static int calls_of_the_other(sizes s, bool differs) {
+    mien_backend table = mien__backend_ref;
+    table.forward[MIEN_OP_lstm] = another_forward;
+    table.backward[MIEN_OP_lstm] = another_backward;
+    mien__cuda_part_lstm(&table);
+    others_calls = 0;
+    other_differs = differs;
+    for (int turn = 0; turn < 2; turn++) {
+        mien_op_call right = reference(s, MIEN_F32, false), call = layer_call(&right, MIEN_F32);
+        must(table.forward[MIEN_OP_lstm](&call), "forward");
+        if (differs) assert_true(*(float *)mien_tensor_data(call.out[0]) == 0.5f);
+        release(&call);
+        release(&right);
+    }
+    return others_calls;
+}
+
+static void the_first_use_is_checked_against_the_part_before(void **state) {
+    assert_int_equal(calls_of_the_other((sizes){4, 2, 64}, false), 1); /* the check alone */
+    assert_int_equal(calls_of_the_other((sizes){6, 2, 64}, true), 3);  /* the check, then all */
+    assert_int_equal(calls_of_the_other((sizes){6, 2, 64}, false), 2); /* that was said once */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_loop_agrees_with_the_reference),
@@ -262,6 +300,7 @@ int main(void) {
         cmocka_unit_test(the_order_of_threads_does_not_matter),
         cmocka_unit_test(the_layer_agrees_with_the_reference),
         cmocka_unit_test(other_sizes_are_left_to_others),
+        cmocka_unit_test(the_first_use_is_checked_against_the_part_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

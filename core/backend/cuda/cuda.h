@@ -15,8 +15,7 @@ extern "C" {
 #endif
 #include "../backend.h"
 
-/* ---- the context -------------------------------------------------------------------------------
- */
+/* ---- the context ----------------------------------------------------------------------------- */
 
 typedef struct mien__cuda {
     int ordinal;
@@ -32,8 +31,7 @@ typedef struct mien__cuda {
  */
 extern mien__cuda mien__cuda_context;
 
-/* ---- errors ------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* Records what a CUDA call answered and gives the status: out of memory (the call may be tried
  * again), no device, or a sticky error, after which every further call says "restart". */
@@ -56,8 +54,7 @@ mien_status mien__cuda_alive(void);
             return mien__cuda_fail(mien_cuda_error, kernel, __FILE__, __LINE__);                   \
     } while (0)
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Address of element 0, whatever the strides. Device tensors have block 0, always. */
 static inline void *mien__cuda_ptr(const mien_tensor *t) {
@@ -90,11 +87,12 @@ mien_tensor *mien__cuda_as_like(mien_tensor *t, const mien_tensor *model, mien_d
 /* A plain device tensor of n elements of a dtype, for intermediate results. */
 mien_tensor *mien__cuda_vector(mien_dtype dtype, int64_t n);
 
+/* Bytes of the device to the host, after all that was launched before; waits. */
+mien_status mien__cuda_read(void *dst, const void *src, size_t bytes);
 /* Elements between any strides and dtypes (the same shape), on the stream. */
 mien_status mien__cuda_copy(mien_tensor *dst, mien_tensor *src);
 
-/* ---- launches ----------------------------------------------------------------------------------
- */
+/* ---- launches -------------------------------------------------------------------------------- */
 
 /* Blocks of `threads` for n items in a grid-stride loop: enough to fill the device, no more. */
 static inline unsigned mien__cuda_grid(int64_t n, int threads) {
@@ -107,16 +105,14 @@ static inline unsigned mien__cuda_grid(int64_t n, int threads) {
 /* "own:warp4" as the implementation shown in profiles. */
 void mien__cuda_says(mien_op_call *call, const char *implementation);
 
-/* ---- settings ----------------------------------------------------------------------------------
- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 /* f32 matrix products and convolutions may round their inputs to TF32 (10 bits). */
 bool mien__cuda_tf32(void);
 /* Only algorithms that give the same bits on every run. Own kernels always do. */
 bool mien__cuda_deterministic(void);
 
-/* ---- parts -------------------------------------------------------------------------------------
- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 /* A part is a file with `void mien__cuda_part_NAME(mien_backend *table)`, which sets the entries
  * that it serves: table->forward[MIEN_OP_relu] = ... . parts.def lists the parts, one row each:

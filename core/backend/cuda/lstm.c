@@ -3,17 +3,12 @@
 #include "blas.h"
 #include "convert.h"
 #include "epilogue.h"
+#include "kernels/kernels.h"
 #include "kernels/lstm.h"
 #include "pack.h"
 
-/* Both passes must decide alike, since the loop and cuDNN keep different things in `reserve`: only
- * sizes and the device count. */
-static bool fits(const mien_op_call *call) {
-    const mien_tensor *x = call->in[0];
-    int64_t batch = x->shape[0], steps = x->shape[1], h = call->in[2]->shape[1];
-    if (batch < 1 || batch > 64 || h > 4096 || x->shape[2] < 1 || steps > 1 << 24) return false;
-    return mien__lstm_loop_fits(x->dtype, (int)batch, (int)h);
-}
+#include <math.h>
+#include <stdio.h>
 
 /* What other sizes are left to. */
 static mien_op_fn other_forward, other_backward;
@@ -51,8 +46,7 @@ static mien_status put(mien_tensor *t, const mien_tensor *numbers) {
                               mien_tensor_count(t));
 }
 
-/* ---- forward -----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* The input's share of the gates for all frames at once: x [rows,D] W_ih' + bias -> f32 [rows,4H].
  */
@@ -72,8 +66,7 @@ static mien_status input_share(mien_tensor *x, mien_tensor *w_ih, mien_tensor *b
                                false);
 }
 
-static mien_status lstm_forward(mien_op_call *call) {
-    if (!fits(call)) return other_forward(call);
+static mien_status own_forward(mien_op_call *call) {
     const int64_t *size = call->in[0]->shape;
     int64_t batch = size[0], steps = size[1], h = call->in[2]->shape[1];
     mien_dtype dtype = call->in[0]->dtype;
@@ -114,8 +107,7 @@ static mien_status lstm_forward(mien_op_call *call) {
     return status;
 }
 
-/* ---- backward ----------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* [h0, y without its last frame] as [B,T,H]: the state that each frame starts from. */
 static mien_status states_before(mien_tensor *before, mien_tensor *y, mien_tensor *h0) {
@@ -185,8 +177,7 @@ static mien_status parameter_gradients(mien_op_call *call, mien_tensor *da, int6
     return status;
 }
 
-static mien_status lstm_backward(mien_op_call *call) {
-    if (!fits(call)) return other_backward(call);
+static mien_status own_backward(mien_op_call *call) {
     const int64_t *size = call->in[0]->shape;
     int64_t batch = size[0], rows = batch * size[1], h = call->in[2]->shape[1];
     mien_dtype dtype = call->in[0]->dtype;
@@ -228,6 +219,123 @@ static mien_status lstm_backward(mien_op_call *call) {
     mien__cuda_says(call, "own:lstm");
     let_go(t, COUNT);
     return status;
+}
+
+/* ---- the first use of a size: does the loop agree with cuDNN? -------------------------------- */
+
+enum { CHECK_STEPS = 4, CHECK_INPUT = 8, CHECK_GRADIENTS = 4 };
+
+/* Numbers between -most and most that are the same on every run. */
+static mien_tensor *numbers(mien_dtype dtype, int ndim, const int64_t *shape, double most,
+                            mien_status *status) {
+    uint32_t state = 12345;
+    mien_tensor *here = NULL, *made = NULL;
+    if (*status == MIEN_OK) here = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, ndim, shape);
+    float *values = here ? mien_tensor_data(here) : NULL;
+    for (int64_t i = 0; values && i < mien_tensor_count(here); i++) {
+        state = state * 1664525u + 1013904223u;
+        values[i] = (float)(most * (state / 2147483648.0 - 1));
+    }
+    if (values) made = mien_tensor_to(here, dtype, MIEN_DEVICE_CUDA);
+    if (!made && *status == MIEN_OK) *status = mien_error_last()->code;
+    mien_tensor_release(here);
+    return made;
+}
+
+/* Forward and backward on inputs that `call` brings along; outputs and gradients are made. */
+static mien_status both_passes(mien_op_call *call, mien_op_fn forward, mien_op_fn backward) {
+    MIEN_TRY(mien__infer_lstm(call));
+    MIEN_TRY(forward(call));
+    for (int i = 0; i < CHECK_GRADIENTS; i++) {
+        const mien_tensor *t = call->in[i];
+        call->want[i] = true;
+        call->din[i] = mien__tensor_header(t->dtype, MIEN_DEVICE_CUDA, t->ndim, t->shape);
+        if (!call->din[i]) return mien_error_last()->code;
+    }
+    return backward(call);
+}
+
+/* The largest relative distance of an output or gradient of two calls. */
+static mien_status distance_of(const mien_op_call *a, const mien_op_call *b, double *most) {
+    *most = 0;
+    for (int i = 0; i < 3 + CHECK_GRADIENTS; i++) {
+        mien_tensor *x = i < 3 ? a->out[i] : a->din[i - 3], *y = i < 3 ? b->out[i] : b->din[i - 3];
+        double apart = 0;
+        MIEN_TRY(mien__cuda_distance(mien__cuda_ptr(x), mien__cuda_ptr(y), x->dtype,
+                                     mien_tensor_count(x), &apart));
+        if (!(apart <= *most)) *most = apart; /* NaN stays */
+    }
+    return MIEN_OK;
+}
+
+static void release_results(mien_op_call *call) {
+    let_go(call->out, MIEN_OP_MAX_OUT);
+    let_go(call->din, MIEN_OP_MAX_IN);
+}
+
+/* What rounding may explain; what is wrong is off by far more. */
+static double tolerance(mien_dtype dtype) {
+    return dtype == MIEN_BF16 ? 5e-2 : dtype == MIEN_F16 || mien__cuda_tf32() ? 1e-2 : 1e-3;
+}
+
+static mien_status agrees(mien_dtype dtype, int64_t batch, int64_t h) {
+    static const double no_attributes[MIEN_OP_MAX_ATTR];
+    int64_t x[] = {batch, CHECK_STEPS, CHECK_INPUT}, w_ih[] = {4 * h, CHECK_INPUT},
+            w_hh[] = {4 * h, h}, y[] = {batch, CHECK_STEPS, h};
+    double most = 1 / sqrt((double)h), apart = NAN;
+    mien_status status = MIEN_OK;
+    mien_op_call own = {.op = MIEN_OP_lstm, .attr = no_attributes, .recording = true};
+    own.in[0] = numbers(dtype, 3, x, 1, &status);
+    own.in[1] = numbers(MIEN_F32, 2, w_ih, 0.3, &status);
+    own.in[2] = numbers(MIEN_F32, 2, w_hh, most, &status);
+    own.in[3] = numbers(MIEN_F32, 1, w_hh, 0.3, &status);
+    own.dout[0] = numbers(dtype, 3, y, 1, &status);
+    mien_op_call other = own;
+    if (status == MIEN_OK) status = both_passes(&own, own_forward, own_backward);
+    if (status == MIEN_OK) status = both_passes(&other, other_forward, other_backward);
+    if (status == MIEN_OK) status = distance_of(&own, &other, &apart);
+    release_results(&own);
+    release_results(&other);
+    let_go(own.in, CHECK_GRADIENTS);
+    let_go(own.dout, 1);
+    MIEN_TRY(status);
+    if (apart <= tolerance(dtype)) return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_NUMERIC, "it is off by %.2g of the norm", apart);
+}
+
+/* ---- who serves a call ----------------------------------------------------------------------- */
+
+/* Both passes must decide alike, since the loop and cuDNN keep different things in `reserve`: only
+ * sizes, the device, and what the check at the first use has found count. */
+static bool fits(const mien_op_call *call) {
+    enum { UNKNOWN, GOOD, BAD };
+    static char verdicts[MIEN_I64 + 1][9][5];
+    const mien_tensor *x = call->in[0];
+    int64_t batch = x->shape[0], steps = x->shape[1], h = call->in[2]->shape[1];
+    if (batch < 1 || batch > 8 || h < 64 || h > 512 || x->shape[2] < 1 || steps > 1 << 24)
+        return false;
+    char *verdict = &verdicts[x->dtype][batch][h / 128]; /* 64, 128, 256, 512 */
+    if (h != 64 && h != 128 && h != 256 && h != 512) return false;
+    if (*verdict == UNKNOWN) {
+        if (!mien__lstm_loop_fits(x->dtype, (int)batch, (int)h)) {
+            *verdict = BAD;
+        } else {
+            *verdict = agrees(x->dtype, batch, h) == MIEN_OK ? GOOD : BAD;
+            if (*verdict == BAD)
+                fprintf(stderr,
+                        "mien: the GPU's own LSTM kernel (%s, %d sequences, H = %d) is left aside, "
+                        "cuDNN serves: %s\n",
+                        mien_dtype_name(x->dtype), (int)batch, (int)h, mien_error_last()->message);
+        }
+    }
+    return *verdict == GOOD;
+}
+
+static mien_status lstm_forward(mien_op_call *call) {
+    return fits(call) ? own_forward(call) : other_forward(call);
+}
+static mien_status lstm_backward(mien_op_call *call) {
+    return fits(call) ? own_backward(call) : other_backward(call);
 }
 
 /* After recurrent.c's part, whose functions serve what does not fit. */

@@ -29,13 +29,17 @@ static mien_status upload(mien_tensor *dst, const void *src, size_t bytes) {
     return MIEN_OK;
 }
 
-static mien_status download(void *dst, mien_tensor *src, size_t bytes) {
+mien_status mien__cuda_read(void *dst, const void *src, size_t bytes) {
     MIEN_TRY(mien__cuda_alive());
     if (bytes > 0)
-        MIEN_CUDA(cudaMemcpyAsync(dst, mien__cuda_ptr(src), bytes, cudaMemcpyDeviceToHost,
-                                  mien__cuda_context.stream));
+        MIEN_CUDA(
+            cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, mien__cuda_context.stream));
     MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
     return MIEN_OK;
+}
+
+static mien_status download(void *dst, mien_tensor *src, size_t bytes) {
+    return mien__cuda_read(dst, mien__cuda_ptr(src), bytes);
 }
 
 void mien__cuda_part_memory(mien_backend *table) {
@@ -47,8 +51,7 @@ void mien__cuda_part_memory(mien_backend *table) {
     table->fill = mien__cuda_fill;
 }
 
-/* ---- layouts -----------------------------------------------------------------------------------
- */
+/* ---- layouts --------------------------------------------------------------------------------- */
 
 static void nhwc_strides(const mien_tensor *t, int64_t stride[4]) {
     stride[1] = 1;

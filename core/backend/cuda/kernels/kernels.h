@@ -28,6 +28,11 @@ void mien__cuda_part_optim(mien_backend *table);
  * aligned at the right. Sums in f32, in a fixed order. */
 mien_status mien__cuda_sum_to(mien_tensor *out, mien_tensor *x, double factor);
 
+/* ||found - right|| / ||right|| of n elements each, f32, bf16 or f16; NaN or infinite when one is
+ * not finite or only `right` is zero. Waits for the device. */
+mien_status mien__cuda_distance(const void *found, const void *right, mien_dtype dtype, int64_t n,
+                                double *relative);
+
 #ifdef __cplusplus
 }
 #endif

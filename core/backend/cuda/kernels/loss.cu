@@ -10,7 +10,7 @@ namespace {
 
 enum { BLOCKS_MOST = 256 };
 
-/* ---- sums of a loss ------------------------------------------------------------------------------------ */
+/* ---- sums of a loss -------------------------------------------------------------------------- */
 
 struct term {
     double loss, weight;
@@ -52,7 +52,7 @@ static mien_status weighted_mean(float *loss, double *weight, int64_t n, F f) {
     return MIEN_OK;
 }
 
-/* ---- a call's tensors as plain f32 ----------------------------------------------------------------------- */
+/* ---- a call's tensors as plain f32 ----------------------------------------------------------- */
 
 struct operands {
     mien_held a, b, weight, dloss;
@@ -85,9 +85,7 @@ struct gradient {
         at = made.data<float>();
         return MIEN_OK;
     }
-    mien_status finish() {
-        return din && made.t != din ? mien__cuda_copy(din, made.t) : MIEN_OK;
-    }
+    mien_status finish() { return din && made.t != din ? mien__cuda_copy(din, made.t) : MIEN_OK; }
 };
 
 template <typename F>
@@ -115,7 +113,7 @@ static float *loss_of(mien_op_call *call) {
     return (float *)mien__cuda_ptr(call->out[0]);
 }
 
-/* ---- mean squared error ------------------------------------------------------------------------------------ */
+/* ---- mean squared error ---------------------------------------------------------------------- */
 
 struct mse {
     const float *x, *y, *dloss;
@@ -148,7 +146,7 @@ static mien_status mse_backward(mien_op_call *call) {
     return mse_run(call, true);
 }
 
-/* ---- sigmoid cross-entropy ------------------------------------------------------------------------------------ */
+/* ---- sigmoid cross-entropy ------------------------------------------------------------------- */
 
 struct sigmoid_ce {
     const float *x, *z, *weight, *dloss;
@@ -190,7 +188,7 @@ static mien_status sigmoid_backward(mien_op_call *call) {
     return sigmoid_run(call, true);
 }
 
-/* ---- softmax cross-entropy ---------------------------------------------------------------------------------- */
+/* ---- softmax cross-entropy ------------------------------------------------------------------- */
 
 struct softmax_ce {
     const float *x, *weight, *dloss;
@@ -234,12 +232,12 @@ __global__ void __launch_bounds__(MIEN_THREADS)
 static mien_status complain(const operands &o, int64_t rows, int64_t classes) {
     int64_t *target = (int64_t *)malloc((size_t)rows * sizeof *target), row = 0;
     if (!target) MIEN_FAIL(MIEN_ERR_MEMORY, "softmax_cross_entropy: no memory for the targets");
-    cudaMemcpyAsync(target, o.b.data<int64_t>(), (size_t)rows * sizeof *target,
-                    cudaMemcpyDeviceToHost, mien__cuda_context.stream);
-    cudaStreamSynchronize(mien__cuda_context.stream);
-    while (row < rows - 1 && target[row] >= 0 && target[row] < classes) row++;
+    mien_status status =
+        mien__cuda_read(target, o.b.data<int64_t>(), (size_t)rows * sizeof *target);
+    while (status == MIEN_OK && row < rows - 1 && target[row] >= 0 && target[row] < classes) row++;
     int64_t found = target[row];
     free(target);
+    MIEN_TRY(status);
     MIEN_FAIL(MIEN_ERR_ARGUMENT,
               "softmax_cross_entropy: target of row %lld is %lld but the %lld classes of logits "
               "are 0 to %lld",
@@ -252,9 +250,7 @@ static mien_status check_targets(const operands &o, const int *bad, int64_t rows
     int found = 0;
     MIEN_CUDA(cudaStreamIsCapturing(mien__cuda_context.stream, &capture));
     if (capture != cudaStreamCaptureStatusNone) return MIEN_OK;
-    MIEN_CUDA(cudaMemcpyAsync(&found, bad, sizeof found, cudaMemcpyDeviceToHost,
-                              mien__cuda_context.stream));
-    MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
+    MIEN_TRY(mien__cuda_read(&found, bad, sizeof found));
     return found ? complain(o, rows, classes) : MIEN_OK;
 }
 
@@ -269,8 +265,13 @@ static mien_status softmax_run(mien_op_call *call, bool backward) {
     const mien_tensor *x = call->in[0];
     int64_t classes = x->shape[x->ndim - 1], rows = mien_tensor_count(x) / classes;
     int *bad = space.at<int>(2);
-    softmax_ce f = {o.a.data<float>(), o.weights(), backward ? o.dloss.data<float>() : NULL,
-                    space.at<double>(), o.b.data<int64_t>(), classes, bad};
+    softmax_ce f = {o.a.data<float>(),
+                    o.weights(),
+                    backward ? o.dloss.data<float>() : NULL,
+                    space.at<double>(),
+                    o.b.data<int64_t>(),
+                    classes,
+                    bad};
     if (!backward) {
         MIEN_TRY(mien__cuda_alloc(call->out[0]));
         MIEN_CUDA(cudaMemsetAsync(bad, 0, sizeof *bad, mien__cuda_context.stream));

@@ -11,22 +11,22 @@ namespace {
 /* Block of a cluster: UNITS units, ROWS rows of weight_hh (row q * UNITS + u: gate q of unit u). */
 enum { UNITS = 32, ROWS = 4 * UNITS, THREADS = 512, WARPS = THREADS / 32 };
 
-/* ---- shared -------------------------------------------------------------------------------------------- */
+/* ---- shared ---------------------------------------------------------------------------------- */
 
-template <typename T, int H>
-__device__ void load_weights(T *to, const T *weight, int rank) {
+template <typename T, int H> __device__ void load_weights(T *to, const T *weight, int rank) {
     const int V = mien_wide<T>::n, packs = H / V;
     for (int i = (int)threadIdx.x; i < ROWS * packs; i += THREADS) {
         int row = i / packs, q = row / UNITS, u = row % UNITS;
         ((mien_pack<T, V> *)to)[i] =
-            ((const mien_pack<T, V> *)weight)[((int64_t)q * H + rank * UNITS + u) * packs +
-                                              i % packs];
+            ((const mien_pack<T, V> *)
+                 weight)[((int64_t)q * H + rank * UNITS + u) * packs + i % packs];
     }
 }
 
-/* ---- forward ------------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
-/* A warp has two units: 8 rows, whose columns are spread over the lanes. `B` sequences at a time. */
+/* A warp has two units: 8 rows, whose columns are spread over the lanes. `B` sequences at a time.
+ */
 enum { OWN = 2, OWN_ROWS = 4 * OWN };
 
 /* Adds up `N` values over the warp; lane l gets the sum of value l / (32 / N). */
@@ -80,15 +80,15 @@ __device__ void products(const T *weight, const float *h, int warp, int lane, fl
     float mine = spread_sum<N>(sum, lane);
     int cell = lane % (OWN * B);
 #pragma unroll
-    for (int q = 0; q < 4; q++)
-        a[q] = __shfl_sync(~0u, mine, (q * OWN * B + cell) * (32 / N));
+    for (int q = 0; q < 4; q++) a[q] = __shfl_sync(~0u, mine, (q * OWN * B + cell) * (32 / N));
 }
 
 template <int H, int B> struct forward_shape {
     static const int pass = B < 4 ? B : 4, passes = B / pass;
 };
 
-/* Grid: one cluster of H / UNITS blocks. Sequences from `batch` up to B are computed and dropped. */
+/* Grid: one cluster of H / UNITS blocks. Sequences from `batch` up to B are computed and dropped.
+ */
 template <typename T, int H, int B>
 __global__ void __launch_bounds__(THREADS) forward_kernel(mien__lstm_loop l) {
 #ifdef MIEN_HAS_CLUSTERS
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(THREADS) forward_kernel(mien__lstm_loop l) {
 #endif
 }
 
-/* ---- backward ------------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* Thread: V neighbouring columns of weight_hh and every `groups`-th row of the block's. The groups'
  * sums meet in `meet`, PASS sequences at a time; the block's sums go to the blocks that own the
@@ -177,7 +177,8 @@ template <typename T, int H, int B> struct backward_shape {
     static const int V = mien_wide<T>::n, packs = H / V, groups = THREADS / packs;
     static const int pass = B < PASS ? B : (int)PASS, blocks = H / UNITS;
     static const size_t meet = (size_t)groups * pass * H, got = 2 * (size_t)blocks * B * UNITS;
-    static const size_t bytes = (size_t)ROWS * H * sizeof(T) + sizeof(float) * (meet + got + ROWS * B);
+    static const size_t bytes =
+        (size_t)ROWS * H * sizeof(T) + sizeof(float) * (meet + got + ROWS * B);
 };
 
 template <typename T, int H, int B>
@@ -214,8 +215,7 @@ __global__ void __launch_bounds__(THREADS) backward_kernel(mien__lstm_loop l) {
                                 : (l.c0 ? l.c0[b * H + unit] : 0);
                 if (l.dy) dh += get(((const T *)l.dy)[frame * H + unit]);
                 mien_lstm_back(s, c, dh, &dc, da);
-                for (int q = 0; q < 4; q++)
-                    put(&((T *)l.da)[frame * 4 * H + q * H + unit], da[q]);
+                for (int q = 0; q < 4; q++) put(&((T *)l.da)[frame * 4 * H + q * H + unit], da[q]);
             }
             for (int q = 0; q < 4; q++) gate[(q * UNITS + u) * B + b] = da[q];
         }
@@ -251,19 +251,22 @@ __global__ void __launch_bounds__(THREADS) backward_kernel(mien__lstm_loop l) {
     }
     if (!cell || !real) return;
     /* What the last step (t = 0) sent went to the half that t = -1 would read. */
-    for (int r = 0; r < shape::blocks; r++)
-        dh += got[((shape::blocks + r) * B + b) * UNITS + u];
+    for (int r = 0; r < shape::blocks; r++) dh += got[((shape::blocks + r) * B + b) * UNITS + u];
     if (l.dh0) l.dh0[b * H + unit] = dh;
     if (l.dc0) l.dc0[b * H + unit] = dc;
 #endif
 }
 
-/* ---- launching -------------------------------------------------------------------------------------------- */
+/* ---- launching ------------------------------------------------------------------------------- */
+
+/* What is done with a kernel: a pass, or the question whether the device takes its cluster. */
+enum use { FORWARD, BACKWARD, FORWARD_FITS, BACKWARD_FITS };
 
 template <typename K>
-mien_status launch(K kernel, int blocks, size_t shared, const mien__lstm_loop &l) {
+mien_status launch(K kernel, int blocks, size_t shared, const mien__lstm_loop &l, use what) {
 #ifdef __CUDACC__
-    MIEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
+    MIEN_CUDA(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     if (blocks > 8)
         MIEN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
     cudaLaunchConfig_t config = {};
@@ -277,57 +280,79 @@ mien_status launch(K kernel, int blocks, size_t shared, const mien__lstm_loop &l
     config.stream = mien__cuda_context.stream;
     config.attrs = &cluster;
     config.numAttrs = 1;
+    if (what == FORWARD_FITS || what == BACKWARD_FITS) {
+        int clusters = 0;
+        MIEN_CUDA(cudaOccupancyMaxActiveClusters(&clusters, kernel, &config));
+        if (clusters < 1)
+            MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "lstm: no %d blocks of this device form a cluster",
+                      blocks);
+        return MIEN_OK;
+    }
     MIEN_CUDA(cudaLaunchKernelEx(&config, kernel, l));
 #else
-    mien_emulate(dim3((unsigned)blocks), dim3(THREADS), blocks, shared, [&] { kernel(l); });
+    if (what == FORWARD || what == BACKWARD)
+        mien_emulate(dim3((unsigned)blocks), dim3(THREADS), blocks, shared, [&] { kernel(l); });
 #endif
     return MIEN_OK;
 }
 
-template <typename T, int H, int B> mien_status run(const mien__lstm_loop &l, bool backward) {
+template <typename T, int H, int B> mien_status run(const mien__lstm_loop &l, use what) {
     size_t shared = (size_t)ROWS * H * sizeof(T) + 2 * (size_t)B * H * sizeof(float);
-    if (backward)
-        return launch(backward_kernel<T, H, B>, H / UNITS, backward_shape<T, H, B>::bytes, l);
-    return launch(forward_kernel<T, H, B>, H / UNITS, shared, l);
+    if (what == BACKWARD || what == BACKWARD_FITS)
+        return launch(backward_kernel<T, H, B>, H / UNITS, backward_shape<T, H, B>::bytes, l, what);
+    return launch(forward_kernel<T, H, B>, H / UNITS, shared, l, what);
 }
 
-template <typename T, int H> mien_status by_batch(const mien__lstm_loop &l, bool backward) {
-    if (l.batch <= 1) return run<T, H, 1>(l, backward);
-    if (l.batch <= 2) return run<T, H, 2>(l, backward);
-    if (l.batch <= 4) return run<T, H, 4>(l, backward);
-    return run<T, H, 8>(l, backward);
+template <typename T, int H> mien_status by_batch(const mien__lstm_loop &l, use what) {
+    if (l.batch <= 1) return run<T, H, 1>(l, what);
+    if (l.batch <= 2) return run<T, H, 2>(l, what);
+    if (l.batch <= 4) return run<T, H, 4>(l, what);
+    return run<T, H, 8>(l, what);
 }
 
-template <typename T> mien_status by_hidden(const mien__lstm_loop &l, bool backward) {
+template <typename T> mien_status by_hidden(const mien__lstm_loop &l, use what) {
     switch (l.hidden) {
-    case 64: return by_batch<T, 64>(l, backward);
-    case 128: return by_batch<T, 128>(l, backward);
-    default: return by_batch<T, 256>(l, backward);
+    case 64:
+        return by_batch<T, 64>(l, what);
+    case 128:
+        return by_batch<T, 128>(l, what);
+    default:
+        return by_batch<T, 256>(l, what);
     }
 }
 
-mien_status dispatch(const mien__lstm_loop &l, bool backward) {
-    MIEN_TRY(mien__cuda_alive());
-    if (!mien__lstm_loop_fits(l.dtype, l.batch, l.hidden))
-        MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "lstm: no loop in one launch for %d sequences, H = %d",
-                  l.batch, l.hidden);
-    if (l.hidden == 512 && l.dtype == MIEN_BF16) return by_batch<mien_bf16, 512>(l, backward);
-    if (l.hidden == 512) return by_batch<mien_f16, 512>(l, backward);
-    MIEN_BY_DTYPE(l.dtype, by_hidden<T>(l, backward));
-}
-
-} // namespace
-
-bool mien__lstm_loop_fits(mien_dtype dtype, int batch, int hidden) {
+/* The sizes that there are kernels for. */
+bool has_kernels(mien_dtype dtype, int batch, int hidden) {
     bool half = dtype == MIEN_BF16 || dtype == MIEN_F16;
     bool size = hidden == 64 || hidden == 128 || hidden == 256 || (hidden == 512 && half);
     return mien__cuda_context.arch == 90 && (half || dtype == MIEN_F32) && size && batch >= 1 &&
            batch <= 8;
 }
 
+mien_status dispatch(const mien__lstm_loop &l, use what) {
+    MIEN_TRY(mien__cuda_alive());
+    if (!has_kernels(l.dtype, l.batch, l.hidden))
+        MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "lstm: no loop in one launch for %d sequences, H = %d",
+                  l.batch, l.hidden);
+    if (l.hidden == 512 && l.dtype == MIEN_BF16) return by_batch<mien_bf16, 512>(l, what);
+    if (l.hidden == 512) return by_batch<mien_f16, 512>(l, what);
+    MIEN_BY_DTYPE(l.dtype, by_hidden<T>(l, what));
+}
+
+} // namespace
+
+bool mien__lstm_loop_fits(mien_dtype dtype, int batch, int hidden) {
+    mien__lstm_loop l = {};
+    l.dtype = dtype;
+    l.batch = batch;
+    l.hidden = hidden;
+    return has_kernels(dtype, batch, hidden) && dispatch(l, FORWARD_FITS) == MIEN_OK &&
+           dispatch(l, BACKWARD_FITS) == MIEN_OK;
+}
+
 mien_status mien__lstm_loop_forward(const mien__lstm_loop *l) {
-    return dispatch(*l, false);
+    return dispatch(*l, FORWARD);
 }
 mien_status mien__lstm_loop_backward(const mien__lstm_loop *l) {
-    return dispatch(*l, true);
+    return dispatch(*l, BACKWARD);
 }

@@ -26,7 +26,8 @@ typedef struct mien__lstm_loop {
 } mien__lstm_loop;
 
 /* Can this device run the loop for these sizes? H 64, 128, 256 or 512 (512 in 16 bits only), up to
- * 8 sequences, compute capability 9.0. */
+ * 8 sequences, compute capability 9.0, and H/32 blocks with their shared memory at once in one
+ * cluster, which the driver is asked: 16 blocks do not fit every part of a chip. */
 bool mien__lstm_loop_fits(mien_dtype dtype, int batch, int hidden);
 mien_status mien__lstm_loop_forward(const mien__lstm_loop *l);
 /* da for every frame, then: dX = da W_ih, dW_ih = da^T X, dW_hh = da^T [h0, y shifted by a step],

@@ -7,7 +7,7 @@
 
 namespace {
 
-/* ---- a list of tensors as one launch -------------------------------------------------------------------- */
+/* ---- a list of tensors as one launch --------------------------------------------------------- */
 
 enum { LIST_MOST = 480, CHUNK = 4096 }; /* a launch takes 32 KB of arguments */
 
@@ -51,7 +51,7 @@ template <typename F> __device__ static void each_element(const list &l, F f) {
     for (int64_t i = first + threadIdx.x; i < last; i += MIEN_THREADS) f(it, i);
 }
 
-/* ---- the updates ------------------------------------------------------------------------------------------- */
+/* ---- the updates ----------------------------------------------------------------------------- */
 
 /* Kingma & Ba 2015, algorithm 1; decoupled decay as Loshchilov & Hutter 2019, algorithm 2. */
 struct adam_fn {
@@ -65,7 +65,8 @@ struct adam_fn {
     }
 };
 
-__global__ void __launch_bounds__(MIEN_THREADS) adam_kernel(const __grid_constant__ list l, adam_fn f) {
+__global__ void __launch_bounds__(MIEN_THREADS)
+    adam_kernel(const __grid_constant__ list l, adam_fn f) {
     each_element(l, f);
 }
 
@@ -79,7 +80,8 @@ struct sgd_fn {
     }
 };
 
-__global__ void __launch_bounds__(MIEN_THREADS) sgd_kernel(const __grid_constant__ list l, sgd_fn f) {
+__global__ void __launch_bounds__(MIEN_THREADS)
+    sgd_kernel(const __grid_constant__ list l, sgd_fn f) {
     each_element(l, f);
 }
 
@@ -91,7 +93,8 @@ struct square_fn {
 };
 
 /* partial [blocks of the list] */
-__global__ void __launch_bounds__(MIEN_THREADS) squares_kernel(double *partial, const __grid_constant__ list l) {
+__global__ void __launch_bounds__(MIEN_THREADS)
+    squares_kernel(double *partial, const __grid_constant__ list l) {
     double sum = 0;
     each_element(l, square_fn{&sum});
     sum = mien_block_sum(sum);
@@ -107,7 +110,7 @@ __global__ void __launch_bounds__(MIEN_THREADS)
     if (threadIdx.x == 0) *total += sum;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 /* t in f32 with the strides of `like`, and back into t at the end when that took a copy. */
 struct updated {
@@ -135,7 +138,8 @@ struct group {
     list l;
     group() : l() {}
 
-    mien_status add(mien_tensor *param, mien_tensor *grad, mien_tensor *first, mien_tensor *second) {
+    mien_status add(mien_tensor *param, mien_tensor *grad, mien_tensor *first,
+                    mien_tensor *second) {
         int i = l.n;
         if (param->dtype == MIEN_F64)
             MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "cuda: parameters in f64 are for the CPU; use f32");
@@ -175,8 +179,8 @@ static mien_status update(K kernel, F f, mien_tensor *const *params, mien_tensor
 }
 
 static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
-                            mien_tensor *const *grads, mien_tensor *const *m,
-                            mien_tensor *const *v, int n, int64_t step) {
+                            mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
+                            int n, int64_t step) {
     double unbias1 = 1 - pow(h->beta1, (double)step), unbias2 = 1 - pow(h->beta2, (double)step);
     adam_fn f = {(float)h->beta1,
                  (float)(1 - h->beta1),
@@ -201,7 +205,7 @@ static mien_status sgd(const mien_sgd *h, mien_tensor *param, mien_tensor *grad,
     return update(sgd_kernel, f, &param, &grad, NULL, &velocity, 1);
 }
 
-/* ---- norms ---------------------------------------------------------------------------------------------------- */
+/* ---- norms ----------------------------------------------------------------------------------- */
 
 static mien_status add_squares(double *total, mien_tensor *const *tensors, int n, int *next) {
     mien_held held[LIST_MOST];
@@ -229,10 +233,7 @@ static mien_status sum_squares_all(mien_tensor *const *tensors, int n, double *s
     if (total.failed()) return mien_last();
     MIEN_CUDA(cudaMemsetAsync(total.at<double>(), 0, sizeof(double), mien__cuda_context.stream));
     for (int next = 0; next < n;) MIEN_TRY(add_squares(total.at<double>(), tensors, n, &next));
-    MIEN_CUDA(cudaMemcpyAsync(sum, total.at<double>(), sizeof(double), cudaMemcpyDeviceToHost,
-                              mien__cuda_context.stream));
-    MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
-    return MIEN_OK;
+    return mien__cuda_read(sum, total.at<double>(), sizeof(double));
 }
 
 static mien_status sum_squares(mien_tensor *t, double *sum) {
