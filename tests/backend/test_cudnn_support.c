@@ -1,7 +1,8 @@
 /* What cuDNN offers for the convolutions of the models on an H200, described and not there: every
  * case is planned and compared with tests/golden/cudnn_support.txt.
- * Not here: results, which need the device (test_backends.c). MIEN_GOLDEN_WRITE=1 writes the file.
- */
+ * Not here: results, which need the device (test_backends.c); pooling, normalisation and losses,
+ * which are own kernels and no graphs of cuDNN (kernels/pool.cu ...). MIEN_GOLDEN_WRITE=1 writes
+ * the file. */
 #define _GNU_SOURCE /* dladdr */
 #include <stdarg.h>
 #include <stddef.h>
