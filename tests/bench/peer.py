@@ -1,7 +1,7 @@
-"""The peer of step.lua: the same nets in PyTorch, one round per line of standard input.
+"""PyTorch's side of step.lua: the same nets, one answer for each line of standard input.
 
-Not here: what is compared and printed (step.lua). A line "case mode" makes case anew in that mode
-and answers "ready"; a line "go" runs one round of it and answers the seconds it took; "quit" ends."""
+Not here: what is compared and printed (step.lua). "make CASE PRECISION SETTING" answers "ready" or
+"error ..."; "go" the seconds of one round; "memory" the largest resident bytes; "quit" ends."""
 import sys
 import time
 
@@ -92,67 +92,118 @@ def inference(model, x):
     return step
 
 
-def frames(batch, steps, size, mode):
+def frames(batch, steps, size, setting):
     x = torch.randn(batch * steps, 3, size, size)
-    if mode != "nchw":
+    if setting != "nchw":
         x = x.contiguous(memory_format=torch.channels_last)
     return x.unflatten(0, (batch, steps))
 
 
-def net(width, mode):
+def net(width, setting):
     model = Recurrent(width)
-    return model if mode == "nchw" else model.to(memory_format=torch.channels_last)
+    return model if setting == "nchw" else model.to(memory_format=torch.channels_last)
 
 
-def make(case, mode):
-    """mode: nchw, channels_last (what a user writes), tuned (compiled or frozen as well)."""
-    if case in ("train", "infer"):
-        model, x, y = net(64, mode), frames(2, 8, 150, mode), torch.randn(2, 8, 2)
-    elif case == "demo":
-        model, x, y = net(16, mode), frames(2, 30, 48, mode), torch.randn(2, 30, 2)
-    else:
-        model = nn.LSTM(2048, 256, 2, batch_first=True)
-        x = torch.randn(2, 150, 2048, requires_grad=True)
+def autocast(function, precision):
+    """function under bf16 autocast, or as it is."""
+    if precision == "f32":
+        return function
 
-        def step():
-            model.zero_grad(set_to_none=True)
-            x.grad = None
-            model(x)[0].sum().backward()
-        return step
+    def cast(*inputs):
+        with torch.autocast("cpu", torch.bfloat16):
+            return function(*inputs)
+    return cast
+
+
+def training(model, x, y, precision, setting):
+    optimiser = torch.optim.Adam(model.parameters(), lr=4e-5, fused=setting in ("tuned", "compiled"))
+    model.train()
+    forward = torch.compile(model) if setting == "compiled" else model
+    loss = autocast(lambda: ccc_loss(forward(x).float(), y), precision)
+
+    def step():
+        optimiser.zero_grad(set_to_none=True)
+        loss().backward()
+        optimiser.step()
+    return step
+
+
+def inference(model, x, precision, setting):
+    model.eval()
+    if setting in ("tuned", "compiled") and precision == "bf16":
+        model, x, precision = model.to(torch.bfloat16), x.to(torch.bfloat16), "f32"  # no casts left
+    if setting == "tuned":
+        model = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(model, x)))
+    if setting == "compiled":
+        from torch._inductor import config
+        config.freezing = True
+        model = torch.compile(model)
+    forward = autocast(lambda: model(x), precision)
+
+    def step():
+        with torch.no_grad() if setting == "compiled" else torch.inference_mode():
+            forward()
+    return step
+
+
+def lstm(precision):
+    model = nn.LSTM(2048, 256, 2, batch_first=True)
+    x = torch.randn(2, 150, 2048, requires_grad=True)
+    forward = autocast(lambda: model(x)[0].sum(), precision)
+
+    def step():
+        model.zero_grad(set_to_none=True)
+        x.grad = None
+        forward().backward()
+    return step
+
+
+SHAPES = {"train": (64, 8, 150), "infer": (64, 8, 150), "demo": (16, 30, 48), "full": (64, 150, 150)}
+
+
+def make(case, precision, setting):
+    """setting: nchw; channels_last (what a user writes); tuned (fused Adam; frozen, bf16 weights and
+    optimised for inference; side.lua sets up malloc as well); compiled (the same, by torch.compile)."""
+    if case == "lstm":
+        return lstm(precision)
+    width, steps, size = SHAPES[case]
+    model, x = net(width, setting), frames(2, steps, size, setting)
     if case == "infer":
-        if mode == "tuned":
-            model = torch.jit.freeze(torch.jit.trace(model.eval(), x))
-            torch.jit.optimize_for_inference(model)
-            for _ in range(3):
-                with torch.inference_mode():
-                    model(x)
-            return lambda: inference_frozen(model, x)
-        return inference(model, x)
-    return training(model, x, y, fused=True) if mode == "tuned" else training(model, x, y)
+        return inference(model, x, precision, setting)
+    return training(model, x, torch.randn(2, steps, 2), precision, setting)
 
 
-def inference_frozen(model, x):
-    with torch.inference_mode():
-        model(x)
+def peak_memory():
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def answer(words, made):
+    if words[0] == "make":
+        made.clear()
+        made.append(make(*words[1:]))
+        for _ in range(1 if words[1] == "full" else 4):
+            made[0]()
+        return "ready"
+    if words[0] == "go":
+        start = time.perf_counter()
+        made[0]()
+        return f"{time.perf_counter() - start:.6f}"
+    return str(peak_memory())
 
 
 def main():
     print(torch.__version__, torch.get_num_threads(), flush=True)
-    step = None
+    made = []
     for line in sys.stdin:
         words = line.split()
         if words == ["quit"]:
             break
-        if words == ["go"]:
-            start = time.perf_counter()
-            step()
-            print(f"{time.perf_counter() - start:.6f}", flush=True)
-        else:
-            step = None
-            step = make(*words)
-            step()
-            step()
-            print("ready", flush=True)
+        try:
+            text = answer(words, made)
+        except Exception as problem:  # told to the other side, which goes on without this setting
+            text = "error " + " ".join(f"{type(problem).__name__}: {problem}".split())
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,177 +1,224 @@
--- Times ResNet-50 + LSTM steps beside PyTorch's, round by round in alternation, and prints the ratios.
--- Not here: what PyTorch runs (peer.py); the findings (docs/performance.md).
---   ./mien tests/bench/step.lua [--pairs 9] [--python python3] [train infer demo lstm]
--- Without PyTorch only ours is timed. Both sides idle while the other runs; ratios mean more than times.
+-- Training steps, inference and the LSTM beside PyTorch, round by round in alternation: one table, rows in results.db.
+-- Not here: what runs (ours.lua, peer.py), processes (side.lua), figures (rounds.lua), findings (docs/performance.md).
 local mien = require "mien"
-local C = require "mien.ffi"
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
+package.path = here .. "?.lua;" .. package.path
+local rounds = require "rounds"
+local side = require "side"
 
--- ---- our side ----------------------------------------------------------------------------------------
+local USAGE = [[
+mien tests/bench/step.lua [--python PYTHON] [--pairs N] [--full-pairs N] [--precision LIST] [--peers LIST]
+                          [--db FILE] [--markdown] [CASE ...]
 
-local function network(width)
-  return mien.models.recurrent {
-    features = mien.models.resnet50 { width = width }, hidden = 256, layers = 2,
-    outputs = { "arousal", "valence" },
-  }
-end
+Times mien and PyTorch in alternation, one round of each after the other, and stores the rows in results.db (table
+benchmark, view benchmark_best). Without PyTorch only ours is timed.
 
-local function training(width, steps, size)
-  local model = network(width)
-  local optimiser = mien.optim.adam(model:parameters(), { lr = 4e-5 })
-  local frames, target = mien.randn { 2, steps, 3, size, size }, mien.randn { 2, steps, 2 }
-  return function()
-    mien.scope(function()
-      optimiser:zero_grad()
-      mien.loss.ccc((model(frames)), target):backward()
-      optimiser:step()
-    end)
-  end
-end
+  --python PYTHON   one that has PyTorch (python3)
+  --pairs N         rounds (7)
+  --full-pairs N    rounds of the case full, whose processes start anew each time (2)
+  --precision LIST  of f32,bf16 (all)
+  --peers LIST      PyTorch's settings, of nchw,channels_last,tuned,compiled (all that the case knows)
+  --db FILE         instead of results.db
+  --markdown        the table in Markdown
 
-local function inference(width, steps, size)
-  local model = network(width):train(false)
-  model.features = model.features:fused()
-  local frames = mien.randn { 2, steps, 3, size, size }
-  return function()
-    mien.scope(function() mien.no_grad(model, frames) end)
-  end
-end
+]]
 
-local function lstm()
-  local layer = mien.nn.lstm { 2048, 256, layers = 2 }
-  local x = mien.randn({ 2, 150, 2048 }):requires_grad_()
-  return function()
-    mien.scope(function() layer(x):sum():backward() end)
-  end
-end
+local all = { "nchw", "channels_last", "tuned", "compiled" }
 
 local cases = {
-  { "train", "train step, ResNet-50 + LSTM, 16 frames of 150x150, f32", function() return training(64, 8, 150) end,
-    peers = { "nchw", "channels_last", "tuned" } },
-  { "infer", "inference, the same", function() return inference(64, 8, 150) end,
-    peers = { "nchw", "channels_last", "tuned" } },
-  { "demo", "train step, width 16, 60 frames of 48x48", function() return training(16, 30, 48) end,
-    peers = { "nchw", "channels_last", "tuned" } },
-  { "lstm", "LSTM 2 x 256 on [2,150,2048], forward and backward", lstm, peers = { "nchw" } },
+  { "train", "training step, ResNet-50 + LSTM 2 x 256, 2 x 8 frames of 150x150", peers = all },
+  { "infer", "inference, the same", peers = all },
+  { "demo", "training step, width 16, 2 x 30 frames of 48x48", peers = all },
+  { "lstm", "LSTM 2 x 256 on [2,150,2048], forward and backward", peers = { "nchw", "tuned" } },
+  -- both at once do not fit into 24 GiB: a process lives for one warm-up and one timed round
+  { "full", "training step of the paper, 2 x 150 frames", peers = { "channels_last", "tuned" }, fresh = true,
+    settings = { "default", "blocks" } },
 }
+local precisions = { "f32", "bf16" }
+local names = {}
+for i, case in ipairs(cases) do names[i] = case[1] end
 
--- ---- the peer ----------------------------------------------------------------------------------------
+-- ---- arguments -----------------------------------------------------------------------------------------------
 
-local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
+local usage = require("mien.cli").usage
 
-local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
-
---- A Python process that takes a line and answers one; nil when it has no PyTorch.
-local function peer(python, tuned)
-  local fifo = os.tmpname()
-  os.remove(fifo)
-  if os.execute("mkfifo " .. quote(fifo)) ~= 0 then return nil end
-  -- tuned: what users who know glibc set: keep freed pages, and use huge ones
-  local settings = tuned and "env GLIBC_TUNABLES=glibc.malloc.trim_threshold=1099511627776:" ..
-    "glibc.malloc.mmap_threshold=33554432:glibc.malloc.hugetlb=1 " or ""
-  local command = ("%s%s %s < %s 2>/dev/null || echo; rm -f %s"):format(settings, quote(python),
-    quote(here .. "peer.py"), quote(fifo), quote(fifo))
-  local answers = assert(io.popen(command, "r"))
-  local questions = assert(io.open(fifo, "w"))
-  questions:setvbuf "line"
-  local version = answers:read "*l"
-  if not version or version == "" then
-    questions:close()
-    answers:close()
-    return nil
-  end
-  return {
-    version = version,
-    ask = function(line)
-      questions:write(line, "\n")
-      return assert(answers:read "*l", "the peer stopped")
-    end,
-    close = function()
-      questions:write "quit\n" -- peers started later hold this pipe open as well
-      questions:close()
-      answers:close()
-    end,
-  }
-end
-
--- ---- rounds ------------------------------------------------------------------------------------------
-
-local function seconds(fn)
-  local start = C.mien_time_monotonic()
-  fn()
-  return C.mien_time_monotonic() - start
-end
-
-local function median(list)
-  local sorted = { unpack(list) }
-  table.sort(sorted)
-  local n = #sorted
-  return n % 2 == 1 and sorted[(n + 1) / 2] or (sorted[n / 2] + sorted[n / 2 + 1]) / 2
-end
-
-local function compare(case, options)
-  local name, title, make = unpack(case)
-  local step, peers = make(), {}
-  for _, mode in ipairs(case.peers) do
-    local p = options.python and peer(options.python, mode == "tuned")
-    if p then
-      p.mode, p.times, p.ratios = mode, {}, {}
-      p.ask(name .. " " .. mode)
-      peers[#peers + 1] = p
+--- "a,b" as a set of known names.
+local function set_of(text, known, what)
+  local set = {}
+  for name in (text .. ","):gmatch "([^,]*)," do
+    local found
+    for _, k in ipairs(known) do found = found or k == name end
+    if not found then
+      usage("step.lua: there is no %s %q; there are %s", what, name, table.concat(known, ", "))
     end
+    set[name] = true
   end
-  for _ = 1, 3 do step() end
-  local times = {}
-  for round = 1, options.pairs do
-    times[round] = seconds(step)
-    for _, p in ipairs(peers) do
-      p.times[round] = assert(tonumber((p.ask "go")))
-      p.ratios[round] = p.times[round] / times[round]
-    end
-  end
-  print(("%-6s %s"):format(name, title))
-  print(("  %-22s %9.1f ms"):format("mien", 1e3 * median(times)))
-  for _, p in ipairs(peers) do
-    print(("  %-22s %9.1f ms   %.2f x"):format("PyTorch " .. p.mode, 1e3 * median(p.times), median(p.ratios)))
-    p.close()
-  end
-  collectgarbage()
+  return set
 end
 
--- ---- arguments ---------------------------------------------------------------------------------------
+local function count_of(text, word)
+  local n = tonumber(text)
+  if not n or n < 1 or n % 1 ~= 0 then usage("step.lua: %s wants a number of rounds, got %s", word, text) end
+  return n
+end
 
 local function parse(args)
-  local options, wanted, any = { pairs = 9, python = "python3" }, {}, false
-  local i = 1
+  local options = { pairs = 7, full_pairs = 2, python = "python3", cases = {} }
+  local take = {
+    ["--python"] = function(text) options.python, options.named = text, true end,
+    ["--pairs"] = function(text) options.pairs = count_of(text, "--pairs") end,
+    ["--full-pairs"] = function(text) options.full_pairs = count_of(text, "--full-pairs") end,
+    ["--precision"] = function(text) options.precisions = set_of(text, precisions, "precision") end,
+    ["--peers"] = function(text) options.peers = set_of(text, all, "setting of PyTorch") end,
+    ["--db"] = function(text) options.db = text end,
+  }
+  local flags, i = { ["--markdown"] = "markdown", ["--help"] = "help", ["-h"] = "help" }, 1
   while args[i] do
-    if args[i] == "--pairs" then
-      options.pairs, i = assert(tonumber(args[i + 1]), "--pairs takes a number"), i + 1
-    elseif args[i] == "--python" then
-      options.python, i = assert(args[i + 1], "--python takes a program"), i + 1
+    local word = args[i]
+    if flags[word] then
+      options[flags[word]] = true
+    elseif take[word] then
+      i = i + 1
+      take[word](args[i] or usage("step.lua: %s needs a value", word))
+    elseif word:sub(1, 1) == "-" then
+      usage("step.lua: there is no option %s; --help lists them", word)
     else
-      wanted[args[i]], any = true, true
+      options.cases[next(set_of(word, names, "case"))] = true
     end
     i = i + 1
   end
-  for _, case in ipairs(cases) do
-    options[case[1]] = wanted[case[1]] or not any
-    wanted[case[1]] = nil
-  end
-  if next(wanted) then error("no such case: " .. next(wanted), 0) end
   return options
 end
 
+-- ---- rounds --------------------------------------------------------------------------------------------------
+
+local function say(...) io.stderr:write(string.format(...), "\n") end
+
+--- A side that is ready for the case; nil after saying why not.
+local function ready(process, problem, words)
+  if process then
+    local ok
+    ok, problem = process.ask("make " .. words)
+    if ok then return process end
+    process.close()
+  end
+  say("  without %s: %s", words, problem)
+end
+
+local function opened(case, precision, setting, options, peer_setting)
+  local words = ("%s %s %s"):format(case[1], precision, peer_setting or setting)
+  if peer_setting then
+    local process, problem = side.peer(options.python, peer_setting)
+    return ready(process, problem, words)
+  end
+  return ready(side.ours(), nil, words)
+end
+
+--- The processes live through all rounds.
+local function together(case, result, options)
+  local ours = opened(case, result.precision, result.setting, options)
+  if not ours then return false end
+  for _, peer in ipairs(result.peers) do
+    peer.process = opened(case, result.precision, nil, options, peer.setting)
+  end
+  for round = 1, options.pairs do
+    result.times[round] = ours.number "go"
+    for _, peer in ipairs(result.peers) do
+      if peer.process then peer.times[round] = peer.process.number "go" end
+    end
+    result.peaks[round] = result.probe and result.probe.number "go"
+  end
+  result.work, result.memory = ours.number "work", ours.number "memory"
+  ours.close()
+  for _, peer in ipairs(result.peers) do
+    if peer.process then
+      peer.memory = peer.process.number "memory"
+      peer.process.close()
+    end
+  end
+  return true
+end
+
+--- Each round in a process of its own, one after the other.
+local function apart(case, result, options)
+  local function once(peer)
+    local process = opened(case, result.precision, result.setting, options, peer and peer.setting)
+    if not process then return false end
+    local entry = peer or result
+    entry.times[#entry.times + 1] = process.number "go"
+    entry.memory = math.max(entry.memory or 0, process.number "memory")
+    if not peer and not result.work then result.work = process.number "work" end
+    process.close()
+    return true
+  end
+  for _ = 1, options.full_pairs do
+    if not once(nil) then return false end
+    for _, peer in ipairs(result.peers) do
+      if not peer.failed then peer.failed = not once(peer) end
+    end
+    result.peaks[#result.peaks + 1] = result.probe and result.probe.number "go"
+  end
+  return true
+end
+
+local function measure(case, precision, setting, options, probe)
+  local result = { name = case[1], precision = precision, setting = setting, times = {}, peaks = {}, peers = {},
+    probe = probe }
+  for _, name in ipairs(options.python and case.peers or {}) do
+    if not options.peers or options.peers[name] then
+      result.peers[#result.peers + 1] = { setting = name, times = {} }
+    end
+  end
+  if not (case.fresh and apart or together)(case, result, options) then return nil end
+  if probe then result.peak = probe.work / rounds.quantile(result.peaks, 0.5) end
+  for i = #result.peers, 1, -1 do
+    if #result.peers[i].times == 0 then table.remove(result.peers, i) end
+  end
+  return result
+end
+
+-- ---- all of it -----------------------------------------------------------------------------------------------
+
 local options = parse { ... }
-io.stdout:setvbuf "line"
-local probe = peer(options.python)
-print(mien.backend.describe())
-if probe then
-  print(("PyTorch %s; ratios: PyTorch's time over ours, medians of %d pairs"):format(
-    probe.version:gsub(" ", ", ", 1) .. " threads", options.pairs))
-  probe.close()
+if options.help then
+  io.write(USAGE)
+  for _, case in ipairs(cases) do print(("  %-6s %s"):format(case[1], case[2])) end
+  return
+end
+
+local first, problem = side.peer(options.python, "nchw")
+local version
+if first then
+  version = "PyTorch " .. first.version
+  say("%s, %s threads", version, first.threads)
+  first.close()
+elseif options.named then
+  usage("step.lua: %s has no PyTorch (%s); --python wants one that has", options.python, problem)
 else
-  print(("no PyTorch behind %q: only ours is timed (--python names another)"):format(options.python))
+  say("no PyTorch behind python3: only ours is timed (--python names another)")
   options.python = nil
 end
-for _, case in ipairs(cases) do
-  if options[case[1]] then compare(case, options) end
+say("%s", mien.backend.describe())
+
+local db = mien.results.open(options.db)
+local session, shown = require("mien.results.benchmark").utc(), {}
+for _, precision in ipairs(precisions) do
+  if not options.precisions or options.precisions[precision] then
+    local probe = ready(side.ours(), nil, ("peak %s default"):format(precision))
+    if probe then probe.work = probe.number "work" end
+    for _, case in ipairs(cases) do
+      if not next(options.cases) or options.cases[case[1]] then
+        for _, setting in ipairs(case.settings or { "default" }) do
+          say("%s %s %s", case[1], precision, setting == "default" and "" or setting)
+          local result = measure(case, precision, setting, options, probe)
+          local rows = result and rounds.rows(result, session, version) or {}
+          rounds.store(db, rows)
+          for _, row in ipairs(rows) do shown[#shown + 1] = row end
+        end
+      end
+    end
+    if probe then probe.close() end
+  end
 end
+db:close()
+print(rounds.table(shown, options.markdown))

@@ -131,4 +131,23 @@ describe("results", function()
       require("cjson").decode(text.json(rows)))
     assert.equal(1 / 3, tonumber(text.csv(db:rows "SELECT 1.0 / 3 AS x"):match "\n(.*)"))
   end)
+
+  it("stores comparisons with where they were measured, and shows the newest beside the peer's fastest setting", function()
+    local function add(session, setting, ours, peer)
+      db:benchmark { session = session, name = "train", precision = "f32", pairs = 7, ours = ours, peer = peer,
+        peer_setting = setting, ratio = peer and peer / ours, gflop = 100, peak = 200 }
+    end
+    add("2026-01-01T00:00:00Z", "plain", 9, 1)
+    add("2026-01-02T00:00:00Z", "plain", 1, 3)
+    add("2026-01-02T00:00:00Z", "tuned", 1, 2)
+    local rows = db:rows "SELECT * FROM benchmark_best"
+    assert.equal(1, #rows)
+    assert.same({ "tuned", 2, 1000, 2000, 50 },
+      { rows[1].peer_setting, rows[1].ratio, rows[1].ms, rows[1].peer_ms, rows[1].percent })
+    assert.matches("oneDNN", rows[1].library)
+    assert.matches("^cpu", rows[1].machine)
+    local ok, err = pcall(db.benchmark, db, { name = "train", precision = "f32", pairs = 7, ours = 1, sesion = "x" })
+    assert.is_false(ok)
+    assert.matches('did you mean "session"', tostring(err))
+  end)
 end)

@@ -193,6 +193,11 @@ function database:run(what)
   return require("mien.results.run").open(self, what)
 end
 
+--- One comparison with a peer's speed: see results/benchmark.lua.
+function database:benchmark(row)
+  require("mien.results.benchmark").store(self, row)
+end
+
 --- Opens results.db (of the home folder, when no path is given); options.read_only never makes or changes it.
 --   local db = mien.results.open()
 --   print(db:table "select * from table5")

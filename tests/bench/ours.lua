@@ -1,0 +1,105 @@
+-- Our side of the comparisons: answers one line for each line of standard input, as peer.py does.
+-- Not here: what is compared and printed (step.lua), PyTorch's side (peer.py).
+--   make CASE PRECISION SETTING -> "ready", or "error ..."     go -> seconds of one round
+--   work -> GFLOP of one round     memory -> largest resident bytes     quit
+local mien = require "mien"
+local C = require "mien.ffi"
+
+local function network(width, precision, setting)
+  local features = mien.models.resnet50 { width = width }
+  if setting == "blocks" then features.recompute = "blocks" end
+  return mien.models.recurrent {
+    features = features, hidden = 256, layers = 2, outputs = { "arousal", "valence" },
+  }:precision(precision)
+end
+
+local function training(width, steps, size)
+  return function(precision, setting)
+    local model = network(width, precision, setting)
+    local optimiser = mien.optim.adam(model:parameters(), { lr = 4e-5 })
+    local frames, target = mien.randn { 2, steps, 3, size, size }, mien.randn { 2, steps, 2 }
+    return function()
+      mien.scope(function()
+        optimiser:zero_grad()
+        mien.loss.ccc((model(model:place(frames, true))), target):backward()
+        optimiser:step()
+      end)
+    end
+  end
+end
+
+local function inference(width, steps, size)
+  return function(precision)
+    local model = network(width, precision):train(false)
+    model.features = model.features:fused()
+    local frames = mien.randn { 2, steps, 3, size, size }
+    return function()
+      mien.scope(function() mien.no_grad(model, model:place(frames, true)) end)
+    end
+  end
+end
+
+local function lstm(precision)
+  local layer = mien.nn.lstm { 2048, 256, layers = 2 }:precision(precision)
+  local x = mien.randn({ 2, 150, 2048 }):requires_grad_()
+  return function()
+    mien.scope(function() layer(layer:place(x, true)):sum():backward() end)
+  end
+end
+
+--- What the machine can do: a 1x1 convolution, a plain matrix product in the layout of the net's own layers.
+local function peak(precision)
+  local x, w = mien.randn { 16, 256, 38, 38 }, mien.randn { 1024, 256, 1, 1 }
+  if precision ~= "f32" then x, w = x:to(precision), w:to(precision) end
+  return function()
+    mien.scope(function() mien.no_grad(mien.op.conv2d, x, w, nil) end)
+  end
+end
+
+local cases = {
+  train = training(64, 8, 150), full = training(64, 150, 150), infer = inference(64, 8, 150),
+  demo = training(16, 30, 48), lstm = lstm, peak = peak,
+}
+
+-- ---- answers ---------------------------------------------------------------------------------------------
+
+local round
+
+local answer = {}
+
+function answer.make(case, precision, setting)
+  round = nil
+  collectgarbage()
+  round = cases[case](precision, setting)
+  for _ = 1, case == "full" and 1 or 3 do round() end
+  return "ready"
+end
+
+function answer.go()
+  local start = C.mien_time_monotonic()
+  round()
+  return ("%.6f"):format(C.mien_time_monotonic() - start)
+end
+
+function answer.work()
+  local sum = 0
+  for _, row in ipairs(mien.profile(round)) do
+    if row.error then error(row.op .. " takes the library's naive loops: " .. row.implementation) end
+    sum = sum + row.gflop
+  end
+  return ("%.6f"):format(sum)
+end
+
+function answer.memory()
+  local status = assert(io.open "/proc/self/status"):read "*a"
+  return ("%d"):format(1024 * assert(status:match "VmHWM:%s*(%d+)"))
+end
+
+io.stdout:setvbuf "line"
+for line in io.lines() do
+  if line == "quit" then break end
+  local words = {}
+  for word in line:gmatch "%S+" do words[#words + 1] = word end
+  local ok, text = pcall(answer[words[1]], unpack(words, 2))
+  print(ok and text or "error " .. tostring(text):gsub("%s+", " "))
+end

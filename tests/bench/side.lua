@@ -1,0 +1,87 @@
+-- One side of a comparison: a process that takes a line and answers a line.
+-- Not here: what the lines mean (ours.lua, peer.py), rounds and figures (rounds.lua).
+local home = require "mien.home"
+
+local side = {}
+
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
+
+local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+--- Starts a shell command that answers lines.
+local function start(command)
+  local fifo = os.tmpname()
+  os.remove(fifo)
+  if os.execute("mkfifo " .. quote(fifo)) ~= 0 then error("cannot make the pipe " .. fifo, 0) end
+  -- the echo ends a line that would never come; standard error is kept for what went wrong
+  local log = fifo .. ".log"
+  local answers = assert(io.popen(("%s < %s 2>%s || echo; rm -f %s"):format(command, quote(fifo), quote(log),
+    quote(fifo)), "r"))
+  local questions = assert(io.open(fifo, "w"))
+  questions:setvbuf "line"
+  local self = {}
+
+  local function last_words()
+    local file = io.open(log)
+    local text = file and file:read "*a" or ""
+    if file then file:close() end
+    local line = text:gsub("%s+$", ""):match "[^\n]*$"
+    return line == "" and "" or ": " .. line
+  end
+
+  --- One line; nil and the reason when the process could not answer.
+  function self.read()
+    local line = answers:read "*l"
+    if not line or line == "" then return nil, "it stopped" .. last_words() end
+    if line:sub(1, 6) == "error " then return nil, line:sub(7) end
+    return line
+  end
+
+  --- The answer to a line.
+  function self.ask(line)
+    local ok, problem = questions:write(line, "\n")
+    if not ok then return nil, problem end
+    return self.read()
+  end
+
+  --- The answer as a number; stops when there is none.
+  function self.number(line)
+    local text, problem = self.ask(line)
+    return tonumber(text) or error(("%s: %s"):format(line, problem or "answered " .. text), 0)
+  end
+
+  function self.close()
+    pcall(questions.write, questions, "quit\n") -- sides started later hold this pipe open as well
+    questions:close()
+    answers:close()
+    os.remove(log)
+  end
+  return self
+end
+
+--- Our own process, through the launcher: what a user runs.
+function side.ours()
+  local launcher = os.getenv "MIEN" or (home.root or ".") .. "/mien"
+  return start(quote(launcher) .. " " .. quote(here .. "ours.lua"))
+end
+
+-- What users who know glibc and OpenMP set: keep freed pages, use huge ones, short spins. The plain settings run
+-- with libgomp's own default, not with the launcher's.
+local tuned = "env GLIBC_TUNABLES=glibc.malloc.trim_threshold=1099511627776:" ..
+  "glibc.malloc.mmap_threshold=33554432:glibc.malloc.hugetlb=1 "
+local plain = "env -u GOMP_SPINCOUNT "
+
+--- PyTorch's process for a setting, with `version` and `threads`; nil and the reason when it has no PyTorch.
+function side.peer(python, setting)
+  local settings = (setting == "tuned" or setting == "compiled") and tuned or plain
+  local self = start(settings .. quote(python) .. " " .. quote(here .. "peer.py"))
+  local line, problem = self.read()
+  if not line then
+    self.close()
+    return nil, problem
+  end
+  self.version, self.threads = line:match "^(%S+) (%d+)"
+  return self
+end
+
+return side
