@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "backend/backend.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -25,10 +26,10 @@
  * ResNet-50 step (measured: 10.5 against 16.5 frames/s).
  *
  * Small blocks (up to 1 MiB) come in size classes, 8 to a doubling, so at most 1/8 is unused.
- * Larger ones are rounded to 64 KiB and found by best fit, again with at most 1/8 unused. Blocks
- * are never split or joined. When a new large block would bring the pool's whole footprint above
- * 5/4 of the highest live size (and 256 MiB), the blocks idle for longest go back first: a change
- * of batch size does not keep two generations of everything. */
+ * Larger ones are rounded to 64 KiB; the host's are cut out of an arena. Another device's are found
+ * by best fit, again with at most 1/8 unused, and never split or joined. When a new one would bring
+ * the pool's whole footprint above 5/4 of the highest live size (and 256 MiB), the blocks idle for
+ * longest go back first: a change of batch size does not keep two generations of everything. */
 
 enum { SMALL_CLASSES = 96 };
 static const size_t small_limit = (size_t)1 << 20;
@@ -116,14 +117,22 @@ static size_t host_limit(void) {
     return limit = bytes;
 }
 
+/* A large block of the host's, from the arena. */
+static void *host_large(pool *p, size_t bytes) {
+    size_t fresh, held = p->live_capacity + p->pooled;
+    void *data = mien__arena_take(bytes, host_limit() > held ? host_limit() - held : 0, &fresh);
+    if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "more than the machine has");
+    p->pooled -= bytes - fresh;
+    return data;
+}
+
+static bool in_arena(mien_device device, size_t capacity) {
+    return device == MIEN_DEVICE_CPU && capacity > small_limit;
+}
+
 static void *device_alloc(mien_device device, size_t bytes) {
-    if (device == MIEN_DEVICE_CPU) {
-        const pool *p = &pools[device];
-        size_t held = p->live_capacity + p->pooled;
-        if (bytes > small_limit && (bytes > host_limit() || held > host_limit() - bytes))
-            MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "more than the machine has");
-        return mien__host_alloc(bytes);
-    }
+    if (in_arena(device, bytes)) return host_large(&pools[device], bytes);
+    if (device == MIEN_DEVICE_CPU) return mien__host_alloc(bytes);
     const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, alloc));
     return b ? b->alloc(bytes) : NULL;
 }
@@ -228,6 +237,7 @@ static void pool_trim(pool *p, mien_device device) {
         free(list->items);
         *list = (block_list){0};
     }
+    if (device == MIEN_DEVICE_CPU) mien__arena_trim();
     p->pooled = 0;
 }
 
@@ -310,7 +320,9 @@ void mien__storage_release(mien_storage *s) {
     b.freed_at = ++p->clock;
     block_list *list = class < 0 ? &p->large : &p->small[class];
     size_t at = class < 0 ? large_rank(list, b.capacity, true) : list->count;
-    if (list_insert(list, at, b))
+    bool arena = in_arena(s->device, b.capacity);
+    if (arena) mien__arena_give(b.data, b.capacity);
+    if (arena || list_insert(list, at, b))
         p->pooled += b.capacity;
     else
         device_free(s->device, b);
