@@ -27,6 +27,10 @@ const mien_op_info *mien_op_info_at(int op);
  * has happened. Recorded on the tape when recording is on and an input wants a gradient. */
 mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
                         mien_tensor **out, int n_out);
+/* Who would run this call forward: "cpu", "ref", "cuda", or "view"; NULL with an error when nobody
+ * can. Nothing is run and nothing recorded. */
+const char *mien_op_server(int op, mien_tensor *const *in, int n_in, const double *attr,
+                           int n_attr);
 
 /* Figures of an op since the last reset, whatever implementations it took; times only while
  * profiling is on. */

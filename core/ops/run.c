@@ -207,6 +207,19 @@ mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *
     return status;
 }
 
+const char *mien_op_server(int op, mien_tensor *const *in, int n_in, const double *attr,
+                           int n_attr) {
+    if (op < 0 || op >= MIEN_OP_COUNT) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "there is no op %d", op);
+    if (check_arguments(op, in, n_in, attr, n_attr, infos[op].n_visible) != MIEN_OK) return NULL;
+    static const double none[1];
+    mien_op_call call = {.op = (mien_op)op, .attr = attr ? attr : none};
+    for (int i = 0; i < n_in; i++) call.in[i] = in[i];
+    if (infers[op](&call) != MIEN_OK) return NULL;
+    const mien_backend *b = mien__op_is_view(call.op) ? NULL : mien__backend_for(&call, false);
+    for (int i = 0; i < infos[op].n_out; i++) mien_tensor_release(call.out[i]);
+    return b ? b->name : mien__op_is_view(call.op) ? "view" : NULL;
+}
+
 mien_status mien__op_backward(mien_op_call *call) {
     if (mien_interrupt_requested())
         MIEN_FAIL(MIEN_ERR_INTERRUPTED, "backward of %s: stopped on request", infos[call->op].name);

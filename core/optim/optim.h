@@ -9,16 +9,19 @@
  * m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2,
  * p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps).
  * weight_decay adds weight_decay * p to g (L2), or, decoupled, lr * weight_decay * p to the step.
- */
+ * The gradients are divided by `divisor` on the way (loss scaling, clipping); 0 stands for 1. */
 typedef struct mien_adam {
     double lr, beta1, beta2, eps, weight_decay;
     int decoupled;
+    double divisor;
 } mien_adam;
 
-/* SGD: g += weight_decay p; v = momentum v + g; p -= lr v, or lr (g + momentum v) with nesterov. */
+/* SGD: g += weight_decay p; v = momentum v + g; p -= lr v, or lr (g + momentum v) with nesterov.
+ * divisor: as Adam's. */
 typedef struct mien_sgd {
     double lr, momentum, weight_decay;
     int nesterov;
+    double divisor;
 } mien_sgd;
 
 /* One step for n parameters; params[i], grads[i], m[i], v[i] share a shape, all f32 or f64 alike.
@@ -35,4 +38,9 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm);
 /* Scales all gradients by max_norm / norm when norm exceeds it; gives the norm found. */
 mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, double *norm);
 /* cdef:end */
+
+/* What a backend multiplies gradients by; exact for the powers of two of loss scaling. */
+static inline double mien__grad_factor(double divisor) {
+    return divisor ? 1 / divisor : 1;
+}
 #endif

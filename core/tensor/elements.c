@@ -180,6 +180,28 @@ mien_tensor *mien_tensor_to(mien_tensor *t, mien_dtype dtype, mien_device device
     return copy;
 }
 
+mien_status mien_tensor_move(mien_tensor *t, mien_device device) {
+    MIEN_TRY(mien__tensor_check(t, "move"));
+    if (t->node)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT,
+                  "move: the tensor was made by a recorded op; only leaves change their device in "
+                  "place, t:to gives a copy there");
+    if (t->device == device) return MIEN_OK;
+    mien_tensor *there = mien_tensor_to(t, t->dtype, device);
+    if (!there) return mien_error_last()->code;
+    mien_storage *storage = there->storage;
+    there->storage = t->storage;
+    t->storage = storage;
+    t->device = device;
+    t->block = 0;
+    t->offset = 0;
+    memcpy(t->stride, there->stride, sizeof t->stride);
+    mien_tensor_release(t->grad);
+    t->grad = NULL;
+    mien_tensor_release(there);
+    return MIEN_OK;
+}
+
 /* ---- summaries ----------------------------------------------------------------------------- */
 
 /* Sums of the finite elements in pieces of fixed size, so that no number of threads changes a bit:

@@ -68,6 +68,10 @@ mien_status mien_tensor_copy(mien_tensor *dst, mien_tensor *src);
 /* A new tensor of the same elements in another dtype or device (a copy, also when nothing
  * changes). Without gradient history. */
 mien_tensor *mien_tensor_to(mien_tensor *t, mien_dtype dtype, mien_device device);
+/* Brings the elements to another device in place: whoever holds t (a module, an optimiser) has it
+ * there. Other views of its elements stay where they are; a gradient is dropped. Error: t was made
+ * by a recorded op. */
+mien_status mien_tensor_move(mien_tensor *t, mien_device device);
 /* A view without gradient history that shares the elements. */
 mien_tensor *mien_tensor_detach(mien_tensor *t);
 /* mean, standard deviation (1/n), minimum, maximum and number of non-finite elements. */

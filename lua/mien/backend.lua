@@ -23,6 +23,14 @@ function backend.describe(name)
   return ffi.string(text)
 end
 
+--- Which backend would run an op on these inputs ("cpu", "ref", "cuda", "view"); an error when none can. Nothing
+-- is computed: backend.serving("gru", { x, w_ih, w_hh, b_ih, b_hh }, { reset_after = 0 }).
+function backend.serving(name, inputs, attributes)
+  local op = getmetatable(require "mien.op")
+  local spec = op.infos[name] or check.unknown("backend.serving", "op", name, op.infos)
+  return op.serving(spec, inputs, attributes)
+end
+
 --- The number of threads; with n it is set first (0: all cores).
 function backend.threads(n)
   if n then C.mien_threads_set(check.type(n, "integer", "backend.threads: n")) end

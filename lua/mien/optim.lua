@@ -69,12 +69,31 @@ function base:zero_grad()
   for _, entry in ipairs(self.params) do check.status(C.mien_tensor_set_grad(entry[2], nil)) end
 end
 
---- One update of every parameter that has a gradient; none at all is an error.
-function base:step()
+--- One update of every parameter that has a gradient; none at all is an error. divisor: gradients are divided by
+-- it on the way (1 when left out), as loss scaling and clipping want.
+function base:step(divisor)
   self:fill_hyper()
+  self.hyper.divisor = divisor or 1
   local count = self.steps + 1
   with_gradients(self.params, self.grads, self.name, function() return self:update(count) end)
   self.steps = count
+end
+
+local norm_of = ffi.new "double[1]"
+
+--- The 2-norm of all gradients together: infinite or NaN when any of them is.
+function base:gradient_norm()
+  with_gradients(self.params, self.grads, self.name, function()
+    return C.mien_grad_norm(self.grads, #self.params, norm_of)
+  end)
+  return norm_of[0]
+end
+
+--- Brings the state to "cpu" or "cuda", where model:to has brought the parameters; returns itself.
+function base:to(where)
+  local target = require("mien.device").choose(where)
+  for _, entry in ipairs(self:state()) do entry[2]:move_(target) end
+  return self
 end
 
 --- What a checkpoint keeps: an ordered list of { name, tensor }, with the number of steps as `.step`.
@@ -200,6 +219,11 @@ function optim.clip(params, max_norm)
     return C.mien_grad_clip(grads, #params, max_norm, norm)
   end)
   return norm[0]
+end
+
+--- Dynamic loss scaling for fp16; see optim/scaler.lua.
+function optim.scaler(config)
+  return require "mien.optim.scaler"(config)
 end
 
 --- The optimiser that experiments write as { "adam", lr = 4e-5 }, for these parameters.

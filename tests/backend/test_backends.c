@@ -258,6 +258,7 @@ static mien_status adam(const mien_backend *b, mien_tensor **t, double *number) 
     mien_adam h = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
     MIEN_TRY(b->adam(&h, t[0], t[1], t[2], t[3], 1));
     h.decoupled = 1;
+    h.divisor = 3;
     return b->adam(&h, t[0], t[1], t[2], t[3], 2);
 }
 
@@ -267,6 +268,7 @@ static mien_status sgd(const mien_backend *b, mien_tensor **t, double *number) {
     h.momentum = 0.9;
     MIEN_TRY(b->sgd(&h, t[0], t[1], t[2], 1));
     h.nesterov = 1;
+    h.divisor = 3;
     return b->sgd(&h, t[0], t[1], t[2], 2);
 }
 

@@ -142,12 +142,14 @@ static mien_status update(const mien_backend *b, int which, mien_tensor **t, dou
     case 3:
         MIEN_TRY(b->adam(&a, t[0], t[1], t[2], t[3], 1));
         a.decoupled = 1;
+        a.divisor = 3;
         return b->adam(&a, t[0], t[1], t[2], t[3], 2);
     default:
         MIEN_TRY(b->sgd(&s, t[0], t[1], NULL, 1));
         s.momentum = 0.9;
         MIEN_TRY(b->sgd(&s, t[0], t[1], t[2], 1));
         s.nesterov = 1;
+        s.divisor = 3;
         return b->sgd(&s, t[0], t[1], t[2], 2);
     }
 }

@@ -65,6 +65,38 @@ static void sgd_has_momentum_nesterov_and_decay(void **state) {
     }
 }
 
+/* Of a power of two to the last bit: loss scaling must not show. */
+static void gradients_are_divided_on_the_way(void **state) {
+    for (int b = 0; b < 2; b++) {
+        assert_ok(mien_backend_use(backends[b]));
+        mien_tensor *p[4], *g = test_range(SHAPE(7), -0.3, 0.17);
+        mien_tensor *large = test_range(SHAPE(7), -0.3, 0.17), *m[2], *v[2];
+        float *x = mien_tensor_data(large);
+        for (int i = 0; i < 7; i++) x[i] *= 4096;
+        for (int i = 0; i < 4; i++) p[i] = test_range(SHAPE(7), 1, 0.1);
+        for (int i = 0; i < 2; i++) m[i] = test_range(SHAPE(7), 0, 0);
+        for (int i = 0; i < 2; i++) v[i] = test_range(SHAPE(7), 0, 0);
+        mien_adam adam = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
+        mien_sgd sgd = {.lr = 0.1, .weight_decay = 0.1};
+        for (int scaled = 0; scaled < 2; scaled++) {
+            mien_tensor **grad = scaled ? &large : &g;
+            adam.divisor = sgd.divisor = scaled ? 4096 : 0;
+            assert_ok(mien_adam_step(&adam, &p[scaled], grad, &m[scaled], &v[scaled], 1, 1));
+            assert_ok(mien_sgd_step(&sgd, &p[2 + scaled], grad, NULL, 1, 1));
+        }
+        for (int i = 0; i < 7; i++) {
+            assert_true(test_element(p[0], i) == test_element(p[1], i));
+            assert_true(test_element(p[2], i) == test_element(p[3], i));
+            assert_true(test_element(p[0], i) != test_element(p[2], i));
+        }
+        for (int i = 0; i < 4; i++) mien_tensor_release(p[i]);
+        for (int i = 0; i < 2; i++) mien_tensor_release(m[i]);
+        for (int i = 0; i < 2; i++) mien_tensor_release(v[i]);
+        mien_tensor_release(g);
+        mien_tensor_release(large);
+    }
+}
+
 static void nothing_changes_when_any_parameter_is_wrong(void **state) {
     mien_adam h = {1e-2, 0.9, 0.999, 1e-8, 0, 0};
     mien_tensor *p[2] = {test_range(SHAPE(2), 1, 1), test_range(SHAPE(3), 1, 1)};
@@ -126,6 +158,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(adam_follows_the_published_algorithm, use_default),
         cmocka_unit_test_teardown(sgd_has_momentum_nesterov_and_decay, use_default),
+        cmocka_unit_test(gradients_are_divided_on_the_way),
         cmocka_unit_test(nothing_changes_when_any_parameter_is_wrong),
         cmocka_unit_test_teardown(clipping_scales_all_gradients_together, use_default),
         cmocka_unit_test(a_norm_that_is_not_finite_changes_nothing),

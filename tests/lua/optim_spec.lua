@@ -101,6 +101,77 @@ describe("clipping", function()
   end)
 end)
 
+describe("loss scaling", function()
+  --- A parameter whose gradient in the next step is g times the scale.
+  local function step(scaler, opt, p, g, max_norm)
+    opt:zero_grad()
+    scaler:backward((p * tensor(g)):sum())
+    return scaler:step(opt, max_norm)
+  end
+
+  it("leaves the bits of the updates as they are without it", function()
+    local p, q = tensor({ 1, 2 }):requires_grad_(), tensor({ 1, 2 }):requires_grad_()
+    local plain, scaled, scaler = optim.adam({ p }, { lr = 0.1 }), optim.adam({ q }, { lr = 0.1 }), optim.scaler()
+    for i = 1, 5 do
+      local g = { 0.3 * i, -1 / i }
+      plain:zero_grad()
+      mien.backward((p * tensor(g)):sum())
+      plain:step()
+      expect.near(math.sqrt(g[1] ^ 2 + g[2] ^ 2), step(scaler, scaled, q, g))
+      expect.elements({ 65536 * g[1], 65536 * g[2] }, q.grad, 0.01)
+      assert.are.same(p:totable(), q:totable())
+    end
+  end)
+
+  it("leaves a step with an infinite or undefined gradient out and halves the scale", function()
+    local p = tensor({ 1, 2 }):requires_grad_()
+    local opt, scaler = optim.sgd({ p }, { lr = 1 }), optim.scaler { scale = 1024 }
+    assert.is_nil(step(scaler, opt, p, { 0.5, math.huge }))
+    assert.are.same({ 1, 2 }, p:totable())
+    assert.are.same({ scale = 512, good = 0, skipped = 1 }, scaler:state())
+    assert.is_nil(step(scaler, opt, p, { 0 / 0, 1 }))
+    assert.is_nil(step(scaler, opt, p, { 1e37, 1 })) -- finite by itself, not when scaled
+    assert.are.same({ scale = 128, good = 0, skipped = 3 }, scaler:state())
+    assert.are.equal(0, opt:state().step)
+    assert.are.equal(0.5, step(scaler, opt, p, { 0.5, 0 }))
+    assert.are.same({ 0.5, 2 }, p:totable())
+  end)
+
+  it("doubles the scale after enough good steps in a row, as long as it is finite", function()
+    local p = tensor({ 0 }):requires_grad_()
+    local opt, scaler = optim.sgd({ p }, { lr = 1 }), optim.scaler { scale = 8, interval = 3 }
+    local seen = {}
+    for i, g in ipairs { 1, 1, math.huge, 1, 1, 1, 1 } do
+      step(scaler, opt, p, { g })
+      seen[i] = scaler.scale
+    end
+    assert.are.same({ 8, 8, 4, 4, 4, 8, 8 }, seen)
+    scaler:set_state { scale = 2 ^ 126, good = 2, skipped = 0 }
+    step(scaler, opt, p, { 1e-38 })
+    assert.are.equal(2 ^ 126, scaler.scale)
+  end)
+
+  it("clips by the true norm, inside the update", function()
+    local p = tensor({ 0, 0 }):requires_grad_()
+    local opt, scaler = optim.sgd({ p }, { lr = 1 }), optim.scaler { scale = 1024 }
+    assert.are.equal(5, step(scaler, opt, p, { 3, 4 }, 1))
+    expect.elements({ -0.6, -0.8 }, p)
+    step(scaler, opt, p, { 0.3, 0 }, 1)
+    expect.elements({ -0.9, -0.8 }, p)
+  end)
+
+  it("gives up when no scale is small enough", function()
+    local p = tensor({ 1 }):requires_grad_()
+    local opt, scaler = optim.sgd({ p }, { lr = 1 }), optim.scaler { scale = 1 }
+    local err = expect.failure(function()
+      for _ = 1, 20 do step(scaler, opt, p, { math.huge }) end
+    end, "not finite in fp16", "bf16")
+    assert.are.equal("numeric", err.code)
+    assert.are.same({ 1 }, p:totable())
+    expect.failure(function() optim.scaler { growth = 0.5 } end, "growth above 1")
+  end)
+end)
+
 describe("misuse", function()
   it("is named", function()
     local p = leaf({ 1 }, { 1 })

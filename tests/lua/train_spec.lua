@@ -201,6 +201,97 @@ describe("training", function()
     h5:close()
   end)
 
+  describe("in half precision", function()
+    -- the CPU's naive loops know every dtype
+    before_each(function() mien.backend.use "ref" end)
+    after_each(function() mien.backend.use "cpu" end)
+
+    --- Two epochs in a precision; `over` as above. Returns result, model, losses, error.
+    local function in_precision(name, path, over)
+      return fit(path, function(options, seen)
+        local all = { precision = name, epochs = 2 }
+        for key, value in pairs(over and over(options, seen) or {}) do all[key] = value end
+        return all
+      end)
+    end
+
+    it("follows the curve of f32", function()
+      local _, model, f32 = in_precision "f32"
+      for name, tolerance in pairs { bf16 = 0.1, fp16 = 0.004 } do
+        local result, half, losses = in_precision(name)
+        assert.equal("finished", result.status)
+        assert.equal(#f32, #losses)
+        local furthest = 0
+        for i = 1, #f32 do furthest = math.max(furthest, math.abs(f32[i] - losses[i])) end
+        assert.is_true(furthest > 0 and furthest < tolerance, ("%s: %g"):format(name, furthest))
+        assert.not_equal(bits(model), bits(half))
+        for _, entry in ipairs(half:state()) do assert.equal("f32", entry[2].dtype) end
+      end
+    end)
+
+    it("gives losses and labels in f32, whatever the features are in", function()
+      local seen = {}
+      in_precision("bf16", nil, function(options)
+        local loss = options.loss
+        return { loss = function(output, labels)
+          seen[output.dtype .. " " .. labels.dtype] = true
+          return loss(output, labels)
+        end }
+      end)
+      assert.same({ ["f32 f32"] = true }, seen)
+    end)
+
+    it("leaves fp16 steps that overflow out, and counts them", function()
+      local metrics = {}
+      local run = { metric = function(_, key, value) metrics[key] = value end, beat = function() end,
+        progress = function() end, db = { flush = function() end } }
+      local result = in_precision("fp16", nil, function(options)
+        local loss = options.loss
+        return { run = run, loss = function(output, labels)
+          return loss(output, labels) * 1e4 -- 65536 times this is too much for f16 in the last layers
+        end }
+      end)
+      assert.equal("finished", result.status)
+      assert.is_true(metrics["train/skipped_steps"] >= 1)
+      assert.equal(2 ^ (16 - metrics["train/skipped_steps"]), metrics["train/loss_scale"])
+      assert.equal(12, result.steps)
+    end)
+
+    it("ends with the same bits when fp16 is interrupted and resumed, also after a change of scale", function()
+      local function over(cut)
+        return function(options, seen)
+          local loss = options.loss
+          return { loss = function(output, labels)
+            local value = loss(output, labels)
+            if #seen == cut then C.mien_interrupt_request() end
+            return value * 1e4
+          end }
+        end
+      end
+      local result, model, losses = in_precision("fp16", folder .. "/half", over(0))
+      assert.equal("finished", result.status)
+      local path = folder .. "/half-cut"
+      local _, _, first, err = in_precision("fp16", path, over(5))
+      assert.equal("interrupted", err and err.code)
+      C.mien_interrupt_clear()
+      local position = mien.train.state.position(path .. "/last.h5")
+      assert.is_true(position.scaler.skipped >= 1 and position.scaler.scale < 65536)
+      local _, again, rest = in_precision("fp16", path, over(0))
+      assert.equal(bits(model), bits(again))
+      assert.equal(losses[#losses], rest[#rest])
+      assert.equal(losses[4], first[4])
+    end)
+
+    it("says what the CPU has when it has no such precision", function()
+      mien.backend.use "cpu"
+      local _, _, _, err = in_precision "fp16"
+      assert.equal("device", err and err.code)
+      assert.matches('precision = "fp16" cannot be computed on this CPU; it computes in f32, tf32', tostring(err))
+      _, _, _, err = in_precision "fp61"
+      assert.matches('unknown value "fp61"; did you mean "fp16"', tostring(err))
+    end)
+  end)
+
   it("leaves the weights of the best epoch in the model", function()
     local seen = {}
     local result, model = fit(folder .. "/best", function(options)

@@ -82,7 +82,7 @@ mien_status mien__cpu_scale(mien_tensor *t, double factor) {
  */
 
 typedef struct adam_numbers {
-    float beta1, beta2, step, root, eps, l2, shrink;
+    float beta1, beta2, step, root, eps, l2, shrink, factor;
 } adam_numbers;
 
 MIEN_CLONES static void adam_piece(const adam_numbers *h, float *restrict p,
@@ -90,7 +90,7 @@ MIEN_CLONES static void adam_piece(const adam_numbers *h, float *restrict p,
                                    int64_t n) {
     adam_numbers a = *h;
     for (int64_t i = 0; i < n; i++) {
-        float g = grad[i] + a.l2 * p[i];
+        float g = a.factor * grad[i] + a.l2 * p[i];
         m[i] = a.beta1 * m[i] + (1 - a.beta1) * g;
         v[i] = a.beta2 * v[i] + (1 - a.beta2) * g * g;
         p[i] = a.shrink * p[i] - a.step * m[i] / (sqrtf(v[i]) * a.root + a.eps);
@@ -111,6 +111,7 @@ mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tens
         .eps = (float)hyper->eps,
         .l2 = hyper->decoupled ? 0 : (float)hyper->weight_decay,
         .shrink = hyper->decoupled ? (float)(1 - hyper->lr * hyper->weight_decay) : 1,
+        .factor = (float)mien__grad_factor(hyper->divisor),
     };
     float *pp = mien__cpu_f32(param), *mm = mien__cpu_f32(m), *vv = mien__cpu_f32(v);
     const float *gg = mien__cpu_f32(g);
@@ -125,19 +126,25 @@ mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tens
     return MIEN_OK;
 }
 
-MIEN_CLONES static void sgd_piece(float lr, float momentum, float decay, bool nesterov,
-                                  float *restrict p, const float *restrict grad,
-                                  float *restrict velocity, int64_t n) {
+typedef struct sgd_numbers {
+    float lr, momentum, decay, factor;
+    bool nesterov;
+} sgd_numbers;
+
+MIEN_CLONES static void sgd_piece(const sgd_numbers *h, float *restrict p,
+                                  const float *restrict grad, float *restrict velocity, int64_t n) {
+    sgd_numbers a = *h;
     for (int64_t i = 0; i < n; i++) {
-        float g = grad[i] + decay * p[i];
-        velocity[i] = momentum * velocity[i] + g;
-        p[i] -= lr * (nesterov ? g + momentum * velocity[i] : velocity[i]);
+        float g = a.factor * grad[i] + a.decay * p[i];
+        velocity[i] = a.momentum * velocity[i] + g;
+        p[i] -= a.lr * (a.nesterov ? g + a.momentum * velocity[i] : velocity[i]);
     }
 }
 
-MIEN_CLONES static void sgd_plain_piece(float lr, float decay, float *restrict p,
+MIEN_CLONES static void sgd_plain_piece(const sgd_numbers *h, float *restrict p,
                                         const float *restrict grad, int64_t n) {
-    for (int64_t i = 0; i < n; i++) p[i] -= lr * (grad[i] + decay * p[i]);
+    sgd_numbers a = *h;
+    for (int64_t i = 0; i < n; i++) p[i] -= a.lr * (a.factor * grad[i] + a.decay * p[i]);
 }
 
 mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
@@ -148,16 +155,16 @@ mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor
     if (!g) return MIEN_ERR_MEMORY;
     float *p = mien__cpu_f32(param), *v = velocity ? mien__cpu_f32(velocity) : NULL;
     const float *gg = mien__cpu_f32(g);
-    float lr = (float)hyper->lr, decay = (float)hyper->weight_decay;
+    sgd_numbers a = {(float)hyper->lr, (float)hyper->momentum, (float)hyper->weight_decay,
+                     (float)mien__grad_factor(hyper->divisor), hyper->nesterov != 0};
     int64_t n = mien_tensor_count(param);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
     for (int64_t i = 0; i < n; i += 8192) {
         int64_t length = mien__min64(8192, n - i);
         if (v)
-            sgd_piece(lr, (float)hyper->momentum, decay, hyper->nesterov != 0, p + i, gg + i, v + i,
-                      length);
+            sgd_piece(&a, p + i, gg + i, v + i, length);
         else
-            sgd_plain_piece(lr, decay, p + i, gg + i, length);
+            sgd_plain_piece(&a, p + i, gg + i, length);
     }
     mien_tensor_release(g);
     mien__tensor_touch(param);

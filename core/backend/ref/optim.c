@@ -72,9 +72,10 @@ mien_status mien__ref_adam(const mien_adam *hyper, mien_tensor *param, mien_tens
     MIEN_TRY(load_group(&g));
     double unbias1 = 1 - pow(hyper->beta1, (double)step);
     double unbias2 = 1 - pow(hyper->beta2, (double)step);
+    double factor = mien__grad_factor(hyper->divisor);
     for (int64_t i = 0; i < g.count; i++) {
         double *p = &g.values[0][i], *mi = &g.values[2][i], *vi = &g.values[3][i];
-        double grad_i = g.values[1][i], decay = hyper->weight_decay * *p;
+        double grad_i = factor * g.values[1][i], decay = hyper->weight_decay * *p;
         if (!hyper->decoupled) grad_i += decay;
         *mi = hyper->beta1 * *mi + (1 - hyper->beta1) * grad_i;
         *vi = hyper->beta2 * *vi + (1 - hyper->beta2) * grad_i * grad_i;
@@ -92,8 +93,9 @@ mien_status mien__ref_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor
                           mien_tensor *velocity, int64_t step) {
     group g = {.n = 3, .tensors = {param, grad, velocity}};
     MIEN_TRY(load_group(&g));
+    double factor = mien__grad_factor(hyper->divisor);
     for (int64_t i = 0; i < g.count; i++) {
-        double *p = &g.values[0][i], grad_i = g.values[1][i] + hyper->weight_decay * *p;
+        double *p = &g.values[0][i], grad_i = factor * g.values[1][i] + hyper->weight_decay * *p;
         double v = grad_i;
         if (g.values[2]) v = g.values[2][i] = hyper->momentum * g.values[2][i] + grad_i;
         *p -= hyper->lr * (hyper->nesterov ? grad_i + hyper->momentum * v : v);

@@ -13,11 +13,12 @@ function class:__tostring()
 end
 
 --- Runs everything that is not finished yet and prints what came out.
--- options: { profile = "demo", sets = { { "train.epochs", "3" } }, retry = false, db = results, quiet = false }.
+-- options: { profile = "demo", sets = { { "train.epochs", "3" } }, device = "auto", precision = "f32", retry = false,
+-- db = results, quiet = false }; device and precision are those of all experiments that it needs, too.
 -- Returns the number of failed runs.
 function class:run(options)
   options = check.keys(options or {}, { profile = "string", sets = "table", retry = "boolean", db = "table",
-    quiet = "boolean" }, "experiment:run")
+    quiet = "boolean", device = "string", precision = "string" }, "experiment:run")
   local db = options.db or require("mien.results").open()
   local function say(text)
     if options.quiet then return end
@@ -26,7 +27,8 @@ function class:run(options)
   end
   local report = require "mien.experiment.report"
   local ok, root, counts = xpcall(require("mien.experiment.plan").run, check.trace, self, {
-    db = db, sets = options.sets, profile = options.profile, retry = options.retry, say = say, quiet = options.quiet,
+    db = db, sets = options.sets, profile = options.profile, device = options.device, precision = options.precision,
+    retry = options.retry, say = say, quiet = options.quiet,
     shown = not options.quiet and function(node) report.classes(db, node) end or nil,
   })
   if ok and not options.quiet then report.print(db, root, counts) end

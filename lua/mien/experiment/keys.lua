@@ -1,9 +1,19 @@
 -- The keys of a declaration: what there is, what each takes, and what it is when nobody says.
 -- Not here: checking and merging (experiment/schema.lua), what a key does (experiment/run.lua, corpus.lua).
 
+local device = require "mien.device"
+local precision = require "mien.precision"
+
 --- A key: its default, the types it takes, what it means. `fields` are the keys of a table that it may hold.
 local function key(default, types, about, fields)
   return { default = default, types = types, about = about, fields = fields, leaf = true }
+end
+
+--- A key that takes one of a few words.
+local function word(default, words, about)
+  local spec = key(default, "string", about)
+  spec.words = words
+  return spec
 end
 
 -- The defaults are the paper's settings (MISSION S1 to S9) where it gives any.
@@ -20,6 +30,9 @@ return {
   pictures = key(false, "table|boolean",
     "changes of these keys for a corpus of single pictures (0 frames/s), where no window means anything", "own"),
   profiles = key({}, "table", "changes of these keys under a name: --profile NAME", "own"),
+  device = word("auto", device.names, "where it is computed: auto is a GPU when one can be used, else the CPU"),
+  precision = word("f32", precision.names,
+    "of activations; parameters, statistics, losses and the optimiser's state are in f32"),
   data = {
     corpus = key(nil, "string", "HDF5 corpus; $profile stands for the profile's name"),
     script = key("", "string", "what makes the corpus from its owners' files, for the error that it is missing"),

@@ -2,8 +2,10 @@
 -- Not here: one run (experiment/run.lua), what is printed at the end (experiment/report.lua).
 local check = require "mien.check"
 local corpus_of = require "mien.experiment.corpus"
+local device = require "mien.device"
 local home = require "mien.home"
 local one = require "mien.experiment.run"
+local precision = require "mien.precision"
 local results_run = require "mien.results.run"
 local schema = require "mien.experiment.schema"
 local start_of = require "mien.experiment.start"
@@ -33,8 +35,12 @@ local function load_tree(declared, nodes, path)
   return node
 end
 
---- Gives each node its own --set pairs: "realeyes.data=FILE" goes to realeyes, "train.epochs=3" to the root.
-local function deal_sets(root, nodes, sets)
+--- Gives each node its own --set pairs: "realeyes.data=FILE" goes to realeyes, "train.epochs=3" to the root. What
+-- is wanted of all of them comes first.
+local function deal_sets(root, nodes, sets, of_all)
+  for key, value in pairs(of_all) do
+    for _, node in pairs(nodes) do node.sets[#node.sets + 1] = { key, value } end
+  end
   for _, set in ipairs(sets) do
     local first, rest = set[1]:match "^([^%.]+)%.(.+)$"
     local node = first and nodes[first]
@@ -100,16 +106,29 @@ local function resolve(nodes, profile)
   return moved
 end
 
---- { root =, nodes = } of an experiment with its profile and --set pairs ({ key, text }).
+--- { root =, nodes = } of an experiment with its profile, --set pairs ({ key, text }), device and precision.
 function plan.tree(declared, options)
   local nodes = {}
   local root = load_tree(declared, nodes, {})
-  deal_sets(root, nodes, options.sets or {})
+  deal_sets(root, nodes, options.sets or {}, { device = options.device, precision = options.precision })
   nodes.root = root
   if options.profile then schema.resolve(root.declaration, options.profile) end -- says when there is no such profile
   local moved = resolve(nodes, options.profile)
   nodes.root = nil
   return { root = root, nodes = nodes, moved = moved }
+end
+
+--- Chooses the device of each node and arm and checks its precision there, before anything runs.
+local function settle(nodes)
+  for _, node in pairs(nodes) do
+    local config = node.config
+    config.device = device.choose(config.device)
+    precision.require(config.precision, config.device)
+    for _, arm in ipairs(config.arms or {}) do
+      arm.device = device.choose(arm.device or config.device)
+      precision.require(arm.precision or config.precision, arm.device)
+    end
+  end
 end
 
 -- ---- runs --------------------------------------------------------------------------------------
@@ -182,7 +201,7 @@ local function execute(node, r, context)
   end
   local again = run.row.status == "failed"
   local position = not again and require("mien.train.state").position(what.folder .. "/last.h5") or nil
-  run:claim(position and { epoch = position.epoch, step = position.step })
+  run:claim(position and { epoch = position.epoch, step = position.step }, config.device)
   if again then
     run:clear()
     os.remove(what.folder .. "/last.h5")
@@ -249,10 +268,12 @@ local function visit(node, context, counts)
   node.corpus:close()
 end
 
---- Runs all. options: { db, sets, profile, retry, say, quiet, shown = called with each trained prerequisite }.
+--- Runs all. options: { db, sets, profile, device, precision, retry, say, quiet, shown = called with each trained
+-- prerequisite }.
 -- Returns the tree's root and counts of its runs by status.
 function plan.run(declared, options)
   local tree = plan.tree(declared, options)
+  settle(tree.nodes)
   local context = { db = options.db, retry = options.retry, say = options.say, made = {}, moved = tree.moved,
     root = tree.root, shown = options.shown, quiet = options.quiet }
   local counts = {}

@@ -7,12 +7,13 @@ local one = require "mien.experiment.run"
 local optim = require "mien.optim"
 local profile = require "mien.profile"
 local schema = require "mien.experiment.schema"
-local scope = require "mien.scope"
+local train_step = require "mien.train.step"
 
 local WARM_UP = 2 -- steps before the clock starts: kernels are built and pages touched in them
 
 --- Profiles `steps` training steps (an epoch at most) of the experiment's first arm and first seed.
--- options: { profile = "demo", sets = { { "train.epochs", "3" } }, steps = 10, say = function(text) }.
+-- options: { profile = "demo", sets = { { "train.epochs", "3" } }, device = "auto", precision = "f32",
+-- steps = 10, say = function(text) }.
 -- Weights start at random: speed does not depend on them, and a prerequisite need not have run.
 -- Returns the rows of mien.profile, with `steps`, `waited` (seconds for the loader) and `frames`.
 return function(experiment, options)
@@ -29,14 +30,12 @@ return function(experiment, options)
   local starts = corpus_of.windows(config, c, parts, seed)
   local counts = c.label_kind ~= "continuous" and corpus_of.counts(config, c, starts, parts) or nil
   local model = one.build({ config = config, corpus = c, start = config.start }, seed):train(true)
-  local loss_of = one.loss(config, counts)
-  local optimiser = optim.from_table(config.train.optimiser, model:parameters())
-  local parameters, frames_seen = model:parameters(), 0
+  local work = train_step.new { model = model, loss = one.loss(config, counts, model), clip = config.train.clip or nil,
+    optimiser = optim.from_table(config.train.optimiser, model:parameters()) }
+  local frames_seen = 0
   local function step(frames, labels)
-    optimiser:zero_grad()
-    scope.run(function() loss_of(model(frames), labels):backward() end)
-    if config.train.clip then optim.clip(parameters, config.train.clip) end
-    optimiser:step()
+    work:gradients(frames, labels)
+    work:update()
     frames_seen = frames_seen + frames:size(1) * frames:size(2)
     labels:free()
   end

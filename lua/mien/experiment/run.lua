@@ -8,6 +8,7 @@ local evaluate = require "mien.train.evaluate"
 local home = require "mien.home"
 local loss_of = require "mien.loss"
 local optim = require "mien.optim"
+local precision = require "mien.precision"
 local rng = require "mien.rng"
 local schema = require "mien.experiment.schema"
 local score = require "mien.experiment.score"
@@ -17,14 +18,15 @@ local train = require "mien.train"
 
 local one = {}
 
---- loss(output, labels) as the declaration names it; class weights from the counts of the training windows.
-function one.loss(config, counts)
+--- loss(output, labels) as the declaration names it; class weights from the counts of the training windows, on
+-- the model's device.
+function one.loss(config, counts, model)
   local name, weight = config.train.loss, nil
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    weight = require("mien.scope").keep(tensor(data.class_weights(counts, { raw = raw })))
+    weight = require("mien.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model:device())
   end
   if name == "ccc" then
     local options = { scope = config.train.loss_scope }
@@ -68,7 +70,8 @@ local function export(what, model, scale)
   what.say(("%s: best weights are in %s"):format(config.name, home.short(path)))
 end
 
---- The model of an arm with its weights drawn, and the stream of its dropouts.
+--- The model of an arm with its weights drawn (on the CPU: the same numbers for every device) and brought to its
+-- device and precision, and the stream of its dropouts.
 function one.build(what, seed)
   local model = what.config.model(what.config.network, what.corpus)
   what.start:apply(model, rng.stream(seed, "init"))
@@ -76,7 +79,7 @@ function one.build(what, seed)
   model:use_rng(dropout)
   model:bn_test(what.config.evaluate.bn)
   if what.config.train.recompute then model:recompute(what.config.train.recompute) end
-  return model, dropout
+  return precision.place(model, what.config.device, what.config.precision), dropout
 end
 
 --- Writes the exported weights again from a finished run; false when its own are gone.
@@ -114,7 +117,7 @@ function one.train(what)
   end
   local devel_gold = evaluate.gold(c, what.parts.devel)
   local result = train.fit {
-    model = model, loss = one.loss(config, counts), rngs = { dropout = dropout },
+    model = model, loss = one.loss(config, counts, model), rngs = { dropout = dropout },
     optimiser = optim.from_table(config.train.optimiser, model:parameters()),
     train = corpus_of.batches(config, c, starts, seed, scale),
     validate = function()

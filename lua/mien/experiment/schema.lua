@@ -6,9 +6,12 @@ local literal = require "mien.literal"
 
 local schema = {}
 
--- Keys that do not change a run's numbers, or that stand in the run's own columns.
+-- Keys that do not change a run's numbers, or that stand in the run's own columns. A run that was begun on one
+-- device may go on on another.
 local NOT_HASHED = { about = true, seeds = true, arms = true, start = true, prerequisites = true, weights = true,
-  profiles = true, pictures = true, name = true, model = true }
+  profiles = true, pictures = true, name = true, model = true, device = true }
+-- Keys that came later count only when they are not what went without saying before.
+local WITHOUT_SAYING = { precision = "f32" }
 local NOT_HASHED_DATA = { script = true, workers = true, generate = true }
 
 -- ---- checking ----------------------------------------------------------------------------------
@@ -22,6 +25,7 @@ local function is_list(value)
 end
 
 local function check_value(spec, value, path)
+  if spec.words then return check.one_of(value, spec.words, path) end
   for kind in spec.types:gmatch "[^|]+" do
     local fits
     if kind == "list" then
@@ -165,6 +169,7 @@ end
 
 --- The value that a text means for a key of these types: words need no quotes where a text is wanted.
 local function typed(spec, old, text, path, free)
+  if not free and spec.words then return check.one_of(text, spec.words, "--set " .. path) end
   local kinds = free and type(old) or spec.types
   if kinds:find "string" and not text:find "^[{\"']" then
     if not (kinds:find "boolean" and (text == "true" or text == "false")) then return text end
@@ -232,7 +237,7 @@ end
 function schema.text(config, identities)
   local kept = { model = config.model and source_of(config.model), identities = identities }
   for k, value in pairs(config) do
-    if not NOT_HASHED[k] then kept[k] = plain(value) end
+    if not NOT_HASHED[k] and WITHOUT_SAYING[k] ~= value then kept[k] = plain(value) end
   end
   kept.data = copy(kept.data)
   for k in pairs(NOT_HASHED_DATA) do kept.data[k] = nil end

@@ -7,14 +7,14 @@ local nn = require "mien.nn"
 local framewise = nn.define "framewise"
 
 function framewise:forward(x) -- [B,T,3,H,W] -> [B,T,K], or [N,3,H,W] -> [N,K]
-  if x:dim() == 4 then return nn.chain(x, self.features, self.head) end
+  if x:dim() == 4 then return nn.chain(x, self.features, nn.exact, self.head) end
   if x:dim() ~= 5 then
     check.raise("shape", "framewise: input must be [N,3,H,W] or [B,T,3,H,W], got [%s]",
       table.concat(x:size(), ","))
   end
   local b, t, c, h, w = unpack(x:size())
   local frames = x:reshape { b * t, c, h, w }
-  local scores = nn.chain(frames, self.features, self.head)
+  local scores = nn.chain(frames, self.features, nn.exact, self.head)
   frames:free()
   return scores:reshape { b, t, -1 }
 end
@@ -24,7 +24,7 @@ function framewise:detail()
 end
 
 --- A linear layer on an extractor: models.framewise{ features = models.resnet50(), outputs = { "happy" } }.
--- [N,3,H,W] -> [N,K], [B,T,3,H,W] -> [B,T,K]. Children: features, head.
+-- [N,3,H,W] -> [N,K], [B,T,3,H,W] -> [B,T,K], in f32 whatever the frames are in. Children: features, head.
 return function(config)
   check.keys(config, { features = "table!", outputs = "table!" }, "models.framewise")
   local features = config.features

@@ -6,19 +6,23 @@ local nn = require "mien.nn"
 
 local recurrent = nn.define "recurrent"
 
+local function same(t) return t end
+
 function recurrent:forward(x, state) -- [B,T,3,H,W] -> [B,T,K], last state
   if x:dim() ~= 5 then
     check.raise("shape", "recurrent: input must be [B,T,3,H,W], got [%s]", table.concat(x:size(), ","))
   end
   local b, t, c, h, w = unpack(x:size())
   local frames = x:reshape { b * t, c, h, w }
-  local features = nn.chain(frames, self.features, self.fully_connected)
+  -- Half-precision features stay so over time where that is fast (a GPU); the CPU's recurrent layers are in f32.
+  local over_time = x.device == "cpu" and nn.exact or same
+  local features = nn.chain(frames, self.features, over_time, self.fully_connected)
   frames:free()
   local sequence = features:reshape { b, t, -1 }
   features:free()
   local y, last = self.context(sequence, state)
   sequence:free()
-  local out = self.head(y)
+  local out = nn.chain(y, nn.exact, self.head)
   y:free()
   return out, last
 end
@@ -36,7 +40,8 @@ local known = {
 -- cell = "lstm", outputs = { "arousal", "valence" } }. [B,T,3,H,W] -> [B,T,K]; the second result is the last
 -- state of the LSTM, which model(x, state) takes up again. features: an extractor with `features_out`.
 -- fully_connected: widths of layers with ReLU between extractor and LSTM (AffWildNet), with `dropout` after
--- each. cell = "gru" takes `reset_after` as nn.gru does. Children: features, fully_connected, context, head.
+-- each. cell = "gru" takes `reset_after` as nn.gru does. What comes out is in f32, whatever the frames are in.
+-- Children: features, fully_connected, context, head.
 return function(config)
   check.keys(config, known, "models.recurrent")
   local features = config.features

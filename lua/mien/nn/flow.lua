@@ -14,6 +14,13 @@ function flow.chain(x, ...)
   return y
 end
 
+--- A tensor in f32 for layers and losses that half precision is too coarse for: t itself unless it is bf16 or f16.
+-- Gradients go back in t's own dtype.
+function flow.exact(t)
+  local dtype = t.dtype
+  return (dtype == "bf16" or dtype == "f16") and t:to "f32" or t
+end
+
 --- Lets go of `done` unless it is one of the tensors in use: release(shortcut, x).
 function flow.release(done, ...)
   for i = 1, select("#", ...) do

@@ -13,7 +13,7 @@ local layers = {
   lstm = { "mien.nn.recurrent", "lstm" }, gru = { "mien.nn.recurrent", "gru" },
   sequential = { "mien.nn.sequential" }, fuse = { "mien.nn.fuse", "fuse" },
   define = { "mien.nn.module", "define" }, chain = { "mien.nn.flow", "chain" },
-  release = { "mien.nn.flow", "release" },
+  release = { "mien.nn.flow", "release" }, exact = { "mien.nn.flow", "exact" },
 }
 
 local nn = {}

@@ -126,28 +126,24 @@ end
 -- ---- places --------------------------------------------------------------------------------------
 
 --- Brings all parameters and buffers to "cpu" or "cuda", in place; "auto" is a GPU when one can be used.
--- To be called before an optimiser is made of the parameters; gradients are dropped. Returns itself.
+-- Gradients are dropped; an optimiser's state follows with optimiser:to. Nothing has changed when one of them does
+-- not fit, or a layer cannot run there. Returns itself.
 function base:to(where)
   local target, moved = require("mien.device").choose(where), {}
-  local function move(t) -- nothing has changed when one of them does not fit
-    if t.device ~= target and not moved[t] then moved[t] = t:to(target) end
-  end
-  self:walk(function(_, m)
+  local ok, problem = pcall(base.walk, self, function(_, m)
+    if m.require_device then m:require_device(target) end
     for _, entry in ipairs(m.entries) do
-      if entry.tensor then move(entry.tensor) end
-    end
-  end)
-  self:walk(function(_, m)
-    for _, entry in ipairs(m.entries) do
-      local old = entry.tensor
-      local new = old and moved[old]
-      if new then
-        if old:requires_grad() then new:requires_grad_() end
-        entry.tensor, m[entry.name] = scope.keep(new), new
+      local t = entry.tensor
+      local from = t and t.device
+      if t and from ~= target then
+        t:move_(target)
+        moved[#moved + 1] = { t, from }
       end
     end
   end)
-  return self
+  if ok then return self end
+  for _, pair_ in ipairs(moved) do pair_[1]:move_(pair_[2]) end
+  check.rethrow(problem)
 end
 
 local function first_tensor(m)
@@ -163,14 +159,14 @@ function base:device()
   return t and t.device or "cpu"
 end
 
-local precisions = { "f32", "tf32", "bf16" }
-
---- What activations are in: "f32" (the default), "tf32" (f32 whose products may be rounded to TF32 on a GPU, for
--- the whole process), or "bf16"; parameters, statistics and losses stay in f32. Returns itself.
+--- Sets what activations are in, or tells it without a name: "f32" (the default), "tf32" (f32 whose products may be
+-- rounded to TF32 on a GPU, for the whole process), "bf16" or "fp16" (which wants loss scaling: optim.scaler);
+-- parameters, statistics and losses stay in f32. Returns itself.
 function base:precision(name)
-  check.one_of(name, precisions, "precision")
+  if name == nil then return self.chosen_precision or "f32" end
+  local dtype = require("mien.precision").activations(name)
   require("mien.device").tf32(name == "tf32")
-  self.activations = name == "bf16" and "bf16" or nil
+  self.chosen_precision, self.activations = name, dtype
   return self
 end
 

@@ -35,8 +35,9 @@ function process.alive(name)
   return started(pid) == start
 end
 
---- The processor's name, for the record.
-function process.device()
+--- The name of the processor, or of the GPU ("cuda"), for the record.
+function process.device(where)
+  if where == "cuda" then return ("cuda (%s)"):format(require("mien.device").info().device or "?") end
   local model = (read "/proc/cpuinfo" or ""):match "model name%s*:%s*([^\n]+)"
   return "cpu" .. (model and " (" .. model .. ")" or "")
 end

@@ -69,8 +69,8 @@ local function busy(row)
 end
 
 --- Takes the run for this process; an error when another living process has it.
--- position: { epoch =, step = } from which it goes on.
-function run:claim(position)
+-- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda".
+function run:claim(position, device)
   position = position or { epoch = 1, step = 0 }
   self.db:flush()
   self.db:transaction(function()
@@ -84,7 +84,7 @@ function run:claim(position)
       WHERE run = ? AND ended IS NULL]], row.heartbeat, self.id)
     self.db:write([[UPDATE run SET status = 'running', owner = ?, heartbeat = ?, stop_reason = NULL, host = ?,
       device = ?, code_version = ?, finished = NULL WHERE id = ?]], process.name, now(), process.host,
-      process.device(), process.commit(home.folder), self.id)
+      process.device(device), process.commit(home.folder), self.id)
     self.db:write("INSERT INTO attempt (run, owner, started, epoch, step) VALUES (?, ?, ?, ?, ?)",
       self.id, process.name, now(), position.epoch, position.step)
   end)

@@ -163,6 +163,13 @@ function methods.to(t, target)
   return handle.wrap(C.mien_tensor_to(t, dtype, device))
 end
 
+--- Brings the elements to "cpu" or "cuda" in place, so that all who hold t have them there; its gradient is
+-- dropped. Returns t.
+function methods.move_(t, where)
+  check.status(C.mien_tensor_move(t, create.device(where, "move_")))
+  return t
+end
+
 --- A copy without gradient history.
 function methods.clone(t)
   return handle.wrap(C.mien_tensor_to(t, C.mien_tensor_dtype(t), C.mien_tensor_device(t)))

@@ -71,6 +71,14 @@ local function run(spec, n, options)
   return wrap(out[0]), wrap(out[1]), wrap(out[2])
 end
 
+--- Who would run this call: see mien.backend.serving.
+local function serving(spec, inputs, options)
+  for i = 1, #inputs do spec.input[i - 1] = inputs[i] end
+  set_attributes(spec, options)
+  spec.dirty = true
+  return ffi.string(check.pointer(C.mien_op_server(spec.id, spec.input, #inputs, spec.attr, spec.n_attr)))
+end
+
 --- An op that takes a list: op.concat({ a, b }, { dim = 1 }).
 local function list_op(spec)
   return function(list, options)
@@ -149,5 +157,6 @@ end
 
 return setmetatable(op, {
   __index = function(_, name) check.unknown("mien.op", "op", name, infos) end,
+  serving = serving,
   infos = infos, -- for help and completion: name -> inputs, outputs, attributes, doc
 })

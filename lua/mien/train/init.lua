@@ -3,9 +3,10 @@
 local C = require "mien.ffi"
 local check = require "mien.check"
 local checkpoint_state = require "mien.train.state"
-local optim = require "mien.optim"
+local precision = require "mien.precision"
 local progress = require "mien.train.progress"
 local scope = require "mien.scope"
+local step = require "mien.train.step"
 local stop = require "mien.train.stop"
 
 local train = { stop = stop, state = checkpoint_state }
@@ -48,7 +49,7 @@ fit.__index = fit
 local KEYS = {
   model = "table!", loss = "function!", optimiser = "table!", train = "function!", validate = "function!",
   epochs = "count!", stop = "table!", clip = "number", run = "table", checkpoint = "string", meta = "table", rngs = "table",
-  label = "string", quiet = "boolean", out = "any", save_seconds = "number",
+  label = "string", quiet = "boolean", out = "any", save_seconds = "number", device = "string", precision = "string",
 }
 
 local function interrupted(err)
@@ -74,7 +75,8 @@ function fit:save()
   if not self.folder or not self:finite() then return end
   local started = C.mien_time_monotonic()
   if self.run then self.run.db:flush() end -- what the checkpoint is past must not be lost
-  self.at.stop = self.stop:state()
+  local scaler = self.work.scaler
+  self.at.stop, self.at.scaler = self.stop:state(), scaler and scaler:state()
   checkpoint_state.save(self:path "last.h5",
     { model = self.model, optimiser = self.optimiser, rngs = self.rngs, position = self.at })
   self.saved = C.mien_time_monotonic()
@@ -86,6 +88,8 @@ function fit:resume()
   self.at = checkpoint_state.load(self:path "last.h5",
     { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
   self.stop:set_state(self.at.stop)
+  local scaler = self.work.scaler
+  if scaler and self.at.scaler then scaler:set_state(self.at.scaler) end
 end
 
 function fit:metric(key, value)
@@ -97,23 +101,15 @@ function fit:step(frames, labels)
   local at = self.at
   self.before:take()
   self.phase = "computing"
-  self.optimiser:zero_grad()
-  local value = scope.run(function()
-    local model = self.model
-    local loss = self.loss(model(model:place(frames, true)), model:place(labels))
-    local value = loss:item()
-    if value == value and math.abs(value) < math.huge then loss:backward() end
-    return value
-  end)
+  local value = self.work:gradients(frames, labels)
   if value ~= value or math.abs(value) == math.huge then
     local what = value == value and "infinite" or "NaN"
-    return nil, ("loss is %s at epoch %d, step %d"):format(what, at.epoch, at.step + 1)
+    local why = self.work.scaler and "; fp16 ends at 65504, bf16 does not" or ""
+    return nil, ("loss is %s at epoch %d, step %d%s"):format(what, at.epoch, at.step + 1, why)
   end
-  local norm
-  if self.clip then norm = optim.clip(self.parameters, self.clip) end
   if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
   self.phase = "updating"
-  self.optimiser:step()
+  local norm = self.work:update()
   at.step, at.epoch_step = at.step + 1, at.epoch_step + 1
   at.loss_sum, at.loss_n = at.loss_sum + value, at.loss_n + 1
   self.phase = "between"
@@ -175,6 +171,11 @@ function fit:finish_epoch()
   for _, key in ipairs(keys) do self:metric(key, metrics[key]) end
   local loss = at.loss_sum / at.loss_n
   self:metric("train/epoch_loss", loss)
+  local scaler = self.work.scaler
+  if scaler then
+    self:metric("train/loss_scale", scaler.scale)
+    self:metric("train/skipped_steps", scaler.skipped) -- since the first epoch
+  end
   self.display:epoch { epoch = at.epoch, loss = loss, rate = self.rate or 0, value = value, best = self.stop.best,
     best_epoch = self.stop.best_epoch, watch = self.stop.watch }
   local reason = self.stop:done() and ("no better %s for %d epochs"):format(self.stop.watch, self.stop.patience)
@@ -233,18 +234,23 @@ end
 --   train = function(epoch, first_step) -> loader, validate = function(epoch) -> { ["validation/ccc"] = ... },
 --   epochs = 300, stop = { watch = "validation/ccc", patience = 20, higher = true }, clip = largest gradient norm,
 --   run = of results, checkpoint = folder, rngs = { dropout = stream }, label = shown in front, quiet = true,
---   meta = what the file of the best weights says of them }
+--   meta = what the file of the best weights says of them,
+--   device = "auto"|"cpu"|"cuda" (where the model is, when left out), precision = "f32"|"tf32"|"bf16"|"fp16" (of the
+--   model, when left out) }
+-- Model and optimiser are brought to the device; files hold f32 of any device alike. fp16 scales the loss
+-- (optim.scaler) and leaves out steps whose gradients are not finite: metrics train/loss_scale, train/skipped_steps.
 -- With a checkpoint folder a training that was killed or interrupted goes on where it was, to the same bits.
 -- Returns { status = "finished"|"failed", reason =, epochs =, best =, best_epoch =, steps = }; a failed one met
 -- a loss that is no number: the last good checkpoint stays. Ctrl-C saves, then raises the error "interrupted".
 function train.fit(options)
   check.keys(options, KEYS, "train.fit")
+  options.optimiser:to(precision.place(options.model, options.device, options.precision):device())
   local self = setmetatable({
-    model = options.model, loss = options.loss, optimiser = options.optimiser, train = options.train,
-    validate = options.validate, epochs = options.epochs, meta = options.meta, clip = options.clip, run = options.run,
+    model = options.model, optimiser = options.optimiser, train = options.train, work = step.new(options),
+    validate = options.validate, epochs = options.epochs, meta = options.meta, run = options.run,
     folder = options.checkpoint, rngs = options.rngs or {}, stop = stop.new(options.stop),
     save_seconds = options.save_seconds or SAVE_SECONDS, save_cost = 0, saved = C.mien_time_monotonic(),
-    parameters = options.model:parameters(), phase = "between",
+    phase = "between",
     at = { epoch = 1, epoch_step = 0, step = 0, loss_sum = 0, loss_n = 0, epochs_done = 0 },
   }, fit)
   local sink = options.quiet and { write = function() end, flush = function() end } or options.out

@@ -55,9 +55,9 @@ template <typename F> __device__ static void each_element(const list &l, F f) {
 
 /* Kingma & Ba 2015, algorithm 1; decoupled decay as Loshchilov & Hutter 2019, algorithm 2. */
 struct adam_fn {
-    float beta1, rest1, beta2, rest2, step, root, eps, decay, shrink;
+    float beta1, rest1, beta2, rest2, step, root, eps, decay, shrink, factor;
     __device__ void operator()(const item &it, int64_t i) const {
-        float p = it.p[i], g = it.g[i] + decay * p;
+        float p = it.p[i], g = factor * it.g[i] + decay * p;
         float m = beta1 * it.m[i] + rest1 * g, v = beta2 * it.v[i] + rest2 * g * g;
         it.m[i] = m;
         it.v[i] = v;
@@ -71,10 +71,10 @@ __global__ void __launch_bounds__(MIEN_THREADS)
 }
 
 struct sgd_fn {
-    float lr, momentum, decay;
+    float lr, momentum, decay, factor;
     bool nesterov;
     __device__ void operator()(const item &it, int64_t i) const {
-        float p = it.p[i], g = it.g[i] + decay * p, v = g;
+        float p = it.p[i], g = factor * it.g[i] + decay * p, v = g;
         if (it.v) v = it.v[i] = momentum * it.v[i] + g;
         it.p[i] = p - lr * (nesterov ? g + momentum * v : v);
     }
@@ -190,7 +190,8 @@ static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
                  (float)(1 / sqrt(unbias2)),
                  (float)h->eps,
                  h->decoupled ? 0 : (float)h->weight_decay,
-                 h->decoupled ? (float)(h->lr * h->weight_decay) : 0};
+                 h->decoupled ? (float)(h->lr * h->weight_decay) : 0,
+                 (float)mien__grad_factor(h->divisor)};
     return update(adam_kernel, f, params, grads, m, v, n);
 }
 
@@ -201,7 +202,8 @@ static mien_status adam(const mien_adam *h, mien_tensor *param, mien_tensor *gra
 
 static mien_status sgd(const mien_sgd *h, mien_tensor *param, mien_tensor *grad,
                        mien_tensor *velocity, int64_t step) {
-    sgd_fn f = {(float)h->lr, (float)h->momentum, (float)h->weight_decay, h->nesterov != 0};
+    sgd_fn f = {(float)h->lr, (float)h->momentum, (float)h->weight_decay,
+                (float)mien__grad_factor(h->divisor), h->nesterov != 0};
     return update(sgd_kernel, f, &param, &grad, NULL, &velocity, 1);
 }
 
