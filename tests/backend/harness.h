@@ -123,6 +123,17 @@ static inline bool input_is(const test_case *c, int i, const char *name) {
     return length == strlen(name) && !strncmp(word, name, length);
 }
 
+static inline bool input_begins(const test_case *c, int i, const char *name) {
+    size_t length;
+    return !strncmp(list_word(mien_op_info_at(c->op)->inputs, i, &length), name, strlen(name));
+}
+
+/* What a module learns or counts: it may stay in f32 when activations are in bf16. */
+static inline bool is_parameter(const test_case *c, int i) {
+    return input_begins(c, i, "weight") || input_begins(c, i, "bias") ||
+           input_begins(c, i, "running");
+}
+
 static inline mien_dtype input_dtype(const test_case *c, int i, mien_dtype dtype) {
     return c->in[i].kind == 'c' ? MIEN_I64 : c->in[i].kind == 'k' ? MIEN_I32 : dtype;
 }
@@ -148,8 +159,8 @@ static const mien_op_fn infer_functions[MIEN_OP_COUNT] = {
  */
 
 /* Makes the inputs and the output headers. values: elements instead of the case's own, or NULL. */
-static inline case_run *run_start(const test_case *c, mien_dtype dtype, mien_device device,
-                                  layout how, double *const *values) {
+static inline case_run *run_start_mixed(const test_case *c, mien_dtype dtype, mien_dtype parameters,
+                                        mien_device device, layout how, double *const *values) {
     case_run *r = calloc(1, sizeof *r);
     *r = (case_run){.c = c, .dtype = dtype, .device = device, .layout = how};
     r->call.op = c->op;
@@ -159,13 +170,19 @@ static inline case_run *run_start(const test_case *c, mien_dtype dtype, mien_dev
         const case_input *in = &c->in[i];
         if (in->kind == '-') continue;
         double *own = values ? NULL : case_values(c, i);
-        r->call.in[i] = laid_out(r, values ? values[i] : own, input_dtype(c, i, dtype), in->ndim,
-                                 in->shape, !input_is(c, i, "weight"));
+        mien_dtype given = input_dtype(c, i, is_parameter(c, i) ? parameters : dtype);
+        r->call.in[i] = laid_out(r, values ? values[i] : own, given, in->ndim, in->shape,
+                                 !input_is(c, i, "weight"));
         r->in[i] = elements(r->call.in[i]);
         free(own);
     }
     must(infer_functions[c->op](&r->call), c->key);
     return r;
+}
+
+static inline case_run *run_start(const test_case *c, mien_dtype dtype, mien_device device,
+                                  layout how, double *const *values) {
+    return run_start_mixed(c, dtype, dtype, device, how, values);
 }
 
 /* fn NULL: a view op, served by ops/shape.c. */

@@ -8,24 +8,26 @@
 typedef struct target {
     const char *name;
     mien_device device;
-    mien_dtype dtype;
+    mien_dtype dtype, parameters;
     double tolerance;
     int layouts; /* how many of `layout` its tensors come in */
 } target;
 
 static const target targets[] = {
-    {"cpu", MIEN_DEVICE_CPU, MIEN_F32, 1e-5, LAYOUTS},
-    {"ref", MIEN_DEVICE_CPU, MIEN_F32, 1e-6, LAYOUTS},
-    {"ref", MIEN_DEVICE_CPU, MIEN_BF16, 1e-2, LAYOUTS},
-    {"ref", MIEN_DEVICE_CPU, MIEN_F16, 1e-3, STRIDED + 1},
+    {"cpu", MIEN_DEVICE_CPU, MIEN_F32, MIEN_F32, 1e-5, LAYOUTS},
+    {"cpu", MIEN_DEVICE_CPU, MIEN_BF16, MIEN_F32, 1e-2, LAYOUTS},
+    {"cpu", MIEN_DEVICE_CPU, MIEN_BF16, MIEN_BF16, 1e-2, LAYOUTS},
+    {"ref", MIEN_DEVICE_CPU, MIEN_F32, MIEN_F32, 1e-6, LAYOUTS},
+    {"ref", MIEN_DEVICE_CPU, MIEN_BF16, MIEN_BF16, 1e-2, LAYOUTS},
+    {"ref", MIEN_DEVICE_CPU, MIEN_F16, MIEN_F16, 1e-3, STRIDED + 1},
 };
 static const target gpu_targets[] = {
-    {"cuda", MIEN_DEVICE_CUDA, MIEN_F32, 1e-5, STRIDED + 1},
-    {"cuda", MIEN_DEVICE_CUDA, MIEN_BF16, 1e-2, STRIDED + 1},
-    {"cuda", MIEN_DEVICE_CUDA, MIEN_F16, 2e-3, STRIDED + 1},
+    {"cuda", MIEN_DEVICE_CUDA, MIEN_F32, MIEN_F32, 1e-5, STRIDED + 1},
+    {"cuda", MIEN_DEVICE_CUDA, MIEN_BF16, MIEN_BF16, 1e-2, STRIDED + 1},
+    {"cuda", MIEN_DEVICE_CUDA, MIEN_F16, MIEN_F16, 2e-3, STRIDED + 1},
 };
 /* f32 whose products may be in TF32. */
-static const target tf32_target = {"cuda", MIEN_DEVICE_CUDA, MIEN_F32, 1e-3, STRIDED + 1};
+static const target tf32_target = {"cuda", MIEN_DEVICE_CUDA, MIEN_F32, MIEN_F32, 1e-3, STRIDED + 1};
 
 static const char *const layout_names[LAYOUTS] = {"plain", "strided", "blocked by 8",
                                                   "blocked by 16"};
@@ -57,17 +59,20 @@ static void agree(const target *t, const case_run *r, const char *what, int i, c
 
 /* Blocked tensors hold zeros beyond their channels: others sum over whole blocks. */
 static void padding_is_zero(const case_run *r, const mien_tensor *t) {
-    if (!t || !t->storage || !t->block || t->dtype != MIEN_F32 || t->device != MIEN_DEVICE_CPU)
-        return;
-    const float *data = t->storage->data;
+    if (!t || !t->storage || !t->block || t->device != MIEN_DEVICE_CPU) return;
+    if (t->dtype != MIEN_F32 && t->dtype != MIEN_BF16) return;
     int64_t plane = t->shape[2] * t->shape[3], block = t->block;
     int64_t blocks = (t->shape[1] + block - 1) / block, used = t->shape[1] - (blocks - 1) * block;
+    int64_t count = t->shape[0] * blocks * plane * block;
+    double *data = malloc((size_t)count * sizeof *data);
+    mien__host_doubles(data, t->storage->data, t->dtype, count);
     for (int64_t n = 0; n < t->shape[0]; n++)
         for (int64_t p = 0; p < plane; p++)
             for (int64_t c = used; c < block; c++)
                 if (data[(((n + 1) * blocks - 1) * plane + p) * block + c] != 0)
                     fail_msg("%s, %s: channel padding is not zero", r->c->key,
                              layout_names[r->layout]);
+    free(data);
 }
 
 /* Running statistics are written in place; every other input stays as it was. */
@@ -111,7 +116,8 @@ static void prepare_both(case_run *r, case_run *right, unsigned mask) {
 }
 
 static void check_training(const target *t, const test_case *c, layout how, tally *count) {
-    case_run *r = run_start(c, t->dtype, t->device, how, NULL), *right = judge(r);
+    case_run *r = run_start_mixed(c, t->dtype, t->parameters, t->device, how, NULL),
+             *right = judge(r);
     run_forward(r, serving(t, r, false, count));
     outputs_agree(t, r, right);
     inputs_agree(t, r, right);
@@ -132,7 +138,8 @@ static void check_training(const target *t, const test_case *c, layout how, tall
 /* Without recording a backend may leave out what only backward needs. */
 static void check_inference(const target *t, const test_case *c, layout how) {
     tally ignored = {0};
-    case_run *r = run_start(c, t->dtype, t->device, how, NULL), *right = judge(r);
+    case_run *r = run_start_mixed(c, t->dtype, t->parameters, t->device, how, NULL),
+             *right = judge(r);
     r->call.recording = false;
     mien_op_fn fn = serving(t, r, false, &ignored);
     for (int i = 0; i < visible_outputs(c) && fn; i++) poison(r->call.out[i]);
@@ -149,7 +156,8 @@ static void check_single_gradients(const target *t, const test_case *c) {
     for (int i = 0; i < c->n_in && has_backward(c); i++) {
         if (!has_gradient(c, i)) continue;
         unsigned mask = 1u << (i % visible_outputs(c));
-        case_run *r = run_start(c, t->dtype, t->device, PLAIN, NULL), *right = judge(r);
+        case_run *r = run_start_mixed(c, t->dtype, t->parameters, t->device, PLAIN, NULL),
+                 *right = judge(r);
         run_forward(r, serving(t, r, false, &ignored));
         prepare_both(r, right, mask);
         memset(r->call.want, 0, sizeof r->call.want);

@@ -59,7 +59,7 @@ describe("a small network", function()
     assert.is_true(last < 0.05 and last < first, ("loss %g to %g"):format(first, last))
   end)
 
-  it("of convolutions and an LSTM follows a signal in pictures", function()
+  local function follow(precision)
     local features = mien.models.resnet { width = 4, blocks = { 1, 1, 1, 1 } }
     local model = mien.models.recurrent { features = features, hidden = 8, layers = 1, outputs = { "arousal" } }
     mien.init.xavier():apply(model, mien.rng.stream(2, "init"))
@@ -67,8 +67,20 @@ describe("a small network", function()
     local noise = mien.randn { 2, 6, 3, 32, 32, rng = mien.rng.stream(4, "data") }
     local frames = noise * 0.1 + level:reshape { 2, 6, 1, 1, 1 }
     local optimiser = mien.optim.adam(model, { lr = 2e-3 })
-    local first, last = train(model, optimiser, function(m) return loss.ccc(m(frames), level) end, 40)
+    model:precision(precision)
+    return train(model, optimiser, function(m) return loss.ccc(m(m:place(frames, true)), level) end, 40)
+  end
+
+  it("of convolutions and an LSTM follows a signal in pictures", function()
+    local first, last = follow "f32"
     assert.is_true(last < 0.3 and last < first, ("loss %g to %g"):format(first, last))
+  end)
+
+  it("learns the same in bf16", function()
+    local first, last = follow "bf16"
+    local as_f32 = follow "f32"
+    assert.is_true(math.abs(first - as_f32) < 0.05, ("loss starts at %g, in f32 at %g"):format(first, as_f32))
+    assert.is_true(last < 0.1, ("loss %g to %g"):format(first, last))
   end)
 
   it("ends with the same bits when trained twice from one seed", function()

@@ -14,13 +14,14 @@ static bool has_elements(const mien_op_call *call) {
 static bool supports(const mien_op_call *call, bool backward) {
     if (!has_elements(call)) return false;
     if (call->op == MIEN_OP_cast) return true; /* from and to any float */
-    if (!mien__cpu_all_f32(call)) return false;
+    if (!mien__cpu_all_floats(call)) return false;
     switch (call->op) {
     case MIEN_OP_batch_norm: {
         /* The gradient over a handful of values is a difference of nearly equal numbers: ref's
          * double arithmetic keeps its digits, and there is nothing to gain. */
         const int64_t *shape = call->in[0]->shape;
-        return call->in[0]->ndim == 4 && shape[0] * shape[2] * shape[3] >= 8;
+        return call->in[0]->ndim == 4 && shape[0] * shape[2] * shape[3] >= 8 &&
+               mien__cpu_f32_parameters(call);
     }
     case MIEN_OP_add:
     case MIEN_OP_sub:

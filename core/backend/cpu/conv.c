@@ -6,7 +6,7 @@
 static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use,
                                const mien_tensor *dst) {
     const mien_conv2d_attr *a = call->attr; /* conv2d_fused's begins with the same fields */
-    mien__conv_case c = {.use = use};
+    mien__conv_case c = {.use = use, .dtype = call->in[0]->dtype};
     for (int i = 0; i < 4; i++) {
         c.src[i] = call->in[0]->shape[i];
         c.weight[i] = call->in[1]->shape[i];
@@ -36,7 +36,7 @@ static bool drop_stride(mien__conv_case *c, int64_t stride[2]) {
 static mien_tensor *source(mien_tensor *in, const mien__conv_case *c, const int64_t *stride) {
     mien_tensor *all = mien__cpu_as(in, c->src_block);
     if (!all || !stride) return all;
-    mien_tensor *few = mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 4, c->src);
+    mien_tensor *few = mien__tensor_header(c->dtype, MIEN_DEVICE_CPU, 4, c->src);
     if (few && mien__tensor_alloc(few, c->src_block) == MIEN_OK) {
         mien__cpu_gather_pixels(few, all, stride[0], stride[1]);
     } else {
@@ -86,12 +86,20 @@ out:
     return status;
 }
 
+/* bf16 times f32 weights, which are re-laid and rounded at once; else there is only the way by f32.
+ */
+static bool needs_f32(const mien_op_call *call) {
+    return mien__cpu_is_half(call) && !(mien__cpu_has_bf16() && mien__cpu_f32_parameters(call));
+}
+
 mien_status mien__cpu_conv2d_forward(mien_op_call *call) {
+    if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_conv2d_forward);
     return forward(call, call->recording ? MIEN_CONV_FORWARD : MIEN_CONV_INFERENCE, NULL, false);
 }
 
 mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call) {
     const mien_conv2d_fused_attr *a = call->attr;
+    if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_conv2d_fused_forward);
     return forward(call, MIEN_CONV_INFERENCE, call->in[3], a->relu != 0);
 }
 
@@ -115,7 +123,7 @@ static mien_status data_gradient(mien_op_call *call) {
     if ((status = mien__tensor_alloc(din, c.src_block)) != MIEN_OK) goto out;
     if (few) {
         status = MIEN_ERR_MEMORY;
-        dense = mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 4, c.src);
+        dense = mien__tensor_header(c.dtype, MIEN_DEVICE_CPU, 4, c.src);
         if (!dense || mien__tensor_alloc(dense, c.src_block) != MIEN_OK) goto out;
     }
     void *data[] = {mien__cpu_ptr(dout), weights, mien__cpu_ptr(dense ? dense : din)};
@@ -151,7 +159,7 @@ static mien_status weights_gradient(mien_op_call *call) {
         goto out;
     }
     status = MIEN_ERR_MEMORY;
-    if (p->reorder && !(packed = mien__cpu_scratch((int64_t)p->weights_floats))) goto out;
+    if (p->reorder && !(packed = mien__cpu_bytes((int64_t)p->weights_bytes))) goto out;
     void *data[4] = {mien__cpu_ptr(src), mien__cpu_ptr(dout),
                      mien__cpu_ptr(packed ? packed : weights)};
     if (c.bias) {
@@ -172,6 +180,7 @@ out:
 }
 
 mien_status mien__cpu_conv2d_backward(mien_op_call *call) {
+    if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_conv2d_backward);
     mien__cpu_says(call, "");
     if (call->want[1] || call->want[2]) MIEN_TRY(weights_gradient(call));
     if (call->want[0]) MIEN_TRY(data_gradient(call));

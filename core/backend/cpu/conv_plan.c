@@ -12,9 +12,9 @@ static bool winograd_pays(const mien__conv_case *c) {
     bool gradient = c->use == MIEN_CONV_WEIGHTS_GRADIENT;
     int64_t channels = c->src[1], filters = c->dst[1], pixels = c->dst[2] * c->dst[3];
     int64_t most = gradient ? 512 : 256, fewest_pixels = gradient && channels > 256 ? 25 : 64;
-    return c->weight[2] == 3 && c->weight[3] == 3 && c->stride[0] == 1 && c->stride[1] == 1 &&
-           channels >= 64 && channels <= most && filters >= 64 && filters <= most &&
-           pixels >= fewest_pixels && c->src[0] * pixels >= 16 * fewest_pixels;
+    return c->dtype == MIEN_F32 && c->weight[2] == 3 && c->weight[3] == 3 && c->stride[0] == 1 &&
+           c->stride[1] == 1 && channels >= 64 && channels <= most && filters >= 64 &&
+           filters <= most && pixels >= fewest_pixels && c->src[0] * pixels >= 16 * fewest_pixels;
 }
 
 static mien__primitive_key key_of(const mien__conv_case *c) {
@@ -30,7 +30,7 @@ static mien__primitive_key key_of(const mien__conv_case *c) {
         v[k++] = (int32_t)c->pad_before[i];
         v[k++] = (int32_t)c->pad_after[i];
     }
-    v[k++] = c->bias + 2 * c->residual + 4 * c->relu;
+    v[k++] = c->bias + 2 * c->residual + 4 * c->relu + 8 * (int32_t)c->dtype;
     v[k++] = c->src_block;
     v[k++] = c->dst_block;
     v[k++] = mien__cpu_threads();
@@ -58,15 +58,18 @@ static mien_status attributes(const mien__conv_case *c, const dnnl_memory_desc_t
 }
 
 typedef struct descriptors {
-    dnnl_memory_desc_t src, weights, bias, dst;
+    dnnl_memory_desc_t src, weights, diff_weights, bias, dst;
 } descriptors;
 
 static mien_status describe_tensors(const mien__conv_case *c, descriptors *d) {
-    MIEN_TRY(mien__onednn_activation(&d->src, c->src, c->src_block));
-    MIEN_TRY(mien__onednn_activation(&d->dst, c->dst, c->dst_block));
+    MIEN_TRY(mien__onednn_activation(&d->src, c->src, c->dtype, c->src_block));
+    MIEN_TRY(mien__onednn_activation(&d->dst, c->dst, c->dtype, c->dst_block));
+    MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(&d->weights, 4, c->weight,
+                                               mien__onednn_dtype(c->dtype), dnnl_format_tag_any),
+                  "conv2d: describe weights");
     MIEN_TRY_DNNL(
-        dnnl_memory_desc_init_by_tag(&d->weights, 4, c->weight, dnnl_f32, dnnl_format_tag_any),
-        "conv2d: describe weights");
+        dnnl_memory_desc_init_by_tag(&d->diff_weights, 4, c->weight, dnnl_f32, dnnl_format_tag_any),
+        "conv2d: describe the gradient of weights");
     dnnl_dims_t filters = {c->dst[1]};
     MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(&d->bias, 1, filters, dnnl_f32, dnnl_a),
                   "conv2d: describe bias");
@@ -99,7 +102,7 @@ static mien_status describe(const mien__conv_case *c, const descriptors *d, dnnl
                                                               c->pad_after);
         else
             status = dnnl_convolution_backward_weights_desc_init(
-                &backward, alg, &d->src, &d->weights, bias, &d->dst, c->stride, c->pad_before,
+                &backward, alg, &d->src, &d->diff_weights, bias, &d->dst, c->stride, c->pad_before,
                 c->pad_after);
         if (status == dnnl_success)
             status = dnnl_primitive_desc_create(pd, &backward, attr, mien__onednn_engine(), hint);
@@ -124,7 +127,7 @@ static mien_status build(const mien__conv_case *c, const descriptors *d, dnnl_pr
     MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(&plain, 4, c->weight, dnnl_f32, dnnl_oihw),
                   "conv2d: describe weights");
     if (!dnnl_memory_desc_equal(&plain, weights)) {
-        p->weights_floats = dnnl_memory_desc_get_size(weights) / sizeof(float);
+        p->weights_bytes = dnnl_memory_desc_get_size(weights);
         MIEN_TRY(mien__primitive_set_reorder(p, gradient ? weights : &plain,
                                              gradient ? &plain : weights));
     }

@@ -16,6 +16,7 @@ typedef struct mien__conv_case {
     dnnl_dims_t src, weight, dst; /* NCHW, OIHW, NCHW */
     dnnl_dims_t stride, pad_before, pad_after;
     bool bias, residual, relu;
+    mien_dtype dtype; /* of activations: f32 or bf16; a weights gradient is f32 in any case */
     int src_block, dst_block; /* the layouts that the plan settled on */
 } mien__conv_case;
 

@@ -24,6 +24,10 @@ static inline float *mien__cpu_f32(const mien_tensor *t) {
 }
 /* A retained tensor with t's elements, dense and in layout `block`: t itself when it is. */
 mien_tensor *mien__cpu_as(mien_tensor *t, int block);
+/* The same, in another dtype if need be. */
+mien_tensor *mien__cpu_as_dtype(mien_tensor *t, int block, mien_dtype dtype);
+/* Has the processor instructions for products of bf16? */
+bool mien__cpu_has_bf16(void);
 /* few = the pixels (i * stride_h, j * stride_w) of all, and back, with zeros between; in one
  * layout.
  */
@@ -33,13 +37,31 @@ void mien__cpu_scatter_pixels(mien_tensor *all, mien_tensor *few, int64_t stride
                               int64_t stride_w);
 /* A plain f32 buffer of n floats from the pool; release it with mien_tensor_release. */
 mien_tensor *mien__cpu_scratch(int64_t n);
+/* The same of n bytes. */
+mien_tensor *mien__cpu_bytes(int64_t n);
 mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src);
 mien_status mien__cpu_fill(mien_tensor *t, double value);
-/* True when every tensor there is (inputs, gradients, outputs) holds f32. */
-bool mien__cpu_all_f32(const mien_op_call *call);
+/* True when every tensor there is (inputs, gradients, outputs) holds f32 or bf16. */
+bool mien__cpu_all_floats(const mien_op_call *call);
 void mien__cpu_says(mien_op_call *call, const char *implementation);
 /* Appends the implementation of a second step, " + name", when it is another one. */
 void mien__cpu_says_also(mien_op_call *call, const char *implementation);
+
+/* ---- bf16 -------------------------------------------------------------------------------------
+ */
+
+/* Is the first input bf16? Then all activations are. */
+bool mien__cpu_is_half(const mien_op_call *call);
+/* Are inputs 1 and 2 (weight and bias, if present) f32? */
+bool mien__cpu_f32_parameters(const mien_op_call *call);
+/* Runs `pass` on f32 copies of all that is bf16 and rounds what it makes: for passes without a
+ * kernel for bf16. */
+mien_status mien__cpu_in_f32(mien_op_call *call, mien_op_fn pass);
+/* Elements [i, i + n) as they lie in memory, as floats: in place, or for bf16 in `room`. */
+const float *mien__cpu_read(const mien_tensor *t, int64_t i, int64_t n, float *room);
+/* Where to write elements from i on, and, when that is done, the rounding of bf16. */
+float *mien__cpu_write_to(const mien_tensor *t, int64_t i, float *room);
+void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *room);
 
 /* ---- kernels ----------------------------------------------------------------------------------
  */

@@ -137,6 +137,7 @@ static void forward_loop(const gru *l) {
 }
 
 mien_status mien__cpu_gru_forward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_gru_forward);
     gru l = sizes(call);
     int64_t B = l.batch, T = l.steps, H = l.hidden;
     mien_tensor *in[6] = {0}, *gates = NULL, *state = NULL, *all = NULL, *candidate = NULL;
@@ -314,6 +315,7 @@ static void shifted_states(float *to, const float *output, const float *h_first,
 }
 
 mien_status mien__cpu_gru_backward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_gru_backward);
     gru l = sizes(call);
     int64_t B = l.batch, T = l.steps, H = l.hidden;
     mien_tensor *in[6] = {0}, *dout[2] = {0}, *output = NULL, *reserve = NULL;

@@ -14,13 +14,15 @@ bool mien__cpu_dense(const mien_tensor *t) {
     return t->block > 0 || mien__tensor_is_contiguous(t);
 }
 
-bool mien__cpu_all_f32(const mien_op_call *call) {
-    for (int i = 0; i < MIEN_OP_MAX_IN; i++) {
-        if (call->in[i] && call->in[i]->dtype != MIEN_F32) return false;
-        if (call->din[i] && call->din[i]->dtype != MIEN_F32) return false;
-    }
+static bool is_float(const mien_tensor *t) {
+    return !t || t->dtype == MIEN_F32 || t->dtype == MIEN_BF16;
+}
+
+bool mien__cpu_all_floats(const mien_op_call *call) {
+    for (int i = 0; i < MIEN_OP_MAX_IN; i++)
+        if (!is_float(call->in[i]) || !is_float(call->din[i])) return false;
     for (int i = 0; i < MIEN_OP_MAX_OUT; i++)
-        if (call->dout[i] && call->dout[i]->dtype != MIEN_F32) return false;
+        if (!is_float(call->dout[i])) return false;
     return true;
 }
 
@@ -43,9 +45,17 @@ mien_tensor *mien__cpu_scratch(int64_t n) {
     return mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 1, &n);
 }
 
+mien_tensor *mien__cpu_bytes(int64_t n) {
+    return mien_tensor_new(MIEN_U8, MIEN_DEVICE_CPU, 1, &n);
+}
+
 mien_tensor *mien__cpu_as(mien_tensor *t, int block) {
-    if (t->block == block && mien__cpu_dense(t)) return mien_tensor_retain(t);
-    mien_tensor *dense = mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
+    return mien__cpu_as_dtype(t, block, t->dtype);
+}
+
+mien_tensor *mien__cpu_as_dtype(mien_tensor *t, int block, mien_dtype dtype) {
+    if (t->block == block && t->dtype == dtype && mien__cpu_dense(t)) return mien_tensor_retain(t);
+    mien_tensor *dense = mien__tensor_header(dtype, t->device, t->ndim, t->shape);
     if (!dense) return NULL;
     if (mien__tensor_alloc(dense, block) != MIEN_OK || mien__cpu_copy(dense, t) != MIEN_OK) {
         mien_tensor_release(dense);
@@ -173,16 +183,16 @@ static void pick_pixels(mien_tensor *few, mien_tensor *all, int64_t stride_h, in
     int64_t block = few->block ? few->block : 1, h = all->shape[2], w = all->shape[3];
     int64_t few_h = few->shape[2], few_w = few->shape[3];
     int64_t groups = few->shape[0] * ((few->shape[1] + block - 1) / block);
-    float *dense = mien__cpu_f32(few), *map = mien__cpu_f32(all);
-    size_t pixel = (size_t)block * sizeof(float);
+    char *dense = mien__cpu_ptr(few), *map = mien__cpu_ptr(all);
+    int64_t pixel = block * (int64_t)mien_dtype_size(few->dtype);
 #pragma omp parallel for schedule(static) if (groups * few_h * few_w * block > MIEN_PARALLEL_FLOATS)
     for (int64_t g = 0; g < groups; g++) {
-        if (back) memset(map + g * h * w * block, 0, (size_t)(h * w) * pixel);
+        if (back) memset(map + g * h * w * pixel, 0, (size_t)(h * w * pixel));
         for (int64_t i = 0; i < few_h; i++)
             for (int64_t j = 0; j < few_w; j++) {
-                float *a = dense + ((g * few_h + i) * few_w + j) * block;
-                float *b = map + ((g * h + i * stride_h) * w + j * stride_w) * block;
-                memcpy(back ? b : a, back ? a : b, pixel);
+                char *a = dense + ((g * few_h + i) * few_w + j) * pixel;
+                char *b = map + ((g * h + i * stride_h) * w + j * stride_w) * pixel;
+                memcpy(back ? b : a, back ? a : b, (size_t)pixel);
             }
     }
 }

@@ -29,6 +29,7 @@ void mien__cpu_sum_rows(float *sum, const float *x, int64_t rows, int64_t k) {
 }
 
 mien_status mien__cpu_linear_forward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_linear_forward);
     mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
     mien_tensor *b = call->in[2] ? mien__cpu_as(call->in[2], 0) : NULL, *out = call->out[0];
     mien_status status = MIEN_ERR_MEMORY;
@@ -48,6 +49,7 @@ done:
 }
 
 mien_status mien__cpu_linear_backward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_linear_backward);
     mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
     mien_status status = MIEN_ERR_MEMORY;
@@ -86,6 +88,7 @@ static product product_of(const mien_tensor *a, const mien_tensor *b) {
 }
 
 mien_status mien__cpu_matmul_forward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_matmul_forward);
     mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
     mien_status status = MIEN_ERR_MEMORY;
     if (!a || !b) goto done;
@@ -103,6 +106,7 @@ done:
 }
 
 mien_status mien__cpu_matmul_backward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_matmul_backward);
     mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
     mien_status status = MIEN_ERR_MEMORY;

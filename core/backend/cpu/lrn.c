@@ -80,6 +80,7 @@ MIEN_CLONES static void backward_strip(const lrn *l, const float *x, const float
 }
 
 mien_status mien__cpu_lrn_forward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lrn_forward);
     mien_tensor *in = mien__cpu_as(call->in[0], 0), *out = call->out[0];
     if (!in) return MIEN_ERR_MEMORY;
     mien_status status = mien__tensor_alloc(out, 0);
@@ -99,6 +100,7 @@ mien_status mien__cpu_lrn_forward(mien_op_call *call) {
 }
 
 mien_status mien__cpu_lrn_backward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lrn_backward);
     mien_tensor *in = mien__cpu_as(call->in[0], 0), *out = mien__cpu_as(call->out[0], 0);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *din = call->din[0], *room = NULL;
     mien_status status = MIEN_ERR_MEMORY;

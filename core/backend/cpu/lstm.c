@@ -77,6 +77,7 @@ static void set_rows(float *to, const float *from, int64_t n) {
 }
 
 mien_status mien__cpu_lstm_forward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lstm_forward);
     lstm l = sizes(call);
     int64_t B = l.batch, T = l.steps, H = l.hidden;
     mien_tensor *in[6] = {0}, *gates = NULL, *state = NULL, *packed = NULL;
@@ -197,6 +198,7 @@ static mien_status products(mien_op_call *call, const lstm *l, const float *x, c
 }
 
 mien_status mien__cpu_lstm_backward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lstm_backward);
     lstm l = sizes(call);
     int64_t B = l.batch, T = l.steps, H = l.hidden;
     mien_tensor *in[6] = {0}, *dout[3] = {0}, *output = NULL, *reserve = NULL;

@@ -1,5 +1,6 @@
 /* batch_norm with + residual and ReLU, forward and backward, on plain and blocked activations.
  * Not here: the passes over elements (norm_kernels.c); [N,C] inputs, which are ref's. */
+#include "lanes.h"
 #include "norm_kernels.h"
 #include <math.h>
 #include <omp.h>
@@ -8,17 +9,21 @@
 /* How the work is cut: `groups` of channels (a block, or one channel when plain) times `parts` of
  * the batch. With few groups the batch is cut as well, else threads would idle. */
 typedef struct cut {
-    int64_t images, groups, floats; /* floats of one group in one image */
+    int64_t images, groups, elements; /* elements of one group in one image */
     int64_t channels;
     int block, parts;
+    bool half;
     double count; /* elements per channel */
 } cut;
 
 static cut cut_of(const mien_tensor *t, int block) {
-    cut c = {.images = t->shape[0], .channels = t->shape[1], .block = block ? block : 1};
+    cut c = {.images = t->shape[0],
+             .channels = t->shape[1],
+             .block = block ? block : 1,
+             .half = t->dtype == MIEN_BF16};
     int64_t pixels = t->shape[2] * t->shape[3];
     c.groups = (c.channels + c.block - 1) / c.block;
-    c.floats = pixels * c.block;
+    c.elements = pixels * c.block;
     c.count = (double)(c.images * pixels);
     int threads = mien__cpu_threads();
     if (c.groups % threads != 0 && c.groups < 2 * threads)
@@ -41,21 +46,22 @@ static void fold(double lanes[16], int block) {
     for (int i = block; i < 16; i++) lanes[i % block] += lanes[i];
 }
 
-/* The floats of a group in an image, NULL when there are none. */
-static const float *at(const float *base, const cut *c, int64_t image, int64_t group) {
-    return base ? base + (image * c->groups + group) * c->floats : NULL;
+/* The elements of a group in an image, NULL when there are none. */
+static void *at(const void *base, const cut *c, int64_t image, int64_t group) {
+    return base ? mien__lane_at(c->half, base, (image * c->groups + group) * c->elements) : NULL;
 }
 
 /* A value near the mean of each channel, so that sums of (x - shift) lose nothing even when the
  * mean is many standard deviations from 0: the average of up to 16 spread-out samples. */
-static void guess_mean(float lanes[16], const float *x, int64_t group, const cut *c) {
-    int64_t pixels = c->floats / c->block, all = c->images * pixels;
+static void guess_mean(float lanes[16], const void *x, int64_t group, const cut *c) {
+    int64_t pixels = c->elements / c->block, all = c->images * pixels;
     int64_t samples = mien__min64(all, 16), step = all / samples;
     float sum[16] = {0};
     for (int64_t s = 0; s < samples; s++) {
         int64_t place = s * step;
-        const float *from = at(x, c, place / pixels, group) + place % pixels * c->block;
-        for (int i = 0; i < c->block; i++) sum[i] += from[i];
+        const void *image = at(x, c, place / pixels, group);
+        int64_t first = place % pixels * c->block;
+        for (int i = 0; i < c->block; i++) sum[i] += mien__lane_load(c->half, image, first + i);
     }
     for (int i = 0; i < 16; i++) lanes[i] = sum[i % c->block] / (float)samples;
 }
@@ -65,8 +71,8 @@ static void guess_mean(float lanes[16], const float *x, int64_t group, const cut
 
 typedef struct pass {
     cut cut;
-    const float *x, *residual, *y, *dy;
-    float *out, *dres; /* y, or dx and the residual's gradient */
+    const void *x, *residual, *y, *dy;
+    void *out, *dres; /* y, or dx and the residual's gradient */
     const float *weight, *bias;
     float *mean, *rstd; /* one per channel; written in training */
     float *dweight, *dbias;
@@ -80,7 +86,7 @@ typedef struct pass {
 static int64_t part_of(const cut *c, int part, mien__norm_span *span) {
     int64_t first, last;
     mien__share(c->images, 1, c->parts, part, &first, &last);
-    *span = (mien__norm_span){last - first, c->groups * c->floats, c->floats};
+    *span = (mien__norm_span){last - first, c->groups * c->elements, c->elements, c->half};
     return first;
 }
 
@@ -120,7 +126,7 @@ static void finish_statistics(const pass *p, int64_t group, const float shift[16
     if (again) {
         double sums[32] = {0};
         for (int i = c->block; i < 16; i++) mean[i] = mean[i % c->block];
-        mien__norm_span all = {c->images, c->groups * c->floats, c->floats};
+        mien__norm_span all = {c->images, c->groups * c->elements, c->elements, c->half};
         mien__norm_sums(&all, at(p->x, c, 0, group), mean, sums, sums + 16);
         fold(sums, c->block);
         fold(sums + 16, c->block);
@@ -149,7 +155,7 @@ static void apply_part(const pass *p, int64_t group, int part) {
     for (int i = 0; i < 16; i++) scale[i] *= weight[i];
     mien__norm_span span;
     int64_t first = part_of(c, part, &span);
-    mien__norm_apply(&span, (float *)at(p->out, c, first, group), at(p->x, c, first, group),
+    mien__norm_apply(&span, at(p->out, c, first, group), at(p->x, c, first, group),
                      at(p->residual, c, first, group), mean, scale, bias, p->relu);
 }
 
@@ -227,11 +233,11 @@ mien_status mien__cpu_batch_norm_forward(mien_op_call *call) {
     if ((status = mien__tensor_alloc(out, block)) != MIEN_OK) goto done;
     for (int i = 1; i < 3; i++)
         if ((status = mien__tensor_alloc(call->out[i], 0)) != MIEN_OK) goto done;
-    p.x = mien__cpu_f32(in[0]);
+    p.x = mien__cpu_ptr(in[0]);
     p.weight = mien__cpu_f32(in[1]);
     p.bias = mien__cpu_f32(in[2]);
-    p.residual = in[5] ? mien__cpu_f32(in[5]) : NULL;
-    p.out = mien__cpu_f32(out);
+    p.residual = in[5] ? mien__cpu_ptr(in[5]) : NULL;
+    p.out = mien__cpu_ptr(out);
     p.mean = mien__cpu_f32(call->out[1]);
     p.rstd = mien__cpu_f32(call->out[2]);
     if (!p.training) {
@@ -262,10 +268,10 @@ mien_status mien__cpu_batch_norm_again(mien_op_call *call) {
     for (int i = 0; i < 3; i++)
         if (!(in[i] = mien__cpu_as(call->in[i], i == 0 ? block : 0))) goto done;
     if ((status = mien__tensor_alloc(call->out[0], block)) != MIEN_OK) goto done;
-    p.x = mien__cpu_f32(in[0]);
+    p.x = mien__cpu_ptr(in[0]);
     p.weight = mien__cpu_f32(in[1]);
     p.bias = mien__cpu_f32(in[2]);
-    p.out = mien__cpu_f32(call->out[0]);
+    p.out = mien__cpu_ptr(call->out[0]);
     p.mean = mien__cpu_f32(call->out[1]);
     p.rstd = mien__cpu_f32(call->out[2]);
     forward_kernel(&p);
@@ -286,8 +292,8 @@ static void gradient_sums(const pass *p, int64_t group, int part) {
     double *sums = partial_of(p, part, group);
     memset(sums, 0, 32 * sizeof *sums);
     mien__norm_gradient_sums(&span, at(p->dy, c, first, group), at(p->y, c, first, group),
-                             at(p->x, c, first, group), (float *)at(p->dres, c, first, group), mean,
-                             sums, sums + 16);
+                             at(p->x, c, first, group), at(p->dres, c, first, group), mean, sums,
+                             sums + 16);
 }
 
 static void finish_gradient(const pass *p, int64_t group) {
@@ -323,7 +329,7 @@ static void gradient_part(const pass *p, int64_t group, int part) {
     }
     mien__norm_span span;
     int64_t first = part_of(c, part, &span);
-    mien__norm_gradient(&span, (float *)at(p->out, c, first, group),
+    mien__norm_gradient(&span, at(p->out, c, first, group),
                         at(p->dres ? p->dres : p->dy, c, first, group),
                         p->dres ? NULL : at(p->y, c, first, group), at(p->x, c, first, group), mean,
                         scale, offset, slope);
@@ -377,16 +383,16 @@ mien_status mien__cpu_batch_norm_backward(mien_op_call *call) {
         if (!call->want[i] || (i != 0 && i != 5)) continue;
         if ((status = mien__tensor_alloc(call->din[i], block)) != MIEN_OK) goto done;
     }
-    p.x = mien__cpu_f32(x);
-    p.y = y ? mien__cpu_f32(y) : NULL;
-    p.dy = mien__cpu_f32(dy);
+    p.x = mien__cpu_ptr(x);
+    p.y = y ? mien__cpu_ptr(y) : NULL;
+    p.dy = mien__cpu_ptr(dy);
     p.weight = mien__cpu_f32(weight);
     p.mean = mien__cpu_f32(call->out[1]);
     p.rstd = mien__cpu_f32(call->out[2]);
     p.dweight = mien__cpu_f32(dweight);
     p.dbias = mien__cpu_f32(dbias);
-    p.out = call->want[0] ? mien__cpu_f32(call->din[0]) : NULL;
-    p.dres = call->want[5] ? mien__cpu_f32(call->din[5]) : NULL;
+    p.out = call->want[0] ? mien__cpu_ptr(call->din[0]) : NULL;
+    p.dres = call->want[5] ? mien__cpu_ptr(call->din[5]) : NULL;
     backward_kernel(&p);
     for (int i = 1; i < 3; i++) {
         if (!call->want[i]) continue;

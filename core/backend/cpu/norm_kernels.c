@@ -2,12 +2,17 @@
  * Not here: who calls them with what (norm.c). */
 #include "norm_kernels.h"
 
+#include "lanes.h"
+
 /* Sums run in float over this many vectors, then in double: 1e-7 stays 1e-7 for any size. */
 #define RUN 64
 
-#define LOAD(name, from)                                                                           \
-    v16 name;                                                                                      \
-    memcpy(&name, from, sizeof name)
+/* Sixteen of the numbers that stay f32 whatever the activations are. */
+#define LANES(name, from) v16 name = mien__lanes_load(false, from, 0)
+#define LOAD(from, i)     mien__lanes_load(half, from, i)
+#define STORE(to, i, v)   mien__lanes_store(half, to, i, v)
+#define ONE(from, i)      mien__lane_load(half, from, i)
+#define SET_ONE(to, i, v) mien__lane_store(half, to, i, v)
 /* value, or 0 where sign is not positive; NaN in sign keeps the value, so that NaN shows. */
 #define KEEP_POSITIVE(value, sign) value = (v16)(~(v16i)((sign) <= (v16){0}) & (v16i)(value))
 
@@ -22,29 +27,25 @@
         room = RUN;                                                                                \
     } while (0)
 
-MIEN_CLONES void mien__norm_sums(const mien__norm_span *span, const float *x, const float shift[16],
-                                 double sum[16], double squares[16]) {
-    LOAD(s, shift);
+MIEN_INLINE void sums(bool half, const mien__norm_span *span, const void *x, const float *shift,
+                      double *sum, double *squares) {
+    LANES(s, shift);
     v16 a = {0}, b = {0};
     int64_t n = span->n, full = n / 16 * 16, room = RUN;
-    for (int64_t image = 0; image < span->images; image++, x += span->step) {
+    for (int64_t image = 0; image < span->images; image++) {
         int64_t i = 0;
         while (i < full) {
             int64_t start = i, stop = mien__min64(full, i + room * 16);
             v16 c = {0}, d = {0};
             for (; i + 32 <= stop; i += 32) {
-                LOAD(x0, x + i);
-                LOAD(x1, x + i + 16);
-                x0 -= s;
-                x1 -= s;
+                v16 x0 = LOAD(x, i) - s, x1 = LOAD(x, i + 16) - s;
                 a += x0;
                 b += x0 * x0;
                 c += x1;
                 d += x1 * x1;
             }
             for (; i < stop; i += 16) {
-                LOAD(x0, x + i);
-                x0 -= s;
+                v16 x0 = LOAD(x, i) - s;
                 a += x0;
                 b += x0 * x0;
             }
@@ -54,49 +55,57 @@ MIEN_CLONES void mien__norm_sums(const mien__norm_span *span, const float *x, co
             if (room == 0) FLUSH(a, sum, b, squares);
         }
         for (; i < n; i++) {
-            float centred = x[i] - shift[i % 16];
+            float centred = ONE(x, i) - shift[i % 16];
             sum[i % 16] += centred;
             squares[i % 16] += (double)centred * centred;
         }
+        x = mien__lane_at(half, x, span->step);
     }
     FLUSH(a, sum, b, squares);
 }
 
-MIEN_CLONES void mien__norm_apply(const mien__norm_span *span, float *y, const float *x,
-                                  const float *residual, const float mean[16],
-                                  const float scale[16], const float bias[16], bool relu) {
-    LOAD(m, mean);
-    LOAD(s, scale);
-    LOAD(b, bias);
+MIEN_CLONES void mien__norm_sums(const mien__norm_span *span, const void *x, const float shift[16],
+                                 double sum[16], double squares[16]) {
+    MIEN_BY_HALF(span->half, sums, span, x, shift, sum, squares);
+}
+
+MIEN_INLINE void apply(bool half, const mien__norm_span *span, void *y, const void *x,
+                       const void *residual, const float *mean, const float *scale,
+                       const float *bias, bool relu) {
+    LANES(m, mean);
+    LANES(s, scale);
+    LANES(b, bias);
     int64_t n = span->n, full = n / 16 * 16;
     for (int64_t image = 0; image < span->images; image++) {
         int64_t i = 0;
         for (; i < full; i += 16) {
-            LOAD(v, x + i);
-            v = (v - m) * s + b;
-            if (residual) {
-                LOAD(r, residual + i);
-                v += r;
-            }
+            v16 v = (LOAD(x, i) - m) * s + b;
+            if (residual) v += LOAD(residual, i);
             if (relu) KEEP_POSITIVE(v, v);
-            memcpy(y + i, &v, sizeof v);
+            STORE(y, i, v);
         }
         for (; i < n; i++) {
             int k = i % 16;
-            float v = (x[i] - mean[k]) * scale[k] + bias[k] + (residual ? residual[i] : 0);
-            y[i] = relu && v <= 0 ? 0 : v;
+            float v =
+                (ONE(x, i) - mean[k]) * scale[k] + bias[k] + (residual ? ONE(residual, i) : 0);
+            SET_ONE(y, i, relu && v <= 0 ? 0 : v);
         }
-        x += span->step;
-        y += span->step;
-        if (residual) residual += span->step;
+        x = mien__lane_at(half, x, span->step);
+        y = mien__lane_at(half, y, span->step);
+        if (residual) residual = mien__lane_at(half, residual, span->step);
     }
 }
 
-MIEN_CLONES void mien__norm_gradient_sums(const mien__norm_span *span, const float *dy,
-                                          const float *y, const float *x, float *g,
-                                          const float mean[16], double sum[16],
-                                          double products[16]) {
-    LOAD(m, mean);
+MIEN_CLONES void mien__norm_apply(const mien__norm_span *span, void *y, const void *x,
+                                  const void *residual, const float mean[16], const float scale[16],
+                                  const float bias[16], bool relu) {
+    MIEN_BY_HALF(span->half, apply, span, y, x, residual, mean, scale, bias, relu);
+}
+
+MIEN_INLINE void gradient_sums(bool half, const mien__norm_span *span, const void *dy,
+                               const void *y, const void *x, void *g, const float *mean,
+                               double *sum, double *products) {
+    LANES(m, mean);
     v16 a = {0}, b = {0};
     int64_t n = span->n, full = n / 16 * 16, room = RUN;
     for (int64_t image = 0; image < span->images; image++) {
@@ -104,13 +113,9 @@ MIEN_CLONES void mien__norm_gradient_sums(const mien__norm_span *span, const flo
         while (i < full) {
             int64_t start = i, stop = mien__min64(full, i + room * 16);
             for (; i < stop; i += 16) {
-                LOAD(d, dy + i);
-                LOAD(v, x + i);
-                if (y) {
-                    LOAD(out, y + i);
-                    KEEP_POSITIVE(d, out);
-                }
-                if (g) memcpy(g + i, &d, sizeof d);
+                v16 d = LOAD(dy, i), v = LOAD(x, i);
+                if (y) KEEP_POSITIVE(d, LOAD(y, i));
+                if (g) STORE(g, i, d);
                 a += d;
                 b += d * (v - m);
             }
@@ -118,48 +123,56 @@ MIEN_CLONES void mien__norm_gradient_sums(const mien__norm_span *span, const flo
             if (room == 0) FLUSH(a, sum, b, products);
         }
         for (; i < n; i++) {
-            float d = y && y[i] <= 0 ? 0 : dy[i];
-            if (g) g[i] = d;
+            float d = y && ONE(y, i) <= 0 ? 0 : ONE(dy, i);
+            if (g) SET_ONE(g, i, d);
             sum[i % 16] += d;
-            products[i % 16] += (double)d * (x[i] - mean[i % 16]);
+            products[i % 16] += (double)d * (ONE(x, i) - mean[i % 16]);
         }
-        dy += span->step;
-        x += span->step;
-        if (y) y += span->step;
-        if (g) g += span->step;
+        dy = mien__lane_at(half, dy, span->step);
+        x = mien__lane_at(half, x, span->step);
+        if (y) y = mien__lane_at(half, y, span->step);
+        if (g) g = mien__lane_at(half, g, span->step);
     }
     FLUSH(a, sum, b, products);
 }
 
-MIEN_CLONES void mien__norm_gradient(const mien__norm_span *span, float *dx, const float *dy,
-                                     const float *y, const float *x, const float mean[16],
-                                     const float scale[16], const float offset[16],
-                                     const float slope[16]) {
-    LOAD(m, mean);
-    LOAD(s, scale);
-    LOAD(o, offset);
-    LOAD(t, slope);
+MIEN_CLONES void mien__norm_gradient_sums(const mien__norm_span *span, const void *dy,
+                                          const void *y, const void *x, void *g,
+                                          const float mean[16], double sum[16],
+                                          double products[16]) {
+    MIEN_BY_HALF(span->half, gradient_sums, span, dy, y, x, g, mean, sum, products);
+}
+
+MIEN_INLINE void gradient(bool half, const mien__norm_span *span, void *dx, const void *dy,
+                          const void *y, const void *x, const float *mean, const float *scale,
+                          const float *offset, const float *slope) {
+    LANES(m, mean);
+    LANES(s, scale);
+    LANES(o, offset);
+    LANES(t, slope);
     int64_t n = span->n, full = n / 16 * 16;
     for (int64_t image = 0; image < span->images; image++) {
         int64_t i = 0;
         for (; i < full; i += 16) {
-            LOAD(d, dy + i);
-            LOAD(v, x + i);
-            if (y) {
-                LOAD(out, y + i);
-                KEEP_POSITIVE(d, out);
-            }
-            d = s * (d - o - t * (v - m));
-            memcpy(dx + i, &d, sizeof d);
+            v16 d = LOAD(dy, i), v = LOAD(x, i);
+            if (y) KEEP_POSITIVE(d, LOAD(y, i));
+            STORE(dx, i, s * (d - o - t * (v - m)));
         }
         for (; i < n; i++) {
             int k = i % 16;
-            float d = y && y[i] <= 0 ? 0 : dy[i];
-            dx[i] = scale[k] * (d - offset[k] - slope[k] * (x[i] - mean[k]));
+            float d = y && ONE(y, i) <= 0 ? 0 : ONE(dy, i);
+            SET_ONE(dx, i, scale[k] * (d - offset[k] - slope[k] * (ONE(x, i) - mean[k])));
         }
-        dx += span->step;
-        dy += span->step;
-        x += span->step;
-        if (y) y += span->step;
+        dx = mien__lane_at(half, dx, span->step);
+        dy = mien__lane_at(half, dy, span->step);
+        x = mien__lane_at(half, x, span->step);
+        if (y) y = mien__lane_at(half, y, span->step);
     }
+}
+
+MIEN_CLONES void mien__norm_gradient(const mien__norm_span *span, void *dx, const void *dy,
+                                     const void *y, const void *x, const float mean[16],
+                                     const float scale[16], const float offset[16],
+                                     const float slope[16]) {
+    MIEN_BY_HALF(span->half, gradient, span, dx, dy, y, x, mean, scale, offset, slope);
 }

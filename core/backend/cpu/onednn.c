@@ -183,10 +183,15 @@ mien_status mien__primitive_reorder(mien__primitive *p, void *from, void *to) {
     return MIEN_OK;
 }
 
-mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape, int block) {
+dnnl_data_type_t mien__onednn_dtype(mien_dtype dtype) {
+    return dtype == MIEN_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape, mien_dtype dtype,
+                                    int block) {
     dnnl_format_tag_t tag = block == 16 ? dnnl_nChw16c : block == 8 ? dnnl_nChw8c : dnnl_nchw;
     dnnl_dims_t sizes = {shape[0], shape[1], shape[2], shape[3]};
-    MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(md, 4, sizes, dnnl_f32, tag),
+    MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(md, 4, sizes, mien__onednn_dtype(dtype), tag),
                   "cpu: describe an activation");
     return MIEN_OK;
 }
@@ -198,13 +203,18 @@ int mien__cpu_threads(void) {
     return omp_get_max_threads();
 }
 
+static bool has_isa(unsigned wanted) {
+    return (dnnl_get_effective_cpu_isa() & wanted) == wanted;
+}
+
 int mien__cpu_block(void) {
     static int block;
-    if (!block) {
-        unsigned isa = dnnl_get_effective_cpu_isa();
-        block = (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core ? 16 : 8;
-    }
+    if (!block) block = has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
     return block;
+}
+
+bool mien__cpu_has_bf16(void) {
+    return has_isa(dnnl_cpu_isa_avx512_core_bf16);
 }
 
 mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, const float *a,

@@ -35,7 +35,7 @@ typedef struct mien__primitive {
     size_t scratchpad;
     dnnl_primitive_t reorder; /* NULL: the weights are used as they are, OIHW */
     dnnl_memory_t reorder_from, reorder_to;
-    size_t weights_floats; /* of the primitive's own weights layout */
+    size_t weights_bytes; /* of the primitive's own weights layout */
     char name[48];
 } mien__primitive;
 
@@ -61,8 +61,11 @@ mien_status mien__primitive_set_reorder(mien__primitive *p, const dnnl_memory_de
 dnnl_engine_t mien__onednn_engine(void);
 /* Is this name one of oneDNN's naive fall-backs? */
 bool mien__onednn_is_naive(const char *name);
-/* Descriptor of a [N,C,H,W] f32 activation in layout `block`. */
-mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape, int block);
+/* oneDNN's name of f32 or bf16. */
+dnnl_data_type_t mien__onednn_dtype(mien_dtype dtype);
+/* Descriptor of a [N,C,H,W] activation in layout `block`. */
+mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape, mien_dtype dtype,
+                                    int block);
 
 /* C[m,n] = beta C + op(A) op(B), row-major; a_t, b_t: that operand is stored transposed. */
 mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, const float *a,

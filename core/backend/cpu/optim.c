@@ -1,6 +1,6 @@
 /* Adam, SGD, gradient norms and sums of gradients: one pass over memory each, all threads.
  * Not here: lists of parameters (optim/); f64 and strided tensors, which are ref's. */
-#include "cpu.h"
+#include "lanes.h"
 #include <math.h>
 
 /* Work is cut into pieces of this many floats, whatever the number of threads: sums of pieces are
@@ -14,8 +14,17 @@ static bool plain_f32(const mien_tensor *t) {
 /* ---- sums -------------------------------------------------------------------------------------
  */
 
-MIEN_CLONES static void add_piece(float *restrict acc, const float *restrict x, int64_t n) {
-    for (int64_t i = 0; i < n; i++) acc[i] += x[i];
+MIEN_INLINE void add(bool half, void *acc, const void *x, int64_t n) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        mien__lanes_store(half, acc, i,
+                          mien__lanes_load(half, acc, i) + mien__lanes_load(half, x, i));
+    for (; i < n; i++)
+        mien__lane_store(half, acc, i, mien__lane_load(half, acc, i) + mien__lane_load(half, x, i));
+}
+
+MIEN_CLONES static void add_piece(bool half, void *acc, const void *x, int64_t n) {
+    MIEN_BY_HALF(half, add, acc, x, n);
 }
 
 MIEN_CLONES static double squares_piece(const float *x, int64_t n) {
@@ -36,15 +45,17 @@ MIEN_CLONES static void scale_piece(float *x, int64_t n, float factor) {
 }
 
 mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x) {
-    if (acc->dtype != MIEN_F32 || x->dtype != MIEN_F32 || !mien__cpu_dense(acc))
+    bool half = acc->dtype == MIEN_BF16;
+    if ((!half && acc->dtype != MIEN_F32) || x->dtype != acc->dtype || !mien__cpu_dense(acc))
         return mien__backend_ref.accumulate(acc, x);
     mien_tensor *same = mien__cpu_as(x, acc->block);
     if (!same) return MIEN_ERR_MEMORY;
-    float *to = mien__cpu_f32(acc);
-    const float *from = mien__cpu_f32(same);
+    void *to = mien__cpu_ptr(acc), *from = mien__cpu_ptr(same);
     int64_t n = mien__cpu_floats(acc, acc->block);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
-    for (int64_t i = 0; i < n; i += PIECE) add_piece(to + i, from + i, mien__min64(PIECE, n - i));
+    for (int64_t i = 0; i < n; i += PIECE)
+        add_piece(half, mien__lane_at(half, to, i), mien__lane_at(half, from, i),
+                  mien__min64(PIECE, n - i));
     mien_tensor_release(same);
     mien__tensor_touch(acc);
     return MIEN_OK;

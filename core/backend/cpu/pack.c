@@ -4,14 +4,14 @@
 #include <stdlib.h>
 
 typedef struct packed {
-    mien_tensor *floats; /* from the pool */
+    mien_tensor *elements; /* bytes from the pool */
     mien__primitive_key key;
     uint64_t version; /* of the storage when it was packed */
 } packed;
 
 static void release(void *all) {
     packed *slot = all;
-    for (int i = 0; i < MIEN_PACK_USES; i++) mien_tensor_release(slot[i].floats);
+    for (int i = 0; i < MIEN_PACK_USES; i++) mien_tensor_release(slot[i].elements);
     free(slot);
 }
 
@@ -24,17 +24,17 @@ void *mien__pack(mien_tensor *weight, mien__primitive *p, int use) {
         storage->packed_release = release;
     }
     packed *slot = (packed *)storage->packed + use;
-    bool same_layout = slot->floats && memcmp(&slot->key, &p->key, sizeof p->key) == 0;
-    if (same_layout && slot->version == storage->version) return mien__cpu_ptr(slot->floats);
-    if (slot->floats && slot->floats->shape[0] != (int64_t)p->weights_floats) {
-        mien_tensor_release(slot->floats);
-        slot->floats = NULL;
+    bool same_layout = slot->elements && memcmp(&slot->key, &p->key, sizeof p->key) == 0;
+    if (same_layout && slot->version == storage->version) return mien__cpu_ptr(slot->elements);
+    if (slot->elements && slot->elements->shape[0] != (int64_t)p->weights_bytes) {
+        mien_tensor_release(slot->elements);
+        slot->elements = NULL;
     }
-    if (!slot->floats) slot->floats = mien__cpu_scratch((int64_t)p->weights_floats);
-    if (!slot->floats) return NULL;
-    if (mien__primitive_reorder(p, mien__cpu_ptr(weight), mien__cpu_ptr(slot->floats)) != MIEN_OK)
+    if (!slot->elements) slot->elements = mien__cpu_bytes((int64_t)p->weights_bytes);
+    if (!slot->elements) return NULL;
+    if (mien__primitive_reorder(p, mien__cpu_ptr(weight), mien__cpu_ptr(slot->elements)) != MIEN_OK)
         return NULL;
     slot->key = p->key;
     slot->version = storage->version;
-    return mien__cpu_ptr(slot->floats);
+    return mien__cpu_ptr(slot->elements);
 }

@@ -4,7 +4,7 @@
 #define MIEN_PACK_H
 #include "onednn.h"
 
-/* The address of `weight` (plain OIHW f32) as primitive `p` wants it: the tensor's own elements,
+/* The address of `weight` (plain f32) as primitive `p` wants it: the tensor's own elements,
  * or a copy that is made anew when the tensor was written since. One copy per use:
  * 0 forward, 1 data gradient, 2 inference. NULL with an error record on failure. */
 #define MIEN_PACK_USES 3

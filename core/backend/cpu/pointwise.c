@@ -5,7 +5,7 @@
 #include <math.h>
 
 /* Elements are worked on in pieces of this many, each by one thread. */
-#define PIECE 4096
+#define PIECE 2048
 
 static int64_t floats_of(const mien_tensor *t) {
     return mien__cpu_floats(t, t->block);
@@ -52,10 +52,14 @@ mien_status mien__cpu_binary_forward(mien_op_call *call) {
     if (!a || !b) goto done;
     if ((status = mien__tensor_alloc(out, block)) != MIEN_OK) goto done;
     int64_t n = floats_of(out);
-    float *y = mien__cpu_f32(out), *x0 = mien__cpu_f32(a), *x1 = mien__cpu_f32(b);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
-    for (int64_t i = 0; i < n; i += PIECE)
-        binary_piece(call->op, y + i, x0 + i, x1 + i, mien__min64(PIECE, n - i));
+    for (int64_t i = 0; i < n; i += PIECE) {
+        float room[3][PIECE], *y = mien__cpu_write_to(out, i, room[0]);
+        int64_t m = mien__min64(PIECE, n - i);
+        binary_piece(call->op, y, mien__cpu_read(a, i, m, room[1]),
+                     mien__cpu_read(b, i, m, room[2]), m);
+        mien__cpu_written(out, i, m, y);
+    }
 done:
     mien_tensor_release(a);
     mien_tensor_release(b);
@@ -107,12 +111,15 @@ mien_status mien__cpu_binary_backward(mien_op_call *call) {
         }
         if ((status = mien__tensor_alloc(din, block)) != MIEN_OK) goto done;
         int64_t n = floats_of(din);
-        float *dx = mien__cpu_f32(din), *dy = mien__cpu_f32(dout);
-        float *x0 = a ? mien__cpu_f32(a) : NULL, *x1 = b ? mien__cpu_f32(b) : NULL;
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
-        for (int64_t i = 0; i < n; i += PIECE)
-            binary_piece_gradient(call->op, which, dx + i, dy + i, x0 ? x0 + i : NULL,
-                                  x1 ? x1 + i : NULL, mien__min64(PIECE, n - i));
+        for (int64_t i = 0; i < n; i += PIECE) {
+            float room[4][PIECE], *dx = mien__cpu_write_to(din, i, room[0]);
+            int64_t m = mien__min64(PIECE, n - i);
+            binary_piece_gradient(call->op, which, dx, mien__cpu_read(dout, i, m, room[1]),
+                                  a ? mien__cpu_read(a, i, m, room[2]) : NULL,
+                                  b ? mien__cpu_read(b, i, m, room[3]) : NULL, m);
+            mien__cpu_written(din, i, m, dx);
+        }
     }
 done:
     mien_tensor_release(dout);
@@ -231,10 +238,13 @@ mien_status mien__cpu_pointwise_forward(mien_op_call *call) {
     if (status == MIEN_OK) {
         numbers k = numbers_of(call);
         int64_t n = floats_of(out);
-        float *y = mien__cpu_f32(out), *x = mien__cpu_f32(in);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
-        for (int64_t i = 0; i < n; i += PIECE)
-            unary_piece(call->op, k, y + i, x + i, mien__min64(PIECE, n - i));
+        for (int64_t i = 0; i < n; i += PIECE) {
+            float room[2][PIECE], *y = mien__cpu_write_to(out, i, room[0]);
+            int64_t m = mien__min64(PIECE, n - i);
+            unary_piece(call->op, k, y, mien__cpu_read(in, i, m, room[1]), m);
+            mien__cpu_written(out, i, m, y);
+        }
     }
     mien_tensor_release(in);
     return status;
@@ -251,12 +261,14 @@ mien_status mien__cpu_pointwise_backward(mien_op_call *call) {
     if ((status = mien__tensor_alloc(din, block)) != MIEN_OK) goto done;
     numbers k = numbers_of(call);
     int64_t n = floats_of(din);
-    float *dx = mien__cpu_f32(din), *dy = mien__cpu_f32(dout);
-    float *s = saved ? mien__cpu_f32(saved) : NULL;
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
-    for (int64_t i = 0; i < n; i += PIECE)
-        unary_piece_gradient(call->op, k, dx + i, dy + i, s ? s + i : NULL,
-                             mien__min64(PIECE, n - i));
+    for (int64_t i = 0; i < n; i += PIECE) {
+        float room[3][PIECE], *dx = mien__cpu_write_to(din, i, room[0]);
+        int64_t m = mien__min64(PIECE, n - i);
+        unary_piece_gradient(call->op, k, dx, mien__cpu_read(dout, i, m, room[1]),
+                             saved ? mien__cpu_read(saved, i, m, room[2]) : NULL, m);
+        mien__cpu_written(din, i, m, dx);
+    }
 done:
     mien_tensor_release(dout);
     mien_tensor_release(saved);
@@ -283,15 +295,14 @@ mien_status mien__cpu_cast_backward(mien_op_call *call) {
 /* ---- dropout ----------------------------------------------------------------------------------
  */
 
-/* Elements [first, last) in row-major order; first is a multiple of 4. */
-static void drop(const mien_dropout_attr *a, float *y, const float *x, int64_t first,
-                 int64_t last) {
+/* n elements from `first` in row-major order, a multiple of 4, on. */
+static void drop(const mien_dropout_attr *a, float *y, const float *x, int64_t first, int64_t n) {
     float keep = (float)(1 / (1 - a->p));
-    for (int64_t i = first; i < last; i += 4) {
+    for (int64_t i = 0; i < n; i += 4) {
         uint32_t word[4];
-        mien__philox((uint64_t)a->seed, (uint64_t)a->stream, (uint64_t)a->counter + (uint64_t)i / 4,
-                     word);
-        for (int64_t j = i; j < mien__min64(last, i + 4); j++)
+        mien__philox((uint64_t)a->seed, (uint64_t)a->stream,
+                     (uint64_t)a->counter + (uint64_t)(first + i) / 4, word);
+        for (int64_t j = i; j < mien__min64(n, i + 4); j++)
             y[j] = mien__u24(word[j - i]) >= a->p ? x[j] * keep : 0;
     }
 }
@@ -302,9 +313,13 @@ static mien_status apply_dropout(const mien_op_call *call, mien_tensor *from, mi
     mien_status status = mien__tensor_alloc(to, 0);
     if (status == MIEN_OK) {
         int64_t n = mien_tensor_count(to);
-        float *y = mien__cpu_f32(to), *x = mien__cpu_f32(in);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
-        for (int64_t i = 0; i < n; i += PIECE) drop(call->attr, y, x, i, mien__min64(n, i + PIECE));
+        for (int64_t i = 0; i < n; i += PIECE) {
+            float room[2][PIECE], *y = mien__cpu_write_to(to, i, room[0]);
+            int64_t m = mien__min64(PIECE, n - i);
+            drop(call->attr, y, mien__cpu_read(in, i, m, room[1]), i, m);
+            mien__cpu_written(to, i, m, y);
+        }
     }
     mien_tensor_release(in);
     return status;

@@ -1,7 +1,8 @@
 /* max_pool2d, avg_pool2d and global_avg_pool; the windows slide over blocked activations.
  * Not here: shapes (ops/). */
-#include "cpu.h"
+#include "lanes.h"
 #include <math.h>
+#include <omp.h>
 
 typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t v8i __attribute__((vector_size(32), aligned(4), may_alias));
@@ -40,15 +41,13 @@ static inline int64_t clip(const window *w, int64_t oh, int64_t ow, int64_t *i0,
     return y * w->w + x;
 }
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* ---- eight channels of one image ---------------------------------------------------------------
  *
  * `block` floats lie between one pixel and the next. Eight lanes, not sixteen: GCC 12 takes 512-bit
  * comparisons that serve two choices apart, lane by lane. */
 
 /* index: the place of the maximum in its window, row by row. */
-INLINE void max_8(int block, const window *w, const float *x, float *y, int32_t *index) {
+MIEN_INLINE void max_8(int block, const window *w, const float *x, float *y, int32_t *index) {
     for (int64_t oh = 0; oh < w->out_h; oh++)
         for (int64_t ow = 0; ow < w->out_w; ow++) {
             int64_t i0, i1, j0, j1, to = (oh * w->out_w + ow) * block;
@@ -69,8 +68,8 @@ INLINE void max_8(int block, const window *w, const float *x, float *y, int32_t 
         }
 }
 
-INLINE void max_gradient_8(int block, const window *w, const float *dy, const int32_t *index,
-                           float *dx) {
+MIEN_INLINE void max_gradient_8(int block, const window *w, const float *dy, const int32_t *index,
+                                float *dx) {
 
     for (int64_t oh = 0; oh < w->out_h; oh++)
         for (int64_t ow = 0; ow < w->out_w; ow++) {
@@ -91,7 +90,7 @@ INLINE void max_gradient_8(int block, const window *w, const float *dy, const in
         }
 }
 
-INLINE void mean_8(int block, const window *w, const float *x, float *y) {
+MIEN_INLINE void mean_8(int block, const window *w, const float *x, float *y) {
     for (int64_t oh = 0; oh < w->out_h; oh++)
         for (int64_t ow = 0; ow < w->out_w; ow++) {
             int64_t i0, i1, j0, j1;
@@ -107,7 +106,7 @@ INLINE void mean_8(int block, const window *w, const float *x, float *y) {
         }
 }
 
-INLINE void mean_gradient_8(int block, const window *w, const float *dy, float *dx) {
+MIEN_INLINE void mean_gradient_8(int block, const window *w, const float *dy, float *dx) {
 
     for (int64_t oh = 0; oh < w->out_h; oh++)
         for (int64_t ow = 0; ow < w->out_w; ow++) {
@@ -150,6 +149,22 @@ static int block_of(const mien_tensor *t) {
     return t->block ? t->block : mien__cpu_block();
 }
 
+/* A place for each thread to keep a map of bf16 in as floats, `each` of them; none for f32. */
+typedef struct rooms {
+    mien_tensor *floats;
+    int64_t each;
+} rooms;
+
+static mien_status rooms_start(rooms *r, const mien_tensor *t, int64_t each) {
+    *r = (rooms){NULL, t->dtype == MIEN_BF16 ? each : 0};
+    r->floats = mien__cpu_scratch(r->each * mien__cpu_threads());
+    return r->floats ? MIEN_OK : MIEN_ERR_MEMORY;
+}
+
+static float *room_of(const rooms *r) {
+    return mien__cpu_f32(r->floats) + r->each * omp_get_thread_num();
+}
+
 /* ---- windows ----------------------------------------------------------------------------------
  */
 
@@ -161,16 +176,21 @@ static mien_status forward(mien_op_call *call, mien_tensor *index) {
     if (status == MIEN_OK && index) status = mien__tensor_alloc(index, block);
     if (status == MIEN_OK) {
         window w = window_of(call, out, block);
-        const float *x = mien__cpu_f32(in);
-        float *y = mien__cpu_f32(out);
         int32_t *where = index ? mien__cpu_ptr(index) : NULL;
         int64_t from = w.h * w.w * block, to = w.out_h * w.out_w * block;
+        rooms rooms;
+        if ((status = rooms_start(&rooms, in, from + to)) == MIEN_OK) {
 #pragma omp parallel for schedule(static) if (w.groups * from > MIEN_PARALLEL_FLOATS)
-        for (int64_t g = 0; g < w.groups; g++) {
-            if (where)
-                max_one(block, &w, x + g * from, y + g * to, where + g * to);
-            else
-                mean_one(block, &w, x + g * from, y + g * to);
+            for (int64_t g = 0; g < w.groups; g++) {
+                float *room = room_of(&rooms), *y = mien__cpu_write_to(out, g * to, room + from);
+                const float *x = mien__cpu_read(in, g * from, from, room);
+                if (where)
+                    max_one(block, &w, x, y, where + g * to);
+                else
+                    mean_one(block, &w, x, y);
+                mien__cpu_written(out, g * to, to, y);
+            }
+            mien_tensor_release(rooms.floats);
         }
         mien__cpu_says(call, "own:blocked");
     }
@@ -185,16 +205,21 @@ static mien_status backward(mien_op_call *call, mien_tensor *index, int block) {
     mien_status status = mien__tensor_alloc(din, block);
     if (status == MIEN_OK) {
         window w = window_of(call, dout, block);
-        const float *dy = mien__cpu_f32(dout);
-        float *dx = mien__cpu_f32(din);
         const int32_t *where = index ? mien__cpu_ptr(index) : NULL;
         int64_t to = w.h * w.w * block, from = w.out_h * w.out_w * block;
+        rooms rooms;
+        if ((status = rooms_start(&rooms, din, from + to)) == MIEN_OK) {
 #pragma omp parallel for schedule(static) if (w.groups * to > MIEN_PARALLEL_FLOATS)
-        for (int64_t g = 0; g < w.groups; g++) {
-            if (where)
-                max_one_gradient(block, &w, dy + g * from, where + g * from, dx + g * to);
-            else
-                mean_one_gradient(block, &w, dy + g * from, dx + g * to);
+            for (int64_t g = 0; g < w.groups; g++) {
+                float *room = room_of(&rooms), *dx = mien__cpu_write_to(din, g * to, room + from);
+                const float *dy = mien__cpu_read(dout, g * from, from, room);
+                if (where)
+                    max_one_gradient(block, &w, dy, where + g * from, dx);
+                else
+                    mean_one_gradient(block, &w, dy, dx);
+                mien__cpu_written(din, g * to, to, dx);
+            }
+            mien_tensor_release(rooms.floats);
         }
         mien__cpu_says(call, "own:blocked");
     }
@@ -232,31 +257,38 @@ mien_status mien__cpu_avg_pool2d_backward(mien_op_call *call) {
 /* ---- mean over the whole picture --------------------------------------------------------------
  */
 
-INLINE void global_group(int block, const float *restrict x, int64_t pixels, float *restrict mean) {
+MIEN_INLINE void global_group(int block, bool half, const void *x, int64_t pixels, float *mean) {
     double total[16] = {0};
     for (int64_t p0 = 0; p0 < pixels; p0 += 64) { /* short float sums, added up in double */
         float sum[16] = {0};
         int64_t p1 = mien__min64(pixels, p0 + 64);
         for (int64_t p = p0; p < p1; p++)
-            for (int k = 0; k < block; k++) sum[k] += x[p * block + k];
+            for (int k = 0; k < block; k++) sum[k] += mien__lane_load(half, x, p * block + k);
         for (int k = 0; k < block; k++) total[k] += sum[k];
     }
     for (int k = 0; k < block; k++) mean[k] = (float)(total[k] / (double)pixels);
 }
 
-INLINE void global_group_gradient(int block, float *restrict dx, int64_t pixels,
-                                  const float *restrict share) {
+MIEN_INLINE void global_group_gradient(int block, bool half, void *dx, int64_t pixels,
+                                       const float *share) {
     for (int64_t p = 0; p < pixels; p++)
-        for (int k = 0; k < block; k++) dx[p * block + k] = share[k];
+        for (int k = 0; k < block; k++) mien__lane_store(half, dx, p * block + k, share[k]);
 }
 
-MIEN_CLONES static void global_one(int block, const float *x, int64_t pixels, float *mean) {
-    WITH_BLOCK(global_group, x, pixels, mean);
+MIEN_CLONES static void global_one(int block, bool half, const void *x, int64_t pixels,
+                                   float *mean) {
+    if (half)
+        WITH_BLOCK(global_group, true, x, pixels, mean);
+    else
+        WITH_BLOCK(global_group, false, x, pixels, mean);
 }
 
-MIEN_CLONES static void global_one_gradient(int block, float *dx, int64_t pixels,
+MIEN_CLONES static void global_one_gradient(int block, bool half, void *dx, int64_t pixels,
                                             const float *share) {
-    WITH_BLOCK(global_group_gradient, dx, pixels, share);
+    if (half)
+        WITH_BLOCK(global_group_gradient, true, dx, pixels, share);
+    else
+        WITH_BLOCK(global_group_gradient, false, dx, pixels, share);
 }
 
 mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
@@ -267,15 +299,16 @@ mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
     if (status == MIEN_OK) {
         int64_t channels = in->shape[1], pixels = in->shape[2] * in->shape[3];
         int64_t groups = (channels + lanes - 1) / lanes, items = in->shape[0] * groups;
-        const float *x = mien__cpu_f32(in);
-        float *y = mien__cpu_f32(out);
+        bool half = in->dtype == MIEN_BF16;
+        const void *x = mien__cpu_ptr(in);
+        void *y = mien__cpu_ptr(out);
 #pragma omp parallel for if (items * pixels * lanes > MIEN_PARALLEL_FLOATS)
         for (int64_t i = 0; i < items; i++) {
             int64_t n = i / groups, c = i % groups * lanes;
             float mean[16];
-            global_one(lanes, x + i * pixels * lanes, pixels, mean);
-            memcpy(y + n * channels + c, mean,
-                   (size_t)mien__min64(lanes, channels - c) * sizeof *y);
+            global_one(lanes, half, mien__lane_at(half, x, i * pixels * lanes), pixels, mean);
+            for (int64_t k = 0; k < mien__min64(lanes, channels - c); k++)
+                mien__lane_store(half, y, n * channels + c + k, mean[k]);
         }
     }
     mien_tensor_release(in);
@@ -290,15 +323,17 @@ mien_status mien__cpu_global_avg_pool_backward(mien_op_call *call) {
     if (status == MIEN_OK) {
         int64_t channels = din->shape[1], pixels = din->shape[2] * din->shape[3];
         int64_t groups = (channels + lanes - 1) / lanes, items = din->shape[0] * groups;
-        const float *dy = mien__cpu_f32(dout);
-        float *dx = mien__cpu_f32(din);
+        bool half = din->dtype == MIEN_BF16;
+        const void *dy = mien__cpu_ptr(dout);
+        void *dx = mien__cpu_ptr(din);
 #pragma omp parallel for if (items * pixels * lanes > MIEN_PARALLEL_FLOATS)
         for (int64_t i = 0; i < items; i++) {
             int64_t n = i / groups, c = i % groups * lanes;
             float share[16] = {0};
             for (int64_t k = 0; k < mien__min64(lanes, channels - c); k++)
-                share[k] = dy[n * channels + c + k] / (float)pixels;
-            global_one_gradient(lanes, dx + i * pixels * lanes, pixels, share);
+                share[k] = mien__lane_load(half, dy, n * channels + c + k) / (float)pixels;
+            global_one_gradient(lanes, half, mien__lane_at(half, dx, i * pixels * lanes), pixels,
+                                share);
         }
     }
     mien_tensor_release(dout);

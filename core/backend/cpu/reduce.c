@@ -56,6 +56,7 @@ static int dim_of(const mien_op_call *call) {
 }
 
 mien_status mien__cpu_reduce_forward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_reduce_forward);
     int dim = dim_of(call);
     bool mean = call->op == MIEN_OP_mean;
     /* Over all elements the zeros that pad channels do no harm. */
@@ -84,6 +85,7 @@ mien_status mien__cpu_reduce_forward(mien_op_call *call) {
 }
 
 mien_status mien__cpu_reduce_backward(mien_op_call *call) {
+    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_reduce_backward);
     int dim = dim_of(call);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *din = call->din[0];
     if (!dout) return MIEN_ERR_MEMORY;
