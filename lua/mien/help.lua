@@ -37,6 +37,7 @@ local function overview()
   end
   lines[#lines + 1] = "\nOps (mien.op):\n" .. indent(table.concat(index().ops(), " "))
   lines[#lines + 1] = "\nCommands of the shell: mien help commands"
+  lines[#lines + 1] = "Keys of an experiment: mien help keys"
   return table.concat(lines, "\n")
 end
 
@@ -49,6 +50,29 @@ local function commands()
   table.sort(names)
   for _, name in ipairs(names) do lines[#lines + 1] = ("mien %-20s %s"):format(name, list[name].summary) end
   return table.concat(lines, "\n")
+end
+
+--- Every key of an experiment with its default and meaning.
+local function keys()
+  local lines = {}
+  local function list(specs, path)
+    local names = {}
+    for name in pairs(specs) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do
+      local spec, full = specs[name], path .. name
+      if not spec.leaf then
+        list(spec, full .. ".")
+      else
+        local value = spec.default ~= nil and require("mien.literal").encode(spec.default) or "-"
+        local words = spec.words and table.concat(spec.words, ", ") .. ": " or ""
+        lines[#lines + 1] = ("%-24s %-14s %s%s"):format(full, value, words, spec.about)
+        if type(spec.fields) == "table" then list(spec.fields, full .. ".") end
+      end
+    end
+  end
+  list(require "mien.experiment.keys", "")
+  return ("%-24s %-14s %s\n"):format("key", "default", "meaning") .. table.concat(lines, "\n")
 end
 
 --- "did you mean": names that hold the topic, else the nearest ones.
@@ -66,6 +90,7 @@ local function of_name(topic)
   topic = topic:gsub("^mien%.", ""):gsub("%(.*$", ""):gsub(":", ".")
   if topic == "" or topic == "mien" then return overview() end
   if topic == "commands" then return commands() end
+  if topic == "keys" then return keys() end
   local entries = index().find(topic)
   if #entries == 0 then return unknown(topic) end
   local texts = {}

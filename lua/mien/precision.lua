@@ -34,16 +34,21 @@ function precision.available(name, where)
   return where == "cuda" or dtype == "f32" or server(dtype) == backend.current()
 end
 
+--- The precisions that `where` computes in.
+function precision.on(where)
+  local can = {}
+  for _, name in ipairs(precision.names) do
+    if precision.available(name, where) then can[#can + 1] = name end
+  end
+  return can
+end
+
 --- Raises an error that names what can be had when `where` cannot compute in this precision; returns its name.
 function precision.require(name, where)
   if precision.available(name, where) then return name end
-  local can = {}
-  for _, other in ipairs(precision.names) do
-    if precision.available(other, where) then can[#can + 1] = other end
-  end
   local _, no_gpu = device.has_gpu()
   check.raise("device", 'precision = "%s" cannot be computed on this CPU; it computes in %s%s', name,
-    table.concat(can, ", "), no_gpu and " (" .. no_gpu:match "^[^\n]*" .. ")" or '; device = "cuda" does')
+    table.concat(precision.on(where), ", "), no_gpu and " (" .. no_gpu:match "^[^\n]*" .. ")" or '; device = "cuda" does')
 end
 
 --- Brings a model to a device ("auto", "cpu", "cuda") and sets its precision; nil keeps what it has. An error, before

@@ -2,6 +2,7 @@
 -- Not here: finding and following faces (data/face.lua), CSV and plot (cli/predict.lua).
 local data = require "mien.data"
 local file = require "mien.data.file"
+local precision = require "mien.precision"
 local scope = require "mien.scope"
 
 local predict = {}
@@ -22,9 +23,11 @@ end
 local DIMENSIONS = { arousal = true, valence = true, liking = true, dominance = true }
 
 --- The network of a weights file, in test mode, and what it needs to know: size, sequence, fps, mean and sd of the
--- input, outputs, kind of labels; notes about what the file does not say. size: of faces, where the file is silent.
-function predict.network(path, given)
-  local checkpoint = require "mien.checkpoint"
+-- input, outputs, kind of labels; notes about what the file does not say. options: { size = of faces, where the file is
+-- silent, device = "auto", precision = "f32" }.
+function predict.network(path, options)
+  options = options or {}
+  local given, checkpoint = options.size, require "mien.checkpoint"
   local meta = checkpoint.read_meta(path)
   local size = numbers(meta.image_size)
   size = size and { size[1], size[2] or size[1] } or { given or 150, given or 150 }
@@ -38,6 +41,7 @@ function predict.network(path, given)
     network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
   end
   network.model, network.outputs = require("mien.models.from_weights").load(path, size[1])
+  precision.place(network.model, options.device or "auto", options.precision)
   network.kind = meta.label_kind
   if not network.kind then
     network.kind = "continuous"
@@ -86,7 +90,7 @@ local function predict_window(network, crops)
         for i = 0, area - 1 do plane[i] = pixels[3 * i + c] * gain + bias end
       end
     end
-    local y = require("mien.tensor.grad").no_grad(function() return (network.model(x)) end)
+    local y = require("mien.tensor.grad").no_grad(function() return (network.model(network.model:place(x, true))) end)
     local rows = y:reshape({ n, -1 }):totable()
     for _, row in ipairs(rows) do to_probabilities(network.kind, row) end
     return rows

@@ -29,6 +29,41 @@ describe("the command line", function()
     assert.equal(2, select(2, run "doctor now"))
   end)
 
+  it("answers unknown options and values of a command with exit code 2", function()
+    for arguments, wording in pairs {
+      ["run --profil demo"] = "unknown option --profil; did you mean --profile?",
+      ["predict a.mp4 --devise cpu"] = "unknown option --devise; did you mean --device?",
+      ["sql --jsn"] = "unknown option --jsn; did you mean --json?",
+      ["run experiments/context.lua --device gpu"] = "--device takes auto, cpu, cuda, not gpu",
+      ["predict a.mp4 --weights w.h5 --precision half"] = "--precision takes f32, tf32, bf16, fp16, not half",
+      ["profile experiments/context.lua --precision half"] = "--precision takes f32, tf32, bf16, fp16, not half",
+    } do
+      local output, code = run(arguments)
+      assert.equal(2, code, arguments)
+      assert.truthy(output:find(wording, 1, true), output)
+    end
+  end)
+
+  it("shows where an error of mien began only when it is asked to", function()
+    local plain = run "run no_such_experiment.lua"
+    assert.equal("mien: experiment: cannot open no_such_experiment.lua: No such file or directory\n", plain)
+    local traced, code = run "--trace run no_such_experiment.lua"
+    assert.truthy(traced:find("in function 'load'", 1, true))
+    assert.equal(1, code)
+  end)
+
+  it("explains the keys of an experiment", function()
+    local output = run "help keys"
+    assert.truthy(output:find('precision +"f32" +f32, tf32, bf16, fp16: '))
+    assert.truthy(output:find("data%.augment%.crop +false "))
+  end)
+
+  it("tells in doctor which precisions there are", function()
+    local output = run "doctor"
+    assert.truthy(output:find('device +%l+, where device = "auto"'))
+    assert.truthy(output:find("precision +cpu: f32, tf32"))
+  end)
+
   it("runs code and scripts with their arguments and exit code", function()
     assert.same({ "1 a\n", 0 }, { run "-e 'print(1, ...)' a | tr '\\t' ' '; echo 'exit 0' | tail -0" })
     local name = os.tmpname() .. ".lua"

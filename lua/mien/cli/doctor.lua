@@ -73,6 +73,16 @@ local function gpu()
   line("cublaslt", info.cublaslt and ("%s in %s"):format(info.cublaslt, info.cublaslt_path) or "missing")
 end
 
+--- What device = "auto" comes to, and the precisions that can be had.
+local function placement()
+  local device, precision = require "mien.device", require "mien.precision"
+  local chosen = device.choose "auto"
+  line("device", ('%s, where device = "auto"'):format(chosen))
+  local parts = { "cpu: " .. table.concat(precision.on "cpu", ", ") }
+  if chosen == "cuda" then parts[2] = "cuda: " .. table.concat(precision.on "cuda", ", ") end
+  line("precision", table.concat(parts, "; "))
+end
+
 local function run(args)
   if #args > 0 then cli.usage("mien doctor takes no arguments, not %s", args[1]) end
   line("mien", host.version .. " in " .. host.root)
@@ -92,6 +102,7 @@ local function run(args)
     return detector
   end, "libopencv-objdetect-dev opencv-data"))
   gpu()
+  placement()
   line("gnuplot", answer "gnuplot --version" or "missing: apt-get install gnuplot-nox")
   line("cjson", try_module "cjson")
   line("argparse", try_module "argparse")

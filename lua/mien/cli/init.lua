@@ -28,6 +28,23 @@ function cli.usage(fmt, ...)
   error(err, 0)
 end
 
+--- The same for a word that is not known; it names the nearest one: cli.unknown("mien run", "option", word, list).
+function cli.unknown(what, noun, word, list)
+  local near = check.nearest(word, list)
+  cli.usage("%s: unknown %s %s%s", what, noun, word, near and "; did you mean " .. near .. "?" or "")
+end
+
+--- Checks --device and --precision of a command; returns its options.
+function cli.placement(what, options)
+  for name, known in pairs { device = require("mien.device").names, precision = require("mien.precision").names } do
+    local value = options[name]
+    local found = value == nil
+    for _, word in ipairs(known) do found = found or word == value end
+    if not found then cli.usage("%s: --%s takes %s, not %s", what, name, table.concat(known, ", "), value) end
+  end
+  return options
+end
+
 -- ---- errors ------------------------------------------------------------------------------------
 
 --- The frames of a traceback that belong to the user's way, not to the command line or C.
@@ -41,7 +58,10 @@ local function frames(trace)
   return kept
 end
 
---- Prints an error with what helps to act on it; returns the exit code.
+local tracing = os.getenv "MIEN_TRACE" ~= nil -- or --trace
+
+--- Prints an error with what helps to act on it; returns the exit code. mien's own errors say what is wrong by
+-- themselves; where they began is shown when MIEN_TRACE is set or --trace given, and for errors of Lua always.
 local function report(err, trace)
   -- A signal also breaks off reading from a pipe or file, with a message of its own.
   local broken_off = host.interrupt_signal() > 0 and tostring(err):find("Interrupted system call", 1, true)
@@ -52,6 +72,7 @@ local function report(err, trace)
   end
   io.stderr:write("mien: ", tostring(err), "\n")
   if check.is_error(err) and err.code == "usage" then return 2 end
+  if check.is_error(err) and not tracing then return 1 end
   if check.is_error(err) and err.where then io.stderr:write("  noticed at ", err.where, "\n") end
   for _, line in ipairs(frames(check.traceback(err) or trace)) do io.stderr:write(line, "\n") end
   return 1
@@ -86,6 +107,11 @@ end
 
 local function dispatch(args)
   local first = args[1]
+  if first == "--trace" then
+    tracing = true
+    args = rest(args, 1)
+    first = args[1]
+  end
   if not first then return require("mien.repl").run() end
   if first == "--help" or first == "-h" then first = "help" end
   if first == "--version" or first == "-v" then
@@ -100,12 +126,10 @@ local function dispatch(args)
     local chunk, message = loadfile(first)
     return run_chunk(chunk, message, rest(args, 1, first))
   elseif first:find "^%-" then
-    local near = check.nearest(first:gsub("^%-+", ""), { "help", "version" })
-    cli.usage("unknown option %s%s", first, near and "; did you mean --" .. near .. "?" or "")
+    cli.unknown("mien", "option", first, { "--help", "--version", "--trace" })
   end
   if not (first:find "^%l[%w_]*$" and package.searchpath("mien.cli." .. first, package.path)) then
-    local near = check.nearest(first, cli.commands())
-    cli.usage("there is no command %s%s", first, near and "; did you mean " .. near .. "?" or "")
+    cli.unknown("mien", "command", first, cli.commands())
   end
   return require("mien.cli." .. first).run(rest(args, 1, first))
 end

@@ -2,6 +2,7 @@
 -- Not here: finding and following faces (data/face.lua), the network at work (predict.lua).
 local C = require "mien.ffi"
 local check = require "mien.check"
+local cli = require "mien.cli"
 local data = require "mien.data"
 local predict = require "mien.predict"
 
@@ -20,12 +21,15 @@ frames nearby. Emotions are given as probabilities.
   --plot FILE      .svg, .png or .pdf (the CSV's name with .svg); none for no plot
   --every n        only each n-th frame (else all frames; a network that was trained at another frame rate sees them
                    at that rate, in interleaved turns)
+  --device NAME    cpu or cuda; auto (when left out) is a GPU when one can be used, else the CPU
+  --precision NAME f32, tf32, bf16 or fp16 (f32)
   --size n         side of the faces in pixels, where the weights do not say
   --cascade FILE   another face detector of OpenCV
 ]]
 
 local TAKES = { ["--weights"] = "weights", ["--box"] = "box", ["--out"] = "out", ["--plot"] = "plot",
-  ["--every"] = "every", ["--size"] = "size", ["--cascade"] = "cascade" }
+  ["--every"] = "every", ["--size"] = "size", ["--cascade"] = "cascade", ["--device"] = "device",
+  ["--precision"] = "precision" }
 
 local function parse(args)
   local options, i = {}, 1
@@ -42,7 +46,7 @@ local function parse(args)
       end
       options[TAKES[word]] = value
     elseif word:sub(1, 2) == "--" then
-      check.unknown("mien predict", "option", word, TAKES)
+      cli.unknown("mien predict", "option", word, TAKES)
     elseif options.video then
       check.raise("usage", "mien predict takes one video, got %s and %s", options.video, word)
     else
@@ -53,6 +57,7 @@ local function parse(args)
   if options.help then return options end
   if not options.video then check.raise("usage", "mien predict: name a video") end
   if not options.weights then check.raise("usage", "mien predict: name the weights with --weights") end
+  cli.placement("mien predict", options)
   for _, key in ipairs { "every", "size" } do
     if options[key] then
       local n = tonumber(options[key])
@@ -135,7 +140,8 @@ function command.run(args)
     io.stdout:write(command.usage)
     return 0
   end
-  local network = predict.network(options.weights, options.size)
+  local network = predict.network(options.weights, { size = options.size, device = options.device,
+    precision = options.precision })
   local name = options.video:match "([^/]*)$"
   local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
   local faces = data.faces(options.video, { box = options.box, cascade = options.cascade,

@@ -7,7 +7,7 @@ local home = require "mien.home"
 local command = { summary = "per op: calls, time, GFLOP/s, bytes, implementation: mien profile FILE [ARGS]" }
 
 local USAGE = [[
-mien profile FILE [--steps N] [--profile NAME] [--set KEY=VALUE ...] [ARGS ...]
+mien profile FILE [--steps N] [--profile NAME] [--device NAME] [--precision NAME] [--set KEY=VALUE ...] [ARGS ...]
 
 Runs training steps of the first arm of an experiment, or a script with its arguments, and prints for every op and
 implementation, forward and backward ('): calls, milliseconds, share, GFLOP/s, bytes moved. What lies outside the
@@ -15,6 +15,8 @@ ops, and the wait for the loader, stand below. A naive loop of the vendor's libr
 
   --steps N          training steps of an experiment (10, an epoch at most)
   --profile NAME     of the declaration, as for mien run
+  --device NAME      auto, cpu or cuda, as for mien run
+  --precision NAME   f32, tf32, bf16 or fp16, as for mien run
   --set KEY=VALUE    changes a key, as for mien run
 ]]
 
@@ -35,8 +37,8 @@ local function parse(args)
       if not options.steps or options.steps < 1 or options.steps % 1 ~= 0 then
         cli.usage("mien profile: --steps wants a number of steps, got %s", text)
       end
-    elseif word == "--profile" then
-      options.profile = value(word)
+    elseif word == "--profile" or word == "--device" or word == "--precision" then
+      options[word:sub(3)] = value(word)
     elseif word == "--set" then
       local text = value(word)
       local key, setting = text:match "^([^=]+)=(.*)$"
@@ -51,7 +53,7 @@ local function parse(args)
     end
     i = i + 1
   end
-  return file, options, rest
+  return file, cli.placement("mien profile", options), rest
 end
 
 function command.run(args)
@@ -73,8 +75,9 @@ function command.run(args)
     rows = require "mien.experiment.profile"(result, options)
     print(("%s, first arm: %d steps, %d frames, %.1f frames/s"):format(result.name, rows.steps, rows.frames,
       rows.frames / rows.wall))
-  elseif options.steps or options.profile or #options.sets > 0 then
-    cli.usage("mien profile: --steps, --profile and --set are for experiments, and %s is a script", file)
+  elseif options.steps or options.profile or options.device or options.precision or #options.sets > 0 then
+    cli.usage("mien profile: --steps, --profile, --device, --precision and --set are for experiments; %s is a script",
+      file)
   end
   print(tostring(rows))
   return rows.errors > 0 and 1 or 0

@@ -1,26 +1,31 @@
 -- `mien run FILE`: runs an experiment's declaration, or what of it is not finished yet.
 -- Not here: what running means (experiment/plan.lua).
 local check = require "mien.check"
+local cli = require "mien.cli"
 local home = require "mien.home"
 
 local command = { summary = "run an experiment: mien run FILE [--profile NAME] [--set KEY=VALUE ...]" }
 
 local USAGE = [[
-mien run FILE [--profile NAME] [--set KEY=VALUE ...] [--retry] [--show] [--db FILE]
+mien run FILE [--profile NAME] [--device NAME] [--precision NAME] [--set KEY=VALUE ...] [--retry] [--show] [--db FILE]
 
 Runs every arm and seed of the experiment that is not finished yet, and first the experiments that make the
 weights it starts from. What was interrupted or killed goes on where it was.
 
   --profile NAME     a profile of the declaration: demo (small, procedural corpora), paper (the paper's settings)
+  --device NAME      cpu or cuda; auto (when left out) is a GPU when one can be used, else the CPU
+  --precision NAME   of activations: f32 (when left out), tf32, bf16, fp16; like --device for the experiments
+                     that come first, too
   --set KEY=VALUE    changes a key: train.epochs=5, seeds={1,2,3}, data=corpora/mine.h5;
                      realeyes.data=FILE sets a key of the prerequisite realeyes
   --retry            runs failed runs again from their beginning
-  --show             prints all keys with their values and runs nothing
+  --show             prints all keys with their values and runs nothing; mien help keys explains them
   --db FILE          another database than results.db
 ]]
 
-local TAKES_VALUE = { ["--profile"] = true, ["--set"] = true, ["--db"] = true }
-local FLAGS = { "--profile", "--set", "--db", "--retry", "--show", "--help" }
+local TAKES_VALUE = { ["--profile"] = true, ["--set"] = true, ["--db"] = true, ["--device"] = true,
+  ["--precision"] = true }
+local FLAGS = { "--profile", "--device", "--precision", "--set", "--db", "--retry", "--show", "--help" }
 
 local function parse(args)
   local options, file, i = { sets = {} }, nil, 1
@@ -36,14 +41,12 @@ local function parse(args)
       local key, text = value:match "^([^=]+)=(.*)$"
       if not key then check.raise("usage", "mien run: --set wants KEY=VALUE, got %s", value) end
       options.sets[#options.sets + 1] = { key, text }
-    elseif word == "--profile" then
-      options.profile = value
-    elseif word == "--db" then
-      options.db = value
+    elseif TAKES_VALUE[word] then
+      options[word:sub(3)] = value
     elseif word == "--retry" or word == "--show" or word == "--help" or word == "-h" then
       options[word:match "%a+"] = true
     elseif word:sub(1, 1) == "-" then
-      check.unknown("mien run", "option", word, FLAGS)
+      cli.unknown("mien run", "option", word, FLAGS)
     elseif file then
       check.raise("usage", "mien run: one experiment at a time; %s and %s were named", file, word)
     else
@@ -51,7 +54,7 @@ local function parse(args)
     end
     i = i + 1
   end
-  return file, options
+  return file, cli.placement("mien run", options)
 end
 
 local function show(experiment, options)
@@ -72,7 +75,8 @@ function command.run(args)
   if options.show then return show(experiment, options) end
   local db = require("mien.results").open(options.db)
   local ok, failed = xpcall(experiment.run, check.trace, experiment,
-    { db = db, sets = options.sets, profile = options.profile, retry = options.retry })
+    { db = db, sets = options.sets, profile = options.profile, retry = options.retry, device = options.device,
+      precision = options.precision })
   local closed, problem = pcall(db.close, db)
   if not ok then check.rethrow(failed) end
   if not closed then check.rethrow(problem) end

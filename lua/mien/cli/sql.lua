@@ -1,6 +1,7 @@
 -- `mien sql "select ..."`: asks results.db and prints rows; it cannot change anything.
 -- Not here: the tables and views (core/store/schema).
 local check = require "mien.check"
+local cli = require "mien.cli"
 local home = require "mien.home"
 local results = require "mien.results"
 
@@ -29,7 +30,7 @@ function command.run(args)
       io.stdout:write(USAGE)
       return 0
     elseif word:sub(1, 2) == "--" then
-      check.unknown("mien sql", "option", word, { "--csv", "--json", "--db", "--help" })
+      cli.unknown("mien sql", "option", word, { "--csv", "--json", "--db", "--help" })
     elseif query then
       check.raise("usage", "mien sql: put the query in quotes")
     else
