@@ -91,7 +91,7 @@ end
 
 local function two(value) return ("%.2f"):format(value) end
 
-rounds.columns = { "case", "precision", "mien, ms", "% of peak", "GiB", "PyTorch", "its ms", "its GiB", "ratio" }
+rounds.columns = { "case", "precision", "mien, ms", "% of peak", "GiB", "peer", "its ms", "its GiB", "ratio" }
 
 --- A row as people read it; the star marks the peer's fastest setting.
 function rounds.display(row)
@@ -101,7 +101,7 @@ function rounds.display(row)
     ["mien, ms"] = spread(row.ours, row.ours_p10, row.ours_p90, 1e3),
     ["% of peak"] = row.gflop and row.peak and ("%.0f"):format(100 * row.gflop / row.ours / row.peak),
     GiB = row.memory and two(row.memory / gib),
-    PyTorch = row.peer_setting and row.peer_setting .. (row.best and " *" or ""),
+    peer = row.peer_setting and row.peer_setting .. (row.best and " *" or ""),
     ["its ms"] = spread(row.peer, row.peer_p10, row.peer_p90, 1e3),
     ["its GiB"] = row.peer_memory and two(row.peer_memory / gib),
     ratio = spread(row.ratio, row.ratio_p10, row.ratio_p90, 1, two),
