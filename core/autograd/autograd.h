@@ -35,7 +35,8 @@ bool mien_tape_rehearse(bool on);
 mien_status mien_tape_recompute(mien_tensor *const *inputs, int n_inputs,
                                 mien_tensor *const *outputs, int n_outputs, int64_t *id);
 /* Batch norm's outputs are dropped after the forward pass and made again in backward where that is
- * cheap; on = true keeps them, to compare. Returns what it was; for all threads. */
+ * cheap; on = true keeps them: when backward follows at once, and to compare. Returns what it was;
+ * per thread. */
 bool mien_tape_keep_all(bool on);
 /* True for leaves that want a gradient, false for what ops made. */
 bool mien_tensor_is_leaf(const mien_tensor *t);

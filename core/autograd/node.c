@@ -8,8 +8,7 @@
 
 #include "backend/backend.h"
 
-static _Thread_local bool recording_off, rehearsing;
-static volatile bool keeping_all;
+static _Thread_local bool recording_off, rehearsing, keeping_all;
 
 bool mien_grad_enable(bool on) {
     bool was = !recording_off;

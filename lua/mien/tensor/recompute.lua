@@ -85,12 +85,14 @@ local function run_again(record, walk)
   check.status(C.mien_walk_through(walk, array(outputs), #outputs))
 end
 
---- Answers a walk that has stopped: makes the outputs again with recording on, and lets go of all handles.
+--- Answers a walk that has stopped: makes the outputs again with recording on, and lets go of all handles. Batch
+-- norm's outputs are kept this time: the walk comes to them next.
 local function answer(record, walk)
-  local before = C.mien_grad_enable(true)
+  local before, kept = C.mien_grad_enable(true), C.mien_tape_keep_all(true)
   local context = { again = true, draws = record.draws, at = 0 }
   local ok, err = xpcall(inside, check.trace, context, scope.run, run_again, record, walk)
   C.mien_grad_enable(before)
+  C.mien_tape_keep_all(kept)
   if not ok then check.rethrow(err) end
 end
 
