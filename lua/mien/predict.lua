@@ -76,7 +76,7 @@ local function to_probabilities(kind, row)
 end
 
 --- Predictions of a list of crops u8 [h,w,3] in order: list of lists of outputs.
-local function predict_window(network, crops)
+function predict.window(network, crops)
   return scope.run(function()
     local n, h, w = #crops, network.size[1], network.size[2]
     local stills = network.sequence == 1
@@ -104,7 +104,7 @@ local function flush(network, waiting, turns, rows)
     local crops, at = {}, {}
     for i = turn, #waiting, turns do crops[#crops + 1], at[#at + 1] = waiting[i].crop, waiting[i].row end
     if #crops > 0 then
-      for t, values in ipairs(predict_window(network, crops)) do at[t].values = values end
+      for t, values in ipairs(predict.window(network, crops)) do at[t].values = values end
     end
   end
   for i, entry in ipairs(waiting) do

@@ -1,10 +1,12 @@
 /* A GPU that is none: a plugin whose device memory is the host's, with a limit and errors on
- * demand. Not here: any op. test_device.c opens it through MIEN_CUDA_LIBRARY. */
+ * demand. Not here: any op (fake_gpu_ops.c, which one of the plugins has). test_device.c opens it
+ * through MIEN_CUDA_LIBRARY. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/backend.h"
 #include "backend/device.h"
+#include "fake_gpu_ops.h"
 
 /* Set by the test through dlsym. */
 size_t fake_gpu_limit = (size_t)1 << 30; /* bytes that can be allocated at a time */
@@ -81,7 +83,7 @@ static mien_status fill(mien_tensor *t, double value) {
     return MIEN_OK;
 }
 
-static const mien_backend backend = {
+static mien_backend backend = {
     .name = "cuda",
     .device = MIEN_DEVICE_CUDA,
     .alloc = alloc,
@@ -94,6 +96,9 @@ static const mien_backend backend = {
 
 static const mien_backend *open_backend(void) {
     if (fake_gpu_missing) MIEN_FAIL_NULL(MIEN_ERR_DEVICE, "fake GPU: there is no NVIDIA driver");
+#ifdef FAKE_GPU_OPS
+    fake_gpu_serve(&backend);
+#endif
     return &backend;
 }
 

@@ -1,22 +1,8 @@
 -- Devices from Lua: a GPU that is not there, and a fake one (tests/backend/fake_gpu.c).
 -- Not here: what C says (tests/backend/test_device.c), results of ops (tests/backend/test_backends.c).
-local library = os.getenv "MIEN_LIBRARY" or "build/libmien.so"
-local folder = library:match "^(.*)/" or "."
+local plugin = require "with_plugin"
 
---- Runs Lua in a process of its own that opens this plugin; returns what it prints.
-local function with_plugin(plugin, code)
-  local name = os.tmpname()
-  local file = assert(io.open(name, "w"))
-  file:write("local mien = require 'mien'\n", code)
-  file:close()
-  local pipe = io.popen(("MIEN_CUDA_LIBRARY='%s' LUA_PATH='%s' luajit '%s' 2>&1"):format(plugin, package.path, name))
-  local text = pipe:read "*a"
-  pipe:close()
-  os.remove(name)
-  return (text:gsub("%s+$", ""))
-end
-
-local fake = folder .. "/libfake_gpu.so"
+local fake, with_plugin = plugin.fake, plugin.run
 
 describe("a device", function()
   it("that cannot be used is an error that says why, and 'auto' is the CPU then", function()
@@ -78,6 +64,29 @@ describe("a device", function()
     assert.truthy(text:find("true\tnil\t4\ttrue", 1, true))
     assert.truthy(text:find("cuda\tbf16\tf32\ttrue", 1, true))
     assert.truthy(text:find("cpu\ttrue$"))
+  end)
+
+  it("takes a module's tensors in place: who holds them has them there", function()
+    local text = with_plugin(fake, [[
+      local lstm = mien.nn.lstm { 3, 2 }
+      local weight, optimiser = lstm:parameters()[1].tensor, mien.optim.adam(lstm, { lr = 0.1 })
+      lstm:to "cuda"
+      print(weight.device, lstm.weights[1].ih.device, lstm.weights[1].bias.device)
+      optimiser:to "cuda"
+      print(optimiser:state()[1][2].device, pcall(function() (weight:to "cpu"):relu() end))
+      local y = (mien.ones { 2 }:requires_grad_() * 2)
+      print(pcall(y.move_, y, "cuda"))]])
+    assert.truthy(text:find("cuda\tcuda\tcuda\ncuda\ttrue", 1, true))
+    assert.truthy(text:find("made by a recorded op", 1, true))
+  end)
+
+  it("that has no such layer says so before anything moves", function()
+    local text = with_plugin(plugin.serving, [[
+      local model = mien.nn.sequential { mien.nn.linear { 3, 2 }, mien.nn.gru { 2, 2, reset_after = false } }
+      print(pcall(model.to, model, "cuda"))
+      print(model[1].weight.device, model[2].weights[1].ih.device, mien.nn.gru { 2, 2 }:to "cuda":device())]])
+    assert.truthy(text:find('nn.gru{ reset_after = false } cannot run on cuda: gru has no implementation', 1, true), text)
+    assert.truthy(text:find('cpu\tcpu\tcuda$'), text)
   end)
 
   it("keeps its settings", function()
