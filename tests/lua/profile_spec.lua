@@ -89,6 +89,17 @@ describe("mien profile", function()
     assert.matches("\nloader wait ", output)
   end)
 
+  it("fails when the vendor's library took its naive loops", function()
+    -- no shape of ours makes it do so: every implementation is taken for one
+    local script = write [[local mien = require "mien"
+      mien.profile.is_silent_ref = function() return true end
+      mien.ones({ 3, 4 }):relu()]]
+    local output, code = shell(script)
+    os.remove(script)
+    assert.equal(1, code)
+    assert.matches("\nrelu +1 .*ERROR: the library's naive loops", output)
+  end)
+
   it("refuses what it does not know with exit code 2", function()
     assert.equal(2, select(2, shell "--stesp 3 x.lua"))
     assert.equal(2, select(2, shell "--steps none x.lua"))
