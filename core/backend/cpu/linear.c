@@ -1,5 +1,5 @@
-/* linear and matmul through oneDNN's sgemm, forward and backward.
- * Not here: convolutions (conv.c), recurrent products (lstm.c). */
+/* linear and matmul, forward and backward.
+ * Not here: the products themselves (gemm.c), recurrent layers (recurrent.c). */
 #include "onednn.h"
 
 /* out[i] += bias for each of `rows` rows of k. */
@@ -37,8 +37,7 @@ mien_status mien__cpu_linear_forward(mien_op_call *call) {
     if ((status = mien__tensor_alloc(out, 0)) != MIEN_OK) goto done;
     int64_t k = w->shape[0], d = w->shape[1], rows = k ? mien_tensor_count(out) / k : 0;
     float *y = mien__cpu_f32(out);
-    status =
-        mien__sgemm(false, true, rows, k, d, mien__cpu_f32(x), d, mien__cpu_f32(w), d, 0, y, k);
+    status = mien__sgemm(false, true, rows, k, d, mien__cpu_f32(x), d, mien__cpu_f32(w), d, y, k);
     if (status == MIEN_OK && b) add_bias(y, mien__cpu_f32(b), rows, k);
     mien__cpu_says(call, "sgemm");
 done:
@@ -60,10 +59,10 @@ mien_status mien__cpu_linear_backward(mien_op_call *call) {
     int64_t k = w->shape[0], d = w->shape[1], rows = k ? mien_tensor_count(dout) / k : 0;
     const float *dy = mien__cpu_f32(dout);
     if (call->want[0])
-        status = mien__sgemm(false, false, rows, d, k, dy, k, mien__cpu_f32(w), d, 0,
+        status = mien__sgemm(false, false, rows, d, k, dy, k, mien__cpu_f32(w), d,
                              mien__cpu_f32(call->din[0]), d);
     if (status == MIEN_OK && call->want[1])
-        status = mien__sgemm(true, false, k, d, rows, dy, k, mien__cpu_f32(x), d, 0,
+        status = mien__sgemm(true, false, k, d, rows, dy, k, mien__cpu_f32(x), d,
                              mien__cpu_f32(call->din[1]), d);
     if (status == MIEN_OK && call->want[2])
         mien__cpu_sum_rows(mien__cpu_f32(call->din[2]), dy, rows, k);
@@ -96,7 +95,7 @@ mien_status mien__cpu_matmul_forward(mien_op_call *call) {
     product p = product_of(a, b);
     for (int64_t i = 0; i < p.batch && status == MIEN_OK; i++)
         status = mien__sgemm(false, false, p.m, p.n, p.k, mien__cpu_f32(a) + i * p.m * p.k, p.k,
-                             mien__cpu_f32(b) + i * p.k * p.n, p.n, 0,
+                             mien__cpu_f32(b) + i * p.k * p.n, p.n,
                              mien__cpu_f32(call->out[0]) + i * p.m * p.n, p.n);
     mien__cpu_says(call, "sgemm");
 done:
@@ -120,10 +119,10 @@ mien_status mien__cpu_matmul_backward(mien_op_call *call) {
         if (call->want[0])
             status =
                 mien__sgemm(false, true, p.m, p.k, p.n, dy, p.n, mien__cpu_f32(b) + i * p.k * p.n,
-                            p.n, 0, mien__cpu_f32(call->din[0]) + i * p.m * p.k, p.k);
+                            p.n, mien__cpu_f32(call->din[0]) + i * p.m * p.k, p.k);
         if (call->want[1] && status == MIEN_OK)
             status = mien__sgemm(true, false, p.k, p.n, p.m, mien__cpu_f32(a) + i * p.m * p.k, p.k,
-                                 dy, p.n, 0, mien__cpu_f32(call->din[1]) + i * p.k * p.n, p.n);
+                                 dy, p.n, mien__cpu_f32(call->din[1]) + i * p.k * p.n, p.n);
     }
     mien__cpu_says(call, "sgemm");
 done:

@@ -1,244 +1,185 @@
-/* One LSTM layer over whole sequences: one product for all inputs, then a loop over time in which
- * each thread owns some hidden units. Not here: the product with the recurrent weights
- * (recurrent.c). Equations: Hochreiter & Schmidhuber 1997 with forget gates (Gers et al. 2000). */
-#include "onednn.h"
+/* One LSTM layer over whole sequences: what the gates do at each step, forward and backward.
+ * Not here: the loop over time, recurrent products, products over all frames (recurrent.c).
+ * Equations: Hochreiter & Schmidhuber 1997 with forget gates (Gers et al. 2000). */
 #include "recurrent.h"
-#include <omp.h>
 
 typedef struct lstm {
-    int64_t batch, steps, input, hidden;
-    const float *packed;
-    float *gates;         /* [B,T,4H]: W x + bias; backward: gradients before the non-linearities */
-    float *output;        /* [B,T,H]; backward: the gradient that flows into it, or NULL */
-    float *reserve;       /* [T,B,5H] */
-    float *h[2];          /* [B,H] each: this step's and the next's; backward: h[0] is dh */
-    float *c;             /* [B,H]: the running cell state; backward: its gradient */
-    const float *c_first; /* [B,H] or NULL */
+    mien__rnn r;
+    mien__rnn_part weights;
+    const float *bias;              /* [4H] */
+    float *gates;                   /* [B,T,4H]: W x; backward: before the non-linearities */
+    float *output;                  /* [B,T,H] */
+    float *reserve;                 /* [T,B,5H] */
+    const float *h_first, *c_first; /* [B,H] */
+    const float *doutput;           /* [B,T,H] or NULL */
+    const float *dh_last;           /* [B,H] or NULL */
+    float *dh_first;                /* [B,H] or NULL */
+    float *dc;                      /* [B,H]: gradient of the running cell state */
 } lstm;
 
-static lstm sizes(const mien_op_call *call) {
-    const mien_tensor *x = call->in[0];
-    return (lstm){.batch = x->shape[0],
-                  .steps = x->shape[1],
-                  .input = x->shape[2],
-                  .hidden = call->in[2]->shape[1]};
+static inline float *kept_at(const lstm *l, int64_t t, int64_t b) {
+    return l->reserve + (t * l->r.batch + b) * 5 * l->r.hidden;
 }
 
-/* Step t for hidden units [16 block, ...), rows b0 ... of the batch. */
-MIEN_CLONES static void forward_block(const lstm *l, int64_t t, int64_t block, int64_t b0,
-                                      int rows) {
-    int64_t H = l->hidden, u = block * 16, n = mien__min64(16, H - u);
-    float sums[MIEN_RNN_ROWS * 4 * 16];
-    mien__rnn_product(sums, l->packed + block * H * 64, l->h[t & 1] + b0 * H, H, 0, H, 4, rows);
-    for (int r = 0; r < rows; r++) {
-        int64_t b = b0 + r;
-        const float *a = l->gates + (b * l->steps + t) * 4 * H + u;
-        const float *s = sums + r * 64;
-        v16 i = mien__v16_logistic(mien__v16_load(a, n) + mien__v16_load(s, 16));
-        v16 f = mien__v16_logistic(mien__v16_load(a + H, n) + mien__v16_load(s + 16, 16));
-        v16 g = mien__v16_tanh(mien__v16_load(a + 2 * H, n) + mien__v16_load(s + 32, 16));
-        v16 o = mien__v16_logistic(mien__v16_load(a + 3 * H, n) + mien__v16_load(s + 48, 16));
-        v16 c = f * mien__v16_load(l->c + b * H + u, n) + i * g;
-        v16 h = o * mien__v16_tanh(c);
-        mien__v16_store(l->c + b * H + u, c, n);
-        mien__v16_store(l->h[(t + 1) & 1] + b * H + u, h, n);
-        mien__v16_store(l->output + (b * l->steps + t) * H + u, h, n);
-        if (!l->reserve) continue;
-        float *kept = l->reserve + (t * l->batch + b) * 5 * H + u;
-        mien__v16_store(kept, i, n);
-        mien__v16_store(kept + H, f, n);
-        mien__v16_store(kept + 2 * H, g, n);
-        mien__v16_store(kept + 3 * H, o, n);
-        mien__v16_store(kept + 4 * H, c, n);
-    }
+/* ---- forward ----------------------------------------------------------------------------------
+ */
+
+/* Step t for the hidden units [u, u + n) of sequence b; sums: U h. */
+static inline __attribute__((always_inline)) void cell(const lstm *l, int64_t t, int64_t b,
+                                                       int64_t u, int64_t n, const float *sums) {
+    int64_t H = l->r.hidden, frame = b * l->r.steps + t;
+    const float *a = l->gates + frame * 4 * H + u, *bias = l->bias + u;
+    const float *before = t ? kept_at(l, t - 1, b) + 4 * H : l->c_first + b * H;
+    v16 sum[4];
+    for (int g = 0; g < 4; g++)
+        sum[g] = mien__v16_load(a + g * H, n) + mien__v16_load(bias + g * H, n) +
+                 mien__v16_load(sums + g * 16, 16);
+    v16 i = mien__v16_logistic(sum[0]), f = mien__v16_logistic(sum[1]);
+    v16 g = mien__v16_tanh(sum[2]), o = mien__v16_logistic(sum[3]);
+    v16 c = f * mien__v16_load(before + u, n) + i * g;
+    float *kept = kept_at(l, t, b) + u;
+    mien__v16_store(l->output + frame * H + u, o * mien__v16_tanh(c), n);
+    mien__v16_store(kept, i, n);
+    mien__v16_store(kept + H, f, n);
+    mien__v16_store(kept + 2 * H, g, n);
+    mien__v16_store(kept + 3 * H, o, n);
+    mien__v16_store(kept + 4 * H, c, n);
 }
 
-static void forward_loop(const lstm *l) {
-    int threads = mien__rnn_threads(l->hidden, l->batch);
-#pragma omp parallel num_threads(threads)
-    {
-        int64_t first, last;
-        mien__share(mien__rnn_blocks(l->hidden), 1, omp_get_num_threads(), omp_get_thread_num(),
-                    &first, &last);
-        for (int64_t t = 0; t < l->steps; t++) {
-            for (int64_t block = first; block < last; block++)
-                for (int64_t b = 0; b < l->batch; b += MIEN_RNN_ROWS)
-                    forward_block(l, t, block, b, (int)mien__min64(MIEN_RNN_ROWS, l->batch - b));
-#pragma omp barrier
+MIEN_CLONES static void forward_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+    const lstm *l = layer;
+    int64_t T = l->r.steps, H = l->r.hidden, B = l->r.batch;
+    const float *h = t ? l->output + (t - 1) * H : l->h_first;
+    int64_t h_step = t ? T * H : H;
+    for (int64_t block = first; block < last; block++)
+        for (int64_t b = 0; b < B; b += MIEN_RNN_ROWS) {
+            float sums[MIEN_RNN_ROWS * 4 * 16];
+            int rows = (int)mien__min64(MIEN_RNN_ROWS, B - b);
+            mien__rnn_product(sums, &l->r, &l->weights, block, h + b * h_step, h_step, rows);
+            for (int row = 0; row < rows; row++)
+                cell(l, t, b + row, block * 16, mien__min64(16, H - block * 16), sums + row * 64);
         }
-    }
 }
 
-static void set_rows(float *to, const float *from, int64_t n) {
-    if (from)
-        memcpy(to, from, (size_t)n * sizeof *to);
-    else
-        memset(to, 0, (size_t)n * sizeof *to);
+static mien_status forward(lstm *l) {
+    mien__rnn *r = &l->r;
+    mien_op_call *call = r->call;
+    int64_t state = r->batch * r->hidden;
+    float *h, *c;
+    MIEN_TRY(mien__rnn_pack(r, &l->weights));
+    MIEN_TRY(mien__rnn_read(r, call->in[3], &l->bias));
+    MIEN_TRY(mien__rnn_read_or_zeros(r, call->in[4], state, &l->h_first));
+    MIEN_TRY(mien__rnn_read_or_zeros(r, call->in[5], state, &l->c_first));
+    MIEN_TRY(mien__rnn_room(r, r->batch * r->steps * r->wide, &l->gates));
+    MIEN_TRY(mien__rnn_write(r, call->out[0], &l->output));
+    MIEN_TRY(mien__rnn_write(r, call->out[1], &h));
+    MIEN_TRY(mien__rnn_write(r, call->out[2], &c));
+    MIEN_TRY(mien__rnn_write(r, call->out[3], &l->reserve));
+    MIEN_TRY(mien__rnn_input(r, l->gates));
+    mien__rnn_run(r, l, 0, r->steps - 1, (const mien__rnn_phase[]){forward_step}, 1);
+    mien__rnn_last(r, l->output, h);
+    for (int64_t b = 0; b < r->batch; b++)
+        memcpy(c + b * r->hidden, kept_at(l, r->steps - 1, b) + 4 * r->hidden,
+               (size_t)r->hidden * sizeof *c);
+    return MIEN_OK;
 }
 
 mien_status mien__cpu_lstm_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lstm_forward);
-    lstm l = sizes(call);
-    int64_t B = l.batch, T = l.steps, H = l.hidden;
-    mien_tensor *in[6] = {0}, *gates = NULL, *state = NULL, *packed = NULL;
-    mien_status status = MIEN_ERR_MEMORY;
-    for (int i = 0; i < 6; i++)
-        if (call->in[i] && !(in[i] = mien__cpu_as(call->in[i], 0))) goto done;
-    if (!(gates = mien__cpu_scratch(B * T * 4 * H))) goto done;
-    if (!(state = mien__cpu_scratch(3 * B * H))) goto done;
-    if (!(packed = mien__rnn_pack(mien__cpu_f32(in[2]), H, 0, 4))) goto done;
-    for (int i = 0; i < 4; i++)
-        if ((status = mien__tensor_alloc(call->out[i], 0)) != MIEN_OK) goto done;
-    l.packed = mien__cpu_f32(packed);
-    l.gates = mien__cpu_f32(gates);
-    l.output = mien__cpu_f32(call->out[0]);
-    l.reserve = mien__cpu_f32(call->out[3]);
-    l.h[0] = mien__cpu_f32(state), l.h[1] = l.h[0] + B * H, l.c = l.h[1] + B * H;
-    set_rows(l.h[0], in[4] ? mien__cpu_f32(in[4]) : NULL, B * H);
-    set_rows(l.c, in[5] ? mien__cpu_f32(in[5]) : NULL, B * H);
-    for (int64_t row = 0; row < B * T; row++)
-        memcpy(l.gates + row * 4 * H, mien__cpu_f32(in[3]), (size_t)(4 * H) * sizeof(float));
-    status = mien__sgemm(false, true, B * T, 4 * H, l.input, mien__cpu_f32(in[0]), l.input,
-                         mien__cpu_f32(in[1]), l.input, 1, l.gates, 4 * H);
-    if (status != MIEN_OK) goto done;
-    forward_loop(&l);
-    set_rows(mien__cpu_f32(call->out[1]), l.h[T & 1], B * H);
-    set_rows(mien__cpu_f32(call->out[2]), l.c, B * H);
+    lstm l = {.r = mien__rnn_begin(call, 4), .weights = {.gates = 4, .group = 1}};
+    mien_status status = forward(&l);
+    mien__rnn_end(&l.r);
     mien__cpu_says(call, "own:packed");
-done:
-    for (int i = 0; i < 6; i++) mien_tensor_release(in[i]);
-    mien_tensor_release(gates);
-    mien_tensor_release(state);
-    mien_tensor_release(packed);
     return status;
 }
 
 /* ---- backward ---------------------------------------------------------------------------------
  */
 
-MIEN_CLONES static void gradient_block(const lstm *l, int64_t t, int64_t block) {
-    int64_t H = l->hidden, u = block * 16, n = mien__min64(16, H - u);
-    for (int64_t b = 0; b < l->batch; b++) {
-        const float *kept = l->reserve + (t * l->batch + b) * 5 * H + u;
-        v16 i = mien__v16_load(kept, n), f = mien__v16_load(kept + H, n);
-        v16 g = mien__v16_load(kept + 2 * H, n), o = mien__v16_load(kept + 3 * H, n);
-        v16 tanh_c = mien__v16_tanh(mien__v16_load(kept + 4 * H, n)), before = {0};
-        if (t > 0)
-            before = mien__v16_load(kept + 4 * H - l->batch * 5 * H, n);
-        else if (l->c_first)
-            before = mien__v16_load(l->c_first + b * H + u, n);
-        v16 dh = mien__v16_load(l->h[0] + b * H + u, n);
-        if (l->output) dh += mien__v16_load(l->output + (b * l->steps + t) * H + u, n);
-        v16 dc = mien__v16_load(l->c + b * H + u, n) + dh * o * (1.0f - tanh_c * tanh_c);
-        float *d = l->gates + (b * l->steps + t) * 4 * H + u;
-        mien__v16_store(d, dc * g * i * (1.0f - i), n);
-        mien__v16_store(d + H, dc * before * f * (1.0f - f), n);
-        mien__v16_store(d + 2 * H, dc * i * (1.0f - g * g), n);
-        mien__v16_store(d + 3 * H, dh * tanh_c * o * (1.0f - o), n);
-        mien__v16_store(l->c + b * H + u, dc * f, n);
-    }
+/* From the gradient of h after step t to those before the non-linearities. */
+static inline __attribute__((always_inline)) void cell_back(const lstm *l, int64_t t, int64_t b,
+                                                            int64_t u, int64_t n, v16 dh) {
+    int64_t H = l->r.hidden, frame = b * l->r.steps + t;
+    const float *kept = kept_at(l, t, b) + u;
+    const float *before = t ? kept_at(l, t - 1, b) + 4 * H : l->c_first + b * H;
+    v16 i = mien__v16_load(kept, n), f = mien__v16_load(kept + H, n);
+    v16 g = mien__v16_load(kept + 2 * H, n), o = mien__v16_load(kept + 3 * H, n);
+    v16 tanh_c = mien__v16_tanh(mien__v16_load(kept + 4 * H, n));
+    if (l->doutput) dh += mien__v16_load(l->doutput + frame * H + u, n);
+    v16 dc = mien__v16_load(l->dc + b * H + u, n) + dh * o * (1.0f - tanh_c * tanh_c);
+    float *d = l->gates + frame * 4 * H + u;
+    mien__v16_store(d, dc * g * i * (1.0f - i), n);
+    mien__v16_store(d + H, dc * mien__v16_load(before + u, n) * f * (1.0f - f), n);
+    mien__v16_store(d + 2 * H, dc * i * (1.0f - g * g), n);
+    mien__v16_store(d + 3 * H, dh * tanh_c * o * (1.0f - o), n);
+    mien__v16_store(l->dc + b * H + u, dc * f, n);
 }
 
-/* dh of the step before, for the units of this block. */
-MIEN_CLONES static void return_block(const lstm *l, int64_t t, int64_t block) {
-    int64_t H = l->hidden, u = block * 16, n = mien__min64(16, H - u), row = l->steps * 4 * H;
-    for (int64_t b = 0; b < l->batch; b += MIEN_RNN_ROWS) {
-        float sums[MIEN_RNN_ROWS * 4 * 16];
-        int rows = (int)mien__min64(MIEN_RNN_ROWS, l->batch - b);
-        mien__rnn_product(sums, l->packed + block * H * 64, l->gates + b * row + t * 4 * H, row, H,
-                          H, 4, rows);
-        for (int r = 0; r < rows; r++) {
-            const float *s = sums + r * 64;
-            v16 dh = (mien__v16_load(s, 16) + mien__v16_load(s + 16, 16)) +
-                     (mien__v16_load(s + 32, 16) + mien__v16_load(s + 48, 16));
-            mien__v16_store(l->h[0] + (b + r) * H + u, dh, n);
+/* The gradient of h after step t from those of step t + 1, and then on through the gates; step -1
+ * ends with the gradient of the state given at the start. */
+MIEN_CLONES static void backward_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+    const lstm *l = layer;
+    int64_t T = l->r.steps, H = l->r.hidden, B = l->r.batch, group = l->weights.group;
+    for (int64_t block = first; block < last; block += group)
+        for (int64_t b0 = 0; b0 < B; b0 += MIEN_RNN_ROWS) {
+            float sums[MIEN_RNN_ROWS * MIEN_RNN_COLUMNS * 16];
+            int rows = (int)mien__min64(MIEN_RNN_ROWS, B - b0);
+            int columns = (int)mien__min64(group, last - block);
+            if (t + 1 < T)
+                mien__rnn_product(sums, &l->r, &l->weights, block,
+                                  l->gates + (b0 * T + t + 1) * 4 * H, T * 4 * H, rows);
+            for (int i = 0; i < rows * columns; i++) {
+                int64_t b = b0 + i / columns, u = (block + i % columns) * 16;
+                int64_t n = mien__min64(16, H - u);
+                v16 dh = {0};
+                if (t + 1 < T)
+                    dh = mien__v16_load(sums + i * 16, 16);
+                else if (l->dh_last)
+                    dh = mien__v16_load(l->dh_last + b * H + u, n);
+                if (t >= 0)
+                    cell_back(l, t, b, u, n, dh);
+                else
+                    mien__v16_store(l->dh_first + b * H + u, dh, n);
+            }
         }
-    }
 }
 
-static void backward_loop(const lstm *l) {
-    int threads = mien__rnn_threads(l->hidden, l->batch);
-#pragma omp parallel num_threads(threads)
-    {
-        int64_t first, last;
-        mien__share(mien__rnn_blocks(l->hidden), 1, omp_get_num_threads(), omp_get_thread_num(),
-                    &first, &last);
-        for (int64_t t = l->steps - 1; t >= 0; t--) {
-            for (int64_t block = first; block < last; block++) gradient_block(l, t, block);
-#pragma omp barrier
-            for (int64_t block = first; block < last; block++) return_block(l, t, block);
-        }
-    }
-}
-
-/* [B,T,H]: the hidden state that each step started from. */
-static void shifted_states(float *to, const float *output, const float *h_first, const lstm *l) {
-    int64_t H = l->hidden;
-    for (int64_t b = 0; b < l->batch; b++) {
-        set_rows(to + b * l->steps * H, h_first ? h_first + b * H : NULL, H);
-        memcpy(to + (b * l->steps + 1) * H, output + b * l->steps * H,
-               (size_t)((l->steps - 1) * H) * sizeof *to);
-    }
-}
-
-static mien_status products(mien_op_call *call, const lstm *l, const float *x, const float *w_ih,
-                            const float *before) {
-    int64_t rows = l->batch * l->steps, wide = 4 * l->hidden;
-    if (call->want[0])
-        MIEN_TRY(mien__sgemm(false, false, rows, l->input, wide, l->gates, wide, w_ih, l->input, 0,
-                             mien__cpu_f32(call->din[0]), l->input));
-    if (call->want[1])
-        MIEN_TRY(mien__sgemm(true, false, wide, l->input, rows, l->gates, wide, x, l->input, 0,
-                             mien__cpu_f32(call->din[1]), l->input));
-    if (call->want[2])
-        MIEN_TRY(mien__sgemm(true, false, wide, l->hidden, rows, l->gates, wide, before, l->hidden,
-                             0, mien__cpu_f32(call->din[2]), l->hidden));
-    if (call->want[3]) mien__cpu_sum_rows(mien__cpu_f32(call->din[3]), l->gates, rows, wide);
-    return MIEN_OK;
+static mien_status backward(lstm *l) {
+    mien__rnn *r = &l->r;
+    mien_op_call *call = r->call;
+    int64_t state = r->batch * r->hidden;
+    const float *output, *reserve, *dc_last, *states;
+    float *dw, *dc_first;
+    MIEN_TRY(mien__rnn_pack(r, &l->weights));
+    MIEN_TRY(mien__rnn_read_or_zeros(r, call->in[4], state, &l->h_first));
+    MIEN_TRY(mien__rnn_read_or_zeros(r, call->in[5], state, &l->c_first));
+    MIEN_TRY(mien__rnn_read(r, call->out[0], &output));
+    MIEN_TRY(mien__rnn_read(r, call->out[3], &reserve));
+    MIEN_TRY(mien__rnn_read(r, call->dout[0], &l->doutput));
+    MIEN_TRY(mien__rnn_read(r, call->dout[1], &l->dh_last));
+    MIEN_TRY(mien__rnn_read_or_zeros(r, call->dout[2], state, &dc_last));
+    MIEN_TRY(mien__rnn_room(r, r->batch * r->steps * r->wide, &l->gates));
+    MIEN_TRY(mien__rnn_room(r, state, &l->dc));
+    MIEN_TRY(mien__rnn_write(r, call->din[2], &dw));
+    MIEN_TRY(mien__rnn_write(r, call->din[4], &l->dh_first));
+    MIEN_TRY(mien__rnn_write(r, call->din[5], &dc_first));
+    l->reserve = (float *)reserve;
+    memcpy(l->dc, dc_last, (size_t)state * sizeof *l->dc);
+    mien__rnn_run(r, l, r->steps - 1, l->dh_first ? -1 : 0,
+                  (const mien__rnn_phase[]){backward_step}, 1);
+    if (dc_first) memcpy(dc_first, l->dc, (size_t)state * sizeof *dc_first);
+    MIEN_TRY(mien__rnn_input_back(r, l->gates));
+    if (!dw) return MIEN_OK;
+    MIEN_TRY(mien__rnn_states(r, output, l->h_first, &states));
+    return mien__rnn_weights_back(r, r->wide, l->gates, states, dw);
 }
 
 mien_status mien__cpu_lstm_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lstm_backward);
-    lstm l = sizes(call);
-    int64_t B = l.batch, T = l.steps, H = l.hidden;
-    mien_tensor *in[6] = {0}, *dout[3] = {0}, *output = NULL, *reserve = NULL;
-    mien_tensor *gates = NULL, *state = NULL, *packed = NULL, *before = NULL;
-    mien_status status = MIEN_ERR_MEMORY;
-    for (int i = 0; i < 6; i++)
-        if (i != 3 && call->in[i] && !(in[i] = mien__cpu_as(call->in[i], 0))) goto done;
-    for (int i = 0; i < 3; i++)
-        if (call->dout[i] && !(dout[i] = mien__cpu_as(call->dout[i], 0))) goto done;
-    if (!(output = mien__cpu_as(call->out[0], 0))) goto done;
-    if (!(reserve = mien__cpu_as(call->out[3], 0))) goto done;
-    if (!(gates = mien__cpu_scratch(B * T * 4 * H))) goto done;
-    if (!(before = mien__cpu_scratch(B * T * H))) goto done;
-    if (!(state = mien__cpu_scratch(2 * B * H))) goto done;
-    if (!(packed = mien__rnn_pack_transposed(mien__cpu_f32(in[2]), H, 0, 4))) goto done;
-    for (int i = 0; i < 6; i++)
-        if (call->want[i] && (status = mien__tensor_alloc(call->din[i], 0)) != MIEN_OK) goto done;
-    l.packed = mien__cpu_f32(packed);
-    l.gates = mien__cpu_f32(gates);
-    l.output = dout[0] ? mien__cpu_f32(dout[0]) : NULL;
-    l.reserve = mien__cpu_f32(reserve);
-    l.h[0] = mien__cpu_f32(state), l.c = l.h[0] + B * H;
-    l.c_first = in[5] ? mien__cpu_f32(in[5]) : NULL;
-    set_rows(l.h[0], dout[1] ? mien__cpu_f32(dout[1]) : NULL, B * H);
-    set_rows(l.c, dout[2] ? mien__cpu_f32(dout[2]) : NULL, B * H);
-    backward_loop(&l);
-    shifted_states(mien__cpu_f32(before), mien__cpu_f32(output),
-                   in[4] ? mien__cpu_f32(in[4]) : NULL, &l);
-    status = products(call, &l, mien__cpu_f32(in[0]), mien__cpu_f32(in[1]), mien__cpu_f32(before));
-    if (call->want[4]) set_rows(mien__cpu_f32(call->din[4]), l.h[0], B * H);
-    if (call->want[5]) set_rows(mien__cpu_f32(call->din[5]), l.c, B * H);
+    lstm l = {.r = mien__rnn_begin(call, 4)};
+    l.weights = (mien__rnn_part){.gates = 4, .group = l.r.group, .back = true};
+    mien_status status = backward(&l);
+    mien__rnn_end(&l.r);
     mien__cpu_says(call, "own:packed");
-done:
-    for (int i = 0; i < 6; i++) mien_tensor_release(in[i]);
-    for (int i = 0; i < 3; i++) mien_tensor_release(dout[i]);
-    mien_tensor_release(output);
-    mien_tensor_release(reserve);
-    mien_tensor_release(gates);
-    mien_tensor_release(before);
-    mien_tensor_release(state);
-    mien_tensor_release(packed);
     return status;
 }

@@ -1,5 +1,5 @@
-/* oneDNN's engine, the bounded cache of primitives, the one scratchpad, sgemm.
- * Not here: descriptors of any op. */
+/* oneDNN's engine, the bounded cache of primitives, the one scratchpad.
+ * Not here: descriptors of any op (conv_plan.c, gemm.c). */
 #include "onednn.h"
 #include <omp.h>
 #include <pthread.h>
@@ -215,19 +215,4 @@ int mien__cpu_block(void) {
 
 bool mien__cpu_has_bf16(void) {
     return has_isa(dnnl_cpu_isa_avx512_core_bf16);
-}
-
-mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, const float *a,
-                        int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-                        int64_t ldc) {
-    if (m == 0 || n == 0) return MIEN_OK;
-    if (k == 0) {
-        for (int64_t i = 0; i < m; i++)
-            for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta ? beta * c[i * ldc + j] : 0;
-        return MIEN_OK;
-    }
-    MIEN_TRY_DNNL(
-        dnnl_sgemm(a_t ? 'T' : 'N', b_t ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, beta, c, ldc),
-        "cpu: sgemm");
-    return MIEN_OK;
 }

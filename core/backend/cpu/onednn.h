@@ -1,5 +1,5 @@
 /* oneDNN 2.x behind one door: engine, primitive cache, shared scratchpad, matrix products.
- * Not here: which primitive an op wants (conv.c, lrn.c). */
+ * Not here: which primitive an op wants (conv_plan.c). */
 #ifndef MIEN_ONEDNN_H
 #define MIEN_ONEDNN_H
 #include "cpu.h"
@@ -67,8 +67,16 @@ dnnl_data_type_t mien__onednn_dtype(mien_dtype dtype);
 mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape, mien_dtype dtype,
                                     int block);
 
-/* C[m,n] = beta C + op(A) op(B), row-major; a_t, b_t: that operand is stored transposed. */
+/* A matrix product C[m,n] = op(A) op(B), row-major with leading dimensions lda, ldb, ldc; a_t, b_t:
+ * that operand is stored transposed. A and B hold `in`, C holds `out`, each f32 or bf16; sums are
+ * in f32. */
+typedef struct mien__product {
+    bool a_t, b_t;
+    int64_t m, n, k, lda, ldb, ldc;
+    mien_dtype in, out;
+} mien__product;
+mien_status mien__gemm(const mien__product *p, const void *a, const void *b, void *c);
+/* The same in f32. */
 mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, const float *a,
-                        int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-                        int64_t ldc);
+                        int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc);
 #endif

@@ -1,85 +1,281 @@
-/* Packing of recurrent weights and the product at the heart of every time step.
- * Not here: gates (lstm.c, gru.c). */
+/* What the LSTM and the GRU share: tensors of a call, packed weights and the product at the heart
+ * of every time step, the loop over time, products over all frames. Not here: gates (lstm.c,
+ * gru.c). */
 #include "recurrent.h"
+#include "onednn.h"
+#include <linux/futex.h>
+#include <omp.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-static mien_tensor *pack(const float *weight, int64_t hidden, int first_gate, int gates,
-                         bool transposed) {
-    int64_t blocks = mien__rnn_blocks(hidden);
-    mien_tensor *packed = mien__cpu_scratch(blocks * hidden * gates * 16);
-    if (!packed) return NULL;
-    float *to = mien__cpu_f32(packed);
-#pragma omp parallel for if (hidden * hidden * gates > MIEN_PARALLEL_FLOATS)
-    for (int64_t b = 0; b < blocks; b++)
-        for (int64_t k = 0; k < hidden; k++)
-            for (int g = 0; g < gates; g++)
-                for (int64_t lane = 0; lane < 16; lane++) {
-                    int64_t unit = b * 16 + lane, gate = (first_gate + g) * hidden;
-                    int64_t from =
-                        transposed ? (gate + k) * hidden + unit : (gate + unit) * hidden + k;
-                    to[((b * hidden + k) * gates + g) * 16 + lane] =
-                        unit < hidden ? weight[from] : 0;
-                }
-    return packed;
+/* ---- a call -----------------------------------------------------------------------------------
+ */
+
+mien__rnn mien__rnn_begin(mien_op_call *call, int gates) {
+    const int64_t *x = call->in[0]->shape;
+    mien__rnn r = {.call = call, .batch = x[0], .steps = x[1], .input = x[2]};
+    r.hidden = call->in[2]->shape[1];
+    r.wide = gates * r.hidden;
+    r.blocks = (r.hidden + 15) / 16;
+    /* Below this a step is shorter than a meeting of threads. */
+    bool small = r.hidden * r.hidden * r.batch < 8192;
+    r.threads = small ? 1 : (int)mien__min64(mien__cpu_threads(), r.blocks);
+    int64_t share = (r.blocks + r.threads - 1) / r.threads;
+    r.group = MIEN_RNN_COLUMNS;
+    while (share % r.group) r.group--;
+    return r;
 }
 
-mien_tensor *mien__rnn_pack(const float *weight, int64_t hidden, int first_gate, int gates) {
-    return pack(weight, hidden, first_gate, gates, false);
+void mien__rnn_end(mien__rnn *r) {
+    for (int i = 0; i < r->n_held; i++) mien_tensor_release(r->held[i]);
+    r->n_held = 0;
 }
 
-mien_tensor *mien__rnn_pack_transposed(const float *weight, int64_t hidden, int first_gate,
-                                       int gates) {
-    return pack(weight, hidden, first_gate, gates, true);
+static mien_status hold(mien__rnn *r, mien_tensor *t, float **to) {
+    if (!t) return MIEN_ERR_MEMORY;
+    r->held[r->n_held++] = t;
+    *to = mien__cpu_f32(t);
+    return MIEN_OK;
+}
+
+mien_status mien__rnn_room(mien__rnn *r, int64_t n, float **to) {
+    return hold(r, mien__cpu_scratch(n), to);
+}
+
+mien_status mien__rnn_read(mien__rnn *r, mien_tensor *t, const float **to) {
+    *to = NULL;
+    return t ? hold(r, mien__cpu_as(t, 0), (float **)to) : MIEN_OK;
+}
+
+mien_status mien__rnn_read_or_zeros(mien__rnn *r, mien_tensor *t, int64_t n, const float **to) {
+    if (t) return mien__rnn_read(r, t, to);
+    float *zeros;
+    MIEN_TRY(mien__rnn_room(r, n, &zeros));
+    memset(zeros, 0, (size_t)n * sizeof *zeros);
+    *to = zeros;
+    return MIEN_OK;
+}
+
+mien_status mien__rnn_write(mien__rnn *r, mien_tensor *t, float **to) {
+    *to = NULL;
+    if (!t) return MIEN_OK;
+    MIEN_TRY(mien__tensor_alloc(t, 0));
+    *to = mien__cpu_f32(t);
+    return MIEN_OK;
+}
+
+/* ---- recurrent weights ------------------------------------------------------------------------
+ */
+
+static int64_t length_of(const mien__rnn *r, const mien__rnn_part *part) {
+    return part->back ? part->gates * r->hidden : r->hidden;
+}
+
+static int columns_of(const mien__rnn *r, const mien__rnn_part *part, int64_t block) {
+    int blocks = (int)mien__min64(part->group, r->blocks - block);
+    return part->back ? blocks : blocks * part->gates;
+}
+
+/* Sixteen columns of units from `unit` on: to[k * step ...] = weight[unit .. unit + 15][k]. */
+static void pack_rows(float *to, int64_t step, const float *weight, int64_t unit, int64_t hidden) {
+    int64_t n = mien__min64(16, hidden - unit);
+    for (int64_t k = 0; k < hidden; k++)
+        for (int64_t lane = 0; lane < 16; lane++)
+            to[k * step + lane] = lane < n ? weight[(unit + lane) * hidden + k] : 0;
+}
+
+static void pack_columns(float *to, int64_t step, const float *weight, int64_t unit, int64_t hidden,
+                         int64_t length) {
+    int64_t n = mien__min64(16, hidden - unit);
+    for (int64_t k = 0; k < length; k++)
+        mien__v16_store(to + k * step, mien__v16_load(weight + k * hidden + unit, n), 16);
+}
+
+mien_status mien__rnn_pack(mien__rnn *r, mien__rnn_part *part) {
+    const float *weight;
+    float *to;
+    int64_t length = length_of(r, part), H = r->hidden, gates = part->back ? 1 : part->gates;
+    MIEN_TRY(mien__rnn_read(r, r->call->in[2], &weight));
+    MIEN_TRY(mien__rnn_room(r, r->blocks * gates * length * 16, &to));
+    part->packed = to;
+    weight += part->first * H * H;
+#pragma omp parallel for if (r->threads > 1)
+    for (int64_t b = 0; b < r->blocks; b++) {
+        int64_t first = b / part->group * part->group;
+        int64_t step = columns_of(r, part, first) * 16;
+        float *at = to + first * gates * length * 16 + (b - first) * gates * 16;
+        if (part->back)
+            pack_columns(at, step, weight, b * 16, H, length);
+        else
+            for (int64_t g = 0; g < gates; g++)
+                pack_rows(at + g * 16, step, weight + g * H * H, b * 16, H);
+    }
+    return MIEN_OK;
 }
 
 static inline __attribute__((always_inline)) void product(float *out, const float *packed,
                                                           const float *x, int64_t row_step,
-                                                          int64_t gate_step, int64_t length,
-                                                          int gates, int rows) {
-    v16 sum[MIEN_RNN_ROWS * 4];
-    for (int i = 0; i < rows * gates; i++) sum[i] = (v16){0};
-    for (int64_t k = 0; k < length; k++)
-        for (int g = 0; g < gates; g++) {
-            v16 w;
-            memcpy(&w, packed + (k * gates + g) * 16, sizeof w);
-            for (int r = 0; r < rows; r++)
-                sum[r * gates + g] += w * x[r * row_step + g * gate_step + k];
+                                                          int64_t length, int columns, int rows) {
+    v16 sum[MIEN_RNN_ROWS * MIEN_RNN_COLUMNS];
+    for (int i = 0; i < rows * columns; i++) sum[i] = (v16){0};
+    for (int64_t k = 0; k < length; k++) {
+        v16 w[MIEN_RNN_COLUMNS];
+        /* Volatile: GCC would read weights again for every row, and wait for that: 1.2 times. */
+        for (int c = 0; c < columns; c++)
+            w[c] = *(const volatile v16 *)(packed + (k * columns + c) * 16);
+        for (int row = 0; row < rows; row++) {
+            float factor = x[row * row_step + k];
+            for (int c = 0; c < columns; c++) sum[row * columns + c] += w[c] * factor;
         }
-    for (int i = 0; i < rows * gates; i++) memcpy(out + i * 16, &sum[i], sizeof sum[i]);
+    }
+    for (int i = 0; i < rows * columns; i++) memcpy(out + i * 16, &sum[i], sizeof sum[i]);
 }
 
 /* Constants for the inner loops, so that the sums stay in registers. */
-#define ROWS(gates)                                                                                \
-    switch (rows) {                                                                                \
-    case 1:                                                                                        \
-        product(out, packed, x, row_step, gate_step, length, gates, 1);                            \
-        return;                                                                                    \
-    case 2:                                                                                        \
-        product(out, packed, x, row_step, gate_step, length, gates, 2);                            \
-        return;                                                                                    \
-    case 3:                                                                                        \
-        product(out, packed, x, row_step, gate_step, length, gates, 3);                            \
-        return;                                                                                    \
-    default:                                                                                       \
-        product(out, packed, x, row_step, gate_step, length, gates, 4);                            \
-        return;                                                                                    \
-    }
+#define CASE(rows, columns)                                                                        \
+    case (rows)*8 + (columns):                                                                     \
+        product(out, packed, x, row_step, length, columns, rows);                                  \
+        return
+#define ROWS(rows)                                                                                 \
+    CASE(rows, 1);                                                                                 \
+    CASE(rows, 2);                                                                                 \
+    CASE(rows, 3);                                                                                 \
+    CASE(rows, 4)
 
-MIEN_CLONES void mien__rnn_product(float *out, const float *packed, const float *x,
-                                   int64_t row_step, int64_t gate_step, int64_t length, int gates,
-                                   int rows) {
-    switch (gates) {
-    case 1:
+MIEN_CLONES static void any_product(float *out, const float *packed, const float *x,
+                                    int64_t row_step, int64_t length, int columns, int rows) {
+    switch (rows * 8 + columns) {
         ROWS(1);
-    case 2:
         ROWS(2);
-    case 3:
         ROWS(3);
-    default:
         ROWS(4);
     }
 }
 
-int mien__rnn_threads(int64_t hidden, int64_t batch) {
-    int64_t most = mien__min64(mien__cpu_threads(), mien__rnn_blocks(hidden));
-    return hidden * hidden * batch < 8192 ? 1 : (int)most;
+int mien__rnn_product(float *sums, const mien__rnn *r, const mien__rnn_part *part, int64_t block,
+                      const float *x, int64_t row_step, int rows) {
+    int64_t length = length_of(r, part), gates = part->back ? 1 : part->gates;
+    int columns = columns_of(r, part, block);
+    any_product(sums, part->packed + block * gates * length * 16, x, row_step, length, columns,
+                rows);
+    return columns;
+}
+
+/* ---- time -------------------------------------------------------------------------------------
+ */
+
+/* Threads meet here several times per 10 microseconds. libgomp's barrier makes a system call each
+ * time; this one makes none while all are on time. Who waits longer sleeps, so that on a busy
+ * machine a thread that lost its core finds another. */
+typedef struct meeting {
+    _Alignas(64) atomic_int arrived;
+    _Alignas(64) atomic_int round;
+    atomic_int asleep;
+} meeting;
+
+/* Looks at the round that many times, 20 to 100 microseconds, before it sleeps. */
+#define PATIENCE 2000
+
+static inline void pause_briefly(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void meet(meeting *m, int threads) {
+    if (threads == 1) return;
+    int round = atomic_load(&m->round);
+    if (atomic_fetch_add(&m->arrived, 1) + 1 == threads) {
+        atomic_store(&m->arrived, 0);
+        atomic_store(&m->round, round + 1);
+        if (atomic_load(&m->asleep))
+            syscall(SYS_futex, &m->round, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
+        return;
+    }
+    for (int i = 0; i < PATIENCE; i++) {
+        if (atomic_load_explicit(&m->round, memory_order_acquire) != round) return;
+        pause_briefly();
+    }
+    atomic_fetch_add(&m->asleep, 1);
+    while (atomic_load(&m->round) == round)
+        syscall(SYS_futex, &m->round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
+    atomic_fetch_sub(&m->asleep, 1);
+}
+
+void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t to,
+                   const mien__rnn_phase *phases, int count) {
+    meeting all = {0};
+    int64_t by = from <= to ? 1 : -1;
+#pragma omp parallel num_threads(r->threads)
+    {
+        int64_t first, last;
+        int threads = omp_get_num_threads();
+        mien__share(r->blocks, r->group, threads, omp_get_thread_num(), &first, &last);
+        for (int64_t t = from; t != to + by; t += by)
+            for (int i = 0; i < count; i++) {
+                phases[i](layer, t, first, last);
+                meet(&all, threads);
+            }
+    }
+}
+
+/* ---- all frames at once -----------------------------------------------------------------------
+ */
+
+mien_status mien__rnn_input(mien__rnn *r, float *gates) {
+    const float *x, *weight;
+    MIEN_TRY(mien__rnn_read(r, r->call->in[0], &x));
+    MIEN_TRY(mien__rnn_read(r, r->call->in[1], &weight));
+    return mien__sgemm(false, true, r->batch * r->steps, r->wide, r->input, x, r->input, weight,
+                       r->input, gates, r->wide);
+}
+
+mien_status mien__rnn_input_back(mien__rnn *r, const float *gates) {
+    mien_op_call *call = r->call;
+    int64_t rows = r->batch * r->steps;
+    float *dx, *dw, *db;
+    MIEN_TRY(mien__rnn_write(r, call->din[0], &dx));
+    MIEN_TRY(mien__rnn_write(r, call->din[1], &dw));
+    MIEN_TRY(mien__rnn_write(r, call->din[3], &db));
+    if (dx) {
+        const float *weight;
+        MIEN_TRY(mien__rnn_read(r, call->in[1], &weight));
+        MIEN_TRY(mien__sgemm(false, false, rows, r->input, r->wide, gates, r->wide, weight,
+                             r->input, dx, r->input));
+    }
+    if (dw) {
+        const float *x;
+        MIEN_TRY(mien__rnn_read(r, call->in[0], &x));
+        MIEN_TRY(mien__sgemm(true, false, r->wide, r->input, rows, gates, r->wide, x, r->input, dw,
+                             r->input));
+    }
+    if (db) mien__cpu_sum_rows(db, gates, rows, r->wide);
+    return MIEN_OK;
+}
+
+mien_status mien__rnn_weights_back(mien__rnn *r, int64_t rows, const float *gates, const float *x,
+                                   float *dw) {
+    return mien__sgemm(true, false, rows, r->hidden, r->batch * r->steps, gates, r->wide, x,
+                       r->hidden, dw, r->hidden);
+}
+
+mien_status mien__rnn_states(mien__rnn *r, const float *output, const float *h_first,
+                             const float **states) {
+    int64_t T = r->steps, H = r->hidden;
+    size_t row = (size_t)H * sizeof(float);
+    float *to;
+    MIEN_TRY(mien__rnn_room(r, r->batch * T * H, &to));
+    for (int64_t b = 0; b < r->batch; b++) {
+        memcpy(to + b * T * H, h_first + b * H, row);
+        memcpy(to + (b * T + 1) * H, output + b * T * H, (size_t)(T - 1) * row);
+    }
+    *states = to;
+    return MIEN_OK;
+}
+
+void mien__rnn_last(const mien__rnn *r, const float *output, float *to) {
+    int64_t T = r->steps, H = r->hidden;
+    for (int64_t b = 0; b < r->batch; b++)
+        memcpy(to + b * H, output + (b * T + T - 1) * H, (size_t)H * sizeof *to);
 }

@@ -1,30 +1,87 @@
-/* What the LSTM and the GRU share: packed recurrent weights and their product with a few rows.
- * Not here: gates (lstm.c, gru.c).
+/* What the LSTM and the GRU share: their tensors, packed recurrent weights, the loop over time, and
+ * the products over all frames. Not here: gates (lstm.c, gru.c).
  *
- * Hidden units are worked on in blocks of 16, one per lane. For `gates` gates the packed weights
- * are [blocks][length][gates][16]: one stretch of memory per block, read once per step from the
- * cache of the thread that owns the block. */
+ * Hidden units are worked on in blocks of 16, one per lane. Recurrent weights are packed as
+ * [groups][length][columns][16]: one stretch of memory per group of blocks, read once per step from
+ * the cache of the thread that owns the group. */
 #ifndef MIEN_RECURRENT_H
 #define MIEN_RECURRENT_H
 #include "vmath.h"
 
-/* Rows of a batch that one product takes at a time. */
-#define MIEN_RNN_ROWS 4
+/* Rows of a batch, and columns of 16 sums, that one product takes at a time. */
+#define MIEN_RNN_ROWS    4
+#define MIEN_RNN_COLUMNS 4
+#define MIEN_RNN_HELD    24
 
-static inline int64_t mien__rnn_blocks(int64_t hidden) {
-    return (hidden + 15) / 16;
-}
-/* Packs gates first_gate ... of weight [.., hidden] (rows: gate * hidden + unit) for h -> gates. */
-mien_tensor *mien__rnn_pack(const float *weight, int64_t hidden, int first_gate, int gates);
-/* The same transposed, for gates -> h. */
-mien_tensor *mien__rnn_pack_transposed(const float *weight, int64_t hidden, int first_gate,
-                                       int gates);
-/* out[row][gate] (16 lanes each) = sum over k of x[row * row_step + gate * gate_step + k] times
- * packed[k][gate], for `rows` of 1 to 4 rows. */
-void mien__rnn_product(float *out, const float *packed, const float *x, int64_t row_step,
-                       int64_t gate_step, int64_t length, int gates, int rows);
-/* Threads that a step of this size is worth. */
-int mien__rnn_threads(int64_t hidden, int64_t batch);
+/* One call: sizes, and every tensor that it holds until it ends. */
+typedef struct mien__rnn {
+    mien_op_call *call;
+    int64_t batch, steps, input, hidden;
+    int64_t wide;   /* gates * hidden */
+    int64_t blocks; /* of hidden units */
+    int64_t group;  /* blocks that a product without several gates takes at once */
+    int threads;
+    mien_tensor *held[MIEN_RNN_HELD];
+    int n_held;
+} mien__rnn;
+
+mien__rnn mien__rnn_begin(mien_op_call *call, int gates);
+/* Lets go of what is held. */
+void mien__rnn_end(mien__rnn *r);
+/* The elements of t, dense; NULL where there is no t. */
+mien_status mien__rnn_read(mien__rnn *r, mien_tensor *t, const float **to);
+/* The same, but `n` zeros where there is no t. */
+mien_status mien__rnn_read_or_zeros(mien__rnn *r, mien_tensor *t, int64_t n, const float **to);
+/* Space of n floats. */
+mien_status mien__rnn_room(mien__rnn *r, int64_t n, float **to);
+/* Where an output or a gradient goes; NULL where there is no t. */
+mien_status mien__rnn_write(mien__rnn *r, mien_tensor *t, float **to);
+
+/* ---- recurrent weights ------------------------------------------------------------------------
+ */
+
+/* Which of the weights [gates * hidden, hidden] a product takes: `gates` gates from `first` on, for
+ * `group` blocks of units at a time. For h -> gates a group has a column per gate and block, and
+ * length `hidden`; back, from gates to h, a column per block, and length gates * hidden. */
+typedef struct mien__rnn_part {
+    int first, gates;
+    int64_t group;
+    bool back;
+    const float *packed;
+} mien__rnn_part;
+
+mien_status mien__rnn_pack(mien__rnn *r, mien__rnn_part *part);
+/* sums[row][column] (16 lanes each) = sum over k of x[row * row_step + k] times the weights, for
+ * the group that begins at `block` and 1 to 4 rows. Returns the columns it has. */
+int mien__rnn_product(float *sums, const mien__rnn *r, const mien__rnn_part *part, int64_t block,
+                      const float *x, int64_t row_step, int rows);
+
+/* ---- time -------------------------------------------------------------------------------------
+ */
+
+/* What one thread does at step t, for its blocks [first, last) of hidden units. */
+typedef void (*mien__rnn_phase)(const void *layer, int64_t t, int64_t first, int64_t last);
+/* Runs the phases of step `from`, then of the steps after it up to `to` (down, if that is less).
+ * All threads meet after each phase. `layer` is handed on. */
+void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t to,
+                   const mien__rnn_phase *phases, int count);
+
+/* ---- all frames at once -----------------------------------------------------------------------
+ */
+
+/* gates [B,T,wide] = input times weight_ih transposed. */
+mien_status mien__rnn_input(mien__rnn *r, float *gates);
+/* From the gradients of those to what is wanted of input, weight_ih and its bias, input 3. */
+mien_status mien__rnn_input_back(mien__rnn *r, const float *gates);
+/* dw [rows,H] = columns [0, rows) of the gates' gradients [B,T,wide], transposed, times x [B,T,H].
+ */
+mien_status mien__rnn_weights_back(mien__rnn *r, int64_t rows, const float *gates, const float *x,
+                                   float *dw);
+/* states [B,T,H]: the one each step started from. */
+mien_status mien__rnn_states(mien__rnn *r, const float *output, const float *h_first,
+                             const float **states);
+/* The last step of [B,T,H], as [B,H]. */
+void mien__rnn_last(const mien__rnn *r, const float *output, float *to);
 
 static inline __attribute__((always_inline)) v16 mien__v16_load(const float *from, int64_t n) {
     v16 v = {0};
