@@ -46,6 +46,26 @@ local function lstm(precision)
   end
 end
 
+--- Ops whose arithmetic is nothing: what calling one costs.
+local function ops(precision)
+  local function tensor(...)
+    local t = mien.randn { ... }
+    return precision == "f32" and t or t:to(precision)
+  end
+  local a, b, rows, picture = tensor(16), tensor(16), tensor(1, 16), tensor(1, 16, 2, 2)
+  local weight, kernel = mien.randn { 16, 16 }, mien.randn { 16, 16, 1, 1 }
+  if precision ~= "f32" then weight = weight:to(precision) end
+  local op = mien.op
+  local function four()
+    return a:relu(), a + b, op.linear(rows, weight, nil), op.conv2d(picture, kernel, nil)
+  end
+  return function()
+    for _ = 1, 2000 do
+      mien.scope(function() mien.no_grad(four) end)
+    end
+  end
+end
+
 --- What the machine can do: a direct 3x3 convolution of many channels, its input in the layout of the net's layers.
 -- FLOPs are counted as for a direct convolution everywhere, so a net whose layers take Winograd can pass 100 %.
 local function peak(precision)
@@ -59,7 +79,8 @@ end
 
 local cases = {
   train = training(64, 8, 150), full = training(64, 150, 150), infer = inference(64, 8, 150),
-  demo = training(16, 30, 48), lstm = lstm, peak = peak,
+  demo = training(16, 30, 48), lstm = lstm, ops = ops,
+  peak = peak,
 }
 
 -- ---- answers ---------------------------------------------------------------------------------------------

@@ -158,6 +158,18 @@ def lstm(precision):
     return step
 
 
+def ops(precision):
+    dtype = torch.float32 if precision == "f32" else torch.bfloat16
+    a, b, rows, picture, weight, kernel = (torch.randn(shape, dtype=dtype) for shape in (
+        (16,), (16,), (1, 16), (1, 16, 2, 2), (16, 16), (16, 16, 1, 1)))
+
+    def step():
+        with torch.inference_mode():
+            for _ in range(2000):
+                a.relu(), a + b, F.linear(rows, weight), F.conv2d(picture, kernel)
+    return step
+
+
 SHAPES = {"train": (64, 8, 150), "infer": (64, 8, 150), "demo": (16, 30, 48), "full": (64, 150, 150)}
 
 
@@ -166,6 +178,8 @@ def make(case, precision, setting):
     optimised for inference; side.lua sets up malloc as well); compiled (the same, by torch.compile)."""
     if case == "lstm":
         return lstm(precision)
+    if case == "ops":
+        return ops(precision)
     width, steps, size = SHAPES[case]
     model, x = net(width, setting), frames(2, steps, size, setting)
     if case == "infer":

@@ -1,6 +1,7 @@
 -- Training steps, inference and the LSTM beside PyTorch, round by round in alternation: one table, rows in results.db.
 -- Not here: what runs (ours.lua, peer.py), processes (side.lua), figures (rounds.lua), findings (docs/performance.md).
 local mien = require "mien"
+local C = require "mien.ffi"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 package.path = here .. "?.lua;" .. package.path
 local rounds = require "rounds"
@@ -30,6 +31,8 @@ local cases = {
   { "infer", "inference, the same", peers = all },
   { "demo", "training step, width 16, 2 x 30 frames of 48x48", peers = all },
   { "lstm", "LSTM 2 x 256 on [2,150,2048], forward and backward", peers = { "nchw", "tuned" } },
+  { "ops", "8000 small ops one by one: relu, sum of two, linear, 1x1 convolution", peers = { "nchw" } },
+  { "start", "a process starts and answers", peers = { "nchw" }, only = "f32" },
   -- both at once do not fit into 24 GiB: a process lives for one warm-up and one timed round
   { "full", "training step of the paper, 2 x 150 frames", peers = { "channels_last", "tuned" }, fresh = true,
     settings = { "default", "blocks" } },
@@ -161,6 +164,24 @@ local function apart(case, result, options)
   return true
 end
 
+--- How long it takes until a new process answers; a round of the case `start`.
+local function start(_, result, options)
+  local function once(entry, open)
+    local began = C.mien_time_monotonic()
+    local process = assert(open())
+    entry.memory = process.number "memory"
+    entry.times[#entry.times + 1] = C.mien_time_monotonic() - began
+    process.close()
+  end
+  for _ = 1, options.pairs do
+    once(result, side.ours)
+    for _, peer in ipairs(result.peers) do
+      once(peer, function() return side.peer(options.python, peer.setting) end)
+    end
+  end
+  return true
+end
+
 local function measure(case, precision, setting, options, probe)
   local result = { name = case[1], precision = precision, setting = setting, times = {}, peaks = {}, peers = {},
     probe = probe }
@@ -169,8 +190,9 @@ local function measure(case, precision, setting, options, probe)
       result.peers[#result.peers + 1] = { setting = name, times = {} }
     end
   end
-  if not (case.fresh and apart or together)(case, result, options) then return nil end
-  if probe then result.peak = probe.work / rounds.quantile(result.peaks, 0.5) end
+  local run = case[1] == "start" and start or case.fresh and apart or together
+  if not run(case, result, options) then return nil end
+  if probe and #result.peaks > 0 then result.peak = probe.work / rounds.quantile(result.peaks, 0.5) end
   for i = #result.peers, 1, -1 do
     if #result.peers[i].times == 0 then table.remove(result.peers, i) end
   end
@@ -207,7 +229,7 @@ for _, precision in ipairs(precisions) do
     local probe = ready(side.ours(), nil, ("peak %s default"):format(precision))
     if probe then probe.work = probe.number "work" end
     for _, case in ipairs(cases) do
-      if not next(options.cases) or options.cases[case[1]] then
+      if (not next(options.cases) or options.cases[case[1]]) and (case.only or precision) == precision then
         for _, setting in ipairs(case.settings or { "default" }) do
           say("%s %s %s", case[1], precision, setting == "default" and "" or setting)
           local result = measure(case, precision, setting, options, probe)
