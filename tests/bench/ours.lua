@@ -6,6 +6,7 @@ local mien = require "mien"
 local C = require "mien.ffi"
 
 local function network(width, precision, setting)
+  C.mien_tape_keep_all(setting == "keep")
   local features = mien.models.resnet50 { width = width, recompute = setting == "blocks" and setting or nil }
   return mien.models.recurrent {
     features = features, hidden = 256, layers = 2, outputs = { "arousal", "valence" },

@@ -82,10 +82,11 @@ local function digits(value)
   return ("%." .. (value >= 100 and 0 or value >= 10 and 1 or 2) .. "f"):format(value)
 end
 
---- Milliseconds: median (p10-p90).
+--- Median (p10-p90); of a single round the figure alone.
 local function spread(median, low, high, factor, form)
   if not median then return nil end
   form = form or digits
+  if low == high then return form(median * factor) end
   return ("%s (%s-%s)"):format(form(median * factor), form(low * factor), form(high * factor))
 end
 

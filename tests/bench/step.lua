@@ -9,7 +9,7 @@ local side = require "side"
 
 local USAGE = [[
 mien tests/bench/step.lua [--python PYTHON] [--pairs N] [--full-pairs N] [--precision LIST] [--peers LIST]
-                          [--db FILE] [--markdown] [CASE ...]
+                          [--settings LIST] [--db FILE] [--markdown] [CASE ...]
 
 Times mien and PyTorch in alternation, one round of each after the other, and stores the rows in results.db (table
 benchmark, view benchmark_best). Without PyTorch only ours is timed.
@@ -19,11 +19,14 @@ benchmark, view benchmark_best). Without PyTorch only ours is timed.
   --full-pairs N    rounds of the case full, whose processes start anew each time (2)
   --precision LIST  of f32,bf16 (all)
   --peers LIST      PyTorch's settings, of nchw,channels_last,tuned,compiled (all that the case knows)
+  --settings LIST   ours for the case full, of keep,default,blocks (default,blocks): batch norm's outputs kept or made
+                    again in backward; blocks: the inside of each block made again
   --db FILE         instead of results.db
   --markdown        the table in Markdown
 
 ]]
 
+local kept = { "keep", "default", "blocks" }
 local all = { "nchw", "channels_last", "tuned", "compiled" }
 
 local cases = {
@@ -35,7 +38,7 @@ local cases = {
   { "start", "a process starts and answers", peers = { "nchw" }, only = "f32" },
   -- both at once do not fit into 24 GiB: a process lives for one warm-up and one timed round
   { "full", "training step of the paper, 2 x 150 frames", peers = { "channels_last", "tuned" }, fresh = true,
-    settings = { "default", "blocks" } },
+    settings = kept },
 }
 local precisions = { "f32", "bf16" }
 local names = {}
@@ -66,13 +69,14 @@ local function count_of(text, word)
 end
 
 local function parse(args)
-  local options = { pairs = 7, full_pairs = 2, python = "python3", cases = {} }
+  local options = { settings = { default = true, blocks = true }, pairs = 7, full_pairs = 2, python = "python3", cases = {} }
   local take = {
     ["--python"] = function(text) options.python, options.named = text, true end,
     ["--pairs"] = function(text) options.pairs = count_of(text, "--pairs") end,
     ["--full-pairs"] = function(text) options.full_pairs = count_of(text, "--full-pairs") end,
     ["--precision"] = function(text) options.precisions = set_of(text, precisions, "precision") end,
     ["--peers"] = function(text) options.peers = set_of(text, all, "setting of PyTorch") end,
+    ["--settings"] = function(text) options.settings = set_of(text, kept, "setting") end,
     ["--db"] = function(text) options.db = text end,
   }
   local flags, i = { ["--markdown"] = "markdown", ["--help"] = "help", ["-h"] = "help" }, 1
@@ -231,11 +235,13 @@ for _, precision in ipairs(precisions) do
     for _, case in ipairs(cases) do
       if (not next(options.cases) or options.cases[case[1]]) and (case.only or precision) == precision then
         for _, setting in ipairs(case.settings or { "default" }) do
-          say("%s %s %s", case[1], precision, setting == "default" and "" or setting)
-          local result = measure(case, precision, setting, options, probe)
-          local rows = result and rounds.rows(result, session, version) or {}
-          rounds.store(db, rows)
-          for _, row in ipairs(rows) do shown[#shown + 1] = row end
+          if options.settings[setting] or not case.settings then
+            say("%s %s%s", case[1], precision, setting == "default" and "" or " " .. setting)
+            local result = measure(case, precision, setting, options, probe)
+            local rows = result and rounds.rows(result, session, version) or {}
+            rounds.store(db, rows)
+            for _, row in ipairs(rows) do shown[#shown + 1] = row end
+          end
         end
       end
     end
