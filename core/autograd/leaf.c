@@ -32,10 +32,8 @@ mien_status mien_tensor_set_grad(mien_tensor *t, mien_tensor *grad) {
     mien_tensor *alias = NULL;
     if (grad) {
         MIEN_TRY(mien__tensor_check(grad, "set_grad"));
-        bool same = grad->ndim == t->ndim && grad->dtype == t->dtype && grad->device == t->device;
-        for (int i = 0; same && i < t->ndim; i++) same = grad->shape[i] == t->shape[i];
         char a[96], b[96];
-        if (!same)
+        if (!mien__same_kind(grad, t))
             MIEN_FAIL(MIEN_ERR_SHAPE, "set_grad: the gradient is %s%s, the tensor %s%s",
                       mien_dtype_name(grad->dtype), mien__shape_text(grad, a, sizeof a),
                       mien_dtype_name(t->dtype), mien__shape_text(t, b, sizeof b));

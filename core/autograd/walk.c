@@ -1,26 +1,12 @@
 /* The walk back from a loss: gradients flow from node to node in reverse order of creation.
- * Not here: derivatives (backend/), recording (node.c). */
-#include "node.h"
+ * Not here: derivatives (backend/), recording (node.c), nodes that Lua answers for (walk_lua.c). */
+#include "walk.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/backend.h"
 #include "ops/profile.h"
-
-/* A gradient on its way into a leaf. Leaves get theirs when the whole walk has succeeded. */
-typedef struct pending {
-    mien_tensor *leaf, *grad;
-} pending;
-
-struct mien_walk {
-    mien_node **heap; /* retained nodes that gradients have reached, the newest on top */
-    size_t count, room;
-    pending *leaves; /* open addressing by leaf, room a power of two */
-    size_t n_leaves, leaf_room;
-    mien_node *waiting; /* the custom node that has its dout and owes its din */
-    bool over, failed;
-};
 
 /* ---- nodes that gradients have reached ----------------------------------------------------- */
 
@@ -86,9 +72,7 @@ static mien_tensor **leaf_slot(mien_walk *w, mien_tensor *leaf) {
 
 /* ---- sums of gradients --------------------------------------------------------------------- */
 
-/* May the walk write into t? Not when anybody else can see the elements, or when one element
- * stands for many. */
-static bool is_own(const mien_tensor *t) {
+bool mien__walk_owns(const mien_tensor *t) {
     if (t->refs != 1 || t->storage->refs != 1) return false;
     for (int i = 0; !t->block && i < t->ndim; i++)
         if (t->stride[i] == 0 && t->shape[i] > 1) return false;
@@ -105,19 +89,18 @@ static mien_status add_into(mien_tensor *acc, mien_tensor *x) {
     return status;
 }
 
-/* Adds g, whose reference is taken, to what is in the slot. The first to arrive is just kept. */
-static mien_status accumulate(mien_tensor **slot, mien_tensor *g) {
+mien_status mien__walk_add(mien_tensor **slot, mien_tensor *g) {
     if (!*slot) {
         *slot = g;
         return MIEN_OK;
     }
-    if (!is_own(*slot) && is_own(g)) {
+    if (!mien__walk_owns(*slot) && mien__walk_owns(g)) {
         mien_tensor *swapped = *slot;
         *slot = g;
         g = swapped;
     }
     mien_status status = MIEN_OK;
-    if (!is_own(*slot)) {
+    if (!mien__walk_owns(*slot)) {
         mien_tensor *copy = mien_tensor_to(*slot, (*slot)->dtype, (*slot)->device);
         if (copy) {
             mien_tensor_release(*slot);
@@ -131,9 +114,7 @@ static mien_status accumulate(mien_tensor **slot, mien_tensor *g) {
     return status;
 }
 
-/* Where the gradient along an edge is collected; puts the node into the heap when it is the first
- * to arrive. NULL with an error. */
-static mien_tensor **edge_slot(mien_walk *w, const mien_edge *edge) {
+mien_tensor **mien__walk_slot(mien_walk *w, const mien_edge *edge) {
     if (edge->leaf) return leaf_slot(w, edge->leaf);
     if (edge->node->walk != w && heap_push(w, edge->node) != MIEN_OK) return NULL;
     return &edge->node->grads[edge->output];
@@ -184,7 +165,7 @@ static mien_status check_reachable(const mien_walk *w, mien_node *root) {
 /* The gradient of a narrow lands in its part of the whole that is being collected: T steps taken
  * out of a sequence one by one would otherwise fill T whole sequences with zeros. */
 static mien_status narrow_into(mien_node *node, mien_tensor **slot, bool *done) {
-    *done = *slot && is_own(*slot) && !(*slot)->block;
+    *done = *slot && mien__walk_owns(*slot) && !(*slot)->block;
     if (!*done) return MIEN_OK;
     mien_narrow_attr attr;
     memcpy(&attr, node->attr, sizeof attr);
@@ -198,7 +179,7 @@ static mien_status narrow_into(mien_node *node, mien_tensor **slot, bool *done) 
 static mien_status run_node(mien_walk *w, mien_node *node) {
     MIEN_TRY(mien__node_check_saved(node));
     if (node->op == MIEN_OP_narrow) {
-        mien_tensor **slot = edge_slot(w, &node->edges[0]);
+        mien_tensor **slot = mien__walk_slot(w, &node->edges[0]);
         if (!slot) return mien_error_last()->code;
         bool done;
         MIEN_TRY(narrow_into(node, slot, &done));
@@ -228,11 +209,11 @@ static mien_status run_node(mien_walk *w, mien_node *node) {
         mien_tensor **slot = NULL;
         /* A backend that knows a gradient to be zero everywhere may leave its header empty. */
         if (status == MIEN_OK && call.din[i]->storage) {
-            slot = edge_slot(w, &node->edges[i]);
+            slot = mien__walk_slot(w, &node->edges[i]);
             if (!slot) status = mien_error_last()->code;
         }
         if (slot)
-            status = accumulate(slot, call.din[i]);
+            status = mien__walk_add(slot, call.din[i]);
         else
             mien_tensor_release(call.din[i]);
     }
@@ -244,7 +225,8 @@ static mien_status run_node(mien_walk *w, mien_node *node) {
 /* A gradient that lasts: its own storage and nothing beside it. */
 static bool can_last(const mien_tensor *g) {
     size_t bytes = (size_t)mien_tensor_count(g) * mien_dtype_size(g->dtype);
-    return is_own(g) && (g->block || (mien__tensor_is_contiguous(g) && g->storage->bytes == bytes));
+    return mien__walk_owns(g) &&
+           (g->block || (mien__tensor_is_contiguous(g) && g->storage->bytes == bytes));
 }
 
 static mien_status deliver(mien_walk *w) {
@@ -287,9 +269,7 @@ static mien_tensor *seed_for(mien_tensor *loss, mien_tensor *seed) {
         return one;
     }
     if (mien__tensor_check(seed, "backward, d/d(loss)") != MIEN_OK) return NULL;
-    bool same = seed->ndim == loss->ndim;
-    for (int i = 0; same && i < seed->ndim; i++) same = seed->shape[i] == loss->shape[i];
-    if (!same)
+    if (!mien__same_shape(seed, loss))
         MIEN_FAIL_NULL(MIEN_ERR_SHAPE, "backward: the loss is %s but d/d(loss) %s", a,
                        mien__shape_text(seed, b, sizeof b));
     if (seed->dtype != loss->dtype || seed->device != loss->device)
@@ -312,7 +292,7 @@ mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed) {
     if (!edge.node) edge.leaf = loss;
     mien_tensor *first = seed_for(loss, seed), **slot = NULL;
     if (first && (!edge.node || check_reachable(w, edge.node) == MIEN_OK))
-        slot = edge_slot(w, &edge);
+        slot = mien__walk_slot(w, &edge);
     if (!slot) {
         mien_tensor_release(first);
         mien_walk_free(w);
@@ -345,29 +325,6 @@ void mien_walk_free(mien_walk *w) {
     free(w);
 }
 
-/* Hands the gradients that reached a custom node to the caller, who owns them from then on. */
-static mien_status hand_over(mien_walk *w, mien_node *node, mien_tensor **dout, int n_dout) {
-    if (n_dout < node->n_out)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT,
-                  "backward: custom op %lld has %d outputs and the caller takes %d gradients; "
-                  "losses above custom ops are walked with mien_walk_next",
-                  (long long)node->id, node->n_out, n_dout);
-    for (int i = 0; i < node->n_out; i++) {
-        mien_tensor *g = node->grads[i];
-        if (g && !is_own(g)) {
-            g = mien_tensor_to(g, g->dtype, g->device);
-            if (!g) return mien_error_last()->code;
-            mien_tensor_release(node->grads[i]);
-            node->grads[i] = g;
-        }
-    }
-    memset(dout, 0, (size_t)n_dout * sizeof *dout);
-    memcpy(dout, node->grads, (size_t)node->n_out * sizeof *dout);
-    memset(node->grads, 0, (size_t)node->n_out * sizeof *dout);
-    w->waiting = node;
-    return MIEN_OK;
-}
-
 int mien_walk_next(mien_walk *w, int64_t *id, mien_tensor **dout, int n_dout) {
     if (w->over) return 0;
     mien_status status = MIEN_OK;
@@ -387,7 +344,7 @@ int mien_walk_next(mien_walk *w, int64_t *id, mien_tensor **dout, int n_dout) {
             *id = node->id;
             return 2;
         } else if (node->op < 0) {
-            status = hand_over(w, node, dout, n_dout);
+            status = mien__walk_hand_over(w, node, dout, n_dout);
             if (status == MIEN_OK) {
                 *id = node->id;
                 return 1;
@@ -402,112 +359,6 @@ int mien_walk_next(mien_walk *w, int64_t *id, mien_tensor **dout, int n_dout) {
     w->over = status == MIEN_OK;
     w->failed = !w->over;
     return w->over ? 0 : -1;
-}
-
-mien_status mien_walk_give(mien_walk *w, mien_tensor *const *din, int n_din) {
-    mien_node *node = w->waiting;
-    if (!node || node->op != MIEN_NODE_CUSTOM)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no custom op waits for gradients");
-    if (n_din != node->n_in)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: custom op %lld has %d inputs, %d gradients given",
-                  (long long)node->id, node->n_in, n_din);
-    for (int i = 0; i < n_din; i++) {
-        const mien_tensor *t = node->in[i], *g = din[i];
-        if (!g) continue;
-        MIEN_TRY(mien__tensor_check(g, "backward of a custom op"));
-        bool same = g->ndim == t->ndim && g->dtype == t->dtype && g->device == t->device;
-        for (int k = 0; same && k < t->ndim; k++) same = g->shape[k] == t->shape[k];
-        char a[96], b[96];
-        if (!same)
-            MIEN_FAIL(MIEN_ERR_SHAPE,
-                      "backward: custom op %lld gives %s%s as the gradient of input %d, %s%s",
-                      (long long)node->id, mien_dtype_name(g->dtype),
-                      mien__shape_text(g, a, sizeof a), i + 1, mien_dtype_name(t->dtype),
-                      mien__shape_text(t, b, sizeof b));
-    }
-    mien_status status = MIEN_OK;
-    for (int i = 0; i < n_din && status == MIEN_OK; i++) {
-        const mien_edge *edge = &node->edges[i];
-        if (!din[i] || !(edge->node || edge->leaf)) continue;
-        mien_tensor **slot = edge_slot(w, edge);
-        status = slot ? accumulate(slot, mien_tensor_retain(din[i])) : mien_error_last()->code;
-    }
-    w->waiting = NULL;
-    w->failed = status != MIEN_OK;
-    mien__node_finish(node);
-    mien__node_release(node);
-    return status;
-}
-
-/* ---- through ops that are run again -------------------------------------------------------- */
-
-mien_status mien_walk_inputs(mien_walk *w, mien_tensor **in, int n_in) {
-    mien_node *node = w->waiting;
-    if (!node || node->op != MIEN_NODE_RECOMPUTE || n_in != node->n_in)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no recomputed node of %d inputs waits", n_in);
-    MIEN_TRY(mien__node_check_saved(node));
-    for (int i = 0; i < n_in; i++) {
-        const mien_edge *edge = &node->edges[i];
-        mien_tensor *saved = mien__node_input(node, i);
-        in[i] = !saved       ? NULL
-                : edge->leaf ? mien_tensor_retain(edge->leaf)
-                             : mien__tensor_alias(saved);
-        if (!in[i]) {
-            while (i > 0) mien_tensor_release(in[--i]);
-            return mien_error_last()->code;
-        }
-        if (!edge->node) continue;
-        mien__node_retain(edge->node);
-        in[i]->node = edge->node;
-        in[i]->node_output = edge->output;
-    }
-    return MIEN_OK;
-}
-
-static mien_status check_same(const mien_tensor *was, const mien_tensor *is, int i) {
-    bool same = is->ndim == was->ndim && is->dtype == was->dtype && is->device == was->device;
-    for (int k = 0; same && k < was->ndim; k++) same = is->shape[k] == was->shape[k];
-    char a[96], b[96];
-    if (!same)
-        MIEN_FAIL(MIEN_ERR_SHAPE,
-                  "recompute: output %d was %s%s and is %s%s the second time; the function must do "
-                  "the same both times",
-                  i + 1, mien_dtype_name(was->dtype), mien__shape_text(was, a, sizeof a),
-                  mien_dtype_name(is->dtype), mien__shape_text(is, b, sizeof b));
-    return MIEN_OK;
-}
-
-/* The ops that were run again are newer than all others, so they are walked next, and gradients
- * meet in the order in which they would have met had everything been recorded at first. */
-mien_status mien_walk_through(mien_walk *w, mien_tensor *const *outputs, int n) {
-    mien_node *node = w->waiting;
-    if (!node || node->op != MIEN_NODE_RECOMPUTE)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "backward: no recomputed node waits");
-    if (n != node->n_out)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "recompute: %d outputs the second time, %d at first", n,
-                  node->n_out);
-    for (int i = 0; i < n; i++) {
-        MIEN_TRY(mien__tensor_check(outputs[i], "recompute, output"));
-        MIEN_TRY(check_same(node->out[i], outputs[i], i));
-    }
-    mien_status status = MIEN_OK;
-    for (int i = 0; i < n && status == MIEN_OK; i++) {
-        mien_tensor *t = outputs[i];
-        if (!node->grads[i] || !t->node) continue;
-        mien_edge edge = {.node = t->node, .output = t->node_output};
-        mien_tensor **slot = edge_slot(w, &edge);
-        if (slot) {
-            status = accumulate(slot, node->grads[i]);
-            node->grads[i] = NULL;
-        } else {
-            status = mien_error_last()->code;
-        }
-    }
-    w->waiting = NULL;
-    w->failed = status != MIEN_OK;
-    mien__node_finish(node);
-    mien__node_release(node);
-    return status;
 }
 
 mien_status mien_backward(mien_tensor *loss, mien_tensor *seed) {

@@ -14,9 +14,7 @@ static mien_status check_like(const mien_tensor *param, const mien_tensor *t, co
     char a[96], b[96];
     if (!t || !t->storage)
         MIEN_FAIL(MIEN_ERR_MEMORY, "%s: %s of parameter %d was freed", who, what, i + 1);
-    bool same = t->ndim == param->ndim && t->dtype == param->dtype && t->device == param->device;
-    for (int k = 0; same && k < t->ndim; k++) same = t->shape[k] == param->shape[k];
-    if (!same)
+    if (!mien__same_kind(t, param))
         MIEN_FAIL(MIEN_ERR_SHAPE, "%s: parameter %d%s%s is %s%s but its %s %s%s", who, i + 1,
                   param->name ? " " : "", param->name ? param->name : "",
                   mien_dtype_name(param->dtype), mien__shape_text(param, a, sizeof a), what,

@@ -153,10 +153,8 @@ static mien_status download(mien_tensor *dst, mien_tensor *src) {
 mien_status mien_tensor_copy(mien_tensor *dst, mien_tensor *src) {
     MIEN_TRY(mien__tensor_check(dst, "copy"));
     MIEN_TRY(mien__tensor_check(src, "copy"));
-    bool same = dst->ndim == src->ndim;
-    for (int i = 0; same && i < dst->ndim; i++) same = dst->shape[i] == src->shape[i];
     char a[96], b[96];
-    if (!same)
+    if (!mien__same_shape(dst, src))
         MIEN_FAIL(MIEN_ERR_SHAPE, "copy: a tensor of %s does not fit into one of %s",
                   mien__shape_text(src, a, sizeof a), mien__shape_text(dst, b, sizeof b));
     if (dst->device != src->device)

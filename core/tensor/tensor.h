@@ -158,6 +158,15 @@ void mien__host_doubles(double *dst, const void *src, mien_dtype dtype, int64_t 
 static inline bool mien__dtype_is_float(mien_dtype dtype) {
     return dtype <= MIEN_F64;
 }
+static inline bool mien__same_shape(const mien_tensor *a, const mien_tensor *b) {
+    bool same = a->ndim == b->ndim;
+    for (int i = 0; same && i < a->ndim; i++) same = a->shape[i] == b->shape[i];
+    return same;
+}
+/* The same shape, dtype and device. */
+static inline bool mien__same_kind(const mien_tensor *a, const mien_tensor *b) {
+    return mien__same_shape(a, b) && a->dtype == b->dtype && a->device == b->device;
+}
 /* "[2,150,2048]" into a caller's buffer; returns it. */
 const char *mien__shape_text(const mien_tensor *t, char *buffer, size_t size);
 #endif

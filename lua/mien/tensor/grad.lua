@@ -53,10 +53,12 @@ end
 local MOST = 8      -- outputs of a custom op
 local running = {}  -- number of a recorded node -> { definition =, context =, n_in = } or { answer = }
 
-local function array(list, n)
+--- The first n (all when left out) of a list of tensors for C, NULL where there is none; and how many they are.
+function grad.array(list, n)
+  n = n or #list
   local a = ffi.new("mien_tensor *[?]", math.max(n, 1))
   for i = 1, n do a[i - 1] = list[i] end
-  return a
+  return a, n
 end
 
 local number = ffi.new "int64_t[1]"
@@ -93,7 +95,7 @@ function custom_class:__call(...)
   for i = 1, #outputs do
     outputs[i] = check.type(outputs[i], "tensor", self.name .. ": output " .. i):detach()
   end
-  check.status(C.mien_tape_custom(array(inputs, n_in), n_in, array(outputs, #outputs), #outputs, number))
+  check.status(C.mien_tape_custom(grad.array(inputs, n_in), n_in, grad.array(outputs), #outputs, number))
   grad.remember(tonumber(number[0]), { definition = self, context = context, n_in = n_in })
   return unpack(outputs)
 end
@@ -141,7 +143,7 @@ local function follow(walk)
           dout[i], out[i - 1] = handle.borrow(out[i - 1]), nil
         end
       end
-      check.status(C.mien_walk_give(walk, array(input_gradients(node, dout), node.n_in), node.n_in))
+      check.status(C.mien_walk_give(walk, grad.array(input_gradients(node, dout), node.n_in)))
     end
   end
 end

@@ -59,12 +59,6 @@ end
 
 -- ---- the second time ---------------------------------------------------------------------------------
 
-local function array(list)
-  local a = ffi.new("mien_tensor *[?]", math.max(#list, 1))
-  for i, t in ipairs(list) do a[i - 1] = t end
-  return a
-end
-
 --- The inputs as they were. A copy of a handle may go when the function is over, a leaf is somebody else's.
 local function inputs_of(walk, n)
   local pointers = ffi.new("mien_tensor *[?]", math.max(n, 1))
@@ -82,7 +76,7 @@ local function run_again(record, walk)
   for i, t in ipairs(inputs_of(walk, #record.places)) do args[record.places[i]] = t end
   local outputs = { record.fn(unpack(args, 1, record.n)) }
   for i, t in ipairs(outputs) do check.type(t, "tensor", "recompute: output " .. i) end
-  check.status(C.mien_walk_through(walk, array(outputs), #outputs))
+  check.status(C.mien_walk_through(walk, grad.array(outputs)))
 end
 
 --- Answers a walk that has stopped: makes the outputs again with recording on, and lets go of all handles. Batch
@@ -127,7 +121,7 @@ function recompute.run(fn, ...)
   for i, t in ipairs(outputs) do check.type(t, "tensor", "recompute: output " .. i) end
   if #outputs == 0 then check.raise("argument", "recompute: the function returned no tensor") end
   local number = ffi.new "int64_t[1]"
-  check.status(C.mien_tape_recompute(array(inputs), #inputs, array(outputs), #outputs, number))
+  check.status(C.mien_tape_recompute(grad.array(inputs), #inputs, grad.array(outputs), #outputs, number))
   record.answer = answer
   grad.remember(tonumber(number[0]), record)
   return unpack(outputs)
