@@ -78,7 +78,9 @@ local function placement()
   local device, precision = require "mien.device", require "mien.precision"
   local chosen = device.choose "auto"
   line("device", ('%s, where device = "auto"'):format(chosen))
-  local parts = { "cpu: " .. table.concat(precision.on "cpu", ", ") }
+  local cpu = require("mien.backend").describe()
+  local slow = not (cpu:find "bf16" or cpu:find "AMX") and " (bf16 saves memory, its products are in f32)" or ""
+  local parts = { "cpu: " .. table.concat(precision.on "cpu", ", ") .. slow }
   if chosen == "cuda" then parts[2] = "cuda: " .. table.concat(precision.on "cuda", ", ") end
   line("precision", table.concat(parts, "; "))
 end
