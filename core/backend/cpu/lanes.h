@@ -12,14 +12,39 @@ typedef uint16_t v16h __attribute__((vector_size(32), aligned(2), may_alias));
 #pragma GCC diagnostic ignored "-Wpsabi"
 #define MIEN_INLINE static inline __attribute__((always_inline))
 
-/* Calls kernel(half, ...) with `half` as a constant: two bodies from one source. */
-#define MIEN_BY_HALF(half, kernel, ...)                                                            \
-    do {                                                                                           \
-        if (half)                                                                                  \
-            kernel(true, __VA_ARGS__);                                                             \
+/* What lies in memory, and how it is read: by instructions that every AVX-512 has, or by those that
+ * are made for bf16. A kernel gets it as a constant: one source, several bodies. */
+enum { MIEN_LANES_F32, MIEN_LANES_BF16, MIEN_LANES_BF16_NATIVE };
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define MIEN_NATIVE __attribute__((target("arch=x86-64-v4,avx512bf16"), noinline))
+#else
+#define MIEN_NATIVE
+#endif
+
+static inline int mien__lanes_of(mien_dtype dtype) {
+    if (dtype != MIEN_BF16) return MIEN_LANES_F32;
+    return mien__cpu_has_bf16() ? MIEN_LANES_BF16_NATIVE : MIEN_LANES_BF16;
+}
+
+/* Makes a function that calls `kernel` for what `form`, its first parameter, says. function:
+ * linkage, type and name; parameters: in parentheses; then the arguments after `form`. */
+#define MIEN_KERNEL(function, kernel, parameters, ...)                                             \
+    MIEN_CLONES static void kernel##_portable parameters {                                         \
+        if (form == MIEN_LANES_F32)                                                                \
+            kernel(MIEN_LANES_F32, __VA_ARGS__);                                                   \
         else                                                                                       \
-            kernel(false, __VA_ARGS__);                                                            \
-    } while (0)
+            kernel(MIEN_LANES_BF16, __VA_ARGS__);                                                  \
+    }                                                                                              \
+    MIEN_NATIVE static void kernel##_native parameters {                                           \
+        kernel(MIEN_LANES_BF16_NATIVE, __VA_ARGS__);                                               \
+    }                                                                                              \
+    function parameters {                                                                          \
+        if (form == MIEN_LANES_BF16_NATIVE)                                                        \
+            kernel##_native(form, __VA_ARGS__);                                                    \
+        else                                                                                       \
+            kernel##_portable(form, __VA_ARGS__);                                                  \
+    }
 
 /* Round to nearest, ties to even; NaN stays NaN (as mien__f32_to_bf16). */
 MIEN_INLINE v16h mien__lanes_narrow(v16 v) {
@@ -33,40 +58,55 @@ MIEN_INLINE v16 mien__lanes_widen(v16h h) {
     return (v16)(__builtin_convertvector(h, v16u) << 16);
 }
 
-/* Elements [i, i + 16) of `base`. half: bf16 lies there, else f32. */
-MIEN_INLINE v16 mien__lanes_load(bool half, const void *base, int64_t i) {
-    if (half) {
-        v16h h;
-        memcpy(&h, (const mien__bf16 *)base + i, sizeof h);
-        return mien__lanes_widen(h);
+/* Elements [i, i + 16) of `base`. (GCC 12 widens 16 numbers in two halves, which costs three times
+ * the one instruction there is.) */
+MIEN_INLINE v16 mien__lanes_load(int form, const void *base, int64_t i) {
+    if (form == MIEN_LANES_F32) {
+        v16 v;
+        memcpy(&v, (const float *)base + i, sizeof v);
+        return v;
     }
-    v16 v;
-    memcpy(&v, (const float *)base + i, sizeof v);
-    return v;
+    const mien__bf16 *from = (const mien__bf16 *)base + i;
+#ifdef __x86_64__
+    if (form == MIEN_LANES_BF16_NATIVE) {
+        v16u wide;
+        __asm__("vpmovzxwd %1, %0" : "=v"(wide) : "m"(*(const v16h *)from));
+        return (v16)(wide << 16);
+    }
+#endif
+    v16h h;
+    memcpy(&h, from, sizeof h);
+    return mien__lanes_widen(h);
 }
 
-MIEN_INLINE void mien__lanes_store(bool half, void *base, int64_t i, v16 v) {
-    if (half) {
-        v16h h = mien__lanes_narrow(v);
-        memcpy((mien__bf16 *)base + i, &h, sizeof h);
-    } else {
+MIEN_INLINE void mien__lanes_store(int form, void *base, int64_t i, v16 v) {
+    if (form == MIEN_LANES_F32) {
         memcpy((float *)base + i, &v, sizeof v);
+        return;
     }
+    v16h h;
+#ifdef __x86_64__
+    if (form == MIEN_LANES_BF16_NATIVE)
+        __asm__("vcvtneps2bf16 %1, %0" : "=v"(h) : "v"(v));
+    else
+#endif
+        h = mien__lanes_narrow(v);
+    memcpy((mien__bf16 *)base + i, &h, sizeof h);
 }
 
-MIEN_INLINE float mien__lane_load(bool half, const void *base, int64_t i) {
-    return half ? mien__bf16_to_f32(((const mien__bf16 *)base)[i]) : ((const float *)base)[i];
+MIEN_INLINE float mien__lane_load(int form, const void *base, int64_t i) {
+    return form ? mien__bf16_to_f32(((const mien__bf16 *)base)[i]) : ((const float *)base)[i];
 }
 
-MIEN_INLINE void mien__lane_store(bool half, void *base, int64_t i, float v) {
-    if (half)
+MIEN_INLINE void mien__lane_store(int form, void *base, int64_t i, float v) {
+    if (form)
         ((mien__bf16 *)base)[i] = mien__f32_to_bf16(v);
     else
         ((float *)base)[i] = v;
 }
 
 /* Address of element i. */
-MIEN_INLINE void *mien__lane_at(bool half, const void *base, int64_t i) {
-    return (char *)base + i * (half ? 2 : 4);
+MIEN_INLINE void *mien__lane_at(int form, const void *base, int64_t i) {
+    return (char *)base + i * (form ? 2 : 4);
 }
 #endif

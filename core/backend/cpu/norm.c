@@ -12,7 +12,7 @@ typedef struct cut {
     int64_t images, groups, elements; /* elements of one group in one image */
     int64_t channels;
     int block, parts;
-    bool half;
+    int form;     /* of activations and their gradients: lanes.h */
     double count; /* elements per channel */
 } cut;
 
@@ -20,7 +20,7 @@ static cut cut_of(const mien_tensor *t, int block) {
     cut c = {.images = t->shape[0],
              .channels = t->shape[1],
              .block = block ? block : 1,
-             .half = t->dtype == MIEN_BF16};
+             .form = mien__lanes_of(t->dtype)};
     int64_t pixels = t->shape[2] * t->shape[3];
     c.groups = (c.channels + c.block - 1) / c.block;
     c.elements = pixels * c.block;
@@ -48,7 +48,7 @@ static void fold(double lanes[16], int block) {
 
 /* The elements of a group in an image, NULL when there are none. */
 static void *at(const void *base, const cut *c, int64_t image, int64_t group) {
-    return base ? mien__lane_at(c->half, base, (image * c->groups + group) * c->elements) : NULL;
+    return base ? mien__lane_at(c->form, base, (image * c->groups + group) * c->elements) : NULL;
 }
 
 /* A value near the mean of each channel, so that sums of (x - shift) lose nothing even when the
@@ -61,7 +61,7 @@ static void guess_mean(float lanes[16], const void *x, int64_t group, const cut 
         int64_t place = s * step;
         const void *image = at(x, c, place / pixels, group);
         int64_t first = place % pixels * c->block;
-        for (int i = 0; i < c->block; i++) sum[i] += mien__lane_load(c->half, image, first + i);
+        for (int i = 0; i < c->block; i++) sum[i] += mien__lane_load(c->form, image, first + i);
     }
     for (int i = 0; i < 16; i++) lanes[i] = sum[i % c->block] / (float)samples;
 }
@@ -86,7 +86,7 @@ typedef struct pass {
 static int64_t part_of(const cut *c, int part, mien__norm_span *span) {
     int64_t first, last;
     mien__share(c->images, 1, c->parts, part, &first, &last);
-    *span = (mien__norm_span){last - first, c->groups * c->elements, c->elements, c->half};
+    *span = (mien__norm_span){last - first, c->groups * c->elements, c->elements};
     return first;
 }
 
@@ -101,7 +101,7 @@ static void sum_part(const pass *p, int64_t group, int part, const float shift[1
     int64_t first = part_of(c, part, &span);
     double *sums = partial_of(p, part, group);
     memset(sums, 0, 32 * sizeof *sums);
-    mien__norm_sums(&span, at(p->x, c, first, group), shift, sums, sums + 16);
+    mien__norm_sums(c->form, &span, at(p->x, c, first, group), shift, sums, sums + 16);
 }
 
 /* From the parts' sums to mean and 1/sd. When the guess was far off (more than 30 sd), the squares
@@ -126,8 +126,8 @@ static void finish_statistics(const pass *p, int64_t group, const float shift[16
     if (again) {
         double sums[32] = {0};
         for (int i = c->block; i < 16; i++) mean[i] = mean[i % c->block];
-        mien__norm_span all = {c->images, c->groups * c->elements, c->elements, c->half};
-        mien__norm_sums(&all, at(p->x, c, 0, group), mean, sums, sums + 16);
+        mien__norm_span all = {c->images, c->groups * c->elements, c->elements};
+        mien__norm_sums(c->form, &all, at(p->x, c, 0, group), mean, sums, sums + 16);
         fold(sums, c->block);
         fold(sums + 16, c->block);
         for (int i = 0; i < c->block; i++) {
@@ -155,7 +155,7 @@ static void apply_part(const pass *p, int64_t group, int part) {
     for (int i = 0; i < 16; i++) scale[i] *= weight[i];
     mien__norm_span span;
     int64_t first = part_of(c, part, &span);
-    mien__norm_apply(&span, at(p->out, c, first, group), at(p->x, c, first, group),
+    mien__norm_apply(c->form, &span, at(p->out, c, first, group), at(p->x, c, first, group),
                      at(p->residual, c, first, group), mean, scale, bias, p->relu);
 }
 
@@ -291,7 +291,7 @@ static void gradient_sums(const pass *p, int64_t group, int part) {
     int64_t first = part_of(c, part, &span);
     double *sums = partial_of(p, part, group);
     memset(sums, 0, 32 * sizeof *sums);
-    mien__norm_gradient_sums(&span, at(p->dy, c, first, group), at(p->y, c, first, group),
+    mien__norm_gradient_sums(c->form, &span, at(p->dy, c, first, group), at(p->y, c, first, group),
                              at(p->x, c, first, group), at(p->dres, c, first, group), mean, sums,
                              sums + 16);
 }
@@ -329,7 +329,7 @@ static void gradient_part(const pass *p, int64_t group, int part) {
     }
     mien__norm_span span;
     int64_t first = part_of(c, part, &span);
-    mien__norm_gradient(&span, at(p->out, c, first, group),
+    mien__norm_gradient(c->form, &span, at(p->out, c, first, group),
                         at(p->dres ? p->dres : p->dy, c, first, group),
                         p->dres ? NULL : at(p->y, c, first, group), at(p->x, c, first, group), mean,
                         scale, offset, slope);

@@ -8,11 +8,11 @@
 #define RUN 64
 
 /* Sixteen of the numbers that stay f32 whatever the activations are. */
-#define LANES(name, from) v16 name = mien__lanes_load(false, from, 0)
-#define LOAD(from, i)     mien__lanes_load(half, from, i)
-#define STORE(to, i, v)   mien__lanes_store(half, to, i, v)
-#define ONE(from, i)      mien__lane_load(half, from, i)
-#define SET_ONE(to, i, v) mien__lane_store(half, to, i, v)
+#define LANES(name, from) v16 name = mien__lanes_load(MIEN_LANES_F32, from, 0)
+#define LOAD(from, i)     mien__lanes_load(form, from, i)
+#define STORE(to, i, v)   mien__lanes_store(form, to, i, v)
+#define ONE(from, i)      mien__lane_load(form, from, i)
+#define SET_ONE(to, i, v) mien__lane_store(form, to, i, v)
 /* value, or 0 where sign is not positive; NaN in sign keeps the value, so that NaN shows. */
 #define KEEP_POSITIVE(value, sign) value = (v16)(~(v16i)((sign) <= (v16){0}) & (v16i)(value))
 
@@ -27,7 +27,7 @@
         room = RUN;                                                                                \
     } while (0)
 
-MIEN_INLINE void sums(bool half, const mien__norm_span *span, const void *x, const float *shift,
+MIEN_INLINE void sums(int form, const mien__norm_span *span, const void *x, const float *shift,
                       double *sum, double *squares) {
     LANES(s, shift);
     v16 a = {0}, b = {0};
@@ -59,17 +59,17 @@ MIEN_INLINE void sums(bool half, const mien__norm_span *span, const void *x, con
             sum[i % 16] += centred;
             squares[i % 16] += (double)centred * centred;
         }
-        x = mien__lane_at(half, x, span->step);
+        x = mien__lane_at(form, x, span->step);
     }
     FLUSH(a, sum, b, squares);
 }
 
-MIEN_CLONES void mien__norm_sums(const mien__norm_span *span, const void *x, const float shift[16],
-                                 double sum[16], double squares[16]) {
-    MIEN_BY_HALF(span->half, sums, span, x, shift, sum, squares);
-}
+MIEN_KERNEL(void mien__norm_sums, sums,
+            (int form, const mien__norm_span *span, const void *x, const float shift[16],
+             double sum[16], double squares[16]),
+            span, x, shift, sum, squares)
 
-MIEN_INLINE void apply(bool half, const mien__norm_span *span, void *y, const void *x,
+MIEN_INLINE void apply(int form, const mien__norm_span *span, void *y, const void *x,
                        const void *residual, const float *mean, const float *scale,
                        const float *bias, bool relu) {
     LANES(m, mean);
@@ -90,21 +90,20 @@ MIEN_INLINE void apply(bool half, const mien__norm_span *span, void *y, const vo
                 (ONE(x, i) - mean[k]) * scale[k] + bias[k] + (residual ? ONE(residual, i) : 0);
             SET_ONE(y, i, relu && v <= 0 ? 0 : v);
         }
-        x = mien__lane_at(half, x, span->step);
-        y = mien__lane_at(half, y, span->step);
-        if (residual) residual = mien__lane_at(half, residual, span->step);
+        x = mien__lane_at(form, x, span->step);
+        y = mien__lane_at(form, y, span->step);
+        if (residual) residual = mien__lane_at(form, residual, span->step);
     }
 }
 
-MIEN_CLONES void mien__norm_apply(const mien__norm_span *span, void *y, const void *x,
-                                  const void *residual, const float mean[16], const float scale[16],
-                                  const float bias[16], bool relu) {
-    MIEN_BY_HALF(span->half, apply, span, y, x, residual, mean, scale, bias, relu);
-}
+MIEN_KERNEL(void mien__norm_apply, apply,
+            (int form, const mien__norm_span *span, void *y, const void *x, const void *residual,
+             const float mean[16], const float scale[16], const float bias[16], bool relu),
+            span, y, x, residual, mean, scale, bias, relu)
 
-MIEN_INLINE void gradient_sums(bool half, const mien__norm_span *span, const void *dy,
-                               const void *y, const void *x, void *g, const float *mean,
-                               double *sum, double *products) {
+MIEN_INLINE void gradient_sums(int form, const mien__norm_span *span, const void *dy, const void *y,
+                               const void *x, void *g, const float *mean, double *sum,
+                               double *products) {
     LANES(m, mean);
     v16 a = {0}, b = {0};
     int64_t n = span->n, full = n / 16 * 16, room = RUN;
@@ -128,22 +127,20 @@ MIEN_INLINE void gradient_sums(bool half, const mien__norm_span *span, const voi
             sum[i % 16] += d;
             products[i % 16] += (double)d * (ONE(x, i) - mean[i % 16]);
         }
-        dy = mien__lane_at(half, dy, span->step);
-        x = mien__lane_at(half, x, span->step);
-        if (y) y = mien__lane_at(half, y, span->step);
-        if (g) g = mien__lane_at(half, g, span->step);
+        dy = mien__lane_at(form, dy, span->step);
+        x = mien__lane_at(form, x, span->step);
+        if (y) y = mien__lane_at(form, y, span->step);
+        if (g) g = mien__lane_at(form, g, span->step);
     }
     FLUSH(a, sum, b, products);
 }
 
-MIEN_CLONES void mien__norm_gradient_sums(const mien__norm_span *span, const void *dy,
-                                          const void *y, const void *x, void *g,
-                                          const float mean[16], double sum[16],
-                                          double products[16]) {
-    MIEN_BY_HALF(span->half, gradient_sums, span, dy, y, x, g, mean, sum, products);
-}
+MIEN_KERNEL(void mien__norm_gradient_sums, gradient_sums,
+            (int form, const mien__norm_span *span, const void *dy, const void *y, const void *x,
+             void *g, const float mean[16], double sum[16], double products[16]),
+            span, dy, y, x, g, mean, sum, products)
 
-MIEN_INLINE void gradient(bool half, const mien__norm_span *span, void *dx, const void *dy,
+MIEN_INLINE void gradient(int form, const mien__norm_span *span, void *dx, const void *dy,
                           const void *y, const void *x, const float *mean, const float *scale,
                           const float *offset, const float *slope) {
     LANES(m, mean);
@@ -163,16 +160,15 @@ MIEN_INLINE void gradient(bool half, const mien__norm_span *span, void *dx, cons
             float d = y && ONE(y, i) <= 0 ? 0 : ONE(dy, i);
             SET_ONE(dx, i, scale[k] * (d - offset[k] - slope[k] * (ONE(x, i) - mean[k])));
         }
-        dx = mien__lane_at(half, dx, span->step);
-        dy = mien__lane_at(half, dy, span->step);
-        x = mien__lane_at(half, x, span->step);
-        if (y) y = mien__lane_at(half, y, span->step);
+        dx = mien__lane_at(form, dx, span->step);
+        dy = mien__lane_at(form, dy, span->step);
+        x = mien__lane_at(form, x, span->step);
+        if (y) y = mien__lane_at(form, y, span->step);
     }
 }
 
-MIEN_CLONES void mien__norm_gradient(const mien__norm_span *span, void *dx, const void *dy,
-                                     const void *y, const void *x, const float mean[16],
-                                     const float scale[16], const float offset[16],
-                                     const float slope[16]) {
-    MIEN_BY_HALF(span->half, gradient, span, dx, dy, y, x, mean, scale, offset, slope);
-}
+MIEN_KERNEL(void mien__norm_gradient, gradient,
+            (int form, const mien__norm_span *span, void *dx, const void *dy, const void *y,
+             const void *x, const float mean[16], const float scale[16], const float offset[16],
+             const float slope[16]),
+            span, dx, dy, y, x, mean, scale, offset, slope)

@@ -214,5 +214,7 @@ int mien__cpu_block(void) {
 }
 
 bool mien__cpu_has_bf16(void) {
-    return has_isa(dnnl_cpu_isa_avx512_core_bf16);
+    static int known;
+    if (!known) known = has_isa(dnnl_cpu_isa_avx512_core_bf16) ? 1 : -1;
+    return known > 0;
 }

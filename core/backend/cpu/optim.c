@@ -14,18 +14,16 @@ static bool plain_f32(const mien_tensor *t) {
 /* ---- sums -------------------------------------------------------------------------------------
  */
 
-MIEN_INLINE void add(bool half, void *acc, const void *x, int64_t n) {
+MIEN_INLINE void add(int form, void *acc, const void *x, int64_t n) {
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
-        mien__lanes_store(half, acc, i,
-                          mien__lanes_load(half, acc, i) + mien__lanes_load(half, x, i));
+        mien__lanes_store(form, acc, i,
+                          mien__lanes_load(form, acc, i) + mien__lanes_load(form, x, i));
     for (; i < n; i++)
-        mien__lane_store(half, acc, i, mien__lane_load(half, acc, i) + mien__lane_load(half, x, i));
+        mien__lane_store(form, acc, i, mien__lane_load(form, acc, i) + mien__lane_load(form, x, i));
 }
 
-MIEN_CLONES static void add_piece(bool half, void *acc, const void *x, int64_t n) {
-    MIEN_BY_HALF(half, add, acc, x, n);
-}
+MIEN_KERNEL(static void add_piece, add, (int form, void *acc, const void *x, int64_t n), acc, x, n)
 
 MIEN_CLONES static double squares_piece(const float *x, int64_t n) {
     double total = 0;
@@ -45,16 +43,17 @@ MIEN_CLONES static void scale_piece(float *x, int64_t n, float factor) {
 }
 
 mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x) {
-    bool half = acc->dtype == MIEN_BF16;
-    if ((!half && acc->dtype != MIEN_F32) || x->dtype != acc->dtype || !mien__cpu_dense(acc))
+    bool floats = acc->dtype == MIEN_F32 || acc->dtype == MIEN_BF16;
+    if (!floats || x->dtype != acc->dtype || !mien__cpu_dense(acc))
         return mien__backend_ref.accumulate(acc, x);
     mien_tensor *same = mien__cpu_as(x, acc->block);
     if (!same) return MIEN_ERR_MEMORY;
+    int form = mien__lanes_of(acc->dtype);
     void *to = mien__cpu_ptr(acc), *from = mien__cpu_ptr(same);
     int64_t n = mien__cpu_floats(acc, acc->block);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
     for (int64_t i = 0; i < n; i += PIECE)
-        add_piece(half, mien__lane_at(half, to, i), mien__lane_at(half, from, i),
+        add_piece(form, mien__lane_at(form, to, i), mien__lane_at(form, from, i),
                   mien__min64(PIECE, n - i));
     mien_tensor_release(same);
     mien__tensor_touch(acc);

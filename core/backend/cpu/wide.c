@@ -2,19 +2,30 @@
  * Not here: the kernels that read bf16 themselves (lanes.h). */
 #include "lanes.h"
 
-MIEN_CLONES static void widen(float *restrict to, const mien__bf16 *restrict from, int64_t n) {
-    for (int64_t i = 0; i < n; i++) to[i] = mien__bf16_to_f32(from[i]);
+/* One of the two sides is f32. */
+MIEN_INLINE void move(int to_form, int from_form, void *to, const void *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        mien__lanes_store(to_form, to, i, mien__lanes_load(from_form, from, i));
+    for (; i < n; i++) mien__lane_store(to_form, to, i, mien__lane_load(from_form, from, i));
 }
 
-MIEN_CLONES static void narrow(mien__bf16 *restrict to, const float *restrict from, int64_t n) {
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) mien__lanes_store(true, to, i, mien__lanes_load(false, from, i));
-    for (; i < n; i++) to[i] = mien__f32_to_bf16(from[i]);
+MIEN_INLINE void widen_run(int form, float *to, const void *from, int64_t n) {
+    move(MIEN_LANES_F32, form, to, from, n);
 }
+
+MIEN_INLINE void narrow_run(int form, void *to, const float *from, int64_t n) {
+    move(form, MIEN_LANES_F32, to, from, n);
+}
+
+MIEN_KERNEL(static void widen, widen_run, (int form, float *to, const void *from, int64_t n), to,
+            from, n)
+MIEN_KERNEL(static void narrow, narrow_run, (int form, void *to, const float *from, int64_t n), to,
+            from, n)
 
 const float *mien__cpu_read(const mien_tensor *t, int64_t i, int64_t n, float *room) {
     if (t->dtype != MIEN_BF16) return mien__cpu_f32(t) + i;
-    widen(room, (const mien__bf16 *)mien__cpu_ptr(t) + i, n);
+    widen(mien__lanes_of(t->dtype), room, (const mien__bf16 *)mien__cpu_ptr(t) + i, n);
     return room;
 }
 
@@ -23,7 +34,8 @@ float *mien__cpu_write_to(const mien_tensor *t, int64_t i, float *room) {
 }
 
 void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *room) {
-    if (t->dtype == MIEN_BF16) narrow((mien__bf16 *)mien__cpu_ptr(t) + i, room, n);
+    if (t->dtype == MIEN_BF16)
+        narrow(mien__lanes_of(t->dtype), (mien__bf16 *)mien__cpu_ptr(t) + i, room, n);
 }
 
 /* ---- whole calls ------------------------------------------------------------------------------
