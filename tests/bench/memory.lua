@@ -1,78 +1,49 @@
--- Memory and time of a training step of ResNet-50 + LSTM with Adam: everything kept, batch norm's outputs made
--- again (the default), the inside of blocks made again. Not here: other programs (step.lua).
---   ./mien tests/bench/memory.lua [--frames 300] [--modes keep,default,blocks] [--steps 3]
--- Each mode has a process of its own, one after the other: the kernel's figure of RSS is the highest ever.
-local lfs = require "lfs"
-local mien = require "mien"
-local C = require "mien.ffi"
+-- Memory and time of a training step of the paper's network with Adam, for each choice of what is kept for backward.
+-- Not here: other programs beside it (step.lua), the step itself (ours.lua).
+local check = require "mien.check"
 
-local MODES = { "keep", "default", "blocks" }
+package.path = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "") .. "?.lua;" .. package.path
+local side = require "side"
 
--- ---- one mode: in a process of its own -------------------------------------------------------------
+local USAGE = [[
+mien tests/bench/memory.lua [--frames N] [--settings LIST] [--precision LIST] [--steps N]
 
---- A figure of the kernel's about this process, in MiB.
-local function status(name)
-  for line in io.lines "/proc/self/status" do
-    local kilobytes = line:match("^" .. name .. ":%s+(%d+) kB")
-    if kilobytes then return tonumber(kilobytes) / 1024 end
-  end
-end
+Trains ResNet-50 + LSTM on two sequences of 150x150 pictures. Each row has a process of its own, one after the
+other: RSS is the highest ever of a process.
 
-local function seconds_of(fn)
-  local started = C.mien_time_monotonic()
-  fn()
-  return C.mien_time_monotonic() - started
-end
+  --frames N        of both sequences together (300)
+  --settings LIST   of keep,default,blocks (default,blocks): batch norm's outputs kept or made again in backward;
+                    blocks: the inside of each block made again
+  --precision LIST  of f32,bf16 (f32)
+  --steps N         timed ones, after one that is not (3)
+]]
 
---- Prints one line: median seconds of a step, then MiB: highest in tensors, idle in the pool, highest RSS.
-local function measure(mode, frames, steps)
-  C.mien_tape_keep_all(mode == "keep")
-  local model = mien.models.recurrent {
-    features = mien.models.resnet50 { recompute = mode == "blocks" and "blocks" or nil },
-    hidden = 256, layers = 2, outputs = { "arousal", "valence" },
-  }
-  local optimiser = mien.optim.adam(model:parameters(), { lr = 4e-5 })
-  local input, target = mien.randn { 2, frames / 2, 3, 150, 150 }, mien.randn { 2, frames / 2, 2 }
-  local times = {}
-  for i = 0, steps do -- step 0 builds the kernels and meets new pages
-    times[i] = seconds_of(function()
-      mien.scope(function()
-        optimiser:zero_grad()
-        mien.loss.ccc((model(input)), target):backward()
-        optimiser:step()
-      end)
-    end)
-  end
-  table.sort(times)
-  local memory = mien.memory()
-  print(times[math.floor((steps + 1) / 2)], memory.peak / 2 ^ 20, memory.pooled / 2 ^ 20, status "VmHWM")
-end
+local function words(list) return list:gmatch "[^,]+" end
 
--- ---- all modes -------------------------------------------------------------------------------------
-
-local function run(mode, options)
-  local script = debug.getinfo(1, "S").source:sub(2)
-  local child = assert(io.popen(("'%s' '%s' --frames %d --steps %d --child %s"):format(
-    lfs.symlinkattributes("/proc/self/exe", "target"), script, options.frames, options.steps, mode)))
-  local line = child:read "*l"
-  child:close()
-  local figures = {}
-  for word in (line or ""):gmatch "%S+" do figures[#figures + 1] = tonumber(word) end
-  if #figures ~= 4 then error(("%s: the process did not finish; is there memory enough?"):format(mode), 0) end
-  return figures
-end
-
-local options = { frames = 300, steps = 3, modes = table.concat(MODES, ","), child = "" }
+local options = { frames = 300, steps = 3, settings = "default,blocks", precision = "f32" }
 for i = 1, #arg, 2 do
   local key = arg[i]:match "^%-%-(%l+)$"
-  if options[key] == nil or not arg[i + 1] then error("no such option, or no value: " .. arg[i], 0) end
+  if not options[key] or not arg[i + 1] then error(USAGE, 0) end
   options[key] = tonumber(arg[i + 1]) or arg[i + 1]
 end
-if options.child ~= "" then return measure(options.child, options.frames, options.steps) end
+
+--- Median seconds of a step, then the highest bytes in tensors and of the process.
+local function measure(precision, setting)
+  local ours, times = side.ours(), {}
+  local _, problem = ours.ask(("make full %s %s %d"):format(precision, setting, options.frames))
+  if problem then error(("%s %s: %s"):format(precision, setting, problem), 0) end
+  for i = 1, options.steps do times[i] = ours.number "go" end
+  table.sort(times)
+  local tensors, resident = ours.number "tensors", ours.number "memory"
+  ours.close()
+  return times[math.ceil(options.steps / 2)], tensors / 2 ^ 30, resident / 2 ^ 30
+end
 
 io.stdout:setvbuf "line"
-print(("%-8s %7s %10s %13s %15s %9s"):format("mode", "frames", "s a step", "tensors, MiB", "idle pool, MiB", "RSS, MiB"))
-for mode in options.modes:gmatch "[^,]+" do
-  mien.check.one_of(mode, MODES, "--modes")
-  print(("%-8s %7d %10.2f %13.0f %15.0f %9.0f"):format(mode, options.frames, unpack(run(mode, options))))
+print(("%-9s %-8s %6s %9s %12s %8s"):format("precision", "setting", "frames", "s a step", "tensors, GiB", "RSS, GiB"))
+for precision in words(options.precision) do
+  for setting in words(options.settings) do
+    check.one_of(setting, { "keep", "default", "blocks" }, "--settings")
+    print(("%-9s %-8s %6d %9.2f %12.2f %8.2f"):format(precision, setting, options.frames, measure(precision, setting)))
+  end
 end

@@ -1,7 +1,7 @@
 -- Our side of the comparisons: answers one line for each line of standard input, as peer.py does.
--- Not here: what is compared and printed (step.lua), PyTorch's side (peer.py).
---   make CASE PRECISION SETTING -> "ready", or "error ..."     go -> seconds of one round
---   work -> GFLOP of one round     memory -> largest resident bytes     quit
+-- Not here: what is compared and printed (step.lua, memory.lua), PyTorch's side (peer.py).
+--   make CASE PRECISION SETTING [FRAMES] -> "ready", or "error ..."     go -> seconds of one round
+--   work -> GFLOP of one round     memory -> largest resident bytes     tensors -> largest bytes in tensors     quit
 local mien = require "mien"
 local C = require "mien.ffi"
 
@@ -14,7 +14,8 @@ local function network(width, precision, setting)
 end
 
 local function training(width, steps, size)
-  return function(precision, setting)
+  return function(precision, setting, pictures)
+    if pictures then steps = pictures / 2 end
     local model = network(width, precision, setting)
     local optimiser = mien.optim.adam(model:parameters(), { lr = 4e-5 })
     local frames, target = mien.randn { 2, steps, 3, size, size }, mien.randn { 2, steps, 2 }
@@ -90,10 +91,10 @@ local round
 
 local answer = {}
 
-function answer.make(case, precision, setting)
+function answer.make(case, precision, setting, frames)
   round = nil
   collectgarbage()
-  round = cases[case](precision, setting)
+  round = cases[case](precision, setting, tonumber(frames))
   for _ = 1, case == "full" and 1 or 3 do round() end
   return "ready"
 end
@@ -116,6 +117,10 @@ end
 function answer.memory()
   local status = assert(io.open "/proc/self/status"):read "*a"
   return ("%d"):format(1024 * assert(status:match "VmHWM:%s*(%d+)"))
+end
+
+function answer.tensors()
+  return ("%d"):format(mien.memory().peak)
 end
 
 io.stdout:setvbuf "line"
