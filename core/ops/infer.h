@@ -21,6 +21,10 @@ mien_status mien__want_whole(const mien_op_call *call, const double *attr, int64
 /* Makes the header of output i on the device of input 0. */
 mien_status mien__make_output(mien_op_call *call, int i, mien_dtype dtype, int ndim,
                               const int64_t *shape);
+/* u8 or i8: what quantise gives. */
+static inline bool mien__is_quantised(const mien_tensor *t) {
+    return t->dtype == MIEN_U8 || t->dtype == MIEN_I8;
+}
 /* f32, or f64 beside f64: statistics and losses. */
 mien_dtype mien__at_least_f32(mien_dtype dtype);
 

@@ -1,6 +1,7 @@
 /* Shape rules of convolution and pooling.
  * Not here: the sums themselves (backend/). */
 #include "infer.h"
+#include <math.h>
 
 enum { MAX_WINDOW = 1 << 20 };
 
@@ -17,9 +18,8 @@ static mien_status slide(const mien_op_call *call, const char *axis, int64_t siz
     return MIEN_OK;
 }
 
-/* conv2d and conv2d_fused: their attributes begin with the same six numbers. */
+/* All convolutions: their attributes begin with the same six numbers. */
 static mien_status infer_conv(mien_op_call *call, const mien_conv2d_attr *a, int64_t shape[4]) {
-    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, MIEN_INPUT(1) | MIEN_INPUT(2)));
     MIEN_TRY(mien__want_ndim(call, 0, 4, 4, "[N,C,H,W]"));
     MIEN_TRY(mien__want_ndim(call, 1, 4, 4, "[K,C,R,S]"));
     MIEN_TRY(mien__want_whole(call, &a->stride_h, 1, MAX_WINDOW));
@@ -48,8 +48,13 @@ static mien_status infer_conv(mien_op_call *call, const mien_conv2d_attr *a, int
                  (int64_t)a->stride_w, &shape[3]);
 }
 
+static mien_status want_conv_floats(const mien_op_call *call) {
+    return mien__want_floats(call, MIEN_ALL_INPUTS, MIEN_INPUT(1) | MIEN_INPUT(2));
+}
+
 mien_status mien__infer_conv2d(mien_op_call *call) {
     int64_t shape[4];
+    MIEN_TRY(want_conv_floats(call));
     MIEN_TRY(infer_conv(call, call->attr, shape));
     return mien__make_output(call, 0, call->in[0]->dtype, 4, shape);
 }
@@ -57,15 +62,66 @@ mien_status mien__infer_conv2d(mien_op_call *call) {
 mien_status mien__infer_conv2d_fused(mien_op_call *call) {
     const mien_conv2d_fused_attr *a = call->attr;
     int64_t shape[4];
+    MIEN_TRY(want_conv_floats(call));
     MIEN_TRY(infer_conv(call, call->attr, shape));
     MIEN_TRY(mien__want_whole(call, &a->relu, 0, 1));
     MIEN_TRY(mien__want_shape(call, 3, 4, shape, "the shape of the output"));
     return mien__make_output(call, 0, call->in[0]->dtype, 4, shape);
 }
 
+/* ---- whole numbers ------------------------------------------------------------------------- */
+
+static mien_dtype quantised_dtype(double is_signed) {
+    return is_signed ? MIEN_I8 : MIEN_U8;
+}
+
+static mien_status want_dtypes(const mien_op_call *call, int i, mien_dtype a, mien_dtype b) {
+    char name[32];
+    if (!call->in[i] || call->in[i]->dtype == a || call->in[i]->dtype == b) return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_DTYPE, "%s: %s is %s but must be %s%s%s", mien_op_info_at(call->op)->name,
+              mien__input_name(call, i, name, sizeof name), mien_dtype_name(call->in[i]->dtype),
+              mien_dtype_name(a), a == b ? "" : " or ", a == b ? "" : mien_dtype_name(b));
+}
+
+static mien_status want_positive(const mien_op_call *call, const double *attr) {
+    char name[32];
+    int slot = (int)(attr - (const double *)call->attr);
+    if (*attr > 0 && isfinite(*attr)) return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: %s is %g but must be above 0 and finite",
+              mien_op_info_at(call->op)->name, mien__attr_name(call, slot, name, sizeof name),
+              *attr);
+}
+
+mien_status mien__infer_conv2d_int8(mien_op_call *call) {
+    const mien_conv2d_int8_attr *a = call->attr;
+    int64_t shape[4];
+    MIEN_TRY(want_dtypes(call, 0, MIEN_U8, MIEN_I8));
+    MIEN_TRY(want_dtypes(call, 1, MIEN_I8, MIEN_I8));
+    MIEN_TRY(want_dtypes(call, 2, MIEN_F32, MIEN_F64));
+    MIEN_TRY(want_dtypes(call, 3, MIEN_F32, MIEN_F64));
+    MIEN_TRY(want_dtypes(call, 4, MIEN_U8, MIEN_I8));
+    MIEN_TRY(infer_conv(call, call->attr, shape));
+    MIEN_TRY(mien__want_shape(call, 3, 1, &shape[1], "[K] with K from weight's dimension 1"));
+    MIEN_TRY(mien__want_shape(call, 4, 4, shape, "the shape of the output"));
+    MIEN_TRY(mien__want_whole(call, &a->relu, 0, 1));
+    MIEN_TRY(mien__want_whole(call, &a->is_signed, 0, 1));
+    MIEN_TRY(want_positive(call, &a->residual_scale));
+    return mien__make_output(call, 0, quantised_dtype(a->is_signed), 4, shape);
+}
+
+mien_status mien__infer_quantise(mien_op_call *call) {
+    const mien_quantise_attr *a = call->attr;
+    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
+    MIEN_TRY(want_positive(call, &a->scale));
+    MIEN_TRY(mien__want_whole(call, &a->is_signed, 0, 1));
+    const mien_tensor *in = call->in[0];
+    return mien__make_output(call, 0, quantised_dtype(a->is_signed), in->ndim, in->shape);
+}
+
+/* ---- pooling ------------------------------------------------------------------------------- */
+
 /* max_pool2d and avg_pool2d have the same attributes in the same order. */
 static mien_status infer_pool(mien_op_call *call, const mien_max_pool2d_attr *a, int64_t shape[4]) {
-    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
     MIEN_TRY(mien__want_ndim(call, 0, 4, 4, "[N,C,H,W]"));
     MIEN_TRY(mien__want_whole(call, &a->kernel_h, 1, MAX_WINDOW));
     MIEN_TRY(mien__want_whole(call, &a->kernel_w, 1, MAX_WINDOW));
@@ -91,19 +147,23 @@ static mien_status infer_pool(mien_op_call *call, const mien_max_pool2d_attr *a,
 
 mien_status mien__infer_pool2d(mien_op_call *call) {
     int64_t shape[4];
+    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
     MIEN_TRY(infer_pool(call, call->attr, shape));
     return mien__make_output(call, 0, call->in[0]->dtype, 4, shape);
 }
 
 mien_status mien__infer_max_pool2d(mien_op_call *call) {
     int64_t shape[4];
+    if (!mien__is_quantised(call->in[0])) MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
     MIEN_TRY(infer_pool(call, call->attr, shape));
     MIEN_TRY(mien__make_output(call, 0, call->in[0]->dtype, 4, shape));
     return mien__make_output(call, 1, MIEN_I32, 4, shape);
 }
 
 mien_status mien__infer_global_pool(mien_op_call *call) {
-    MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
+    bool quantised = mien__is_quantised(call->in[0]);
+    if (!quantised) MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
     MIEN_TRY(mien__want_ndim(call, 0, 4, 4, "[N,C,H,W]"));
-    return mien__make_output(call, 0, call->in[0]->dtype, 2, call->in[0]->shape);
+    mien_dtype dtype = quantised ? MIEN_F32 : call->in[0]->dtype;
+    return mien__make_output(call, 0, dtype, 2, call->in[0]->shape);
 }

@@ -106,6 +106,8 @@ typedef mien_status (*mien_op_fn)(mien_op_call *call);
 /* Checks inputs, makes output headers with mien__tensor_header. One per `infer` column. */
 mien_status mien__infer_conv2d(mien_op_call *call);
 mien_status mien__infer_conv2d_fused(mien_op_call *call);
+mien_status mien__infer_conv2d_int8(mien_op_call *call);
+mien_status mien__infer_quantise(mien_op_call *call);
 mien_status mien__infer_batch_norm(mien_op_call *call);
 mien_status mien__infer_max_pool2d(mien_op_call *call);
 mien_status mien__infer_pool2d(mien_op_call *call);

@@ -71,6 +71,7 @@ static double flops(const mien_op_call *call, bool backward) {
     switch (call->op) {
     case MIEN_OP_conv2d:
     case MIEN_OP_conv2d_fused:
+    case MIEN_OP_conv2d_int8:
     case MIEN_OP_linear:
         if (!weight->shape[0]) return 0;
         return product_flops(call, backward,

@@ -21,6 +21,10 @@ typedef void (*run_fn)(void *dst, int64_t ds, const void *src, int64_t ss, int64
 static inline uint8_t u8_of_double(double v) {
     return v > 0 ? (v < 255 ? (uint8_t)v : 255) : 0; /* NaN compares false: 0 */
 }
+static inline int8_t i8_of_double(double v) {
+    if (v != v) return 0;
+    return v > INT8_MIN ? (v < INT8_MAX ? (int8_t)v : INT8_MAX) : INT8_MIN;
+}
 static inline int32_t i32_of_double(double v) {
     if (v != v) return 0;
     return v > INT32_MIN ? (v < INT32_MAX ? (int32_t)v : INT32_MAX) : INT32_MIN;
@@ -31,6 +35,9 @@ static inline int64_t i64_of_double(double v) {
 }
 static inline uint8_t u8_of_int(int64_t v) {
     return v > 0 ? (v < 255 ? (uint8_t)v : 255) : 0;
+}
+static inline int8_t i8_of_int(int64_t v) {
+    return v > INT8_MIN ? (v < INT8_MAX ? (int8_t)v : INT8_MAX) : INT8_MIN;
 }
 static inline int32_t i32_of_int(int64_t v) {
     return v > INT32_MIN ? (v < INT32_MAX ? (int32_t)v : INT32_MAX) : INT32_MIN;
@@ -47,6 +54,7 @@ static inline int64_t i64_of_int(int64_t v) {
 #define LOAD_U8(x)   ((int32_t)(x))
 #define LOAD_I32(x)  (x)
 #define LOAD_I64(x)  (x)
+#define LOAD_I8(x)   ((int32_t)(x))
 #define TO_INT(v, name)                                                                            \
     _Generic((v), float : name##_of_double, double : name##_of_double, default : name##_of_int)(v)
 #define STORE_F32(v)  ((float)(v))
@@ -56,6 +64,7 @@ static inline int64_t i64_of_int(int64_t v) {
 #define STORE_U8(v)   TO_INT(v, u8)
 #define STORE_I32(v)  TO_INT(v, i32)
 #define STORE_I64(v)  TO_INT(v, i64)
+#define STORE_I8(v)   TO_INT(v, i8)
 
 /* The first two branches are the ones a compiler can vectorise. */
 #define RUN(D, dtype, S, stype)                                                                    \
@@ -98,7 +107,8 @@ MOVE(8, uint64_t)
     RUN(D, t, F64, double)                                                                         \
     RUN(D, t, U8, uint8_t)                                                                         \
     RUN(D, t, I32, int32_t)                                                                        \
-    RUN(D, t, I64, int64_t)
+    RUN(D, t, I64, int64_t)                                                                        \
+    RUN(D, t, I8, int8_t)
 RUNS_INTO(F32, float)
 RUNS_INTO(BF16, uint16_t)
 RUNS_INTO(F16, uint16_t)
@@ -106,14 +116,15 @@ RUNS_INTO(F64, double)
 RUNS_INTO(U8, uint8_t)
 RUNS_INTO(I32, int32_t)
 RUNS_INTO(I64, int64_t)
+RUNS_INTO(I8, int8_t)
 
 #define ROW(D)                                                                                     \
     {                                                                                              \
         run_##D##_F32, run_##D##_BF16, run_##D##_F16, run_##D##_F64, run_##D##_U8, run_##D##_I32,  \
-            run_##D##_I64                                                                          \
+            run_##D##_I64, run_##D##_I8                                                            \
     }
-static const run_fn converters[7][7] = {ROW(F32), ROW(BF16), ROW(F16), ROW(F64),
-                                        ROW(U8),  ROW(I32),  ROW(I64)};
+static const run_fn converters[8][8] = {ROW(F32), ROW(BF16), ROW(F16), ROW(F64),
+                                        ROW(U8),  ROW(I32),  ROW(I64), ROW(I8)};
 
 static run_fn run_for(mien_dtype dst, mien_dtype src) {
     if (dst != src) return converters[dst][src];

@@ -16,7 +16,7 @@ static const struct {
 } dtypes[] = {
     [MIEN_F32] = {"f32", 4}, [MIEN_BF16] = {"bf16", 2}, [MIEN_F16] = {"f16", 2},
     [MIEN_F64] = {"f64", 8}, [MIEN_U8] = {"u8", 1},     [MIEN_I32] = {"i32", 4},
-    [MIEN_I64] = {"i64", 8},
+    [MIEN_I64] = {"i64", 8}, [MIEN_I8] = {"i8", 1},
 };
 
 static bool dtype_known(mien_dtype dtype) {

@@ -12,7 +12,8 @@ typedef enum mien_dtype {
     MIEN_F64,
     MIEN_U8,
     MIEN_I32,
-    MIEN_I64
+    MIEN_I64,
+    MIEN_I8
 } mien_dtype;
 
 typedef enum mien_device { MIEN_DEVICE_CPU = 0, MIEN_DEVICE_CUDA } mien_device;

@@ -49,7 +49,7 @@ static inline void bad_case(const case_row *row, const char *why) {
 
 static inline const char *parse_input(const char *at, case_input *in) {
     *in = (case_input){.kind = ' ', .count = 1};
-    if (strchr("-+~tozLHck", *at)) in->kind = *at++;
+    if (strchr("-+~tozLHckubmw", *at)) in->kind = *at++;
     if (in->kind == '-') return at;
     if (in->kind == 'c' || in->kind == 'k') {
         in->classes = (int)strtol(at, (char **)&at, 10);
@@ -173,6 +173,18 @@ static inline double *case_values(const test_case *c, int i) {
             break;
         case 'L':
             values[j] *= 60;
+            break;
+        case 'u':
+            values[j] = floor(u * 256);
+            break;
+        case 'b':
+            values[j] = floor(u * 255) - 127;
+            break;
+        case 'm':
+            values[j] = u * 0.002;
+            break;
+        case 'w':
+            values[j] *= 20000;
             break;
         case 'c':
         case 'k':

@@ -70,11 +70,11 @@ static inline mien_tensor *blocked_tensor(const double *values, mien_dtype dtype
 /* A tensor in the run's layout where that makes sense: only maps come blocked. */
 static inline mien_tensor *laid_out(const case_run *r, const double *values, mien_dtype dtype,
                                     int ndim, const int64_t *shape, bool map) {
-    bool is_float = dtype != MIEN_I64 && dtype != MIEN_I32;
+    bool is_class = dtype == MIEN_I64 || dtype == MIEN_I32;
     mien_tensor *t;
     if (r->layout == STRIDED && ndim >= 2)
         return strided_tensor(values, dtype, r->device, ndim, shape);
-    if (r->layout >= BLOCK8 && ndim == 4 && map && is_float)
+    if (r->layout >= BLOCK8 && ndim == 4 && map && !is_class)
         t = blocked_tensor(values, dtype, shape, r->layout == BLOCK8 ? 8 : 16);
     else
         t = plain_tensor(values, dtype, ndim, shape);
@@ -135,12 +135,26 @@ static inline bool is_parameter(const test_case *c, int i) {
 }
 
 static inline mien_dtype input_dtype(const test_case *c, int i, mien_dtype dtype) {
-    return c->in[i].kind == 'c' ? MIEN_I64 : c->in[i].kind == 'k' ? MIEN_I32 : dtype;
+    switch (c->in[i].kind) {
+    case 'c':
+        return MIEN_I64;
+    case 'k':
+        return MIEN_I32;
+    case 'u':
+        return MIEN_U8;
+    case 'b':
+        return MIEN_I8;
+    case 'm':
+    case 'w':
+        return dtype == MIEN_F64 ? MIEN_F64 : MIEN_F32;
+    default:
+        return dtype;
+    }
 }
 
 static inline bool has_gradient(const test_case *c, int i) {
     char kind = c->in[i].kind;
-    if (i >= c->n_in || kind == '-' || kind == 'c' || kind == 'k') return false;
+    if (i >= c->n_in || strchr("-ckub", kind)) return false;
     return !input_is(c, i, "running_mean") && !input_is(c, i, "running_var") &&
            !input_is(c, i, "class_weight");
 }
@@ -191,7 +205,7 @@ static inline void run_forward(case_run *r, mien_op_fn fn) {
         if (r->call.out[i] && fn) poison(r->call.out[i]);
     must((fn ? fn : mien__view_forward)(&r->call), r->c->key);
     for (int i = 0; i < MIEN_OP_MAX_OUT; i++)
-        if (r->call.out[i]) r->out[i] = elements(r->call.out[i]);
+        if (r->call.out[i] && r->call.out[i]->storage) r->out[i] = elements(r->call.out[i]);
 }
 
 /* Gradients of the visible outputs in `mask`, seeded by the key. */
@@ -259,8 +273,13 @@ static inline mien_op_fn ref_backward_of(const test_case *c) {
     return mien__op_is_view(c->op) ? NULL : mien__backend_ref.backward[c->op];
 }
 
+static inline bool is_for_inference(int op) {
+    return op == MIEN_OP_conv2d_fused || op == MIEN_OP_conv2d_int8 || op == MIEN_OP_quantise;
+}
+
 static inline bool has_backward(const test_case *c) {
-    return c->op != MIEN_OP_conv2d_fused;
+    bool is_float = c->in[0].kind != 'u' && c->in[0].kind != 'b';
+    return is_float && !is_for_inference(c->op);
 }
 
 /* ---- comparing ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 #include "tensor/half.h"
 
 static const mien_dtype all_dtypes[] = {MIEN_F32, MIEN_BF16, MIEN_F16, MIEN_F64,
-                                        MIEN_U8,  MIEN_I32,  MIEN_I64};
+                                        MIEN_U8,  MIEN_I32,  MIEN_I64, MIEN_I8};
 enum { DTYPES = 7 };
 
 /* ---- making -------------------------------------------------------------------------------- */
@@ -132,6 +132,10 @@ static void integers_truncate_and_saturate(void **state) {
     assert_true(through(MIEN_U8, 300) == 255);
     assert_true(through(MIEN_U8, -3) == 0);
     assert_true(through(MIEN_U8, NAN) == 0);
+    assert_true(through(MIEN_I8, -2.9) == -2);
+    assert_true(through(MIEN_I8, 300) == 127);
+    assert_true(through(MIEN_I8, -300) == -128);
+    assert_true(through(MIEN_I8, NAN) == 0);
     assert_true(through(MIEN_I32, -2.9) == -2);
     assert_true(through(MIEN_I32, 1e20) == INT32_MAX);
     assert_true(through(MIEN_I32, -INFINITY) == INT32_MIN);

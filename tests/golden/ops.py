@@ -51,7 +51,7 @@ def distinct(key, stream, n):
 def make_input(key, stream, word):
     if word == "-":
         return None
-    kind, classes, sizes = re.fullmatch(r"([+~tozLHck]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
+    kind, classes, sizes = re.fullmatch(r"([+~tozLHckubmw]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
     shape = [] if sizes == "s" else [int(s) for s in sizes.split("x")]
     n = math.prod(shape)
     values = distinct(key, stream, n) if kind == "~" else uniform(key, stream, n)
@@ -62,6 +62,10 @@ def make_input(key, stream, word):
         "z": lambda v: (v + 1) / 2,
         "L": lambda v: v * 60,
         "H": lambda v: v + 200,
+        "u": lambda v: math.floor((v + 1) / 2 * 256),
+        "b": lambda v: math.floor((v + 1) / 2 * 255) - 127,
+        "m": lambda v: (v + 1) / 2 * 0.002,
+        "w": lambda v: v * 20000,
         "c": lambda v: math.floor((v + 1) / 2 * int(classes)),
         "k": lambda v: math.floor((v + 1) / 2 * int(classes)),
     }.get(kind, lambda v: v)
@@ -89,6 +93,20 @@ def conv2d_fused(a, x, w, b, residual):
     y = F.conv2d(padded(x, a), w, b, strides(a))
     y = y if residual is None else y + residual
     return {"output": F.relu(y) if a.relu else y}
+
+
+def saturated(y, is_signed):
+    return torch.round(y).clamp(-128 if is_signed else 0, 127 if is_signed else 255)
+
+
+def conv2d_int8(a, x, w, b, scale, residual):
+    y = F.conv2d(padded(x, a), w, b, strides(a)) * scale.reshape(1, -1, 1, 1)
+    y = y if residual is None else y + a.residual_scale * residual
+    return {"output": saturated(F.relu(y) if a.relu else y, a.is_signed)}
+
+
+def quantise(a, x):
+    return {"output": saturated(x / a.scale, a.is_signed)}
 
 
 def batch_norm(a, x, w, b, mean, var, residual):
@@ -197,7 +215,8 @@ def pointwise(fn):
 
 
 OPS = {
-    "conv2d": conv2d, "conv2d_fused": conv2d_fused, "batch_norm": batch_norm,
+    "conv2d": conv2d, "conv2d_fused": conv2d_fused, "conv2d_int8": conv2d_int8, "quantise": quantise,
+    "batch_norm": batch_norm,
     "max_pool2d": max_pool2d, "avg_pool2d": avg_pool2d, "lstm": lstm, "gru": gru,
     "dropout": dropout, "ccc_loss": ccc_loss, "softmax_cross_entropy": softmax_cross_entropy,
     "global_avg_pool": pointwise(lambda a, x: x.mean((2, 3))),
@@ -275,7 +294,7 @@ def run_case(out, names, defaults, op, words, given):
             dout = torch.tensor(uniform(key, STREAM_DOUT + i, t.numel()), dtype=torch.float64)
             rounded = dout.reshape(t.shape).to(t.dtype).double()
             objective = objective + (rounded * t.double()).sum()
-    if op == "conv2d_fused":
+    if op in ("conv2d_fused", "quantise") or words[0] in "ub":
         return
     objective.backward()
     for i, x in enumerate(inputs):

@@ -1,6 +1,7 @@
 /* The table of the CPU backend: which passes it serves, and for which calls.
  * Not here: any pass; what is missing goes to backend/ref. */
 #include "onednn.h"
+#include "ops/infer.h"
 #include <stdio.h>
 
 static bool has_elements(const mien_op_call *call) {
@@ -14,6 +15,9 @@ static bool has_elements(const mien_op_call *call) {
 static bool supports(const mien_op_call *call, bool backward) {
     if (!has_elements(call)) return false;
     if (call->op == MIEN_OP_cast) return true; /* from and to any float */
+    if (call->op == MIEN_OP_conv2d_int8 || call->op == MIEN_OP_quantise ||
+        mien__is_quantised(call->in[0]))
+        return mien__cpu_int8_supports(call);
     if (!mien__cpu_all_floats(call)) return false;
     switch (call->op) {
     case MIEN_OP_batch_norm: {
@@ -66,6 +70,8 @@ const mien_backend mien__backend_cpu = {
     .supports = supports,
     BOTH(conv2d, conv2d),
     .forward[MIEN_OP_conv2d_fused] = mien__cpu_conv2d_fused_forward,
+    .forward[MIEN_OP_conv2d_int8] = mien__cpu_conv2d_int8_forward,
+    .forward[MIEN_OP_quantise] = mien__cpu_quantise_forward,
     BOTH(batch_norm, batch_norm),
     BOTH(max_pool2d, max_pool2d),
     BOTH(avg_pool2d, avg_pool2d),

@@ -105,6 +105,13 @@ int mien__cpu_threads(void);
     mien_status mien__cpu_##name##_backward(mien_op_call *call)
 MIEN_PASS(conv2d);
 mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call);
+mien_status mien__cpu_conv2d_int8_forward(mien_op_call *call);
+mien_status mien__cpu_quantise_forward(mien_op_call *call);
+/* max_pool2d and global_avg_pool of u8 and i8. */
+mien_status mien__cpu_int8_max_pool2d(mien_op_call *call);
+mien_status mien__cpu_int8_global_avg_pool(mien_op_call *call);
+/* Whether whole-number inference runs here for these dtypes and on this processor. */
+bool mien__cpu_int8_supports(const mien_op_call *call);
 MIEN_PASS(batch_norm);
 mien_status mien__cpu_batch_norm_again(mien_op_call *call);
 MIEN_PASS(max_pool2d);

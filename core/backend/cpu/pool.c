@@ -1,6 +1,7 @@
 /* max_pool2d, avg_pool2d and global_avg_pool; the windows slide over blocked activations.
  * Not here: shapes (ops/). */
 #include "lanes.h"
+#include "ops/infer.h"
 #include <math.h>
 #include <omp.h>
 
@@ -228,6 +229,7 @@ static mien_status backward(mien_op_call *call, mien_tensor *index, int block) {
 }
 
 mien_status mien__cpu_max_pool2d_forward(mien_op_call *call) {
+    if (mien__is_quantised(call->in[0])) return mien__cpu_int8_max_pool2d(call);
     return forward(call, call->out[1]);
 }
 
@@ -292,6 +294,7 @@ MIEN_CLONES static void global_one_gradient(int block, bool half, void *dx, int6
 }
 
 mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
+    if (mien__is_quantised(call->in[0])) return mien__cpu_int8_global_avg_pool(call);
     int block = call->in[0]->block, lanes = block ? block : 1;
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
     if (!in) return MIEN_ERR_MEMORY;

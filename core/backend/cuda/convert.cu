@@ -94,6 +94,8 @@ static __device__ double load_any(const void *data, int dtype, int64_t i) {
         return ((const uint8_t *)data)[i];
     case MIEN_I32:
         return ((const int32_t *)data)[i];
+    case MIEN_I8:
+        return ((const int8_t *)data)[i];
     default:
         return (double)((const int64_t *)data)[i];
     }
@@ -122,6 +124,9 @@ static __device__ void store_any(void *data, int dtype, int64_t i, double v) {
         break;
     case MIEN_I32:
         ((int32_t *)data)[i] = (int32_t)clamp(v, -2147483648.0, 2147483647.0);
+        break;
+    case MIEN_I8:
+        ((int8_t *)data)[i] = (int8_t)clamp(v, -128, 127);
         break;
     default: /* device conversion saturates */
         ((int64_t *)data)[i] = v != v ? 0 : __double2ll_rz(v);

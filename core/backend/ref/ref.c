@@ -14,7 +14,9 @@ static const ref_entry entries[MIEN_OP_COUNT] = {
     [MIEN_OP_##op] = {mien__ref_##impl##_forward, mien__ref_##impl##_backward, fixed},
     MIEN_REF_OPS(XX)
 #undef XX
-        [MIEN_OP_conv2d_fused] = {mien__ref_conv2d_fused_forward, NULL, 0},
+#define XX(op) [MIEN_OP_##op] = {mien__ref_##op##_forward, NULL, 0},
+        MIEN_REF_INFERENCE_OPS(XX)
+#undef XX
 };
 
 /* ---- in and out of doubles ----------------------------------------------------------------- */
@@ -116,7 +118,9 @@ const mien_backend mien__backend_ref = {
     .device = MIEN_DEVICE_CPU,
     .describe = describe,
 #define XX(op, impl, fixed) [MIEN_OP_##op] = forward,
-    .forward = {MIEN_REF_OPS(XX)[MIEN_OP_conv2d_fused] = forward},
+#define YY(op)              [MIEN_OP_##op] = forward,
+    .forward = {MIEN_REF_OPS(XX) MIEN_REF_INFERENCE_OPS(YY)},
+#undef YY
 #undef XX
 #define XX(op, impl, fixed) [MIEN_OP_##op] = backward,
     .backward = {MIEN_REF_OPS(XX)},

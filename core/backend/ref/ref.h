@@ -55,12 +55,20 @@ typedef mien_status (*mien__ref_fn)(mien__ref *r);
     XX(sigmoid_cross_entropy, sigmoid_cross_entropy, 1 << 2)                                       \
     XX(softmax_cross_entropy, softmax_cross_entropy, 1 << 1 | 1 << 2)
 
+/* Those without a backward pass. */
+#define MIEN_REF_INFERENCE_OPS(XX)                                                                 \
+    XX(conv2d_fused)                                                                               \
+    XX(conv2d_int8)                                                                                \
+    XX(quantise)
+
 #define XX(op, impl, fixed)                                                                        \
     mien_status mien__ref_##impl##_forward(mien__ref *r);                                          \
     mien_status mien__ref_##impl##_backward(mien__ref *r);
 MIEN_REF_OPS(XX)
 #undef XX
-mien_status mien__ref_conv2d_fused_forward(mien__ref *r);
+#define XX(op) mien_status mien__ref_##op##_forward(mien__ref *r);
+MIEN_REF_INFERENCE_OPS(XX)
+#undef XX
 
 /* All elements of t as new row-major doubles (free() them), and back. */
 mien_status mien__ref_load(mien_tensor *t, double **values);

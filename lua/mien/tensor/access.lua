@@ -116,10 +116,10 @@ function methods.totable(t)
 end
 
 local pointers = { f32 = "float *", f64 = "double *", u8 = "uint8_t *", i32 = "int32_t *", i64 = "int64_t *",
-  f16 = "uint16_t *", bf16 = "uint16_t *" }
+  i8 = "int8_t *", f16 = "uint16_t *", bf16 = "uint16_t *" }
 for name, ctype in pairs(pointers) do pointers[name] = ffi.typeof(ctype) end
 
---- A typed FFI pointer to element 0: float*, double*, uint8_t*, int32_t*, int64_t*; uint16_t* for f16, bf16.
+--- A typed FFI pointer to element 0: float*, double*, uint8_t*, int8_t*, int32_t*, int64_t*; uint16_t* for f16, bf16.
 -- It is valid while the tensor lives; the elements are in row-major order when the tensor is contiguous.
 function methods.data(t)
   return ffi.cast(pointers[t.dtype], check.pointer(C.mien_tensor_data(t)))

@@ -9,9 +9,9 @@ local rng = require "mien.rng"
 local create = {}
 
 create.dtypes = { f32 = C.MIEN_F32, bf16 = C.MIEN_BF16, f16 = C.MIEN_F16, f64 = C.MIEN_F64, u8 = C.MIEN_U8,
-  i32 = C.MIEN_I32, i64 = C.MIEN_I64 }
+  i32 = C.MIEN_I32, i64 = C.MIEN_I64, i8 = C.MIEN_I8 }
 create.devices = { cpu = C.MIEN_DEVICE_CPU, cuda = C.MIEN_DEVICE_CUDA }
-local dtype_names = { "f32", "bf16", "f16", "f64", "u8", "i32", "i64" }
+local dtype_names = { "f32", "bf16", "f16", "f64", "u8", "i32", "i64", "i8" }
 
 --- C's number of a dtype by name; nil means f32.
 function create.dtype(name, what)

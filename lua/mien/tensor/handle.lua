@@ -11,7 +11,7 @@ local handle = {}
 -- same, but t[i], t + 1 and a - b reach the metatable instead of being pointer arithmetic.
 local reference = ffi.typeof "mien_tensor &"
 local element_size = {}
-for dtype = 0, 6 do element_size[dtype] = tonumber(C.mien_dtype_size(dtype)) end
+for dtype = 0, 7 do element_size[dtype] = tonumber(C.mien_dtype_size(dtype)) end
 
 --- Takes over a new reference that C returned and gives its handle; NULL raises C's last error.
 -- The handle belongs to the open scope. Use `borrow` for references to tensors that others hold too.
