@@ -169,6 +169,23 @@ static void packed_weights_follow_their_tensor(void **unused) {
     packed_weights_follow_their_tensor_in(MIEN_BF16, 1e-2);
 }
 
+/* Two filters' banks in one storage, as a narrow view gives them. */
+static void packed_weights_know_which_part_of_a_storage_they_are(void **unused) {
+    const int64_t xs[] = {1, 32, 5, 5}, ws[] = {64, 32, 3, 3};
+    mien_tensor *x = normal(4, xs, 0, 1), *both = normal(4, ws, 0, 1), *part[2];
+    for (int i = 0; i < 2; i++) {
+        const double attr[] = {0, 32.0 * i, 32};
+        must(mien_op_run(MIEN_OP_narrow, &both, 1, attr, 3, &part[i], 1));
+        mien_tensor *found = convolve(x, part[i]);
+        must(mien_backend_use("ref"));
+        mien_tensor *expected = convolve(x, part[i]);
+        must(mien_backend_use("cpu"));
+        assert_true(distance(found, expected) < 1e-5);
+        release((mien_tensor *[]){found, expected}, 2);
+    }
+    release((mien_tensor *[]){x, both, part[0], part[1]}, 4);
+}
+
 /* bf16 pictures and activations, f32 weights and statistics: nothing is re-laid between ops. */
 static void bf16_activations_stay_bf16_and_blocked(void **unused) {
     const int64_t xs[] = {2, 3, 12, 12}, w1s[] = {24, 3, 3, 3}, w2s[] = {40, 24, 3, 3};
@@ -227,6 +244,7 @@ int main(void) {
         cmocka_unit_test(statistics_are_right_when_the_mean_is_1000_sd),
         cmocka_unit_test(statistics_survive_outliers_where_the_mean_is_guessed),
         cmocka_unit_test(activations_stay_blocked_between_ops),
+        cmocka_unit_test(packed_weights_know_which_part_of_a_storage_they_are),
         cmocka_unit_test(bf16_activations_stay_bf16_and_blocked),
         cmocka_unit_test(packed_weights_follow_their_tensor),
         cmocka_unit_test(winograd_keeps_single_precision),

@@ -1,6 +1,6 @@
 /* linear and matmul, forward and backward.
  * Not here: the products themselves (gemm.c), recurrent layers (recurrent.c). */
-#include "onednn.h"
+#include "pack.h"
 
 /* out[i] += bias for each of `rows` rows of k. */
 MIEN_CLONES static void add_bias(float *restrict out, const float *restrict bias, int64_t rows,
@@ -28,19 +28,36 @@ void mien__cpu_sum_rows(float *sum, const float *x, int64_t rows, int64_t k) {
         sum_rows(sum + i, x + i, rows, mien__min64(grain, k - i), k);
 }
 
+static bool needs_f32(const mien_op_call *call) {
+    return mien__cpu_is_half(call) && !(mien__cpu_has_bf16() && mien__cpu_f32_parameters(call));
+}
+
+/* The weights as the product wants them: bf16 for bf16 rows. NULL: no memory. */
+static void *factor(const mien_op_call *call, mien_tensor *w) {
+    return mien__cpu_is_half(call) ? mien__pack_rounded(w) : mien__cpu_f32(w);
+}
+
 mien_status mien__cpu_linear_forward(mien_op_call *call) {
-    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_linear_forward);
+    if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_linear_forward);
     mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
     mien_tensor *b = call->in[2] ? mien__cpu_as(call->in[2], 0) : NULL, *out = call->out[0];
+    mien_tensor *sums = NULL; /* f32, until the bias is added */
+    void *weights = w ? factor(call, w) : NULL;
     mien_status status = MIEN_ERR_MEMORY;
-    if (!x || !w || (call->in[2] && !b)) goto done;
+    if (!x || !weights || (call->in[2] && !b)) goto done;
     if ((status = mien__tensor_alloc(out, 0)) != MIEN_OK) goto done;
     int64_t k = w->shape[0], d = w->shape[1], rows = k ? mien_tensor_count(out) / k : 0;
-    float *y = mien__cpu_f32(out);
-    status = mien__sgemm(false, true, rows, k, d, mien__cpu_f32(x), d, mien__cpu_f32(w), d, y, k);
+    status = MIEN_ERR_MEMORY;
+    if (!(sums = x->dtype == MIEN_F32 ? mien_tensor_retain(out) : mien__cpu_scratch(rows * k)))
+        goto done;
+    float *y = mien__cpu_f32(sums);
+    status = mien__gemm(&(mien__product){false, true, rows, k, d, d, d, k, x->dtype, MIEN_F32},
+                        mien__cpu_ptr(x), weights, y);
     if (status == MIEN_OK && b) add_bias(y, mien__cpu_f32(b), rows, k);
-    mien__cpu_says(call, "sgemm");
+    if (status == MIEN_OK) mien__cpu_written(out, 0, rows * k, y);
+    mien__cpu_says(call, x->dtype == MIEN_F32 ? "gemm" : "gemm:bf16");
 done:
+    mien_tensor_release(sums);
     mien_tensor_release(x);
     mien_tensor_release(w);
     mien_tensor_release(b);
@@ -48,26 +65,29 @@ done:
 }
 
 mien_status mien__cpu_linear_backward(mien_op_call *call) {
-    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_linear_backward);
+    if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_linear_backward);
     mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
-    mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
+    mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *wide = NULL;
+    void *weights = w ? factor(call, w) : NULL;
     mien_status status = MIEN_ERR_MEMORY;
-    if (!x || !w || !dout) goto done;
+    if (!x || !weights || !dout) goto done;
+    if (call->want[2] && !(wide = mien__cpu_as_dtype(dout, 0, MIEN_F32))) goto done;
     status = MIEN_OK;
     for (int i = 0; i < 3; i++)
         if (call->want[i] && (status = mien__tensor_alloc(call->din[i], 0)) != MIEN_OK) goto done;
     int64_t k = w->shape[0], d = w->shape[1], rows = k ? mien_tensor_count(dout) / k : 0;
-    const float *dy = mien__cpu_f32(dout);
+    mien_dtype t = x->dtype;
     if (call->want[0])
-        status = mien__sgemm(false, false, rows, d, k, dy, k, mien__cpu_f32(w), d,
-                             mien__cpu_f32(call->din[0]), d);
+        status = mien__gemm(&(mien__product){false, false, rows, d, k, k, d, d, t, t},
+                            mien__cpu_ptr(dout), weights, mien__cpu_ptr(call->din[0]));
     if (status == MIEN_OK && call->want[1])
-        status = mien__sgemm(true, false, k, d, rows, dy, k, mien__cpu_f32(x), d,
-                             mien__cpu_f32(call->din[1]), d);
+        status = mien__gemm(&(mien__product){true, false, k, d, rows, k, d, d, t, MIEN_F32},
+                            mien__cpu_ptr(dout), mien__cpu_ptr(x), mien__cpu_ptr(call->din[1]));
     if (status == MIEN_OK && call->want[2])
-        mien__cpu_sum_rows(mien__cpu_f32(call->din[2]), dy, rows, k);
-    mien__cpu_says(call, "sgemm");
+        mien__cpu_sum_rows(mien__cpu_f32(call->din[2]), mien__cpu_f32(wide), rows, k);
+    mien__cpu_says(call, t == MIEN_F32 ? "gemm" : "gemm:bf16");
 done:
+    mien_tensor_release(wide);
     mien_tensor_release(x);
     mien_tensor_release(w);
     mien_tensor_release(dout);

@@ -9,4 +9,6 @@
  * 0 forward, 1 data gradient, 2 inference. NULL with an error record on failure. */
 #define MIEN_PACK_USES 3
 void *mien__pack(mien_tensor *weight, mien__primitive *p, int use);
+/* The same in bf16, otherwise as they lie (plain). */
+void *mien__pack_rounded(mien_tensor *weight);
 #endif
