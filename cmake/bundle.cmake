@@ -4,6 +4,7 @@ set(build ${BUNDLE}/build)
 file(REMOVE_RECURSE ${BUNDLE}/lua ${BUNDLE}/tests ${build}/lua)
 file(COPY ${SOURCE}/lua ${SOURCE}/LICENSE DESTINATION ${BUNDLE})
 file(COPY ${SOURCE}/tests/bench DESTINATION ${BUNDLE}/tests)
+execute_process(COMMAND git -C ${SOURCE} rev-parse --short HEAD OUTPUT_FILE ${build}/commit.txt ERROR_QUIET)
 file(COPY ${BINARY}/lua/mien/cdef.lua DESTINATION ${build}/lua/mien)
 file(COPY ${CUDA} DESTINATION ${build})
 

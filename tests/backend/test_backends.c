@@ -11,6 +11,7 @@ typedef struct target {
     mien_dtype dtype, parameters;
     double tolerance;
     int layouts; /* how many of `layout` its tensors come in */
+    bool tf32;   /* may products be rounded to it? */
 } target;
 
 static const target targets[] = {
@@ -21,13 +22,23 @@ static const target targets[] = {
     {"ref", MIEN_DEVICE_CPU, MIEN_BF16, MIEN_BF16, 1e-2, LAYOUTS},
     {"ref", MIEN_DEVICE_CPU, MIEN_F16, MIEN_F16, 1e-3, STRIDED + 1},
 };
+/* Activations with parameters of their own dtype, and with those in f32 that models keep. */
 static const target gpu_targets[] = {
-    {"cuda", MIEN_DEVICE_CUDA, MIEN_F32, MIEN_F32, 1e-5, STRIDED + 1},
-    {"cuda", MIEN_DEVICE_CUDA, MIEN_BF16, MIEN_BF16, 1e-2, STRIDED + 1},
-    {"cuda", MIEN_DEVICE_CUDA, MIEN_F16, MIEN_F16, 2e-3, STRIDED + 1},
+    {"cuda f32", MIEN_DEVICE_CUDA, MIEN_F32, MIEN_F32, 1e-5, STRIDED + 1},
+    {"cuda tf32", MIEN_DEVICE_CUDA, MIEN_F32, MIEN_F32, 1e-3, STRIDED + 1, .tf32 = true},
+    {"cuda bf16", MIEN_DEVICE_CUDA, MIEN_BF16, MIEN_BF16, 1e-2, STRIDED + 1},
+    {"cuda f16", MIEN_DEVICE_CUDA, MIEN_F16, MIEN_F16, 2e-3, STRIDED + 1},
+    {"cuda bf16 mixed", MIEN_DEVICE_CUDA, MIEN_BF16, MIEN_F32, 1e-2, STRIDED + 1},
+    {"cuda f16 mixed", MIEN_DEVICE_CUDA, MIEN_F16, MIEN_F32, 2e-3, STRIDED + 1},
 };
-/* f32 whose products may be in TF32. */
-static const target tf32_target = {"cuda", MIEN_DEVICE_CUDA, MIEN_F32, MIEN_F32, 1e-3, STRIDED + 1};
+enum { GPU_TARGETS = sizeof gpu_targets / sizeof *gpu_targets };
+
+/* One test on a GPU. */
+typedef struct gpu_case {
+    const target *t;
+    test_case c;
+    char name[128];
+} gpu_case;
 
 static const char *const layout_names[LAYOUTS] = {"plain", "strided", "blocked by 8",
                                                   "blocked by 16"};
@@ -202,37 +213,37 @@ static bool is_left_out(const target *t, const test_case *c) {
     return t->device == MIEN_DEVICE_CUDA && c->op == MIEN_OP_gru && c->attr[0] == 0;
 }
 
-static void check_target(const target *t) {
-    tally ops[MIEN_OP_COUNT] = {{0}};
-    for (int i = 0; i < CASE_COUNT; i++) {
-        test_case c = case_at(i);
-        if (is_left_out(t, &c)) continue;
-        for (int how = 0; how < t->layouts; how++) {
-            ops[c.op].cases++;
-            check_training(t, &c, (layout)how, &ops[c.op]);
-            check_inference(t, &c, (layout)how);
-        }
-        check_single_gradients(t, &c);
+static void check_case(const target *t, const test_case *c, tally *ops) {
+    for (int how = 0; how < t->layouts; how++) {
+        ops[c->op].cases++;
+        check_training(t, c, (layout)how, &ops[c->op]);
+        check_inference(t, c, (layout)how);
     }
-    report(t, ops);
+    check_single_gradients(t, c);
 }
 
 static void every_backend_agrees_with_the_reference(void **state) {
-    for (size_t k = 0; k < sizeof targets / sizeof *targets; k++)
-        if (available(&targets[k])) check_target(&targets[k]);
+    for (size_t k = 0; k < sizeof targets / sizeof *targets; k++) {
+        tally ops[MIEN_OP_COUNT] = {{0}};
+        if (!available(&targets[k])) continue;
+        for (int i = 0; i < CASE_COUNT; i++) {
+            test_case c = case_at(i);
+            check_case(&targets[k], &c, ops);
+        }
+        report(&targets[k], ops);
+    }
 }
 
 static void the_gpu_agrees_with_the_reference(void **state) {
-    if (!available(&gpu_targets[0])) skip();
-    for (size_t k = 0; k < sizeof gpu_targets / sizeof *gpu_targets; k++)
-        check_target(&gpu_targets[k]);
+    skip(); /* where there is a GPU, gpu_tests takes its place */
 }
 
-static void the_gpu_agrees_in_tf32(void **state) {
-    if (!available(&tf32_target)) skip();
-    mien_tf32_set(true);
-    check_target(&tf32_target);
-    mien_tf32_set(false);
+/* A test for each dtype and case: time on a GPU is short, and one run must tell all that fails. */
+static void the_gpu_agrees(void **state) {
+    const gpu_case *g = *state;
+    tally ops[MIEN_OP_COUNT] = {{0}};
+    mien_tf32_set(g->t->tf32);
+    check_case(g->t, &g->c, ops);
 }
 
 /* ---- updates in place ---------------------------------------------------------------------------
@@ -348,17 +359,37 @@ static void updates_in_place_agree_with_the_reference(void **state) {
 
 static void updates_on_the_gpu_agree_with_the_reference(void **state) {
     if (!available(&gpu_targets[0])) skip();
-    for (size_t i = 0; i < sizeof gpu_targets / sizeof *gpu_targets; i++)
-        check_updates(&gpu_targets[i]);
+    for (int i = 0; i < GPU_TARGETS; i++)
+        if (!gpu_targets[i].tf32 && gpu_targets[i].parameters == gpu_targets[i].dtype)
+            check_updates(&gpu_targets[i]);
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
+/* The tests of all cases on a GPU, behind the `used` ones that are there; their number. */
+static size_t gpu_tests(struct CMUnitTest *tests, size_t used) {
+    static gpu_case list[GPU_TARGETS * CASE_COUNT];
+    size_t n = 0;
+    for (int k = 0; k < GPU_TARGETS; k++)
+        for (int i = 0; i < CASE_COUNT; i++) {
+            test_case c = case_at(i);
+            if (is_left_out(&gpu_targets[k], &c)) continue;
+            list[n] = (gpu_case){.t = &gpu_targets[k], .c = c};
+            snprintf(list[n].name, sizeof list[n].name, "%s %s", gpu_targets[k].name, c.key);
+            tests[used + n] =
+                (struct CMUnitTest){list[n].name, the_gpu_agrees, NULL, NULL, &list[n]};
+            n++;
+        }
+    return used + n;
+}
+
+/* test_backends [PATTERN]: only tests whose name fits, such as "cuda *". */
+int main(int argc, char **argv) {
+    static struct CMUnitTest tests[4 + GPU_TARGETS * CASE_COUNT] = {
         cmocka_unit_test(every_backend_agrees_with_the_reference),
-        cmocka_unit_test(the_gpu_agrees_with_the_reference),
-        cmocka_unit_test(the_gpu_agrees_in_tf32),
         cmocka_unit_test(updates_in_place_agree_with_the_reference),
         cmocka_unit_test(updates_on_the_gpu_agree_with_the_reference),
+        cmocka_unit_test(the_gpu_agrees_with_the_reference),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    size_t n = available(&gpu_targets[0]) ? gpu_tests(tests, 3) : 4;
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
+    return _cmocka_run_group_tests("backends", tests, n, NULL, NULL);
 }

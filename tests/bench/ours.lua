@@ -5,46 +5,17 @@
 local mien = require "mien"
 local C = require "mien.ffi"
 
-local function network(width, precision, setting)
-  C.mien_tape_keep_all(setting == "keep")
-  local features = mien.models.resnet50 { width = width, recompute = setting == "blocks" and setting or nil }
-  return mien.models.recurrent {
-    features = features, hidden = 256, layers = 2, outputs = { "arousal", "valence" },
-  }:precision(precision)
-end
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
+package.path = here .. "?.lua;" .. package.path
+local steps = require "cases"
 
-local function training(width, steps, size)
+--- A case at one size, as a function (precision, setting, pictures of both sequences or nil) -> function that does one round.
+local function sized(make, width, frames, size)
   return function(precision, setting, pictures)
-    if pictures then steps = pictures / 2 end
-    local model = network(width, precision, setting)
-    local optimiser = mien.optim.adam(model:parameters(), { lr = 4e-5 })
-    local frames, target = mien.randn { 2, steps, 3, size, size }, mien.randn { 2, steps, 2 }
-    return function()
-      mien.scope(function()
-        optimiser:zero_grad()
-        mien.loss.ccc((model(model:place(frames, true))), target):backward()
-        optimiser:step()
-      end)
-    end
-  end
-end
-
-local function inference(width, steps, size)
-  return function(precision)
-    local model = network(width, precision):train(false)
-    model.features = model.features:fused()
-    local frames = mien.randn { 2, steps, 3, size, size }
-    return function()
-      mien.scope(function() mien.no_grad(model, model:place(frames, true)) end)
-    end
-  end
-end
-
-local function lstm(precision)
-  local layer = mien.nn.lstm { 2048, 256, layers = 2 }:precision(precision)
-  local x = mien.randn({ 2, 150, 2048 }):requires_grad_()
-  return function()
-    mien.scope(function() layer(layer:place(x, true)):sum():backward() end)
+    local s = { batch = 2, steps = pictures and pictures / 2 or frames, size = size, width = width, hidden = 256,
+      inputs = 2048 }
+    C.mien_tape_keep_all(setting == "keep")
+    return make(s, { device = "cpu", precision = precision, recompute = setting == "blocks" and "blocks" or nil })
   end
 end
 
@@ -80,9 +51,9 @@ local function peak(precision)
 end
 
 local cases = {
-  train = training(64, 8, 150), full = training(64, 150, 150), infer = inference(64, 8, 150),
-  demo = training(16, 30, 48), lstm = lstm, ops = ops,
-  peak = peak,
+  train = sized(steps.train, 64, 8, 150), full = sized(steps.train, 64, 150, 150),
+  infer = sized(steps.infer, 64, 8, 150), demo = sized(steps.train, 16, 30, 48),
+  lstm = sized(steps.lstm, 64, 150, 150), ops = ops, peak = peak,
 }
 
 -- ---- answers ---------------------------------------------------------------------------------------------

@@ -8,8 +8,11 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- Starts a shell command that answers lines.
-local function start(command)
+--- Starts a program that answers lines: { program, argument ... }, behind words of the shell such as "env A=b ".
+function side.start(before, words)
+  local command = {}
+  for i, word in ipairs(words) do command[i] = quote(word) end
+  command = before .. table.concat(command, " ")
   local fifo = os.tmpname()
   os.remove(fifo)
   if os.execute("mkfifo " .. quote(fifo)) ~= 0 then error("cannot make the pipe " .. fifo, 0) end
@@ -62,7 +65,7 @@ end
 --- Our own process, through the launcher: what a user runs.
 function side.ours()
   local launcher = os.getenv "MIEN" or (home.root or ".") .. "/mien"
-  return start(quote(launcher) .. " " .. quote(here .. "ours.lua"))
+  return side.start("", { launcher, here .. "ours.lua" })
 end
 
 -- What users who know glibc and OpenMP set: keep freed pages, use huge ones, short spins. The plain settings run
@@ -74,7 +77,7 @@ local plain = "env -u GOMP_SPINCOUNT "
 --- PyTorch's process for a setting, with `version` and `threads`; nil and the reason when it has no PyTorch.
 function side.peer(python, setting)
   local settings = (setting == "tuned" or setting == "compiled") and tuned or plain
-  local self = start(settings .. quote(python) .. " " .. quote(here .. "peer.py"))
+  local self = side.start(settings, { python, here .. "peer.py" })
   local line, problem = self.read()
   if not line then
     self.close()
