@@ -107,6 +107,9 @@ describe("a declaration", function()
     assert.equal(base, text(function(c) c.data.workers = 4 end))
     assert.equal(base, text(function(c) c.data.corpus = "elsewhere.h5" end))
     assert.equal(base, text(function(c) c.model = commented end))
+    assert.equal(base, text(function(c) c.device = "cpu" end))
+    assert.not_equal(base, text(function(c) c.precision = "bf16" end))
+    assert.is_nil(base:find "precision") -- runs from before there was such a key are still the same
     assert.not_equal(base, text(function(c) c.train.optimiser.lr = 1e-3 end))
     assert.not_equal(base, text(function(c) c.network.width = 32 end))
     assert.not_equal(base, text(function(c) c.model = other end))
@@ -283,6 +286,16 @@ describe("an experiment", function()
       data = { corpus = "absent.h5", script = "datasets/recola.lua" } }))
     fails("no corpus .*absent.h5.*HDF5 corpus.*datasets/recola.lua.*none.data=FILE", e.run, e,
       { db = db, quiet = true })
+  end)
+
+  it("takes device and precision for all that it needs, and other ones for one of them", function()
+    local e = mien.experiment.load(folder .. "/second.lua")
+    local tree = plan.tree(e, { device = "cpu", precision = "bf16", sets = { { "first.precision", "f32" } } })
+    local function found(node) return node.config.device .. " " .. node.config.precision end
+    assert.same({ "cpu bf16", "cpu f32" }, { found(tree.root), found(tree.nodes.first) })
+    fails('precision: unknown value "bf61"; did you mean "bf16"', plan.tree, e, { precision = "bf61" })
+    fails('arm a.precision: unknown value "half"', mien.experiment, { name = "x", arms = { { "a", precision = "half" } } })
+    fails("device must be one of auto, cpu, cuda", mien.experiment, { name = "x", device = 1 })
   end)
 
   it("shows its keys without running", function()
