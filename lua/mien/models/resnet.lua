@@ -3,6 +3,7 @@
 local check = require "mien.check"
 local nn = require "mien.nn"
 local fuse = require "mien.nn.fuse"
+local quantise = require "mien.nn.quantise"
 
 local recompute = require("mien.tensor.recompute").run
 
@@ -58,6 +59,17 @@ function fused_bottleneck:forward(x)
   y:free()
   release(shortcut, x)
   return sum
+end
+
+--- Input, and with it the shortcut, in whole numbers; so is the output.
+function fused_bottleneck:quantised(plan, signal)
+  local copy, shortcut = self:twin(), signal
+  local first, second, sum
+  if self.downsample then copy.downsample, shortcut = self.downsample:quantised(plan, signal) end
+  copy.conv1, first = self.conv1:quantised(plan, signal)
+  copy.conv2, second = self.conv2:quantised(plan, first)
+  copy.conv3, sum = self.conv3:quantised(plan, second, shortcut)
+  return quantise.adopt(copy), sum
 end
 
 function bottleneck:fused()
@@ -125,6 +137,12 @@ fused_resnet.detail = resnet.detail
 
 function fused_resnet:forward(x)
   return chain(x, self.conv1, self.pool, self.layer1, self.layer2, self.layer3, self.layer4, self.average)
+end
+
+local order = { "conv1", "pool", "layer1", "layer2", "layer3", "layer4", "average" }
+
+function fused_resnet:quantised(plan, signal)
+  return quantise.through(self, plan, signal, order)
 end
 
 --- For inference: every batch norm, ReLU and sum becomes part of a convolution.

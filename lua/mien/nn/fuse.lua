@@ -20,6 +20,10 @@ function fused_conv:detail()
   return ("%d, %d%s"):format(self.weight:size(2), self.weight:size(1), relu)
 end
 
+function fused_conv:quantised(plan, signal, residual)
+  return require("mien.nn.quantise").conv(self, plan, signal, residual)
+end
+
 --- weight * gamma / sqrt(var + eps) per output channel, and the bias that goes with it.
 local function fold(conv, bn)
   local k = conv.weight:size(1)

@@ -12,6 +12,7 @@ local layers = {
   dropout = { "mien.nn.dropout" },
   lstm = { "mien.nn.recurrent", "lstm" }, gru = { "mien.nn.recurrent", "gru" },
   sequential = { "mien.nn.sequential" }, fuse = { "mien.nn.fuse", "fuse" },
+  quantise = { "mien.nn.quantise", "quantise" },
   define = { "mien.nn.module", "define" }, chain = { "mien.nn.flow", "chain" },
   release = { "mien.nn.flow", "release" }, exact = { "mien.nn.flow", "exact" },
 }

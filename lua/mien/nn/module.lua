@@ -254,21 +254,32 @@ function base:load(tensors, options)
   return require("mien.nn.state").load(self, tensors, options)
 end
 
---- The form of this module for inference; see nn.fuse.
-function base:fused()
+--- A module of the same fields, tensors and children, whose children can be replaced.
+function base:twin()
   local copy = setmetatable({}, getmetatable(self))
   for key, value in pairs(self) do copy[key] = value end
   copy.entries = {}
   for i, entry in ipairs(self.entries) do
+    copy.entries[i] = entry.child and { name = entry.name, child = entry.child } or entry
+  end
+  return copy
+end
+
+--- The form of this module for inference; see nn.fuse.
+function base:fused()
+  local copy = self:twin()
+  for _, entry in ipairs(copy.entries) do
     if entry.child then
-      local child = entry.child:fused()
-      copy.entries[i] = { name = entry.name, child = child }
-      copy[entry.name] = child
-    else
-      copy.entries[i] = entry
+      entry.child = entry.child:fused()
+      copy[entry.name] = entry.child
     end
   end
   return copy
+end
+
+--- The form of a fused module in whole numbers, and what its output stands for (nil: f32); see nn.quantise.
+function base:quantised(plan, signal)
+  return require("mien.nn.quantise").apart(self, plan, signal)
 end
 
 return module

@@ -31,6 +31,10 @@ local function windowed(name, run)
     return window.text(self.attributes.kernel_h, self.attributes.kernel_w, self.attributes)
   end
 
+  if name == "max_pool" then
+    function class:quantised(_, signal) return self, signal end -- whole numbers keep their order
+  end
+
   return function(config)
     local what = "nn." .. name
     check.keys(config, known, what)
@@ -57,6 +61,10 @@ local global = module.define "global_avg_pool"
 
 function global:forward(x) -- luacheck: ignore 212/self
   return op.global_avg_pool(x)
+end
+
+function global:quantised(plan, signal)
+  return require("mien.nn.quantise").average(self, plan, signal)
 end
 
 --- Mean over height and width: [N,C,H,W] -> [N,C].

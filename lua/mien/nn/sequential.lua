@@ -32,4 +32,10 @@ function sequential:fused()
   return new(require("mien.nn.fuse").list(self))
 end
 
+function sequential:quantised(plan, signal)
+  local layers = {}
+  for i, layer in ipairs(self) do layers[i], signal = layer:quantised(plan, signal) end
+  return new(layers), signal
+end
+
 return new
