@@ -11,7 +11,7 @@ SECONDS=0
 BUDGET=${BUDGET:-470} # seconds of a whole run
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$here/../.." && pwd)/build
-out=${OUT:-$PWD}
+mkdir -p "${OUT:-.}" && out=$(cd "${OUT:-.}" && pwd) || exit 2
 python=$(command -v "${PYTHON:-python3}" || true)
 export MIEN=$build/mien
 
@@ -42,7 +42,7 @@ find_libraries() {
   fi
   # cuDNN compiles kernels with NVRTC, which it looks for by name.
   local nvrtc
-  nvrtc=$(first "$toolkit/lib64" "$wheels/cu13/lib" "$wheels/cuda_nvrtc/lib")
+  nvrtc=$(first ${toolkit:+"$toolkit/lib64"} "$wheels/cu13/lib" "$wheels/cuda_nvrtc/lib")
   [ -n "$nvrtc" ] && export LD_LIBRARY_PATH=$nvrtc${loader:+:$loader}
 }
 toolkit=
@@ -77,7 +77,7 @@ cpu=
 [ "${1-}" = --cpu ] && { cpu=--cpu; shift; BUDGET=${DRY_BUDGET:-1500}; }
 [ -n "$cpu" ] && export OMP_NUM_THREADS=1
 work=$out/gpu${cpu:+-dry-run}-parts
-mkdir -p "$work" || exit 1
+mkdir -p "$work"
 scratch=$(mktemp -d)
 trap 'jobs -p | xargs -r kill 2>/dev/null; rm -rf "$scratch"' EXIT
 # Ours needs another LD_LIBRARY_PATH than PyTorch, whose libraries must all be its own.

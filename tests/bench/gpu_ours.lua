@@ -23,7 +23,8 @@ function answer.make(command)
   collectgarbage()
   local started = os.time()
   local setting, dtype = command.mode:match "^(%S+) (%S+)$"
-  if where == "cuda" and os.getenv "BENCH_AUTOTUNE" ~= "no" then mien.device.autotune(true) end
+  mien.device.autotune(where == "cuda" and os.getenv "BENCH_AUTOTUNE" ~= "no")
+  mien.device.deterministic(false) -- as PyTorch runs
   if setting == "graphed" and not cases.has_graphs(where) then
     error("whole steps cannot be replayed as graphs here", 0)
   end

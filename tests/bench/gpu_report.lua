@@ -223,7 +223,7 @@ end
 -- ---- all of it -----------------------------------------------------------------------------------------------
 
 local report = { kind = dry and "cpu dry run" or "gpu", date = os.date "!%Y-%m-%dT%H:%M:%SZ", machine = machine(),
-  tests = tests(), curve = part "curve", parts = {} }
+  tests = tests(), tuning = content "tune.reason" or "done", curve = part "curve", parts = {} }
 judge(report.curve)
 for _, name in ipairs(order) do report.parts[name] = part(name) end
 report.goals = goals_of(report.parts)
@@ -234,6 +234,7 @@ local keys = {}
 for key in pairs(report.machine) do keys[#keys + 1] = key end
 table.sort(keys)
 for _, key in ipairs(keys) do add("- %s: %s", key, report.machine[key]) end
+add("- engines timed beforehand: %s", cell(report.tuning))
 show_goals(report.goals)
 for _, name in ipairs(order) do show_part(name, report.parts[name]) end
 show_curve(report.curve)

@@ -9,7 +9,7 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 package.path = here .. "?.lua;" .. package.path
 local steps = require "cases"
 
---- A case at one size, as a function (precision, setting, pictures of both sequences or nil) -> function that does one round.
+--- A case at one size, as a function (precision, setting, pictures of both sequences or nil) -> one round.
 local function sized(make, width, frames, size)
   return function(precision, setting, pictures)
     local s = { batch = 2, steps = pictures and pictures / 2 or frames, size = size, width = width, hidden = 256,
