@@ -12,7 +12,7 @@ function cases.network(s, how)
   return mien.models.recurrent {
     features = mien.models.resnet50 { width = s.width, recompute = how.recompute }, hidden = s.hidden, layers = 2,
     outputs = { "arousal", "valence" },
-  }:to(how.device):precision(how.precision)
+  }:to(how.device):precision(how.precision == "int8" and "f32" or how.precision)
 end
 
 --- Can whole steps be replayed as graphs there?
@@ -70,10 +70,14 @@ function cases.train(s, how)
   end
 end
 
---- The same net in its form for inference.
+--- The same net in its form for inference, in precision "int8" with convolutions in whole numbers.
 function cases.infer(s, how)
   local model, frames = cases.network(s, how):train(false), frames_of(s, how)
-  model.features = model.features:fused()
+  if how.precision == "int8" then
+    model = mien.nn.quantise(model, { frames = frames })
+  else
+    model.features = model.features:fused()
+  end
   return whole(function()
     mien.scope(function() mien.no_grad(model, model:place(frames, true)) end)
   end, nil, how)

@@ -42,11 +42,20 @@ end
 --- What the machine can do: a direct 3x3 convolution of many channels, its input in the layout of the net's layers.
 -- FLOPs are counted as for a direct convolution everywhere, so a net whose layers take Winograd can pass 100 %.
 local function peak(precision)
+  local op = mien.op
+  if precision == "int8" then
+    local x = op.quantise(mien.rand { 16, 512, 14, 14 }, { scale = 1 / 255 })
+    local w, bias = mien.ones({ 512, 512, 3, 3 }, { dtype = "i8" }), mien.zeros { 512 }
+    local scale = mien.full({ 512 }, 1e-4)
+    return function()
+      mien.scope(function() mien.no_grad(op.conv2d_int8, x, w, bias, scale, nil) end)
+    end
+  end
   local x, w = mien.randn { 16, 512, 14, 14 }, mien.randn { 512, 512, 3, 3 }
   if precision ~= "f32" then x = x:to(precision) end
-  local input = mien.op.conv2d(x, mien.randn { 512, 512, 1, 1 }, nil)
+  local input = op.conv2d(x, mien.randn { 512, 512, 1, 1 }, nil)
   return function()
-    mien.scope(function() mien.no_grad(mien.op.conv2d, input, w, nil) end)
+    mien.scope(function() mien.no_grad(op.conv2d, input, w, nil) end)
   end
 end
 

@@ -180,6 +180,8 @@ def make(case, precision, setting):
         return lstm(precision)
     if case == "ops":
         return ops(precision)
+    if precision == "int8":
+        precision = "bf16"  # what PyTorch's users have without a quantised model of their own
     width, steps, size = SHAPES[case]
     model, x = net(width, setting), frames(2, steps, size, setting)
     if case == "infer":

@@ -17,7 +17,7 @@ benchmark, view benchmark_best). Without PyTorch only ours is timed.
   --python PYTHON   one that has PyTorch (python3)
   --pairs N         rounds (7)
   --full-pairs N    rounds of the case full, whose processes start anew each time (2)
-  --precision LIST  of f32,bf16 (all)
+  --precision LIST  of f32,bf16,int8 (all)
   --peers LIST      PyTorch's settings, of nchw,channels_last,tuned,compiled (all that the case knows)
   --settings LIST   ours for the case full, of keep,default,blocks (default,blocks): batch norm's outputs kept or made
                     again in backward; blocks: the inside of each block made again
@@ -31,7 +31,7 @@ local all = { "nchw", "channels_last", "tuned", "compiled" }
 
 local cases = {
   { "train", "training step, ResNet-50 + LSTM 2 x 256, 2 x 8 frames of 150x150", peers = all },
-  { "infer", "inference, the same", peers = all },
+  { "infer", "inference, the same; int8 beside PyTorch in bf16", peers = all, int8 = true },
   { "demo", "training step, width 16, 2 x 30 frames of 48x48", peers = all },
   { "lstm", "LSTM 2 x 256 on [2,150,2048], forward and backward", peers = { "nchw", "tuned" } },
   { "ops", "8000 small ops one by one: relu, sum of two, linear, 1x1 convolution", peers = { "nchw" } },
@@ -40,7 +40,7 @@ local cases = {
   { "full", "training step of the paper, 2 x 150 frames", peers = { "channels_last", "tuned" }, fresh = true,
     settings = kept },
 }
-local precisions = { "f32", "bf16" }
+local precisions = { "f32", "bf16", "int8" }
 local names = {}
 for i, case in ipairs(cases) do names[i] = case[1] end
 
@@ -203,6 +203,12 @@ local function measure(case, precision, setting, options, probe)
   return result
 end
 
+--- Every case runs in every float, but those of one only; what runs in whole numbers says so.
+local function runs_in(case, precision)
+  if precision == "int8" then return case.int8 end
+  return (case.only or precision) == precision
+end
+
 -- ---- all of it -----------------------------------------------------------------------------------------------
 
 local options = parse { ... }
@@ -233,7 +239,7 @@ for _, precision in ipairs(precisions) do
     local probe = ready(side.ours(), nil, ("peak %s default"):format(precision))
     if probe then probe.work = probe.number "work" end
     for _, case in ipairs(cases) do
-      if (not next(options.cases) or options.cases[case[1]]) and (case.only or precision) == precision then
+      if (not next(options.cases) or options.cases[case[1]]) and runs_in(case, precision) then
         for _, setting in ipairs(case.settings or { "default" }) do
           if options.settings[setting] or not case.settings then
             say("%s %s%s", case[1], precision, setting == "default" and "" or " " .. setting)
