@@ -24,7 +24,7 @@ local DIMENSIONS = { arousal = true, valence = true, liking = true, dominance = 
 
 --- The network of a weights file, in test mode, and what it needs to know: size, sequence, fps, mean and sd of the
 -- input, outputs, kind of labels; notes about what the file does not say. options: { size = of faces, where the file is
--- silent, device = "auto", precision = "f32" }.
+-- silent, device = "auto", precision = "f32", int8 = path of a corpus to calibrate with (see nn.quantise) }.
 function predict.network(path, options)
   options = options or {}
   local given, checkpoint = options.size, require "mien.checkpoint"
@@ -41,7 +41,15 @@ function predict.network(path, options)
     network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
   end
   network.model, network.outputs = require("mien.models.from_weights").load(path, size[1])
-  precision.place(network.model, options.device or "auto", options.precision)
+  precision.place(network.model, options.int8 and "cpu" or options.device or "auto", options.precision)
+  if options.int8 then
+    local corpus = data.open(options.int8)
+    local ok, fast = pcall(require("mien.nn").quantise, network.model, { corpus = corpus, frames = 256,
+      size = network.size, scale = { mean = network.mean, sd = network.sd } })
+    corpus:close()
+    if not ok then error(fast, 0) end
+    network.model = fast
+  end
   network.kind = meta.label_kind
   if not network.kind then
     network.kind = "continuous"

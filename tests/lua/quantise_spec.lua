@@ -152,6 +152,18 @@ describe("a trained network", function()
     end
   end)
 
+  it("serves predictions from a weights file", function()
+    local predict, path = require "mien.predict", folder .. "/net.h5"
+    local net = mien.models.framewise { features = mien.models.resnet50 { width = 4 }, outputs = { "happy", "sad" } }
+    mien.checkpoint.save_weights(path, net, { image_size = 32, sequence = 1 })
+    local crops = { mien.full({ 32, 32, 3 }, 90, { dtype = "u8" }), mien.full({ 32, 32, 3 }, 200, { dtype = "u8" }) }
+    local right = predict.window(predict.network(path, { device = "cpu" }), crops)
+    local rows = predict.window(predict.network(path, { int8 = corpus.path }), crops)
+    for i = 1, 2 do
+      for k = 1, 2 do expect.near(right[i][k], rows[i][k], 0.05) end
+    end
+  end)
+
   it("can be calibrated with sequences, and refuses a corpus of no such frames", function()
     local q = nn.quantise(model, { frames = frames_of(2, 4, 3, 20, 20) })
     assert.are.same({ 1, 4, 2 }, mien.no_grad(q, frames_of(1, 4, 3, 20, 20)):size())

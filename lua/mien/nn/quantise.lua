@@ -132,9 +132,10 @@ local known = { frames = "any", corpus = "table", partition = "string", size = "
 --   local fast = nn.quantise(model, { frames = tensor })        -- as the model takes them
 -- Batch norm, ReLU and sums become part of the convolutions, as nn.fuse does it; weights get 255 steps for each
 -- filter, activations 255 steps, whose size is calibrated on the frames; LSTM and heads stay in f32. Frames of a
--- corpus lie evenly in its partition ("train"), at its own `size`, with the `scale` that the model was trained
--- with, as data.loader takes them. range: where activations are cut off, "mse" (the least mean square error, the
--- default), "max" (nowhere), or "percentile" (99.99). Weight files hold f32: quantise again after loading.
+-- corpus lie evenly in its partition ("train"); size = { height, width } brings them to the network's size, and
+-- `scale` must be the one that it was trained with, as data.loader takes it. range: where activations are cut off,
+-- "mse" (the least mean square error, the default), "max" (nowhere), or "percentile" (99.99). Weight files hold f32:
+-- quantise again after loading.
 function quantise.quantise(model, options)
   if not module.is(model) then
     check.raise("argument", "nn.quantise takes a module, got %s", check.describe(model))
@@ -145,7 +146,12 @@ function quantise.quantise(model, options)
     check.raise("unsupported", "nn.quantise: this processor has no fast products of 8-bit numbers (%s); nn.fuse(model) "
       .. "is the fast form here", about)
   end
+  if model:device() ~= "cpu" then
+    check.raise("device", "nn.quantise: the model is on %s; whole numbers run on the CPU: model:to \"cpu\" first",
+      model:device())
+  end
   local fused = model:fused():train(false)
+  fused.activations = nil -- pictures come in f32, whatever the model's precision
   local plan = calibrate.observer(options.range)
   fused:quantised(plan)
   if #plan.order == 0 then
