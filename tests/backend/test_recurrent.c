@@ -40,10 +40,21 @@ static case_run *start(const test_case *c, mien_dtype dtype) {
     return r;
 }
 
+/* f32 weights and biases beside activations in bf16. */
+static void widen_parameters(case_run *r) {
+    int states = r->c->op == MIEN_OP_lstm ? 2 : 1;
+    for (int i = 1; i < r->c->n_in - states; i++) {
+        mien_tensor *wide = mien_tensor_to(r->call.in[i], MIEN_F32, MIEN_DEVICE_CPU);
+        mien_tensor_release(r->call.in[i]);
+        r->call.in[i] = wide;
+    }
+}
+
 /* Forward and backward of one case, with the reference in f64 as the judge. */
-static void check(const case_row *row, mien_dtype dtype, double tolerance) {
+static void check(const case_row *row, mien_dtype dtype, bool f32_parameters, double tolerance) {
     test_case c = parse_case(row);
     case_run *r = start(&c, dtype);
+    if (f32_parameters) widen_parameters(r);
     case_run *right = run_start(&c, MIEN_F64, MIEN_DEVICE_CPU, PLAIN, r->in);
     assert_string_equal(mien__backend_for(&r->call, false)->name, "cpu");
     run_forward(r, mien__backend_cpu.forward[c.op]);
@@ -73,13 +84,21 @@ static void any_number_of_threads_agrees_with_the_reference(void **unused) {
     const int threads[] = {1, 2, 3, 4, 7};
     for (int i = 0; i < 5; i++) {
         mien_threads_set(threads[i]);
-        for (int row = 0; row < ROWS; row++) check(&rows[row], MIEN_F32, 1e-5);
+        for (int row = 0; row < ROWS; row++) check(&rows[row], MIEN_F32, false, 1e-5);
     }
     mien_threads_set(0);
 }
 
+/* The products over all frames take bf16; states, gates and sums stay f32. */
+static void bf16_agrees_with_the_reference(void **unused) {
+    for (int row = 0; row < ROWS; row++)
+        for (int f32_parameters = 0; f32_parameters < 2; f32_parameters++)
+            check(&rows[row], MIEN_BF16, f32_parameters, 1e-2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bf16_agrees_with_the_reference),
         cmocka_unit_test(any_number_of_threads_agrees_with_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

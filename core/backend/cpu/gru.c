@@ -143,12 +143,12 @@ static mien_status forward(gru *l) {
 }
 
 mien_status mien__cpu_gru_forward(mien_op_call *call) {
-    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_gru_forward);
+    if (mien__cpu_is_half(call) && !mien__cpu_has_bf16())
+        return mien__cpu_in_f32(call, mien__cpu_gru_forward);
     gru l = begin(call, false);
     mien_status status = forward(&l);
-    mien__rnn_end(&l.r);
     mien__cpu_says(call, "own:packed");
-    return status;
+    return mien__rnn_end(&l.r, status);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------
@@ -247,13 +247,14 @@ static mien_status recurrent_weights(gru *l) {
     mien__rnn *r = &l->r;
     int64_t H = r->hidden;
     const float *reset;
-    float *dw;
-    MIEN_TRY(mien__rnn_write(r, r->call->din[2], &dw));
-    if (!dw) return MIEN_OK;
-    if (l->after) return mien__rnn_weights_back(r, 3 * H, l->recurrent, l->states, dw);
-    MIEN_TRY(mien__rnn_weights_back(r, 2 * H, l->recurrent, l->states, dw));
+    const void *gates;
+    if (!mien__rnn_wanted(r, 2)) return MIEN_OK;
+    MIEN_TRY(mien__tensor_alloc(r->call->din[2], 0));
+    MIEN_TRY(mien__rnn_factor(r, r->wide, l->recurrent, &gates));
+    if (l->after) return mien__rnn_weights_back(r, 0, 3 * H, gates, l->states);
+    MIEN_TRY(mien__rnn_weights_back(r, 0, 2 * H, gates, l->states));
     MIEN_TRY(reset_states(l, &reset));
-    return mien__rnn_weights_back(r, H, l->recurrent + 2 * H, reset, dw + 2 * H * H);
+    return mien__rnn_weights_back(r, 2 * H, H, gates, reset);
 }
 
 static mien_status backward(gru *l) {
@@ -261,6 +262,7 @@ static mien_status backward(gru *l) {
     mien_op_call *call = r->call;
     int64_t state = r->batch * r->hidden, frames = r->batch * r->steps;
     const float *output, *reserve;
+    const void *factor;
     float *db;
     MIEN_TRY(pack(l));
     MIEN_TRY(mien__rnn_read_or_zeros(r, call->in[5], state, &l->h_first));
@@ -272,21 +274,22 @@ static mien_status backward(gru *l) {
     MIEN_TRY(mien__rnn_room(r, frames * r->wide, &l->gates));
     MIEN_TRY(mien__rnn_room(r, frames * r->wide, &l->recurrent));
     MIEN_TRY(mien__rnn_room(r, state, &l->side));
-    MIEN_TRY(mien__rnn_write(r, call->din[4], &db));
-    MIEN_TRY(mien__rnn_write(r, call->din[5], &l->dh_first));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 4), &db));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 5), &l->dh_first));
     l->reserve = (float *)reserve;
     mien__rnn_run(r, l, r->steps - 1, l->dh_first ? -1 : 0,
                   (const mien__rnn_phase[]){backward_step, reset_step}, l->after ? 1 : 2);
-    MIEN_TRY(mien__rnn_input_back(r, l->gates));
+    MIEN_TRY(mien__rnn_factor(r, r->wide, l->gates, &factor));
+    MIEN_TRY(mien__rnn_input_back(r, l->gates, factor));
     if (db) mien__cpu_sum_rows(db, l->recurrent, frames, r->wide);
     return recurrent_weights(l);
 }
 
 mien_status mien__cpu_gru_backward(mien_op_call *call) {
-    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_gru_backward);
+    if (mien__cpu_is_half(call) && !mien__cpu_has_bf16())
+        return mien__cpu_in_f32(call, mien__cpu_gru_backward);
     gru l = begin(call, true);
     mien_status status = backward(&l);
-    mien__rnn_end(&l.r);
     mien__cpu_says(call, "own:packed");
-    return status;
+    return mien__rnn_end(&l.r, status);
 }

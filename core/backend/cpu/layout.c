@@ -137,8 +137,32 @@ static void copy_dense(void *dst, const void *src, size_t bytes) {
     }
 }
 
+/* f32 to bf16 or back, in one layout. */
+static void convert_dense(mien_tensor *dst, mien_tensor *src) {
+    int64_t n = mien__cpu_floats(dst, dst->block), chunk = 1 << 14;
+#pragma omp parallel for if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t at = 0; at < n; at += chunk) {
+        int64_t length = mien__min64(chunk, n - at);
+        if (dst->dtype == MIEN_BF16)
+            mien__cpu_written(dst, at, length, mien__cpu_f32(src) + at);
+        else
+            mien__cpu_read(src, at, length, mien__cpu_f32(dst) + at);
+    }
+}
+
+static bool is_rounding(const mien_tensor *dst, const mien_tensor *src) {
+    return (dst->dtype == MIEN_F32 && src->dtype == MIEN_BF16) ||
+           (dst->dtype == MIEN_BF16 && src->dtype == MIEN_F32);
+}
+
 mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src) {
     if (mien_tensor_count(dst) == 0) return MIEN_OK;
+    if (is_rounding(dst, src) && dst->block == src->block && mien__cpu_dense(dst) &&
+        mien__cpu_dense(src)) {
+        convert_dense(dst, src);
+        mien__tensor_touch(dst);
+        return MIEN_OK;
+    }
     if (dst->dtype != MIEN_F32 || src->dtype != MIEN_F32) return mien__host_copy(dst, src);
     if (dst->block == src->block && mien__cpu_dense(dst) && mien__cpu_dense(src)) {
         copy_dense(mien__cpu_ptr(dst), mien__cpu_ptr(src),

@@ -85,12 +85,12 @@ static mien_status forward(lstm *l) {
 }
 
 mien_status mien__cpu_lstm_forward(mien_op_call *call) {
-    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lstm_forward);
+    if (mien__cpu_is_half(call) && !mien__cpu_has_bf16())
+        return mien__cpu_in_f32(call, mien__cpu_lstm_forward);
     lstm l = {.r = mien__rnn_begin(call, 4), .weights = {.gates = 4, .group = 1}};
     mien_status status = forward(&l);
-    mien__rnn_end(&l.r);
     mien__cpu_says(call, "own:packed");
-    return status;
+    return mien__rnn_end(&l.r, status);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------
@@ -149,7 +149,8 @@ static mien_status backward(lstm *l) {
     mien_op_call *call = r->call;
     int64_t state = r->batch * r->hidden;
     const float *output, *reserve, *dc_last, *states;
-    float *dw, *dc_first;
+    const void *factor;
+    float *dc_first;
     MIEN_TRY(mien__rnn_pack(r, &l->weights));
     MIEN_TRY(mien__rnn_read_or_zeros(r, call->in[4], state, &l->h_first));
     MIEN_TRY(mien__rnn_read_or_zeros(r, call->in[5], state, &l->c_first));
@@ -160,26 +161,27 @@ static mien_status backward(lstm *l) {
     MIEN_TRY(mien__rnn_read_or_zeros(r, call->dout[2], state, &dc_last));
     MIEN_TRY(mien__rnn_room(r, r->batch * r->steps * r->wide, &l->gates));
     MIEN_TRY(mien__rnn_room(r, state, &l->dc));
-    MIEN_TRY(mien__rnn_write(r, call->din[2], &dw));
-    MIEN_TRY(mien__rnn_write(r, call->din[4], &l->dh_first));
-    MIEN_TRY(mien__rnn_write(r, call->din[5], &dc_first));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 4), &l->dh_first));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 5), &dc_first));
     l->reserve = (float *)reserve;
     memcpy(l->dc, dc_last, (size_t)state * sizeof *l->dc);
     mien__rnn_run(r, l, r->steps - 1, l->dh_first ? -1 : 0,
                   (const mien__rnn_phase[]){backward_step}, 1);
     if (dc_first) memcpy(dc_first, l->dc, (size_t)state * sizeof *dc_first);
-    MIEN_TRY(mien__rnn_input_back(r, l->gates));
-    if (!dw) return MIEN_OK;
+    MIEN_TRY(mien__rnn_factor(r, r->wide, l->gates, &factor));
+    MIEN_TRY(mien__rnn_input_back(r, l->gates, factor));
+    if (!mien__rnn_wanted(r, 2)) return MIEN_OK;
+    MIEN_TRY(mien__tensor_alloc(call->din[2], 0));
     MIEN_TRY(mien__rnn_states(r, output, l->h_first, &states));
-    return mien__rnn_weights_back(r, r->wide, l->gates, states, dw);
+    return mien__rnn_weights_back(r, 0, r->wide, factor, states);
 }
 
 mien_status mien__cpu_lstm_backward(mien_op_call *call) {
-    if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lstm_backward);
+    if (mien__cpu_is_half(call) && !mien__cpu_has_bf16())
+        return mien__cpu_in_f32(call, mien__cpu_lstm_backward);
     lstm l = {.r = mien__rnn_begin(call, 4)};
     l.weights = (mien__rnn_part){.gates = 4, .group = l.r.group, .back = true};
     mien_status status = backward(&l);
-    mien__rnn_end(&l.r);
     mien__cpu_says(call, "own:packed");
-    return status;
+    return mien__rnn_end(&l.r, status);
 }

@@ -24,12 +24,17 @@ mien__rnn mien__rnn_begin(mien_op_call *call, int gates) {
     int64_t share = (r.blocks + r.threads - 1) / r.threads;
     r.group = MIEN_RNN_COLUMNS;
     while (share % r.group) r.group--;
+    r.factors = mien__cpu_is_half(call) ? MIEN_BF16 : MIEN_F32;
     return r;
 }
 
-void mien__rnn_end(mien__rnn *r) {
-    for (int i = 0; i < r->n_held; i++) mien_tensor_release(r->held[i]);
+mien_status mien__rnn_end(mien__rnn *r, mien_status status) {
+    for (int i = 0; i < r->n_held; i++) {
+        if (r->rounded[i] && status == MIEN_OK) status = mien__cpu_copy(r->rounded[i], r->held[i]);
+        mien_tensor_release(r->held[i]);
+    }
     r->n_held = 0;
+    return status;
 }
 
 static mien_status hold(mien__rnn *r, mien_tensor *t, float **to) {
@@ -45,7 +50,7 @@ mien_status mien__rnn_room(mien__rnn *r, int64_t n, float **to) {
 
 mien_status mien__rnn_read(mien__rnn *r, mien_tensor *t, const float **to) {
     *to = NULL;
-    return t ? hold(r, mien__cpu_as(t, 0), (float **)to) : MIEN_OK;
+    return t ? hold(r, mien__cpu_as_dtype(t, 0, MIEN_F32), (float **)to) : MIEN_OK;
 }
 
 mien_status mien__rnn_read_or_zeros(mien__rnn *r, mien_tensor *t, int64_t n, const float **to) {
@@ -62,7 +67,9 @@ mien_status mien__rnn_write(mien__rnn *r, mien_tensor *t, float **to) {
     if (!t) return MIEN_OK;
     MIEN_TRY(mien__tensor_alloc(t, 0));
     *to = mien__cpu_f32(t);
-    return MIEN_OK;
+    if (t->dtype == MIEN_F32) return MIEN_OK;
+    r->rounded[r->n_held] = t;
+    return hold(r, mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, t->ndim, t->shape), to);
 }
 
 /* ---- recurrent weights ------------------------------------------------------------------------
@@ -223,41 +230,68 @@ void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t 
 /* ---- all frames at once -----------------------------------------------------------------------
  */
 
-mien_status mien__rnn_input(mien__rnn *r, float *gates) {
-    const float *x, *weight;
-    MIEN_TRY(mien__rnn_read(r, r->call->in[0], &x));
-    MIEN_TRY(mien__rnn_read(r, r->call->in[1], &weight));
-    return mien__sgemm(false, true, r->batch * r->steps, r->wide, r->input, x, r->input, weight,
-                       r->input, gates, r->wide);
+/* t as a factor, dense. */
+static mien_status factor_of(mien__rnn *r, mien_tensor *t, const void **to) {
+    float *data;
+    MIEN_TRY(hold(r, mien__cpu_as_dtype(t, 0, r->factors), &data));
+    *to = data;
+    return MIEN_OK;
 }
 
-mien_status mien__rnn_input_back(mien__rnn *r, const float *gates) {
-    mien_op_call *call = r->call;
-    int64_t rows = r->batch * r->steps;
-    float *dx, *dw, *db;
-    MIEN_TRY(mien__rnn_write(r, call->din[0], &dx));
-    MIEN_TRY(mien__rnn_write(r, call->din[1], &dw));
-    MIEN_TRY(mien__rnn_write(r, call->din[3], &db));
+mien_status mien__rnn_input(mien__rnn *r, float *gates) {
+    const void *x, *weight;
+    MIEN_TRY(factor_of(r, r->call->in[0], &x));
+    MIEN_TRY(factor_of(r, r->call->in[1], &weight));
+    mien__product p = {false,    true,    r->batch * r->steps, r->wide, r->input, r->input,
+                       r->input, r->wide, r->factors,          MIEN_F32};
+    return mien__gemm(&p, x, weight, gates);
+}
+
+mien_status mien__rnn_factor(mien__rnn *r, int64_t columns, const float *x, const void **factor) {
+    *factor = x;
+    if (r->factors == MIEN_F32) return MIEN_OK;
+    int64_t rows = r->batch * r->steps, n = rows * columns;
+    float *data;
+    mien_tensor *t = mien_tensor_new(r->factors, MIEN_DEVICE_CPU, 1, &n);
+    MIEN_TRY(hold(r, t, &data));
+#pragma omp parallel for if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < rows; i++) mien__cpu_written(t, i * columns, columns, x + i * columns);
+    *factor = data;
+    return MIEN_OK;
+}
+
+mien_status mien__rnn_input_back(mien__rnn *r, const float *gates, const void *factor) {
+    mien_tensor *dx = mien__rnn_wanted(r, 0), *dw = mien__rnn_wanted(r, 1);
+    int64_t rows = r->batch * r->steps, D = r->input;
+    const void *other;
     if (dx) {
-        const float *weight;
-        MIEN_TRY(mien__rnn_read(r, call->in[1], &weight));
-        MIEN_TRY(mien__sgemm(false, false, rows, r->input, r->wide, gates, r->wide, weight,
-                             r->input, dx, r->input));
+        mien__product p = {false, false, rows, D, r->wide, r->wide, D, D, r->factors, dx->dtype};
+        MIEN_TRY(factor_of(r, r->call->in[1], &other));
+        MIEN_TRY(mien__tensor_alloc(dx, 0));
+        MIEN_TRY(mien__gemm(&p, factor, other, mien__cpu_ptr(dx)));
     }
     if (dw) {
-        const float *x;
-        MIEN_TRY(mien__rnn_read(r, call->in[0], &x));
-        MIEN_TRY(mien__sgemm(true, false, r->wide, r->input, rows, gates, r->wide, x, r->input, dw,
-                             r->input));
+        mien__product p = {true, false, r->wide, D, rows, r->wide, D, D, r->factors, dw->dtype};
+        MIEN_TRY(factor_of(r, r->call->in[0], &other));
+        MIEN_TRY(mien__tensor_alloc(dw, 0));
+        MIEN_TRY(mien__gemm(&p, factor, other, mien__cpu_ptr(dw)));
     }
+    float *db;
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 3), &db));
     if (db) mien__cpu_sum_rows(db, gates, rows, r->wide);
     return MIEN_OK;
 }
 
-mien_status mien__rnn_weights_back(mien__rnn *r, int64_t rows, const float *gates, const float *x,
-                                   float *dw) {
-    return mien__sgemm(true, false, rows, r->hidden, r->batch * r->steps, gates, r->wide, x,
-                       r->hidden, dw, r->hidden);
+mien_status mien__rnn_weights_back(mien__rnn *r, int64_t first, int64_t count, const void *gates,
+                                   const float *x) {
+    mien_tensor *dw = r->call->din[2];
+    int64_t H = r->hidden;
+    mien__product p = {true,    false, count, H,          r->batch * r->steps,
+                       r->wide, H,     H,     r->factors, dw->dtype};
+    const void *factor;
+    MIEN_TRY(mien__rnn_factor(r, H, x, &factor));
+    return mien__gemm(&p, (const char *)gates + (size_t)first * mien_dtype_size(p.in), factor,
+                      (char *)mien__cpu_ptr(dw) + (size_t)(first * H) * mien_dtype_size(p.out));
 }
 
 mien_status mien__rnn_states(mien__rnn *r, const float *output, const float *h_first,

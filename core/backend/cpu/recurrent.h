@@ -21,17 +21,23 @@ typedef struct mien__rnn {
     int64_t blocks; /* of hidden units */
     int64_t group;  /* blocks that a product without several gates takes at once */
     int threads;
+    mien_dtype factors; /* of the products over all frames: f32, or bf16 when the input is */
     mien_tensor *held[MIEN_RNN_HELD];
+    mien_tensor *rounded[MIEN_RNN_HELD]; /* bf16 tensor that takes held[i] at the end, or NULL */
     int n_held;
 } mien__rnn;
 
 mien__rnn mien__rnn_begin(mien_op_call *call, int gates);
-/* Lets go of what is held. */
-void mien__rnn_end(mien__rnn *r);
-/* The elements of t, dense; NULL where there is no t. */
+/* Rounds what is written in bf16, if status is OK, and lets go of what is held. */
+mien_status mien__rnn_end(mien__rnn *r, mien_status status);
+/* The elements of t, dense; NULL where there is no t. bf16 is read and written as f32. */
 mien_status mien__rnn_read(mien__rnn *r, mien_tensor *t, const float **to);
 /* The same, but `n` zeros where there is no t. */
 mien_status mien__rnn_read_or_zeros(mien__rnn *r, mien_tensor *t, int64_t n, const float **to);
+/* The gradient of input i if it is wanted, else NULL. */
+static inline mien_tensor *mien__rnn_wanted(const mien__rnn *r, int i) {
+    return r->call->want[i] ? r->call->din[i] : NULL;
+}
 /* Space of n floats. */
 mien_status mien__rnn_room(mien__rnn *r, int64_t n, float **to);
 /* Where an output or a gradient goes; NULL where there is no t. */
@@ -71,12 +77,15 @@ void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t 
 
 /* gates [B,T,wide] = input times weight_ih transposed. */
 mien_status mien__rnn_input(mien__rnn *r, float *gates);
-/* From the gradients of those to what is wanted of input, weight_ih and its bias, input 3. */
-mien_status mien__rnn_input_back(mien__rnn *r, const float *gates);
-/* dw [rows,H] = columns [0, rows) of the gates' gradients [B,T,wide], transposed, times x [B,T,H].
- */
-mien_status mien__rnn_weights_back(mien__rnn *r, int64_t rows, const float *gates, const float *x,
-                                   float *dw);
+/* x [B,T,columns] as the products below take it: in place, or rounded to bf16. */
+mien_status mien__rnn_factor(mien__rnn *r, int64_t columns, const float *x, const void **factor);
+/* From the gradients of those, and the same as a factor, to what is wanted of input, weight_ih and
+ * its bias, input 3. */
+mien_status mien__rnn_input_back(mien__rnn *r, const float *gates, const void *factor);
+/* Rows [first, first + count) of the gradient of weight_hh [wide,H]: these columns of the gates'
+ * gradients [B,T,wide], transposed, times x [B,T,H]. */
+mien_status mien__rnn_weights_back(mien__rnn *r, int64_t first, int64_t count, const void *gates,
+                                   const float *x);
 /* states [B,T,H]: the one each step started from. */
 mien_status mien__rnn_states(mien__rnn *r, const float *output, const float *h_first,
                              const float **states);
