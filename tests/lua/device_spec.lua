@@ -89,6 +89,15 @@ describe("a device", function()
     assert.truthy(text:find('cpu\tcpu\tcuda$'), text)
   end)
 
+  it("fuses a network where it lies", function()
+    local text = with_plugin(plugin.serving, [[
+      local net = mien.models.resnet50 { width = 2 }:train(false):to "cuda"
+      local x = mien.randn { 1, 3, 32, 32 }
+      local whole, fused = net(x:to "cuda"):to "cpu", net:fused()(x:to "cuda"):to "cpu"
+      print(fused:dim(), (whole - fused):abs():max():item() < 1e-4)]])
+    assert.equal("2\ttrue", text)
+  end)
+
   it("keeps its settings", function()
     local text = with_plugin(fake, [[
       print(mien.device.tf32(), mien.device.deterministic(), mien.device.autotune())

@@ -27,7 +27,7 @@ end
 --- weight * gamma / sqrt(var + eps) per output channel, and the bias that goes with it.
 local function fold(conv, bn)
   local k = conv.weight:size(1)
-  local bias = conv.bias and conv.bias:clone() or tensor.zeros { k }
+  local bias = conv.bias and conv.bias:clone() or tensor.zeros { k, device = conv.weight.device }
   if not bn then return conv.weight:clone(), bias end
   local scale = bn.weight / (bn.running_var + bn.attributes.eps):sqrt()
   local weight = conv.weight * scale:reshape { k, 1, 1, 1 }
