@@ -189,14 +189,15 @@ end
 local function measure(case, precision, setting, options, probe)
   local result = { name = case[1], precision = precision, setting = setting, times = {}, peaks = {}, peers = {},
     probe = probe }
-  for _, name in ipairs(options.python and case.peers or {}) do
+  -- what PyTorch needs does not change with what we keep: it runs beside the default alone
+  for _, name in ipairs(options.python and setting == "default" and case.peers or {}) do
     if not options.peers or options.peers[name] then
       result.peers[#result.peers + 1] = { setting = name, times = {} }
     end
   end
   local run = case[1] == "start" and start or case.fresh and apart or together
   if not run(case, result, options) then return nil end
-  if probe and #result.peaks > 0 then result.peak = probe.work / rounds.quantile(result.peaks, 0.5) end
+  if probe and #result.peaks > 0 then result.peak = probe.work / math.min(unpack(result.peaks)) end
   for i = #result.peers, 1, -1 do
     if #result.peers[i].times == 0 then table.remove(result.peers, i) end
   end
