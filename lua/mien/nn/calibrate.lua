@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local check = require "mien.check"
 local scope = require "mien.scope"
+local op = require "mien.op"
 local grad = require "mien.tensor.grad"
 
 local calibrate = {}
@@ -75,16 +76,6 @@ local rules = {}
 
 function rules.max(h) return h.largest end
 
---- All but one in 10,000 of the numbers that are not zero.
-function rules.percentile(h)
-  local total, seen = 0, 0
-  for i = 0, BINS - 1 do total = total + h.bins[i] end
-  for i = 0, BINS - 1 do
-    seen = seen + h.bins[i]
-    if seen >= 0.9999 * total then return math.min(h.largest, (i + 1) * h.limit / BINS) end
-  end
-end
-
 --- The range of the least mean square error: cutting off a few makes the steps of all others finer.
 function rules.mse(h, levels)
   local best, least = h.largest, math.huge
@@ -104,7 +95,7 @@ observer.__index = observer
 --- Collects the ranges of layers' inputs and outputs: first :range names what is wanted, then :watch looks at
 -- it while `run` calls the model, then :range gives the step and whether numbers below zero occur.
 function calibrate.observer(rule)
-  check.one_of(rule or "mse", { "max", "percentile", "mse" }, "nn.quantise: range")
+  check.one_of(rule or "mse", { "mse", "max" }, "nn.quantise: range")
   return setmetatable({ rule = rules[rule or "mse"], seen = {}, order = {} }, observer)
 end
 
@@ -130,13 +121,34 @@ function observer:range(layer, side, signed)
   return self.rule(h, levels) / levels, signed
 end
 
+--- Registers the weights [K,C,R,S] whose mean response to a layer's inputs is wanted.
+function observer:respond(layer, weight)
+  self.seen[layer].weight = weight
+end
+
+--- That response, for each filter over the frames; before anything was watched nil.
+function observer:response(layer)
+  return self.watched and self.seen[layer].sums or nil
+end
+
+local placement = { "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right" }
+
+local function add_response(sides, layer, x)
+  local attributes = {}
+  for _, name in ipairs(placement) do attributes[name] = layer.attributes[name] end
+  local means = op.global_avg_pool(op.conv2d(x, sides.weight, nil, attributes)):sum(1):totable()
+  sides.pictures = (sides.pictures or 0) + x:size(1)
+  sides.sums = sides.sums or {}
+  for k = 1, #means do sides.sums[k] = (sides.sums[k] or 0) + means[k] end
+end
+
 --- Calls `run` while the layers that :range named are looked at.
 function observer:watch(run)
   for _, layer in ipairs(self.order) do
     local sides = self.seen[layer]
     layer.forward = function(own, x, residual) -- hides the class's
       local y = getmetatable(own).__index.forward(own, x, residual)
-      sides.met = true
+      add_response(sides, own, x)
       if sides.input then sides.input:add(x, "the input") end
       if sides.output then sides.output:add(y, "a layer") end
       return y
@@ -146,10 +158,14 @@ function observer:watch(run)
   for _, layer in ipairs(self.order) do layer.forward = nil end
   if not ok then error(problem, 0) end
   for _, layer in ipairs(self.order) do
-    if not self.seen[layer].met then
+    if not self.seen[layer].pictures then
       check.raise("argument", "nn.quantise: the frames never reached a convolution of the model; its forward must "
         .. "call all of its layers")
     end
+  end
+  for _, layer in ipairs(self.order) do
+    local sides = self.seen[layer]
+    for k = 1, #sides.sums do sides.sums[k] = sides.sums[k] / sides.pictures end
   end
   self.watched = true
 end

@@ -34,23 +34,37 @@ local function buffer(self, name, t)
   self[name] = t
 end
 
---- Weights in i8, symmetric, each filter in steps of its own (1/127 of its largest weight); bias in units of
--- the sums, scale: what a unit of filter k's sums is in steps of the output.
-local function quantise_weights(layer, input_step, output_step)
+--- Weights in i8, symmetric, each filter in steps of its own (1/127 of its largest weight); the steps as a list; and
+-- what rounding takes from each weight, in f32.
+local function round_weights(layer)
   local shape = layer.weight:size()
-  local k, size = shape[1], shape[2] * shape[3] * shape[4]
-  local weight, bias, scale = tensor.empty { dtype = "i8", unpack(shape) }, tensor.empty { k }, tensor.empty { k }
-  local from, to = layer.weight:data(), weight:data()
-  local bias_from, bias_to, scale_to = layer.bias:data(), bias:data(), scale:data()
-  for filter = 0, k - 1 do
-    local first, largest = filter * size, 0
+  local size, steps = shape[2] * shape[3] * shape[4], {}
+  local weight, lost = tensor.empty(shape, { dtype = "i8" }), tensor.empty(shape)
+  local from, to, rest = layer.weight:data(), weight:data(), lost:data()
+  for k = 1, shape[1] do
+    local first, largest = (k - 1) * size, 0
     for i = first, first + size - 1 do largest = math.max(largest, math.abs(from[i])) end
     local step = largest > 0 and largest / 127 or 1
-    for i = first, first + size - 1 do to[i] = math.floor(from[i] / step + 0.5) end
-    bias_to[filter] = bias_from[filter] / (input_step * step)
-    scale_to[filter] = input_step * step / output_step
+    for i = first, first + size - 1 do
+      local w = math.floor(from[i] / step + 0.5)
+      to[i], rest[i] = w, from[i] - w * step
+    end
+    steps[k] = step
   end
-  return weight, bias, scale
+  return weight, steps, lost
+end
+
+--- Bias in units of the sums, and what a unit of each filter's sums is in steps of the output. What rounding takes
+-- from a filter's mean response to the frames goes into its bias (Nagel et al. 2019, "bias correction").
+local function bias_and_scale(layer, steps, lost, input_step, output_step)
+  local bias, scale = tensor.empty { #steps }, tensor.empty { #steps }
+  local from, to, scale_to = layer.bias:data(), bias:data(), scale:data()
+  for k = 1, #steps do
+    local unit = input_step * steps[k]
+    to[k - 1] = (from[k - 1] + lost[k]) / unit
+    scale_to[k - 1] = unit / output_step
+  end
+  return bias, scale
 end
 
 --- A fused convolution in whole numbers; gives it and the signal of its output.
@@ -62,12 +76,19 @@ function quantise.conv(layer, plan, signal, residual)
   end
   local step, signed = plan:range(layer, "output", layer.attributes.relu ~= 1)
   local output = { step = step, signed = signed }
-  if not plan.watched then return layer, output end
+  local lost = plan:response(layer)
+  if not lost then
+    local rounded, steps, rest = round_weights(layer)
+    plan.rounded[layer] = { weight = rounded, steps = steps }
+    plan:respond(layer, rest)
+    return layer, output
+  end
   local attributes = { is_signed = signed and 1 or 0, residual_scale = residual and residual.step / step or nil }
   for key, value in pairs(layer.attributes) do attributes[key] = value end
   local self = conv.create { attributes = attributes, output = output, input = not signal and input or nil }
-  local weight, bias, scale = quantise_weights(layer, input.step, step)
-  buffer(self, "weight", weight)
+  local rounded = plan.rounded[layer]
+  local bias, scale = bias_and_scale(layer, rounded.steps, lost, input.step, step)
+  buffer(self, "weight", rounded.weight)
   buffer(self, "bias", bias)
   buffer(self, "scale", scale)
   return self, output
@@ -134,8 +155,8 @@ local known = { frames = "any", corpus = "table", partition = "string", size = "
 -- filter, activations 255 steps, whose size is calibrated on the frames; LSTM and heads stay in f32. Frames of a
 -- corpus lie evenly in its partition ("train"); size = { height, width } brings them to the network's size, and
 -- `scale` must be the one that it was trained with, as data.loader takes it. range: where activations are cut off,
--- "mse" (the least mean square error, the default), "max" (nowhere), or "percentile" (99.99). Weight files hold f32:
--- quantise again after loading.
+-- "mse" (the least mean square error, the default) or "max" (nowhere). Weight files hold f32: quantise again after
+-- loading.
 function quantise.quantise(model, options)
   if not module.is(model) then
     check.raise("argument", "nn.quantise takes a module, got %s", check.describe(model))
@@ -153,6 +174,7 @@ function quantise.quantise(model, options)
   local fused = model:fused():train(false)
   fused.activations = nil -- pictures come in f32, whatever the model's precision
   local plan = calibrate.observer(options.range)
+  plan.rounded = {} -- layer -> its weights in i8 and their steps
   fused:quantised(plan)
   if #plan.order == 0 then
     check.raise("argument", "nn.quantise: %s has no convolution that can be fused (see nn.fuse)", model.class_name)
