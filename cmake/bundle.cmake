@@ -1,7 +1,8 @@
 # Puts the rest of the bundle beside its programs (see CMakeLists.txt): Lua, the GPU's backend, the libraries that
 # they need beside glibc; then packs it. Not here: cuDNN and cuBLASLt, which the other machine has.
 set(build ${BUNDLE}/build)
-file(REMOVE_RECURSE ${BUNDLE}/lua ${BUNDLE}/tests ${build}/lua)
+file(GLOB libraries ${build}/lib*.so.*)
+file(REMOVE_RECURSE ${BUNDLE}/lua ${BUNDLE}/tests ${build}/lua ${libraries})
 file(COPY ${SOURCE}/lua ${SOURCE}/LICENSE DESTINATION ${BUNDLE})
 file(COPY ${SOURCE}/tests/bench DESTINATION ${BUNDLE}/tests)
 execute_process(COMMAND git -C ${SOURCE} rev-parse --short HEAD OUTPUT_FILE ${build}/commit.txt ERROR_QUIET)
@@ -27,7 +28,6 @@ if(missing)
 endif()
 foreach(library ${libraries}) # as files, for not everything that carries folders carries links
   get_filename_component(name ${library} NAME)
-  file(REMOVE ${build}/${name})
   file(COPY_FILE ${library} ${build}/${name})
 endforeach()
 

@@ -77,8 +77,8 @@ end
 
 --- A process of a side that speaks JSON; it ends when the part's time is over, whatever it does.
 local function open(who)
-  local words = who == "mien" and { os.getenv "MIEN", here .. "gpu_ours.lua", options.cpu and "cpu" or "cuda" }
-    or { options.python, here .. "gpu_peer.py" }
+  local words = who == "mien" and { os.getenv "MIEN", here .. "gpu_ours.lua" } or { options.python, here .. "gpu_peer.py" }
+  words[3] = options.cpu and "cpu" or "cuda"
   local process = side.start(("timeout -k 5 %d "):format(math.max(left(), 1)), words)
   function process.json(command)
     local line, problem

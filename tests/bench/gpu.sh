@@ -126,13 +126,19 @@ run_tests() {
 export -f run_tests
 export build work cpu
 
+if [ -z "$cpu" ] && ! "$MIEN" -e 'require("mien").device.choose "cuda"' 2>"$work/none"; then
+  cat "$work/none" >&2
+  echo "gpu.sh: nothing is measured without a GPU; --cpu checks this script" >&2
+  exit 2
+fi
+
 # torch.compile with max-autotune takes minutes of CPU: in the background, while nothing is timed, into its disk cache.
 compile_until=${cpu:+900}
 compile_until=${compile_until:-215}
 compile() { # case
   rm -f "$work/compile.$1.reason"
   local code=0
-  timeout -k 5 "$((compile_until - SECONDS))" "$scratch/python" "$here/gpu_peer.py" compile "$1" \
+  timeout -k 5 "$((compile_until - SECONDS))" "$scratch/python" "$here/gpu_peer.py" "$([ -n "$cpu" ] && echo cpu || echo cuda)" compile "$1" \
     "$("$MIEN" "$here/gpu.lua" sizes "$1" $cpu)" >"$work/compile.$1.log" 2>&1 || code=$?
   ((code == 0)) && return
   if ((code == 124 || code == 137)); then echo "torch.compile was not done after $SECONDS s"; else

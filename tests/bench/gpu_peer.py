@@ -5,7 +5,8 @@ and answers with one: {"do": "make", case, mode, sizes, "limit": seconds} builds
 "count": n} runs n steps and gives the milliseconds of each; {"do": "curve", ...} trains from a seed;
 {"do": "quit"}. An error is answered as {"error": text}; a command that runs past its limit ends the process.
 
-gpu_peer.py compile train|infer '{"sizes": ...}' fills the caches of torch.compile, and ends."""
+gpu_peer.py cuda|cpu                                    serves
+gpu_peer.py cuda|cpu compile train|infer '{"sizes": ...}'  fills the caches of torch.compile, and ends"""
 import json
 import signal
 import sys
@@ -18,8 +19,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from peer import Recurrent, ccc_loss
 
-CUDA = torch.cuda.is_available()
-DEVICE = "cuda" if CUDA else "cpu"  # the CPU proves this file, and nothing else
+DEVICE = "cpu" if sys.argv[1:2] == ["cpu"] else "cuda"  # the CPU proves this file, and nothing else
+CUDA = DEVICE == "cuda"
 WARM_UP = 5 if CUDA else 1
 AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -304,7 +305,9 @@ def fill_caches(case, options):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["compile"]:
-        fill_caches(sys.argv[2], json.loads(sys.argv[3]))
+    if CUDA and not torch.cuda.is_available():
+        sys.exit(print("error PyTorch finds no GPU", flush=True))
+    if sys.argv[2:3] == ["compile"]:
+        fill_caches(sys.argv[3], json.loads(sys.argv[4]))
     else:
         serve()
