@@ -52,30 +52,17 @@ local function assert_same(a, b)
 end
 
 describe("recomputation in a network", function()
-<<<<<<< Updated upstream
   for _, precision in ipairs { "f32", "bf16" } do
     it("gives the bits that everything kept gives over three steps, with less kept: " .. precision, function()
       local all, default = train { precision = precision, keep_all = true }, train { precision = precision }
-=======
-  it("gives the bits that everything kept gives over three steps, with less kept", function()
-    for _, precision in ipairs { "f32", "bf16" } do
-      local all = train { precision = precision, keep_all = true }
-      local default = train { precision = precision }
->>>>>>> Stashed changes
       local blocks = train { precision = precision, recompute = "blocks" }
       assert.is_true(all.losses[3] < all.losses[1])
       assert_same(all, default)
       assert_same(all, blocks)
       assert.is_true(default.kept < 0.9 * all.kept)
-<<<<<<< Updated upstream
       assert.is_true(blocks.kept < 0.75 * default.kept)
     end)
   end
-=======
-      assert.is_true(blocks.kept < 0.7 * default.kept)
-    end
-  end)
->>>>>>> Stashed changes
 
   it("is refused where there are no blocks", function()
     expect.failure(function() mien.nn.linear({ 2, 2 }):recompute "blocks" end, "no blocks")
