@@ -6,17 +6,13 @@ local nn = require "mien.nn"
 
 local recurrent = nn.define "recurrent"
 
-local function same(t) return t end
-
 function recurrent:forward(x, state) -- [B,T,3,H,W] -> [B,T,K], last state
   if x:dim() ~= 5 then
     check.raise("shape", "recurrent: input must be [B,T,3,H,W], got [%s]", table.concat(x:size(), ","))
   end
   local b, t, c, h, w = unpack(x:size())
   local frames = x:reshape { b * t, c, h, w }
-  -- Half-precision features stay so over time where that is fast (a GPU); the CPU's recurrent layers are in f32.
-  local over_time = x.device == "cpu" and nn.exact or same
-  local features = nn.chain(frames, self.features, over_time, self.fully_connected)
+  local features = nn.chain(frames, self.features, self.fully_connected)
   frames:free()
   local sequence = features:reshape { b, t, -1 }
   features:free()
