@@ -174,15 +174,19 @@ int mien__rnn_product(float *sums, const mien__rnn *r, const mien__rnn_part *par
 
 /* Threads meet here several times per 10 microseconds. libgomp's barrier makes a system call each
  * time; this one makes none while all are on time. Who waits longer sleeps, so that on a busy
- * machine a thread that lost its core finds another. */
+ * machine a thread that lost its core finds another. Where that happens again and again, one thread
+ * goes on alone: the steps of all units take less than a wait for a core. */
 typedef struct meeting {
     _Alignas(64) atomic_int arrived;
     _Alignas(64) atomic_int round;
-    atomic_int asleep;
+    atomic_int asleep, naps;
+    int alone; /* 1 + the thread that goes on alone, or 0; set before a round ends */
 } meeting;
 
 /* Looks at the round that many times, 20 to 100 microseconds, before it sleeps. */
 #define PATIENCE 2000
+/* Naps after which one thread goes on alone; one or two are usual while threads wake up. */
+#define NAPS 4
 
 static inline void pause_briefly(void) {
 #if defined(__x86_64__)
@@ -190,40 +194,53 @@ static inline void pause_briefly(void) {
 #endif
 }
 
-static void meet(meeting *m, int threads) {
-    if (threads == 1) return;
-    int round = atomic_load(&m->round);
-    if (atomic_fetch_add(&m->arrived, 1) + 1 == threads) {
-        atomic_store(&m->arrived, 0);
-        atomic_store(&m->round, round + 1);
-        if (atomic_load(&m->asleep))
-            syscall(SYS_futex, &m->round, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
-        return;
-    }
+static void await_round(meeting *m, int round) {
     for (int i = 0; i < PATIENCE; i++) {
         if (atomic_load_explicit(&m->round, memory_order_acquire) != round) return;
         pause_briefly();
     }
+    atomic_fetch_add(&m->naps, 1);
     atomic_fetch_add(&m->asleep, 1);
     while (atomic_load(&m->round) == round)
         syscall(SYS_futex, &m->round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
     atomic_fetch_sub(&m->asleep, 1);
 }
 
+/* Returns what m->alone says, the same to all. */
+static int meet(meeting *m, int threads, int me) {
+    if (threads == 1) return 1 + me;
+    int round = atomic_load(&m->round);
+    if (atomic_fetch_add(&m->arrived, 1) + 1 < threads) {
+        await_round(m, round);
+        return m->alone;
+    }
+    if (atomic_load(&m->naps) > NAPS) m->alone = 1 + me;
+    int alone = m->alone;
+    atomic_store(&m->arrived, 0);
+    atomic_store(&m->round, round + 1);
+    if (atomic_load(&m->asleep))
+        syscall(SYS_futex, &m->round, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
+    return alone;
+}
+
 void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t to,
                    const mien__rnn_phase *phases, int count) {
     meeting all = {0};
-    int64_t by = from <= to ? 1 : -1;
+    int64_t by = from <= to ? 1 : -1, runs = ((to - from) * by + 1) * count;
 #pragma omp parallel num_threads(r->threads)
     {
         int64_t first, last;
-        int threads = omp_get_num_threads();
-        mien__share(r->blocks, r->group, threads, omp_get_thread_num(), &first, &last);
-        for (int64_t t = from; t != to + by; t += by)
-            for (int i = 0; i < count; i++) {
-                phases[i](layer, t, first, last);
-                meet(&all, threads);
-            }
+        int threads = omp_get_num_threads(), me = omp_get_thread_num();
+        mien__share(r->blocks, r->group, threads, me, &first, &last);
+        for (int64_t i = 0; i < runs; i++) {
+            phases[i % count](layer, from + i / count * by, first, last);
+            int alone = meet(&all, threads, me);
+            if (!alone) continue;
+            if (alone != 1 + me) break;
+            threads = 1;
+            first = 0;
+            last = r->blocks;
+        }
     }
 }
 
