@@ -163,7 +163,7 @@ local function apart(case, result, options)
     for _, peer in ipairs(result.peers) do
       if not peer.failed then peer.failed = not once(peer) end
     end
-    result.peaks[#result.peaks + 1] = result.probe and result.probe.number "go"
+    for _ = 1, result.probe and 7 or 0 do result.peaks[#result.peaks + 1] = result.probe.number "go" end
   end
   return true
 end
