@@ -277,9 +277,14 @@ static inline bool is_for_inference(int op) {
     return op == MIEN_OP_conv2d_fused || op == MIEN_OP_conv2d_int8 || op == MIEN_OP_quantise;
 }
 
+/* Ops and cases of inference in 8 bits, which only the CPU has. */
+static inline bool is_in_whole_numbers(const test_case *c) {
+    char kind = c->in[0].kind;
+    return kind == 'u' || kind == 'b' || c->op == MIEN_OP_quantise;
+}
+
 static inline bool has_backward(const test_case *c) {
-    bool is_float = c->in[0].kind != 'u' && c->in[0].kind != 'b';
-    return is_float && !is_for_inference(c->op);
+    return !is_in_whole_numbers(c) && !is_for_inference(c->op);
 }
 
 /* ---- comparing ----------------------------------------------------------------------------------
