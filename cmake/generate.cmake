@@ -2,7 +2,7 @@
 # of core/store/schema into schema.c. Not here: reading either (lua/mien/ffi.lua, core/store).
 # The order of the headers is the order of their types.
 set(headers tensor/status tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
-  backend/backend backend/device data/hdf5 data/loader data/image data/video data/face affect/affect store/store
+  backend/backend backend/capture backend/device data/hdf5 data/loader data/image data/video data/face affect/affect store/store
   host/host)
 
 function(write_if_changed path text)

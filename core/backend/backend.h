@@ -56,6 +56,27 @@ typedef struct mien_backend {
                             int n, int64_t step);
     mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
                        mien_tensor *velocity, int64_t step);
+    /* n parameters in one go, as adam_all. NULL: one by one. */
+    mien_status (*sgd_all)(const mien_sgd *hyper, mien_tensor *const *params,
+                           mien_tensor *const *grads, mien_tensor *const *velocity, int n,
+                           int64_t step);
+    /* Decisions that the host need not know of, so that it does not wait for the device. NULL: the
+     * host decides. norm, f64 [1], gets the 2-norm of all tensors (NULLs skipped), which are scaled
+     * by max_norm / norm where that is below 1. gate, f32 [1], becomes 0 where an element of the n
+     * tensors is not finite, else it stays. */
+    mien_status (*clip)(mien_tensor *const *tensors, int n, double max_norm, mien_tensor *norm);
+    mien_status (*gate)(mien_tensor *gate, mien_tensor *const *tensors, int n);
+    /* Host memory that the device reads by itself. */
+    void *(*pin)(size_t bytes);
+    void (*unpin)(void *data);
+    /* See capture.h; NULL where there is none. From `record` on what is launched is noted, not
+     * done; first of all that `bytes` go from pinned memory to the device. `recorded` ends that and
+     * gives, with keep, what `replay` launches; `settle` waits for the last launch. */
+    mien_status (*record)(void *to, const void *from, size_t bytes);
+    mien_status (*recorded)(bool keep, void **made);
+    mien_status (*replay)(void *made);
+    mien_status (*settle)(void *made);
+    void (*forget)(void *made);
 } mien_backend;
 
 extern const mien_backend mien__backend_ref; /* backend/ref: complete */

@@ -137,6 +137,8 @@ mien_tensor *mien__narrow_view(mien_tensor *t, const mien_narrow_attr *attr);
 mien_status mien__op_backward(mien_op_call *call);
 /* True when `saves` of the op names its input (output = false) or output i. */
 bool mien__op_saves(mien_op op, bool output, int i);
+/* Name of the op whose function is running, for errors that arise far from it; NULL: none. */
+extern const char *mien__op_running;
 /* "weight" for input 1 of conv2d, into a caller's buffer; returns it. */
 const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, size_t size);
 #endif

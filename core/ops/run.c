@@ -8,6 +8,7 @@
 
 #include "autograd/autograd.h"
 #include "backend/backend.h"
+#include "backend/capture.h"
 #include "backend/device.h"
 #include "profile.h"
 
@@ -118,6 +119,8 @@ const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, si
     return buffer;
 }
 
+const char *mien__op_running;
+
 /* Runs fn and books it. */
 static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const char *backend) {
     char implementation[64];
@@ -125,9 +128,11 @@ static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const
     implementation[sizeof implementation - 1] = '\0';
     call->implementation = implementation;
     double start = mien__profile_start();
+    mien__op_running = infos[call->op].name;
     mien_status status = fn(call);
+    mien__op_running = NULL;
     /* A GPU has only been told what to do by now. */
-    if (start > 0 && status == MIEN_OK && call->in[0])
+    if (start > 0 && status == MIEN_OK && call->in[0] && !mien__recording())
         status = mien_device_synchronize(call->in[0]->device);
     call->implementation = NULL;
     if (status == MIEN_OK) mien__profile_op(start, call, backward, backend, implementation);

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "ops/profile.h"
 
-/* ---- checks -------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 static mien_status check_like(const mien_tensor *param, const mien_tensor *t, const char *who,
                               const char *what, int i) {
@@ -31,6 +31,25 @@ static mien_status check_param(const mien_tensor *param, const char *who, int i)
     return MIEN_OK;
 }
 
+/* The gate of an update: one f32 element beside what it updates. On the host it is looked at here;
+ * *open false leaves the update out. A device looks at it by itself. */
+static mien_status check_gate(mien_tensor *gate, mien_tensor *const *grads, int n, const char *who,
+                              bool *open) {
+    *open = true;
+    if (!gate) return MIEN_OK;
+    MIEN_TRY(mien__tensor_check(gate, who));
+    if (gate->dtype != MIEN_F32 || mien_tensor_count(gate) != 1)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: the gate must be one f32 element", who);
+    for (int i = 0; i < n; i++)
+        if (grads[i] && grads[i]->device != gate->device)
+            MIEN_FAIL(MIEN_ERR_DEVICE, "%s: the gate is on another device than gradient %d", who,
+                      i + 1);
+    double value = 1;
+    if (gate->device == MIEN_DEVICE_CPU) MIEN_TRY(mien_tensor_read(gate, &value, 1));
+    *open = value != 0;
+    return MIEN_OK;
+}
+
 /* The device that all of them are on; false: they are on several, or there are none. */
 static bool one_device(mien_tensor *const *tensors, int n, mien_device *device) {
     bool any = false;
@@ -43,7 +62,13 @@ static bool one_device(mien_tensor *const *tensors, int n, mien_device *device) 
     return any;
 }
 
-/* ---- steps: all checks come before the first change ---------------------------------------- */
+/* ---- steps: all checks come before the first change ------------------------------------------ */
+
+void mien__adam_numbers(const mien_adam *h, int64_t step, float numbers[3]) {
+    numbers[0] = (float)(h->lr / (1 - pow(h->beta1, (double)step)));
+    numbers[1] = (float)(1 / sqrt(1 - pow(h->beta2, (double)step)));
+    numbers[2] = h->decoupled ? (float)(h->lr * h->weight_decay) : 0;
+}
 
 mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
                            mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
@@ -60,6 +85,9 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
             return mien_error_last()->code;
     }
     mien_device device;
+    bool open;
+    MIEN_TRY(check_gate(hyper->gate, grads, n, "adam", &open));
+    if (!open) return MIEN_OK;
     if (one_device(grads, n, &device)) {
         const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, adam));
         if (b->adam_all) return b->adam_all(hyper, params, grads, m, v, n, step);
@@ -94,6 +122,14 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
         if (!mien__backend_with(params[i]->device, offsetof(mien_backend, sgd)))
             return mien_error_last()->code;
     }
+    mien_device device;
+    bool open;
+    MIEN_TRY(check_gate(hyper->gate, grads, n, "sgd", &open));
+    if (!open) return MIEN_OK;
+    if (one_device(grads, n, &device)) {
+        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sgd));
+        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n, step);
+    }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
@@ -106,7 +142,7 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
     return MIEN_OK;
 }
 
-/* ---- the norm of all gradients ------------------------------------------------------------- */
+/* ---- the norm of all gradients --------------------------------------------------------------- */
 
 mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
     double total = 0;
@@ -135,21 +171,73 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
     return MIEN_OK;
 }
 
-mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, double *norm) {
-    if (!(max_norm > 0))
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "clip: the largest norm must be positive, it is %g", max_norm);
-    MIEN_TRY(mien_grad_norm(grads, n, norm));
-    if (!isfinite(*norm))
-        MIEN_FAIL(MIEN_ERR_NUMERIC,
-                  "clip: the norm of the gradients is %g; a loss or an input was not finite, or "
-                  "the learning rate is too high",
-                  *norm);
-    if (*norm <= max_norm) return MIEN_OK;
+/* The device's own clipping, where all gradients are on one that has it. */
+static const mien_backend *clips_itself(mien_tensor *const *grads, int n) {
+    mien_device device;
+    if (!one_device(grads, n, &device)) return NULL;
+    const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, scale));
+    return b && b->clip ? b : NULL;
+}
+
+static mien_status scale_all(mien_tensor *const *grads, int n, double factor) {
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(grads[i]->device, offsetof(mien_backend, scale));
         if (!b) return mien_error_last()->code;
-        MIEN_TRY(b->scale(grads[i], max_norm / *norm));
+        MIEN_TRY(b->scale(grads[i], factor));
     }
     return MIEN_OK;
+}
+
+static mien_status check_clip(mien_tensor *const *grads, int n, double max_norm) {
+    if (!(max_norm > 0))
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "clip: the largest norm must be positive, it is %g", max_norm);
+    for (int i = 0; i < n; i++)
+        if (grads[i]) MIEN_TRY(mien__tensor_check(grads[i], "clip"));
+    return MIEN_OK;
+}
+
+mien_status mien_grad_clip_to(mien_tensor *const *grads, int n, double max_norm,
+                              mien_tensor *norm) {
+    MIEN_TRY(check_clip(grads, n, max_norm));
+    MIEN_TRY(mien__tensor_check(norm, "clip, norm"));
+    if (norm->dtype != MIEN_F64 || mien_tensor_count(norm) != 1)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "clip: the norm goes into one f64 element");
+    const mien_backend *b = clips_itself(grads, n);
+    if (b && norm->device == b->device) return b->clip(grads, n, max_norm, norm);
+    double found = 0;
+    MIEN_TRY(mien_grad_norm(grads, n, &found));
+    if (isfinite(found) && found > max_norm) MIEN_TRY(scale_all(grads, n, max_norm / found));
+    return mien_tensor_write(norm, &found, 1);
+}
+
+mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, double *norm) {
+    const mien_backend *b = clips_itself(grads, n);
+    mien_tensor *there = mien_tensor_new(MIEN_F64, b ? b->device : MIEN_DEVICE_CPU, 0, NULL);
+    if (!there) return mien_error_last()->code;
+    mien_status status = mien_grad_clip_to(grads, n, max_norm, there);
+    if (status == MIEN_OK) status = mien_tensor_read(there, norm, 1);
+    mien_tensor_release(there);
+    if (status == MIEN_OK && !isfinite(*norm))
+        MIEN_FAIL(MIEN_ERR_NUMERIC,
+                  "clip: the norm of the gradients is %g; a loss or an input was not finite, or "
+                  "the learning rate is too high",
+                  *norm);
+    return status;
+}
+
+/* ---- is everything finite? ------------------------------------------------------------------- */
+
+mien_status mien_gate_finite(mien_tensor *gate, mien_tensor *const *tensors, int n) {
+    bool open, finite = true;
+    for (int i = 0; i < n; i++)
+        if (tensors[i]) MIEN_TRY(mien__tensor_check(tensors[i], "gate"));
+    MIEN_TRY(check_gate(gate, tensors, n, "gate", &open));
+    MIEN_TRY(mien_tensor_fill(gate, 1));
+    const mien_backend *b = mien__backend_with(gate->device, offsetof(mien_backend, fill));
+    if (!b) return mien_error_last()->code;
+    if (b->gate) return b->gate(gate, tensors, n);
+    for (int i = 0; i < n && finite; i++)
+        if (tensors[i]) MIEN_TRY(mien_tensor_is_finite(tensors[i], &finite));
+    return finite ? MIEN_OK : mien_tensor_fill(gate, 0);
 }

@@ -48,20 +48,39 @@ typedef struct block_list {
     size_t count, room;
 } block_list;
 
-typedef struct pool {
-    pthread_mutex_t lock;
+/* A device has a common pool, and pools of a special kind beside it: their blocks are never handed
+ * to others and stay until the pool goes. The common pool's lock and figures serve all of them. */
+typedef struct mien__pool {
+    mien_device device;
+    enum { COMMON, RESERVED, PINNED } kind;
+    size_t holders;                  /* live storages, and the owner of a special pool */
     block_list small[SMALL_CLASSES]; /* one capacity each, newest last */
     block_list large;                /* by capacity, newest last among equals */
     uint64_t clock;
-    size_t live_bytes, live_capacity, live_storages;
-    size_t peak_bytes;        /* of live_bytes since the last reset */
+    size_t live_capacity;
     size_t highest_footprint; /* of live_capacity, ever: what a step needs */
     size_t pooled;
 } pool;
 
-static pool pools[2] = {{.lock = PTHREAD_MUTEX_INITIALIZER}, {.lock = PTHREAD_MUTEX_INITIALIZER}};
+static struct device {
+    pthread_mutex_t lock;
+    pool common;
+    pool *now; /* where new storages come from; NULL: the common pool */
+    size_t live_bytes, live_storages, pooled;
+    size_t peak_bytes; /* of live_bytes since the last reset */
+} devices[2] = {{.lock = PTHREAD_MUTEX_INITIALIZER, .common.device = MIEN_DEVICE_CPU},
+                {.lock = PTHREAD_MUTEX_INITIALIZER, .common.device = MIEN_DEVICE_CUDA}};
 
-/* ---- the host's allocator ------------------------------------------------------------------ */
+static void add_pooled(pool *p, size_t bytes) {
+    p->pooled += bytes;
+    devices[p->device].pooled += bytes;
+}
+static void take_pooled(pool *p, size_t bytes) {
+    p->pooled -= bytes;
+    devices[p->device].pooled -= bytes;
+}
+
+/* ---- the host's allocator -------------------------------------------------------------------- */
 
 void *mien__host_alloc(size_t bytes) {
     if (bytes <= small_limit) {
@@ -101,7 +120,7 @@ void mien__host_free(void *data, size_t bytes) {
 
 /* Bytes of this machine or of the control group that the process runs in. Linux grants more than
  * there is and kills the process when it touches it: an error comes before that. The caller of this
- * and of device_alloc holds the lock of the pool. */
+ * and of pool_alloc holds the lock of the pool. */
 static size_t host_limit(void) {
     static size_t limit;
     if (limit) return limit;
@@ -122,32 +141,42 @@ static void *host_large(pool *p, size_t bytes) {
     size_t fresh, held = p->live_capacity + p->pooled;
     void *data = mien__arena_take(bytes, host_limit() > held ? host_limit() - held : 0, &fresh);
     if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "more than the machine has");
-    p->pooled -= bytes - fresh;
+    take_pooled(p, bytes - fresh);
     return data;
 }
 
-static bool in_arena(mien_device device, size_t capacity) {
-    return device == MIEN_DEVICE_CPU && capacity > small_limit;
+static bool in_arena(const pool *p, size_t capacity) {
+    return p->device == MIEN_DEVICE_CPU && p->kind == COMMON && capacity > small_limit;
 }
 
-static void *device_alloc(mien_device device, size_t bytes) {
-    if (in_arena(device, bytes)) return host_large(&pools[device], bytes);
-    if (device == MIEN_DEVICE_CPU) return mien__host_alloc(bytes);
-    const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, alloc));
+static void *pool_alloc(pool *p, size_t bytes) {
+    if (p->kind == PINNED) {
+        const mien_backend *b = mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, pin));
+        return b ? b->pin(bytes) : NULL;
+    }
+    if (in_arena(p, bytes)) return host_large(p, bytes);
+    if (p->device == MIEN_DEVICE_CPU) return mien__host_alloc(bytes);
+    const mien_backend *b = mien__backend_with(p->device, offsetof(mien_backend, alloc));
     return b ? b->alloc(bytes) : NULL;
 }
 
-static void device_free(mien_device device, block b) {
-    if (device == MIEN_DEVICE_CPU) {
+static void pool_free(const pool *p, block b) {
+    if (p->kind == PINNED) {
+        const mien_backend *backend =
+            mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, unpin));
+        if (backend) backend->unpin(b.data);
+        return;
+    }
+    if (p->device == MIEN_DEVICE_CPU) {
         UNPOISON(b.data, b.capacity);
         mien__host_free(b.data, b.capacity);
         return;
     }
-    const mien_backend *backend = mien__backend_with(device, offsetof(mien_backend, free));
+    const mien_backend *backend = mien__backend_with(p->device, offsetof(mien_backend, free));
     if (backend) backend->free(b.data, b.capacity);
 }
 
-/* ---- lists of free blocks ------------------------------------------------------------------ */
+/* ---- lists of free blocks -------------------------------------------------------------------- */
 
 /* Capacity that serves a request, and its class (-1: large). */
 static size_t round_up(size_t bytes, int *class) {
@@ -216,7 +245,8 @@ static block pool_find(pool *p, size_t capacity, int class) {
 }
 
 /* Gives the blocks idle for longest back until the footprint with `wanted` more is in bounds. */
-static void pool_evict(pool *p, mien_device device, size_t wanted) {
+static void pool_evict(pool *p, size_t wanted) {
+    if (p->kind != COMMON) return;
     size_t bound = p->highest_footprint > p->live_capacity + wanted ? p->highest_footprint
                                                                     : p->live_capacity + wanted;
     bound += bound / 4 + footprint_slack;
@@ -225,51 +255,89 @@ static void pool_evict(pool *p, mien_device device, size_t wanted) {
         for (size_t i = 1; i < p->large.count; i++)
             if (p->large.items[i].freed_at < p->large.items[oldest].freed_at) oldest = i;
         block b = list_remove(&p->large, oldest);
-        p->pooled -= b.capacity;
-        device_free(device, b);
+        take_pooled(p, b.capacity);
+        pool_free(p, b);
     }
 }
 
-static void pool_trim(pool *p, mien_device device) {
+static void pool_trim(pool *p) {
     for (int i = 0; i <= SMALL_CLASSES; i++) {
         block_list *list = i < SMALL_CLASSES ? &p->small[i] : &p->large;
-        for (size_t k = 0; k < list->count; k++) device_free(device, list->items[k]);
+        for (size_t k = 0; k < list->count; k++) pool_free(p, list->items[k]);
         free(list->items);
         *list = (block_list){0};
     }
-    if (device == MIEN_DEVICE_CPU) mien__arena_trim();
-    p->pooled = 0;
+    if (p->device == MIEN_DEVICE_CPU && p->kind == COMMON) mien__arena_trim();
+    take_pooled(p, p->pooled);
 }
 
-/* ---- storages ------------------------------------------------------------------------------ */
+/* ---- pools of a special kind ----------------------------------------------------------------- */
 
-mien_storage *mien__storage_new(mien_device device, size_t bytes) {
+mien__pool *mien__pool_new(mien_device device, bool pinned) {
+    pool *p = calloc(1, sizeof *p);
+    if (!p) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for the record of a pool");
+    p->device = device;
+    p->kind = pinned ? PINNED : RESERVED;
+    p->holders = 1;
+    return p;
+}
+
+/* Under the lock. */
+static void let_go(pool *p) {
+    if (--p->holders > 0 || p->kind == COMMON) return;
+    pool_trim(p);
+    free(p);
+}
+
+void mien__pool_release(mien__pool *p) {
+    if (!p) return;
+    struct device *d = &devices[p->device];
+    pthread_mutex_lock(&d->lock);
+    let_go(p);
+    pthread_mutex_unlock(&d->lock);
+}
+
+mien__pool *mien__pool_use(mien_device device, mien__pool *p) {
+    struct device *d = &devices[device];
+    pthread_mutex_lock(&d->lock);
+    pool *before = d->now;
+    d->now = p;
+    pthread_mutex_unlock(&d->lock);
+    return before;
+}
+
+/* ---- storages -------------------------------------------------------------------------------- */
+
+/* From `p`, NULL: from where the device's new storages come. */
+static mien_storage *storage_from(pool *p, mien_device device, size_t bytes) {
     mien_storage *s = calloc(1, sizeof *s);
     if (!s) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for a tensor's storage record");
     int class;
     size_t capacity = round_up(bytes, &class);
-    pool *p = &pools[device];
-    pthread_mutex_lock(&p->lock);
+    struct device *d = &devices[device];
+    pthread_mutex_lock(&d->lock);
+    if (!p) p = d->now ? d->now : &d->common;
     block b = pool_find(p, capacity, class);
     if (b.data) {
-        p->pooled -= b.capacity;
+        take_pooled(p, b.capacity);
     } else {
-        if (class < 0) pool_evict(p, device, capacity);
-        b = (block){.data = device_alloc(device, capacity), .capacity = capacity};
-        if (!b.data && p->pooled) {
-            pool_trim(p, device);
-            b.data = device_alloc(device, capacity);
+        if (class < 0) pool_evict(p, capacity);
+        b = (block){.data = pool_alloc(p, capacity), .capacity = capacity};
+        if (!b.data && d->common.pooled && mien_error_last()->code == MIEN_ERR_MEMORY) {
+            pool_trim(&d->common);
+            b.data = pool_alloc(p, capacity);
         }
     }
     if (b.data) {
-        p->live_bytes += bytes;
+        p->holders++;
         p->live_capacity += b.capacity;
-        p->live_storages++;
-        if (p->live_bytes > p->peak_bytes) p->peak_bytes = p->live_bytes;
+        d->live_bytes += bytes;
+        d->live_storages++;
+        if (d->live_bytes > d->peak_bytes) d->peak_bytes = d->live_bytes;
         if (p->live_capacity > p->highest_footprint) p->highest_footprint = p->live_capacity;
     }
-    size_t live = p->live_bytes;
-    pthread_mutex_unlock(&p->lock);
+    size_t live = d->live_bytes;
+    pthread_mutex_unlock(&d->lock);
     if (!b.data) {
         free(s);
         if (mien_error_last()->code != MIEN_ERR_MEMORY) return NULL; /* no such device, or lost */
@@ -290,7 +358,16 @@ mien_storage *mien__storage_new(mien_device device, size_t bytes) {
     s->bytes = bytes;
     s->capacity = b.capacity;
     s->data = b.data;
+    s->pool = p;
     return s;
+}
+
+mien_storage *mien__storage_new(mien_device device, size_t bytes) {
+    return storage_from(NULL, device, bytes);
+}
+
+mien_storage *mien__storage_in(mien__pool *pool, size_t bytes) {
+    return storage_from(pool, pool->device, bytes);
 }
 
 mien_storage *mien__storage_retain(mien_storage *s) {
@@ -308,52 +385,54 @@ void mien__storage_drop_packed(mien_storage *s) {
 void mien__storage_release(mien_storage *s) {
     if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     mien__storage_drop_packed(s);
-    pool *p = &pools[s->device];
+    struct device *d = &devices[s->device];
+    pool *p = s->pool;
     int class;
     round_up(s->capacity, &class);
     block b = {.data = s->data, .capacity = s->capacity};
     if (s->device == MIEN_DEVICE_CPU) POISON(b.data, b.capacity);
-    pthread_mutex_lock(&p->lock);
-    p->live_bytes -= s->bytes;
+    pthread_mutex_lock(&d->lock);
+    d->live_bytes -= s->bytes;
+    d->live_storages--;
     p->live_capacity -= s->capacity;
-    p->live_storages--;
     b.freed_at = ++p->clock;
     block_list *list = class < 0 ? &p->large : &p->small[class];
     size_t at = class < 0 ? large_rank(list, b.capacity, true) : list->count;
-    bool arena = in_arena(s->device, b.capacity);
+    bool arena = in_arena(p, b.capacity);
     if (arena) mien__arena_give(b.data, b.capacity);
     if (arena || list_insert(list, at, b))
-        p->pooled += b.capacity;
+        add_pooled(p, b.capacity);
     else
-        device_free(s->device, b);
-    pthread_mutex_unlock(&p->lock);
+        pool_free(p, b);
+    let_go(p);
+    pthread_mutex_unlock(&d->lock);
     free(s);
 }
 
-/* ---- figures ------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 void mien_memory(mien_device device, mien_memory_stats *stats) {
     *stats = (mien_memory_stats){0};
     if (device != MIEN_DEVICE_CPU && device != MIEN_DEVICE_CUDA) return;
-    pool *p = &pools[device];
-    pthread_mutex_lock(&p->lock);
-    stats->live_bytes = (int64_t)p->live_bytes;
-    stats->pooled_bytes = (int64_t)p->pooled;
-    stats->peak_bytes = (int64_t)p->peak_bytes;
-    stats->live_storages = (int64_t)p->live_storages;
-    pthread_mutex_unlock(&p->lock);
+    struct device *d = &devices[device];
+    pthread_mutex_lock(&d->lock);
+    stats->live_bytes = (int64_t)d->live_bytes;
+    stats->pooled_bytes = (int64_t)d->pooled;
+    stats->peak_bytes = (int64_t)d->peak_bytes;
+    stats->live_storages = (int64_t)d->live_storages;
+    pthread_mutex_unlock(&d->lock);
 }
 
 void mien_memory_reset_peak(mien_device device) {
     if (device != MIEN_DEVICE_CPU && device != MIEN_DEVICE_CUDA) return;
-    pthread_mutex_lock(&pools[device].lock);
-    pools[device].peak_bytes = pools[device].live_bytes;
-    pthread_mutex_unlock(&pools[device].lock);
+    pthread_mutex_lock(&devices[device].lock);
+    devices[device].peak_bytes = devices[device].live_bytes;
+    pthread_mutex_unlock(&devices[device].lock);
 }
 
 void mien_memory_trim(mien_device device) {
     if (device != MIEN_DEVICE_CPU && device != MIEN_DEVICE_CUDA) return;
-    pthread_mutex_lock(&pools[device].lock);
-    pool_trim(&pools[device], device);
-    pthread_mutex_unlock(&pools[device].lock);
+    pthread_mutex_lock(&devices[device].lock);
+    pool_trim(&devices[device].common);
+    pthread_mutex_unlock(&devices[device].lock);
 }

@@ -90,12 +90,16 @@ void mien_memory_trim(mien_device device);
 
 #define MIEN_MAX_DIMS 6
 
+/* Where storages get their bytes from, see storage.c. */
+typedef struct mien__pool mien__pool;
+
 typedef struct mien_storage {
     int refs; /* atomic */
     mien_device device;
     size_t bytes;     /* of the request */
     size_t capacity;  /* what the pool gave */
     void *data;       /* 64-byte aligned */
+    mien__pool *pool; /* where it came from */
     uint64_t version; /* counts writes: caches of derived layouts and the tape compare it */
     void *packed;     /* a backend's re-laid-out copy of these weights (see cpu/pack.h); here and
                          not in the tensor, so that what the tape saved finds it as well */
@@ -104,6 +108,14 @@ typedef struct mien_storage {
 
 /* A storage with one reference and unset bytes from the device's pool. NULL: no memory. */
 mien_storage *mien__storage_new(mien_device device, size_t bytes);
+mien_storage *mien__storage_in(mien__pool *pool, size_t bytes);
+/* A pool whose blocks nobody else gets, and that keeps them until it goes: when its owner has
+ * released it and its last storage is gone. pinned: host memory that a GPU reads by itself. */
+mien__pool *mien__pool_new(mien_device device, bool pinned);
+void mien__pool_release(mien__pool *pool); /* NULL is allowed */
+/* New storages of a device come from `pool` from now on, NULL: from the common one; gives what it
+ * was. */
+mien__pool *mien__pool_use(mien_device device, mien__pool *pool);
 mien_storage *mien__storage_retain(mien_storage *storage);
 void mien__storage_release(mien_storage *storage); /* NULL is allowed */
 void mien__storage_drop_packed(mien_storage *storage);
@@ -148,6 +160,9 @@ mien_status mien__tensor_make_plain(mien_tensor *t);
 mien_tensor *mien__tensor_contiguous(mien_tensor *t);
 /* Call after writing elements, so that packed copies are made anew. */
 void mien__tensor_touch(mien_tensor *t);
+/* Told of each such call for a GPU's tensor while a step is recorded (backend/capture.c), else
+ * NULL. */
+extern void (*mien__tensor_written)(mien_storage *storage);
 /* Elements between any two host layouts and dtypes, same shape; one value everywhere. Both serve
  * every backend table of the CPU; the public functions check, these do not. */
 mien_status mien__host_copy(mien_tensor *dst, mien_tensor *src);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "backend/capture.h"
 #include "backend/device.h"
 #include "fake_gpu_ops.h"
 
@@ -21,6 +22,10 @@ static void *host(const void *device) {
     return (void *)((uintptr_t)device - distance);
 }
 
+void *fake_gpu_host(const void *device) {
+    return host(device);
+}
+
 static void *elements(const mien_tensor *t) {
     return (char *)host(t->storage->data) + (size_t)t->offset * mien_dtype_size(t->dtype);
 }
@@ -30,7 +35,12 @@ static mien_status alive(void) {
     return MIEN_OK;
 }
 
+mien_status fake_gpu_alive(void) {
+    return alive();
+}
+
 static void *alloc(size_t bytes) {
+    if (mien__not_recorded("it wants more memory") != MIEN_OK) return NULL;
     if (fake_gpu_used + bytes > fake_gpu_limit) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: full");
     void *data = malloc(bytes);
     if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: the host is full");
@@ -45,12 +55,14 @@ static void give_back(void *data, size_t bytes) {
 
 static mien_status upload(mien_tensor *dst, const void *src, size_t bytes) {
     MIEN_TRY(alive());
+    MIEN_TRY(mien__not_recorded("it brings numbers of the host to the GPU"));
     memcpy(elements(dst), src, bytes);
     return MIEN_OK;
 }
 
 static mien_status download(void *dst, mien_tensor *src, size_t bytes) {
     MIEN_TRY(alive());
+    MIEN_TRY(mien__not_recorded("it reads a number back from the GPU"));
     memcpy(dst, elements(src), bytes);
     return MIEN_OK;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../capture.h"
 #include "../device.h"
 #include "vendor.h"
 
@@ -169,6 +170,7 @@ static const mien_backend *open_backend(void) {
 
 static mien_status synchronize(void) {
     MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__not_recorded("it waits for the GPU"));
     MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
     return MIEN_OK;
 }

@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 #include "../backend.h"
+#include "../capture.h"
 
 /* ---- the context ----------------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* LSTM layers whose sizes the own kernel takes: its time loop, and the products around it.
  * Not here: the loop (kernels/lstm.cu), other layers (recurrent.c). */
+#include "../capture.h"
 #include "blas.h"
 #include "convert.h"
 #include "epilogue.h"
@@ -316,6 +317,7 @@ static bool fits(const mien_op_call *call) {
         return false;
     char *verdict = &verdicts[x->dtype][batch][h / 128]; /* 64, 128, 256, 512 */
     if (h != 64 && h != 128 && h != 256 && h != 512) return false;
+    if (*verdict == UNKNOWN && mien__recording()) return false;
     if (*verdict == UNKNOWN) {
         if (!mien__lstm_loop_fits(x->dtype, (int)batch, (int)h)) {
             *verdict = BAD;

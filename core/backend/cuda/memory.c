@@ -1,5 +1,6 @@
 /* Memory of the GPU: allocation for the pool, transfers, and tensors in the layouts that ops want.
  * Not here: the pool (tensor/storage.c), conversion kernels (convert.cu). */
+#include "../capture.h"
 #include "convert.h"
 #include "cuda.h"
 
@@ -7,7 +8,8 @@
 
 static void *device_alloc(size_t bytes) {
     void *data = NULL;
-    if (mien__cuda_alive() != MIEN_OK) return NULL;
+    if (mien__cuda_alive() != MIEN_OK || mien__not_recorded("it wants more memory") != MIEN_OK)
+        return NULL;
     cudaError_t error = cudaMalloc(&data, bytes);
     if (error == cudaSuccess) return data;
     mien__cuda_fail(error, "cudaMalloc", __FILE__, __LINE__);
@@ -23,6 +25,7 @@ static void device_free(void *data, size_t bytes) {
 /* Pageable host memory is copied aside before the call returns, so `src` may change at once. */
 static mien_status upload(mien_tensor *dst, const void *src, size_t bytes) {
     MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__not_recorded("it brings numbers of the host to the GPU"));
     if (bytes == 0) return MIEN_OK;
     MIEN_CUDA(cudaMemcpyAsync(mien__cuda_ptr(dst), src, bytes, cudaMemcpyHostToDevice,
                               mien__cuda_context.stream));
@@ -31,6 +34,7 @@ static mien_status upload(mien_tensor *dst, const void *src, size_t bytes) {
 
 mien_status mien__cuda_read(void *dst, const void *src, size_t bytes) {
     MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__not_recorded("it reads a number back from the GPU"));
     if (bytes > 0)
         MIEN_CUDA(
             cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, mien__cuda_context.stream));

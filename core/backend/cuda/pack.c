@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../capture.h"
 #include "convert.h"
 
 static bool is_arranged(const mien_tensor *t, mien_dtype dtype, int64_t channels) {
@@ -59,7 +60,8 @@ typedef struct slot {
     mien_tensor *copy; /* NULL: empty */
     mien_tensor of;    /* the view it was made from: dtype, shape, strides, offset */
     int64_t channels;
-    uint64_t version; /* of the storage, when it was made */
+    uint64_t version;   /* of the storage, when it was made */
+    uint64_t recording; /* the one that it was made in: only there it holds what it should */
 } slot;
 
 static void release(void *packed) {
@@ -86,7 +88,8 @@ mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channel
     for (int i = 0; i < SLOTS; i++) {
         bool same = slots[i].copy && slots[i].copy->dtype == dtype &&
                     slots[i].channels == channels && same_view(&slots[i].of, t);
-        if (same && slots[i].version == storage->version) return mien_tensor_retain(slots[i].copy);
+        if (same && slots[i].version == storage->version && slots[i].recording == mien__recording())
+            return mien_tensor_retain(slots[i].copy);
         /* Its own old copy, else an empty slot, else the oldest. */
         bool worse = at->copy && (!slots[i].copy || slots[i].version < at->version);
         if (same || worse) at = &slots[i];
@@ -95,6 +98,10 @@ mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channel
     mien_tensor *copy = mien__cuda_arranged(t, dtype, channels);
     if (!copy) return NULL;
     mien_tensor_release(at->copy);
-    *at = (slot){.copy = copy, .of = *t, .channels = channels, .version = storage->version};
+    *at = (slot){.copy = copy,
+                 .of = *t,
+                 .channels = channels,
+                 .version = storage->version,
+                 .recording = mien__recording()};
     return mien_tensor_retain(copy);
 }

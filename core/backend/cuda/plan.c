@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../capture.h"
 #include "../device.h"
 #include "cuda.h"
 #include "planner.h"
 
-/* ---- proposals ----------------------------------------------------------------------------- */
+/* ---- proposals ------------------------------------------------------------------------------- */
 
 enum { PROPOSALS_MOST = 128 };
 
@@ -64,7 +65,7 @@ static void collect(const mien__planner *by, mien__descriptor graph, proposals *
     }
 }
 
-/* ---- what is not wanted -------------------------------------------------------------------- */
+/* ---- what is not wanted ---------------------------------------------------------------------- */
 
 /* Notes of the engine behind a configuration, as bits; its number. */
 typedef struct engine_notes {
@@ -111,7 +112,7 @@ static bool wanted(const mien__conv_case *c, const engine_notes *notes) {
     return !(notes->numerical & never) && (!at_run_time || c->compile);
 }
 
-/* ---- one plan ------------------------------------------------------------------------------ */
+/* ---- one plan -------------------------------------------------------------------------------- */
 
 void mien__plan_free(mien__plan *plan) {
     mien__descriptor_free(plan->plan);
@@ -146,7 +147,7 @@ static cudnnStatus_t plan_of(const mien__planner *by, mien__descriptor configura
     return status;
 }
 
-/* ---- plans for a case, best first ---------------------------------------------------------- */
+/* ---- plans for a case, best first ------------------------------------------------------------ */
 
 enum { WORKSPACE_MOST = 256 << 20 };
 
@@ -190,7 +191,7 @@ int mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *p
     return found;
 }
 
-/* ---- the cache ----------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 /* Plans by case, open addressing; a case that cuDNN refuses has an entry without plan. A full table
  * is emptied: models have some hundreds of cases, so that happens when shapes never repeat. */
@@ -229,9 +230,16 @@ static mien_status find(const mien__planner *here, const mien__conv_case *c,
                         const mien__conv_data *data, mien__plan **plan) {
     if (!table && !(table = calloc(SLOTS, sizeof *table)))
         MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
-    if (entries >= ENTRIES_MOST) empty_table();
+    /* A captured step may run code that goes with its plan. */
+    if (entries >= ENTRIES_MOST && mien__captures() == 0) empty_table();
+    if (entries >= SLOTS - 1)
+        MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
+                  "cuda: %d convolutions of different shapes while steps are captured; set "
+                  "train.graph = false",
+                  entries);
     entry *e = slot_of(c);
     if (!e->used) {
+        MIEN_TRY(mien__not_recorded("it chooses an engine for a shape that is new"));
         mien__plan_counts counts;
         mien__plan made = {0};
         if (mien_autotune())
@@ -251,7 +259,7 @@ static mien_status find(const mien__planner *here, const mien__conv_case *c,
               mien_dtype_name((mien_dtype)c->dtype));
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static mien_status pack_of(const mien__conv_data *data, void *workspace, mien__descriptor pack) {
     void *all[] = {data->x, data->w, data->y, data->bias, data->residual};
@@ -300,7 +308,7 @@ mien_status mien__conv_run(const mien__conv_case *c, const mien__conv_data *data
     return status;
 }
 
-/* ---- a device that is only described ------------------------------------------------------- */
+/* ---- a device that is only described --------------------------------------------------------- */
 
 static mien_status described(const char *json, mien__descriptor device) {
     MIEN_TRY(mien__descriptor_set(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,

@@ -244,12 +244,10 @@ static mien_status complain(const operands &o, int64_t rows, int64_t classes) {
               (long long)row, (long long)found, (long long)classes, (long long)classes - 1);
 }
 
-/* While a graph is captured nothing can be read back; the check was made on the way there. */
+/* While a step is recorded nothing can be read back: labels were checked when they were read. */
 static mien_status check_targets(const operands &o, const int *bad, int64_t rows, int64_t classes) {
-    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     int found = 0;
-    MIEN_CUDA(cudaStreamIsCapturing(mien__cuda_context.stream, &capture));
-    if (capture != cudaStreamCaptureStatusNone) return MIEN_OK;
+    if (mien__recording()) return MIEN_OK;
     MIEN_TRY(mien__cuda_read(&found, bad, sizeof found));
     return found ? complain(o, rows, classes) : MIEN_OK;
 }

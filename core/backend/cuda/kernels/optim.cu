@@ -1,4 +1,4 @@
-/* Adam, SGD and the norm of gradients: one launch for all parameters.
+/* Adam, SGD, and what is decided about gradients: one launch for all parameters.
  * Not here: schedules and checks (optim/). */
 #include <math.h>
 
@@ -56,6 +56,11 @@ template <typename F> __device__ static void each_element(const list &l, F f) {
 /* Kingma & Ba 2015, algorithm 1; decoupled decay as Loshchilov & Hutter 2019, algorithm 2. */
 struct adam_fn {
     float beta1, rest1, beta2, rest2, step, root, eps, decay, shrink, factor;
+    __device__ void take(const mien__feed &now) {
+        step = now.adam[0];
+        root = now.adam[1];
+        shrink = now.adam[2];
+    }
     __device__ void operator()(const item &it, int64_t i) const {
         float p = it.p[i], g = factor * it.g[i] + decay * p;
         float m = beta1 * it.m[i] + rest1 * g, v = beta2 * it.v[i] + rest2 * g * g;
@@ -65,14 +70,10 @@ struct adam_fn {
     }
 };
 
-__global__ void __launch_bounds__(MIEN_THREADS)
-    adam_kernel(const __grid_constant__ list l, adam_fn f) {
-    each_element(l, f);
-}
-
 struct sgd_fn {
     float lr, momentum, decay, factor;
     bool nesterov;
+    __device__ void take(const mien__feed &now) { lr = now.sgd; }
     __device__ void operator()(const item &it, int64_t i) const {
         float p = it.p[i], g = factor * it.g[i] + decay * p, v = g;
         if (it.v) v = it.v[i] = momentum * it.v[i] + g;
@@ -80,8 +81,17 @@ struct sgd_fn {
     }
 };
 
+/* What decides about an update on the device; see mien_adam and capture.h. Both may be NULL. */
+struct control {
+    const mien__feed *now;
+    const float *gate;
+};
+
+template <typename F>
 __global__ void __launch_bounds__(MIEN_THREADS)
-    sgd_kernel(const __grid_constant__ list l, sgd_fn f) {
+    update_kernel(const __grid_constant__ list l, F f, control c) {
+    if (c.gate && *c.gate == 0) return;
+    if (c.now) f.take(*c.now);
     each_element(l, f);
 }
 
@@ -163,36 +173,43 @@ struct group {
     }
 };
 
-template <typename F, typename K>
-static mien_status update(K kernel, F f, mien_tensor *const *params, mien_tensor *const *grads,
-                          mien_tensor *const *m, mien_tensor *const *v, int n) {
+template <typename F>
+static mien_status update(F f, const control &c, mien_tensor *const *params,
+                          mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
+                          int n) {
     MIEN_TRY(mien__cuda_alive());
     for (int next = 0; next < n;) {
         group g;
         for (; next < n && g.l.n < LIST_MOST; next++)
             if (grads[next])
                 MIEN_TRY(g.add(params[next], grads[next], m ? m[next] : NULL, v ? v[next] : NULL));
-        if (g.blocks() > 0) MIEN_LAUNCH(kernel, g.blocks(), MIEN_THREADS, 0, g.l, f);
+        if (g.blocks() > 0) MIEN_LAUNCH(update_kernel<F>, g.blocks(), MIEN_THREADS, 0, g.l, f, c);
         MIEN_TRY(g.finish());
     }
     return MIEN_OK;
 }
 
+static mien_status control_of(mien__feed_kind kind, const void *hyper, mien_tensor *gate,
+                              const mien__feed &first, control *c) {
+    bool failed;
+    c->gate = (const float *)mien__cuda_ptr(gate);
+    c->now = mien__capture_feed(kind, hyper, 0, 0, &first, &failed);
+    return failed ? mien_last() : MIEN_OK;
+}
+
 static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
                             mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
                             int n, int64_t step) {
-    double unbias1 = 1 - pow(h->beta1, (double)step), unbias2 = 1 - pow(h->beta2, (double)step);
-    adam_fn f = {(float)h->beta1,
-                 (float)(1 - h->beta1),
-                 (float)h->beta2,
-                 (float)(1 - h->beta2),
-                 (float)(h->lr / unbias1),
-                 (float)(1 / sqrt(unbias2)),
-                 (float)h->eps,
-                 h->decoupled ? 0 : (float)h->weight_decay,
-                 h->decoupled ? (float)(h->lr * h->weight_decay) : 0,
-                 (float)mien__grad_factor(h->divisor)};
-    return update(adam_kernel, f, params, grads, m, v, n);
+    mien__feed now = {};
+    control c;
+    mien__adam_numbers(h, step, now.adam);
+    MIEN_TRY(control_of(MIEN_FEED_ADAM, h, h->gate, now, &c));
+    adam_fn f = {(float)h->beta1, (float)(1 - h->beta1),
+                 (float)h->beta2, (float)(1 - h->beta2),
+                 now.adam[0],     now.adam[1],
+                 (float)h->eps,   h->decoupled ? 0 : (float)h->weight_decay,
+                 now.adam[2],     (float)mien__grad_factor(h->divisor)};
+    return update(f, c, params, grads, m, v, n);
 }
 
 static mien_status adam(const mien_adam *h, mien_tensor *param, mien_tensor *grad, mien_tensor *m,
@@ -200,25 +217,41 @@ static mien_status adam(const mien_adam *h, mien_tensor *param, mien_tensor *gra
     return adam_all(h, &param, &grad, &m, &v, 1, step);
 }
 
+static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_tensor *const *grads,
+                           mien_tensor *const *velocity, int n, int64_t step) {
+    mien__feed now = {};
+    control c;
+    now.sgd = (float)h->lr;
+    MIEN_TRY(control_of(MIEN_FEED_SGD, h, h->gate, now, &c));
+    sgd_fn f = {now.sgd, (float)h->momentum, (float)h->weight_decay,
+                (float)mien__grad_factor(h->divisor), h->nesterov != 0};
+    return update(f, c, params, grads, NULL, velocity, n);
+}
+
 static mien_status sgd(const mien_sgd *h, mien_tensor *param, mien_tensor *grad,
                        mien_tensor *velocity, int64_t step) {
-    sgd_fn f = {(float)h->lr, (float)h->momentum, (float)h->weight_decay,
-                (float)mien__grad_factor(h->divisor), h->nesterov != 0};
-    return update(sgd_kernel, f, &param, &grad, NULL, &velocity, 1);
+    return sgd_all(h, &param, &grad, &velocity, 1, step);
 }
 
 /* ---- norms ----------------------------------------------------------------------------------- */
 
+/* The next tensors that a launch takes, to be read. */
+static mien_status collect(list *l, mien_held *held, mien_tensor *const *tensors, int n,
+                           int *next) {
+    for (; *next < n && l->n < LIST_MOST; (*next)++) {
+        mien_tensor *t = tensors[*next];
+        if (!t) continue;
+        held[l->n].take(mien__cuda_as_like(t, t, MIEN_F32));
+        if (held[l->n].failed()) return mien_last();
+        add_item(l, item{NULL, held[l->n].data<float>(), NULL, NULL, mien_tensor_count(t)});
+    }
+    return MIEN_OK;
+}
+
 static mien_status add_squares(double *total, mien_tensor *const *tensors, int n, int *next) {
     mien_held held[LIST_MOST];
     list l = {};
-    for (; *next < n && l.n < LIST_MOST; (*next)++) {
-        mien_tensor *t = tensors[*next];
-        if (!t) continue;
-        held[l.n].take(mien__cuda_as_like(t, t, MIEN_F32));
-        if (held[l.n].failed()) return mien_last();
-        add_item(&l, item{NULL, held[l.n].data<float>(), NULL, NULL, mien_tensor_count(t)});
-    }
+    MIEN_TRY(collect(&l, held, tensors, n, next));
     int blocks = l.first[l.n];
     if (blocks == 0) return MIEN_OK;
     mien_scratch partial((size_t)blocks * sizeof(double));
@@ -228,18 +261,100 @@ static mien_status add_squares(double *total, mien_tensor *const *tensors, int n
     return MIEN_OK;
 }
 
+static mien_status squares_to(double *total, mien_tensor *const *tensors, int n) {
+    MIEN_TRY(mien__cuda_alive());
+    MIEN_CUDA(cudaMemsetAsync(total, 0, sizeof *total, mien__cuda_context.stream));
+    for (int next = 0; next < n;) MIEN_TRY(add_squares(total, tensors, n, &next));
+    return MIEN_OK;
+}
+
 /* One wait for the device, however many tensors. */
 static mien_status sum_squares_all(mien_tensor *const *tensors, int n, double *sum) {
-    MIEN_TRY(mien__cuda_alive());
     mien_scratch total(sizeof(double));
     if (total.failed()) return mien_last();
-    MIEN_CUDA(cudaMemsetAsync(total.at<double>(), 0, sizeof(double), mien__cuda_context.stream));
-    for (int next = 0; next < n;) MIEN_TRY(add_squares(total.at<double>(), tensors, n, &next));
+    MIEN_TRY(squares_to(total.at<double>(), tensors, n));
     return mien__cuda_read(sum, total.at<double>(), sizeof(double));
 }
 
 static mien_status sum_squares(mien_tensor *t, double *sum) {
     return sum_squares_all(&t, 1, sum);
+}
+
+/* ---- decisions on the device ----------------------------------------------------------------- */
+
+__device__ static bool is_finite(double x) {
+    return x - x == 0;
+}
+
+/* One thread: the norm from its square, and what brings it down to max_norm. */
+__global__ void clip_factor_kernel(double *norm, float *factor, const double *total,
+                                   double max_norm) {
+    double found = sqrt(*total);
+    *norm = found;
+    *factor = is_finite(found) && found > max_norm ? (float)(max_norm / found) : 1;
+}
+
+struct scale_fn {
+    const float *factor;
+    __device__ void operator()(const item &it, int64_t i) const { it.p[i] *= *factor; }
+};
+
+__global__ void __launch_bounds__(MIEN_THREADS)
+    scale_kernel(const __grid_constant__ list l, scale_fn f) {
+    if (*f.factor != 1) each_element(l, f);
+}
+
+static mien_status scale_all(mien_tensor *const *tensors, int n, const float *factor) {
+    for (int next = 0; next < n;) {
+        updated held[LIST_MOST];
+        list l = {};
+        for (; next < n && l.n < LIST_MOST; next++) {
+            if (!tensors[next]) continue;
+            updated &u = held[l.n];
+            MIEN_TRY(u.start(tensors[next], tensors[next]));
+            add_item(&l, item{u.at(), NULL, NULL, NULL, mien_tensor_count(tensors[next])});
+        }
+        if (l.first[l.n] > 0)
+            MIEN_LAUNCH(scale_kernel, (unsigned)l.first[l.n], MIEN_THREADS, 0, l, scale_fn{factor});
+        for (int i = 0; i < l.n; i++) MIEN_TRY(held[i].finish());
+    }
+    return MIEN_OK;
+}
+
+static mien_status clip(mien_tensor *const *tensors, int n, double max_norm, mien_tensor *norm) {
+    mien_scratch space(2 * sizeof(double)); /* the sum of squares, then the factor */
+    if (space.failed()) return mien_last();
+    MIEN_TRY(squares_to(space.at<double>(), tensors, n));
+    MIEN_LAUNCH(clip_factor_kernel, 1, 1, 0, (double *)mien__cuda_ptr(norm), space.at<float>(2),
+                space.at<double>(), max_norm);
+    mien__tensor_touch(norm);
+    return scale_all(tensors, n, space.at<float>(2));
+}
+
+struct gate_fn {
+    float *gate;
+    __device__ void operator()(const item &it, int64_t i) const {
+        if (!is_finite(it.g[i])) *gate = 0; /* all who write write the same */
+    }
+};
+
+__global__ void __launch_bounds__(MIEN_THREADS)
+    gate_kernel(const __grid_constant__ list l, gate_fn f) {
+    each_element(l, f);
+}
+
+static mien_status gate(mien_tensor *open, mien_tensor *const *tensors, int n) {
+    MIEN_TRY(mien__cuda_alive());
+    for (int next = 0; next < n;) {
+        mien_held held[LIST_MOST];
+        list l = {};
+        MIEN_TRY(collect(&l, held, tensors, n, &next));
+        if (l.first[l.n] > 0)
+            MIEN_LAUNCH(gate_kernel, (unsigned)l.first[l.n], MIEN_THREADS, 0, l,
+                        gate_fn{(float *)mien__cuda_ptr(open)});
+    }
+    mien__tensor_touch(open);
+    return MIEN_OK;
 }
 
 } // namespace
@@ -248,6 +363,9 @@ void mien__cuda_part_optim(mien_backend *table) {
     table->adam = adam;
     table->adam_all = adam_all;
     table->sgd = sgd;
+    table->sgd_all = sgd_all;
+    table->clip = clip;
+    table->gate = gate;
     table->sum_squares = sum_squares;
     table->sum_squares_all = sum_squares_all;
 }

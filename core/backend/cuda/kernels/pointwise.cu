@@ -6,7 +6,7 @@
 
 namespace {
 
-/* ---- one input --------------------------------------------------------------------------------- */
+/* ---- one input ------------------------------------------------------------------------------- */
 
 template <typename Fn> struct forward_of {
     Fn fn;
@@ -41,12 +41,18 @@ static mien_status unary(mien_op_call *call, bool backward) {
         const mien_power_attr *a = (const mien_power_attr *)call->attr;
         return run(call, backward, mien_power_fn{(float)a->exponent});
     }
-    case MIEN_OP_relu: return run(call, backward, mien_relu_fn{});
-    case MIEN_OP_sigmoid: return run(call, backward, mien_sigmoid_fn{});
-    case MIEN_OP_tanh: return run(call, backward, mien_tanh_fn{});
-    case MIEN_OP_exp: return run(call, backward, mien_exp_fn{});
-    case MIEN_OP_log: return run(call, backward, mien_log_fn{});
-    default: return run(call, backward, mien_abs_fn{});
+    case MIEN_OP_relu:
+        return run(call, backward, mien_relu_fn{});
+    case MIEN_OP_sigmoid:
+        return run(call, backward, mien_sigmoid_fn{});
+    case MIEN_OP_tanh:
+        return run(call, backward, mien_tanh_fn{});
+    case MIEN_OP_exp:
+        return run(call, backward, mien_exp_fn{});
+    case MIEN_OP_log:
+        return run(call, backward, mien_log_fn{});
+    default:
+        return run(call, backward, mien_abs_fn{});
     }
 }
 
@@ -59,13 +65,14 @@ static mien_status unary_backward(mien_op_call *call) {
     return unary(call, true);
 }
 
-/* ---- dropout ----------------------------------------------------------------------------------- */
+/* ---- dropout --------------------------------------------------------------------------------- */
 
 /* A thread per Philox block: four neighbours in row-major order. */
 template <typename T>
 __global__ void __launch_bounds__(MIEN_THREADS)
     drop(T *y, const T *x, int64_t n, uint64_t seed, uint64_t stream, uint64_t counter, double p,
-         float divisor) {
+         float divisor, const mien__feed *from) {
+    if (from) counter = from->counter;
     for (int64_t i = mien_grid_thread(); i * 4 < n; i += mien_grid_threads()) {
         uint32_t words[4];
         mien_philox(seed, stream, counter + (uint64_t)i, words);
@@ -81,9 +88,15 @@ template <typename T>
 static mien_status run_drop(mien_tensor *y, const mien_tensor *x, const mien_dropout_attr *a) {
     int64_t n = mien_tensor_count(y);
     if (n == 0) return MIEN_OK;
+    mien__feed first = {};
+    bool failed;
+    first.counter = (uint64_t)a->counter;
+    const mien__feed *from =
+        mien__capture_feed(MIEN_FEED_DRAWS, NULL, a->seed, a->stream, &first, &failed);
+    if (failed) return mien_last();
     MIEN_LAUNCH(drop<T>, mien__cuda_grid((n + 3) / 4, MIEN_THREADS), MIEN_THREADS, 0,
                 (T *)mien__cuda_ptr(y), (const T *)mien__cuda_ptr(x), n, (uint64_t)a->seed,
-                (uint64_t)a->stream, (uint64_t)a->counter, a->p, (float)(1 - a->p));
+                (uint64_t)a->stream, (uint64_t)a->counter, a->p, (float)(1 - a->p), from);
     return MIEN_OK;
 }
 

@@ -1,0 +1,223 @@
+/* The device-independent side of captures: their memory, what they write, numbers fed to them.
+ * Not here: recording and launching (backend entries record ... forget). */
+#include "capture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+
+enum { FEEDS_MOST = 1024 };
+
+typedef struct feed {
+    mien__feed_kind kind;
+    const void *hyper;
+    double seed, stream;
+    uint64_t counter; /* when it was recorded */
+} feed;
+
+struct mien_capture {
+    const mien_backend *backend;
+    mien__pool *pool;
+    void *made;          /* the backend's; NULL: nothing recorded yet */
+    mien_storage *there; /* the feeds on the device */
+    mien__feed *here;    /* and in pinned memory, from where each replay takes them */
+    feed feeds[FEEDS_MOST];
+    int n_feeds;
+    mien_storage **written; /* what lies outside the pool and is written by the step, retained */
+    size_t n_written, room;
+    mien__pool *before; /* where memory came from before `enter` */
+    enum { OUTSIDE, INSIDE, RECORDING } state;
+    bool launched; /* a replay may still read `here` */
+    bool overflow; /* a write could not be noted */
+    int64_t replays;
+};
+
+static mien_capture *recording; /* one at a time, by one thread */
+static uint64_t recordings;
+static int captures;
+
+uint64_t mien__recording(void) {
+    return recording ? recordings : 0;
+}
+
+int mien__captures(void) {
+    return captures;
+}
+
+mien_status mien__not_recorded(const char *what) {
+    if (!recording) return MIEN_OK;
+    const char *op = mien__op_running;
+    MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "a step cannot be recorded: %s%s%s", op ? op : "",
+              op ? ": " : "", what);
+}
+
+/* ---- what a step writes ---------------------------------------------------------------------- */
+
+static void note_write(mien_storage *s) {
+    mien_capture *c = recording;
+    if (s->pool == c->pool) return;
+    for (size_t i = 0; i < c->n_written; i++)
+        if (c->written[i] == s) return;
+    if (c->n_written == c->room) {
+        size_t room = c->room ? 2 * c->room : 256;
+        mien_storage **grown = realloc(c->written, room * sizeof *grown);
+        if (!grown) {
+            c->overflow = true;
+            return;
+        }
+        c->written = grown;
+        c->room = room;
+    }
+    c->written[c->n_written++] = mien__storage_retain(s);
+}
+
+static void forget_writes(mien_capture *c) {
+    while (c->n_written > 0) mien__storage_release(c->written[--c->n_written]);
+    c->overflow = false;
+}
+
+/* ---- making one ------------------------------------------------------------------------------ */
+
+mien_capture *mien_capture_new(void) {
+    const mien_backend *b = mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, record));
+    if (!b) return NULL;
+    mien_capture *c = calloc(1, sizeof *c);
+    if (!c) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "capture: no memory");
+    c->backend = b;
+    captures++;
+    size_t bytes = FEEDS_MOST * sizeof *c->here;
+    c->pool = mien__pool_new(MIEN_DEVICE_CUDA, false);
+    if (c->pool) c->there = mien__storage_in(c->pool, bytes);
+    if (c->there) c->here = b->pin(bytes);
+    if (c->here) {
+        memset(c->here, 0, bytes);
+        return c;
+    }
+    mien_capture_free(c);
+    return NULL;
+}
+
+void mien_capture_free(mien_capture *c) {
+    if (!c) return;
+    if (c->state != OUTSIDE) mien_capture_leave(c, false);
+    if (c->made) c->backend->forget(c->made);
+    if (c->here) c->backend->unpin(c->here);
+    mien__storage_release(c->there);
+    forget_writes(c);
+    free(c->written);
+    mien__pool_release(c->pool);
+    free(c);
+    captures--;
+}
+
+/* ---- recording ------------------------------------------------------------------------------- */
+
+mien_status mien_capture_enter(mien_capture *c, bool record) {
+    if (recording || c->state != OUTSIDE)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: another one is under way");
+    if (record && c->made)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: a step was recorded already; replay it");
+    if (record) {
+        MIEN_TRY(c->backend->record(c->there->data, c->here, FEEDS_MOST * sizeof *c->here));
+        c->n_feeds = 0;
+        recording = c;
+        recordings++;
+        mien__tensor_written = note_write;
+    }
+    c->state = record ? RECORDING : INSIDE;
+    c->before = mien__pool_use(MIEN_DEVICE_CUDA, c->pool);
+    return MIEN_OK;
+}
+
+mien_status mien_capture_leave(mien_capture *c, bool keep) {
+    if (c->state == OUTSIDE) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: left without being entered");
+    bool recorded = c->state == RECORDING;
+    c->state = OUTSIDE;
+    mien__pool_use(MIEN_DEVICE_CUDA, c->before);
+    if (!recorded) return MIEN_OK;
+    mien__tensor_written = NULL;
+    recording = NULL;
+    keep = keep && !c->overflow;
+    mien_status status = c->backend->recorded(keep, &c->made);
+    if (status == MIEN_OK && c->overflow)
+        status = mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "capture: no memory");
+    if (status != MIEN_OK || !keep) forget_writes(c);
+    return status;
+}
+
+/* ---- numbers that change from step to step --------------------------------------------------- */
+
+const mien__feed *mien__capture_feed(mien__feed_kind kind, const void *hyper, double seed,
+                                     double stream, const mien__feed *first, bool *failed) {
+    mien_capture *c = recording;
+    *failed = false;
+    if (!c) return NULL;
+    if (c->n_feeds == FEEDS_MOST) {
+        *failed = mien__not_recorded("it has too many updates and dropouts") != MIEN_OK;
+        return NULL;
+    }
+    c->feeds[c->n_feeds] = (feed){kind, hyper, seed, stream, first->counter};
+    c->here[c->n_feeds] = *first;
+    return (const mien__feed *)c->there->data + c->n_feeds++;
+}
+
+/* Before `here` changes: the last replay has read it. */
+static mien_status settle(mien_capture *c) {
+    if (!c->made) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: nothing was recorded yet");
+    if (!c->launched) return MIEN_OK;
+    MIEN_TRY(c->backend->settle(c->made));
+    c->launched = false;
+    return MIEN_OK;
+}
+
+static mien_status set(mien_capture *c, mien__feed_kind kind, const void *hyper,
+                       const mien__feed *value) {
+    bool found = false;
+    MIEN_TRY(settle(c));
+    for (int i = 0; i < c->n_feeds; i++) {
+        if (c->feeds[i].kind != kind || c->feeds[i].hyper != hyper) continue;
+        c->here[i] = *value;
+        found = true;
+    }
+    if (!found) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: the step has no update of this optimiser");
+    return MIEN_OK;
+}
+
+mien_status mien_capture_adam(mien_capture *c, const mien_adam *hyper, int64_t step) {
+    mien__feed value = {{0}};
+    mien__adam_numbers(hyper, step, value.adam);
+    return set(c, MIEN_FEED_ADAM, hyper, &value);
+}
+
+mien_status mien_capture_sgd(mien_capture *c, const mien_sgd *hyper) {
+    mien__feed value = {.sgd = (float)hyper->lr};
+    return set(c, MIEN_FEED_SGD, hyper, &value);
+}
+
+mien_status mien_capture_draws(mien_capture *c, double seed, double stream, double blocks) {
+    MIEN_TRY(settle(c));
+    for (int i = 0; i < c->n_feeds; i++) {
+        const feed *f = &c->feeds[i];
+        if (f->kind != MIEN_FEED_DRAWS || f->seed != seed || f->stream != stream) continue;
+        c->here[i].counter = f->counter + (uint64_t)(int64_t)blocks;
+    }
+    return MIEN_OK;
+}
+
+/* ---- replaying ------------------------------------------------------------------------------- */
+
+mien_status mien_capture_replay(mien_capture *c) {
+    if (!c->made) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: nothing was recorded yet");
+    MIEN_TRY(mien__not_recorded("it replays another step"));
+    MIEN_TRY(c->backend->replay(c->made));
+    c->launched = true;
+    c->replays++;
+    for (size_t i = 0; i < c->n_written; i++)
+        __atomic_fetch_add(&c->written[i]->version, 1, __ATOMIC_RELAXED);
+    return MIEN_OK;
+}
+
+int64_t mien_capture_replays(const mien_capture *c) {
+    return c->replays;
+}
