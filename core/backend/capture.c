@@ -191,7 +191,8 @@ mien_status mien_capture_adam(mien_capture *c, const mien_adam *hyper, int64_t s
 }
 
 mien_status mien_capture_sgd(mien_capture *c, const mien_sgd *hyper) {
-    mien__feed value = {.sgd = (float)hyper->lr};
+    mien__feed value = {{0}};
+    mien__sgd_numbers(hyper, value.sgd);
     return set(c, MIEN_FEED_SGD, hyper, &value);
 }
 

@@ -20,7 +20,7 @@ mien_status mien_capture_enter(mien_capture *capture, bool record);
 /* keep: what was recorded can be replayed from now on; otherwise it is forgotten. */
 mien_status mien_capture_leave(mien_capture *capture, bool keep);
 /* The update that was recorded with `hyper` (the same address) is step `step` at the next replay,
- * with the learning rate that hyper has now. */
+ * with the learning rate and the divisor that hyper has now. */
 mien_status mien_capture_adam(mien_capture *capture, const mien_adam *hyper, int64_t step);
 mien_status mien_capture_sgd(mien_capture *capture, const mien_sgd *hyper);
 /* Dropouts of this seed and stream draw, at the next replay, `blocks` Philox counters behind those
@@ -39,10 +39,9 @@ void mien_capture_free(mien_capture *capture);
 typedef enum mien__feed_kind { MIEN_FEED_ADAM, MIEN_FEED_SGD, MIEN_FEED_DRAWS } mien__feed_kind;
 /* What a recorded launch reads anew at each replay. */
 typedef union mien__feed {
-    float adam[3];    /* see mien__adam_numbers */
-    float sgd;        /* learning rate */
+    float adam[4]; /* see mien__adam_numbers */
+    float sgd[2];
     uint64_t counter; /* of Philox */
-    char bytes[16];
 } mien__feed;
 
 /* The place in device memory of a feed for the launch that is being recorded, of the update with

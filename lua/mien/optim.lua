@@ -96,6 +96,13 @@ function base:to(where)
   return self
 end
 
+--- Counts a step that `capture` is about to replay, with the rate and the divisor of now.
+function base:feed(capture)
+  self:fill_hyper()
+  check.status(self:feed_to(capture, self.steps + 1))
+  self.steps = self.steps + 1
+end
+
 --- What a checkpoint keeps: an ordered list of { name, tensor }, with the number of steps as `.step`.
 function base:state()
   local list = { step = self.steps }
@@ -143,6 +150,11 @@ function adam:fill_hyper()
   local h = self.hyper
   h.lr, h.beta1, h.beta2, h.eps = positive(self.lr, "optim.adam: lr", true), self.beta1, self.beta2, self.eps
   h.weight_decay, h.decoupled = self.weight_decay, self.decoupled and 1 or 0
+  h.gate = self.gate
+end
+
+function adam:feed_to(capture, step)
+  return C.mien_capture_adam(capture, self.hyper, step)
 end
 
 function adam:update(step)
@@ -182,6 +194,11 @@ function sgd:fill_hyper()
   local h = self.hyper
   h.lr, h.momentum = positive(self.lr, "optim.sgd: lr", true), self.momentum
   h.weight_decay, h.nesterov = self.weight_decay, self.nesterov and 1 or 0
+  h.gate = self.gate
+end
+
+function sgd:feed_to(capture)
+  return C.mien_capture_sgd(capture, self.hyper)
 end
 
 function sgd:update(step)
@@ -219,6 +236,30 @@ function optim.clip(params, max_norm)
     return C.mien_grad_clip(grads, #params, max_norm, norm)
   end)
   return norm[0]
+end
+
+--- The same without waiting for a GPU: the norm goes into `norm`, a tensor f64 [1] on the gradients' device, and one
+-- that is not finite scales nothing.
+function optim.clip_to(params, max_norm, norm)
+  params = named(params, "optim.clip_to")
+  local grads = ffi.new("mien_tensor *[?]", #params)
+  with_gradients(params, grads, "optim.clip_to", function()
+    return C.mien_grad_clip_to(grads, #params, max_norm, norm)
+  end)
+end
+
+--- Sets `gate`, f32 [1], to 1 when all of the tensors, which lie on its device, are finite, else to 0. An optimiser
+-- with `opt.gate = gate` leaves updates out while it is 0; a GPU needs no answer from the host for that.
+function optim.gate(gate, tensors)
+  local list = ffi.new("mien_tensor *[?]", #tensors)
+  for i, t in ipairs(tensors) do list[i - 1] = t end
+  check.status(C.mien_gate_finite(gate, list, #tensors))
+end
+
+--- The error of a norm that is no number.
+function optim.raise_norm(norm)
+  check.raise("numeric", "clip: the norm of the gradients is %g; a loss or an input was not finite, or the learning "
+    .. "rate is too high", norm)
 end
 
 --- Dynamic loss scaling for fp16; see optim/scaler.lua.

@@ -196,13 +196,13 @@ static mien_status gate(mien_tensor *open, mien_tensor *const *tensors, int n) {
 static mien_status run_adam(work *w) {
     const mien_tensor *open = at(w, 4);
     if (open && *(float *)elements(open) == 0) return MIEN_OK;
-    float now[3];
+    float now[4];
     mien__adam_numbers(&w->adam, w->step, now);
     if (w->feed) memcpy(now, ((const mien__feed *)fake_gpu_host(w->feed))->adam, sizeof now);
     float *p = elements(at(w, 0)), *m = elements(at(w, 2)), *v = elements(at(w, 3));
     const float *g = elements(at(w, 1));
     for (int64_t i = 0; i < mien_tensor_count(at(w, 0)); i++) {
-        double gi = g[i] * mien__grad_factor(w->adam.divisor);
+        double gi = g[i] * (double)now[3];
         m[i] = (float)(w->adam.beta1 * m[i] + (1 - w->adam.beta1) * gi);
         v[i] = (float)(w->adam.beta2 * v[i] + (1 - w->adam.beta2) * gi * gi);
         p[i] -= (float)(now[0] * m[i] / (sqrt(v[i]) * now[1] + w->adam.eps)) + now[2] * p[i];
@@ -238,7 +238,11 @@ static mien_status run_sgd(work *w) {
     const mien_tensor *open = at(w, 4);
     if (open && *(float *)elements(open) == 0) return MIEN_OK;
     mien_sgd hyper = w->sgd;
-    if (w->feed) hyper.lr = ((const mien__feed *)fake_gpu_host(w->feed))->sgd;
+    if (w->feed) {
+        const mien__feed *now = fake_gpu_host(w->feed);
+        hyper.lr = now->sgd[0];
+        hyper.divisor = 1 / now->sgd[1];
+    }
     mien_storage s[3];
     mien_tensor t[3];
     for (int i = 0; i < 3; i++)
@@ -247,7 +251,8 @@ static mien_status run_sgd(work *w) {
 }
 static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_tensor *const *grads,
                            mien_tensor *const *velocity, int n, int64_t step) {
-    mien__feed first = {.sgd = (float)h->lr};
+    mien__feed first = {{0}};
+    mien__sgd_numbers(h, first.sgd);
     bool failed;
     const mien__feed *feed = mien__capture_feed(MIEN_FEED_SGD, h, 0, 0, &first, &failed);
     if (failed) return mien_error_last()->code;
@@ -313,6 +318,7 @@ static mien_status run_op(work *w) {
     double counter = w->attr[3];
     if (w->feed) drop->counter = (double)((const mien__feed *)fake_gpu_host(w->feed))->counter;
     call.attr = w->attr;
+    call.implementation = NULL;
     views(w, IN, MIEN_OP_MAX_IN, call.in, v + IN, s + IN, false);
     views(w, OUT, MIEN_OP_MAX_OUT, call.out, v + OUT, s + OUT, !w->backward);
     views(w, GRAD, MIEN_OP_MAX_OUT, call.dout, v + GRAD, s + GRAD, false);

@@ -252,6 +252,143 @@ static void adam_updates_all_parameters_in_one_go(void **state) {
     assert_true(distance(&sum, &expected, 1) <= 1e-12);
 }
 
+/* ---- decisions that the host need not know of ------------------------------------------------ */
+
+/* In place of backend/capture.c's: what a recorded launch would read. */
+static const mien__feed *feeding;
+const mien__feed *mien__capture_feed(mien__feed_kind kind, const void *hyper, double seed,
+                                     double stream, const mien__feed *first, bool *failed) {
+    *failed = false;
+    return feeding;
+}
+
+enum { SIZE = 5000, PARTS = 4 }; /* parameter, gradient, two moments */
+
+static void fresh(mien_tensor **t) {
+    for (int i = 0; i < PARTS; i++) t[i] = vector_of(SIZE, i < 2 ? 1 : 0, "decisions", i);
+}
+
+/* The bits that an update leaves in a parameter; lets go of the tensors. */
+static float *take_bits(mien_tensor **t) {
+    float *bits = malloc(SIZE * sizeof *bits);
+    memcpy(bits, mien_tensor_data(t[0]), SIZE * sizeof *bits);
+    for (int i = 0; i < PARTS; i++) mien_tensor_release(t[i]);
+    return bits;
+}
+
+static float *update_bits(bool sgd, double lr, double divisor, int64_t step, mien_tensor *gate) {
+    mien_tensor *t[PARTS];
+    mien_adam a = {.lr = lr,
+                   .beta1 = 0.9,
+                   .beta2 = 0.99,
+                   .eps = 1e-8,
+                   .weight_decay = 0.1,
+                   .decoupled = 1,
+                   .divisor = divisor,
+                   .gate = gate};
+    mien_sgd s = {.lr = lr, .momentum = 0.9, .divisor = divisor, .gate = gate};
+    fresh(t);
+    if (sgd)
+        must(table.sgd_all(&s, &t[0], &t[1], &t[2], 1, step), "sgd");
+    else
+        must(table.adam_all(&a, &t[0], &t[1], &t[2], &t[3], 1, step), "adam");
+    return take_bits(t);
+}
+
+static void fed_numbers_replace_those_of_the_launch(void **state) {
+    for (int sgd = 0; sgd < 2; sgd++) {
+        mien_adam a = {.lr = 1e-2,
+                       .beta1 = 0.9,
+                       .beta2 = 0.99,
+                       .weight_decay = 0.1,
+                       .decoupled = 1,
+                       .divisor = 4};
+        mien_sgd s = {.lr = 1e-2, .divisor = 4};
+        mien__feed feed = {{0}};
+        if (sgd)
+            mien__sgd_numbers(&s, feed.sgd);
+        else
+            mien__adam_numbers(&a, 7, feed.adam);
+        float *right = update_bits(sgd, 1e-2, 4, 7, NULL);
+        float *wrong = update_bits(sgd, 0.5, 1, 1, NULL);
+        feeding = &feed;
+        float *fed = update_bits(sgd, 0.5, 1, 1, NULL);
+        feeding = NULL;
+        assert_memory_equal(fed, right, SIZE * sizeof *fed);
+        assert_memory_not_equal(fed, wrong, SIZE * sizeof *fed);
+        free(right);
+        free(wrong);
+        free(fed);
+    }
+    int64_t n = 10;
+    mien_tensor *x = vector_of(n, 1, "dropout", 0);
+    mien__feed feed = {.counter = 40};
+    float kept[2][10];
+    for (int fed = 0; fed < 2; fed++) {
+        mien_dropout_attr attr = {.p = 0.5, .seed = 1, .counter = fed ? 3 : 40};
+        mien_op_call call = {.op = MIEN_OP_dropout, .attr = (double *)&attr, .in = {x}};
+        call.out[0] = mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 1, &n);
+        feeding = fed ? &feed : NULL;
+        must(table.forward[MIEN_OP_dropout](&call), "dropout");
+        memcpy(kept[fed], mien_tensor_data(call.out[0]), sizeof kept[fed]);
+        mien_tensor_release(call.out[0]);
+    }
+    feeding = NULL;
+    assert_memory_equal(kept[0], kept[1], sizeof kept[0]);
+    mien_tensor_release(x);
+}
+
+static void a_closed_gate_leaves_the_update_out(void **state) {
+    int64_t one = 1;
+    mien_tensor *gate = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 1, &one), *t[PARTS];
+    for (int sgd = 0; sgd < 2; sgd++) {
+        fresh(t);
+        float *untouched = take_bits(t), *right = update_bits(sgd, 0.1, 1, 1, NULL);
+        must(mien_tensor_fill(gate, 0), "fill");
+        float *closed = update_bits(sgd, 0.1, 1, 1, gate);
+        must(mien_tensor_fill(gate, 1), "fill");
+        float *open = update_bits(sgd, 0.1, 1, 1, gate);
+        assert_memory_equal(closed, untouched, SIZE * sizeof *closed);
+        assert_memory_equal(open, right, SIZE * sizeof *open);
+        free(untouched);
+        free(right);
+        free(closed);
+        free(open);
+    }
+    mien_tensor *two[] = {vector_of(SIZE, 1, "gate", 0), NULL, vector_of(3, 1, "gate", 1)};
+    must(table.gate(gate, two, 3), "gate");
+    assert_true(*(float *)mien_tensor_data(gate) == 1);
+    ((float *)mien_tensor_data(two[0]))[SIZE - 1] = -INFINITY;
+    must(table.gate(gate, two, 3), "gate");
+    assert_true(*(float *)mien_tensor_data(gate) == 0);
+    mien_tensor_release(two[0]);
+    mien_tensor_release(two[2]);
+    mien_tensor_release(gate);
+}
+
+static void clipping_needs_no_host(void **state) {
+    int64_t one = 1;
+    mien_tensor *norm = mien_tensor_new(MIEN_F64, MIEN_DEVICE_CPU, 1, &one);
+    static const double limits[] = {0.5, 1e9};
+    for (int k = 0; k < 3; k++) {
+        mien_tensor *g[] = {vector_of(SIZE, 1, "clip", 0), NULL, vector_of(77, 1, "clip", 1)};
+        mien_tensor *was = mien_tensor_to(g[0], MIEN_F32, MIEN_DEVICE_CPU);
+        double sum = 0, found, limit = limits[k == 1];
+        if (k == 2) ((float *)mien_tensor_data(g[2]))[5] = NAN;
+        must(table.sum_squares_all(g, 3, &sum), "norm");
+        must(table.clip(g, 3, limit, norm), "clip");
+        must(mien_tensor_read(norm, &found, 1), "read");
+        assert_true(k == 2 ? isnan(found) : found == sqrt(sum));
+        float factor = k == 0 ? (float)(limit / found) : 1;
+        const float *now = mien_tensor_data(g[0]), *then = mien_tensor_data(was);
+        for (int i = 0; i < SIZE; i++) assert_true(now[i] == factor * then[i]);
+        mien_tensor_release(g[0]);
+        mien_tensor_release(g[2]);
+        mien_tensor_release(was);
+    }
+    mien_tensor_release(norm);
+}
+
 static void the_distance_of_two_results_sees_every_element(void **state) {
     static const int64_t counts[] = {1, 255, 257, 20000};
     for (int k = 0; k < 4; k++) {
@@ -284,6 +421,9 @@ int main(void) {
         cmocka_unit_test(the_order_of_threads_does_not_matter),
         cmocka_unit_test(updates_in_place_agree_with_the_reference),
         cmocka_unit_test(adam_updates_all_parameters_in_one_go),
+        cmocka_unit_test(fed_numbers_replace_those_of_the_launch),
+        cmocka_unit_test(a_closed_gate_leaves_the_update_out),
+        cmocka_unit_test(clipping_needs_no_host),
         cmocka_unit_test(the_distance_of_two_results_sees_every_element),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

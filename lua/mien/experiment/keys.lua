@@ -67,6 +67,7 @@ return {
     loss_scope = key("batch", "string", "of ccc: over all frames of a batch, or per sequence"),
     optimiser = key({ "adam", lr = 4e-5 }, "table", "name and options of mien.optim", "own"),
     epochs = key(300, "count", "at most"),
+    graph = key(false, "boolean", "a GPU records a training step and does it again with one launch"),
     recompute = key(false, "string|boolean", "blocks: keep only the inputs of a ResNet's blocks; less memory"),
     clip = key(false, "number|boolean", "largest norm of the gradient"),
     stop = {

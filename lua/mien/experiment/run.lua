@@ -128,6 +128,7 @@ function one.train(what)
       return metrics
     end,
     epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
+    graph = config.train.graph,
     run = run, checkpoint = what.folder, meta = meta_of(what, model, scale), label = what.label, quiet = what.quiet,
   }
   if result.status == "failed" then

@@ -242,7 +242,7 @@ function schema.text(config, identities)
   kept.data = copy(kept.data)
   for k in pairs(NOT_HASHED_DATA) do kept.data[k] = nil end
   kept.train = copy(kept.train)
-  kept.train.recompute = nil -- the bits are the same
+  kept.train.recompute, kept.train.graph = nil, nil -- the bits are the same
   kept.data.corpus = nil -- what the file holds counts, not where it lies: see identities
   return literal.encode(kept, "configuration")
 end

@@ -5,17 +5,16 @@ local scope = require "mien.scope"
 local tensor = require "mien.tensor"
 
 -- Micikevicius et al. 2018, section 3.2, with the rules of PyTorch's GradScaler. The scale is a tensor on the loss's
--- device, where the walk back starts from it. Two things are still the host's: whether a gradient is infinite (the sum
--- of all squares, one reduction and one wait for the device a step) and leaving the step out. A step that a device
--- replays as a whole would need that sum as a tensor beside the scale, and updates that read both.
+-- device, where the walk back starts from it. In `step` the host decides whether a gradient is infinite (the sum of
+-- all squares, one reduction and one wait for the device) and leaves the update out; in a recorded step the update's
+-- gate does, and `judge` is told afterwards.
 local scaler = {}
 scaler.__index = scaler
 
 local LEAST = 1e-4 -- a smaller scale means that the gradients are not finite by themselves
 
---- The scale on the device of the loss.
-local function seed_for(self, loss)
-  local where = loss.device
+--- The scale on a device.
+local function seed_for(self, where)
   if not self.seed or self.seed.device ~= where then
     self.seed = scope.keep(tensor.zeros({}, { device = where }))
     self.seeded = nil
@@ -29,14 +28,22 @@ end
 
 --- Walks back from the loss with d/d(loss) = scale: all gradients come out `scale` times as large.
 function scaler:backward(loss)
-  loss:backward(seed_for(self, loss))
+  loss:backward(seed_for(self, loss.device))
 end
 
 --- One step of the optimiser with the gradients divided by the scale, and clipped to max_norm where given; both
 -- happen inside the update. Returns the 2-norm of the true gradients, or nil when one was NaN or infinite: then
 -- nothing was updated and the scale is smaller. A scale below 1e-4 is an error of code "numeric".
 function scaler:step(optimiser, max_norm)
-  local norm = optimiser:gradient_norm() / self.scale
+  local scale = self.scale
+  local norm = optimiser:gradient_norm() / scale
+  if not self:judge(norm) then return nil end
+  optimiser:step(max_norm and norm > max_norm and scale * (norm / max_norm) or scale)
+  return norm
+end
+
+--- Adapts the scale to a step whose true gradients have this norm; false when it is NaN or infinite.
+function scaler:judge(norm)
   if norm ~= norm or norm == math.huge then
     self.skipped, self.good = self.skipped + 1, 0
     self.scale = self.scale * self.backoff
@@ -44,15 +51,20 @@ function scaler:step(optimiser, max_norm)
       check.raise("numeric", "gradients are not finite in fp16 even at a loss scale of %g; use bf16 or f32",
         self.scale / self.backoff)
     end
-    return nil
+    return false
   end
-  optimiser:step(max_norm and norm > max_norm and self.scale * (norm / max_norm) or self.scale)
   self.good = self.good + 1
   if self.good == self.interval then
     self.good = 0
     if self.scale * self.growth < 2 ^ 127 then self.scale = self.scale * self.growth end -- finite in f32
   end
-  return norm
+  return true
+end
+
+--- Brings the scale to where a recorded step reads it: the seed of the walk back, and the update's divisor.
+function scaler:prepare(device, optimiser)
+  seed_for(self, device)
+  optimiser.hyper.divisor = self.scale
 end
 
 --- What a checkpoint keeps: { scale =, good = (steps since the scale last changed), skipped = (steps in all) }.

@@ -1,11 +1,13 @@
 -- The training loop: epochs, validation, early stopping, checkpoints, resuming to the same bits.
 -- Not here: batches (data/loader.lua), updates (optim.lua), which runs there are (experiment/).
 local C = require "mien.ffi"
+local captured = require "mien.train.captured"
 local check = require "mien.check"
 local checkpoint_state = require "mien.train.state"
 local precision = require "mien.precision"
 local progress = require "mien.train.progress"
 local scope = require "mien.scope"
+local snapshot = require "mien.train.snapshot"
 local step = require "mien.train.step"
 local stop = require "mien.train.stop"
 
@@ -13,33 +15,6 @@ local train = { stop = stop, state = checkpoint_state }
 
 local SAVE_SECONDS = 30 -- between checkpoints inside an epoch ...
 local SAVE_SHARE = 20   -- ... and at least this many times what one takes
-
--- ---- what a step may leave half done -----------------------------------------------------------
-
---- Running statistics and random streams move in the forward pass: an interrupted step puts them back.
-local snapshot = {}
-snapshot.__index = snapshot
-
-function snapshot.new(model, rngs)
-  local self = setmetatable({ pairs = {}, rngs = rngs, states = {} }, snapshot)
-  for _, entry in ipairs(model:buffers()) do
-    local buffer = entry[2]
-    self.pairs[#self.pairs + 1] = { buffer, scope.keep(buffer:clone()) }
-  end
-  return self
-end
-
-function snapshot:take()
-  for _, pair in ipairs(self.pairs) do check.status(C.mien_tensor_copy(pair[2], pair[1])) end
-  for name, stream in pairs(self.rngs) do self.states[name] = stream:state() end
-end
-
-function snapshot:restore()
-  for _, pair in ipairs(self.pairs) do check.status(C.mien_tensor_copy(pair[1], pair[2])) end
-  for name, stream in pairs(self.rngs) do
-    if self.states[name] then stream:set_state(self.states[name]) end
-  end
-end
 
 -- ---- one training ------------------------------------------------------------------------------
 
@@ -50,6 +25,7 @@ local KEYS = {
   model = "table!", loss = "function!", optimiser = "table!", train = "function!", validate = "function!",
   epochs = "count!", stop = "table!", clip = "number", run = "table", checkpoint = "string", meta = "table", rngs = "table",
   label = "string", quiet = "boolean", out = "any", save_seconds = "number", device = "string", precision = "string",
+  graph = "boolean",
 }
 
 local function interrupted(err)
@@ -96,20 +72,38 @@ function fit:metric(key, value)
   if self.run then self.run:metric(key, value, { step = self.at.step, epoch = self.at.epoch }) end
 end
 
+--- Something that a user should know once.
+function fit:say(text)
+  if self.run then self.run:event("graph", text) end
+  self.display:say(text)
+end
+
+--- Lets the GPU record the steps, where that is possible.
+function fit:capture()
+  local reason = captured.refuses(self.work)
+  if reason then return self:say("train.graph is left aside: " .. reason) end
+  self.captured = captured.new { work = self.work, before = self.before, rngs = self.rngs,
+    updating = function() self.phase = "updating" end, say = function(text) self:say("train.graph: " .. text) end }
+end
+
 --- One step; returns the loss, or nil and what went wrong with it.
 function fit:step(frames, labels)
   local at = self.at
-  self.before:take()
+  self.before:take(self.captured ~= nil)
   self.phase = "computing"
-  local value = self.work:gradients(frames, labels)
+  local value, norm
+  if self.captured then value, norm = self.captured:run(frames, labels)
+  else value = self.work:gradients(frames, labels) end
   if value ~= value or math.abs(value) == math.huge then
     local what = value == value and "infinite" or "NaN"
     local why = self.work.scaler and "; fp16 ends at 65504, bf16 does not" or ""
     return nil, ("loss is %s at epoch %d, step %d%s"):format(what, at.epoch, at.step + 1, why)
   end
-  if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
-  self.phase = "updating"
-  local norm = self.work:update()
+  if not self.captured then
+    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    self.phase = "updating"
+    norm = self.work:update()
+  end
   at.step, at.epoch_step = at.step + 1, at.epoch_step + 1
   at.loss_sum, at.loss_n = at.loss_sum + value, at.loss_n + 1
   self.phase = "between"
@@ -236,7 +230,7 @@ end
 --   run = of results, checkpoint = folder, rngs = { dropout = stream }, label = shown in front, quiet = true,
 --   meta = what the file of the best weights says of them,
 --   device = "auto"|"cpu"|"cuda" (where the model is, when left out), precision = "f32"|"tf32"|"bf16"|"fp16" (of the
---   model, when left out) }
+--   model, when left out), graph = true: on a GPU each step is one launch, with the same bits (mien.capture) }
 -- Model and optimiser are brought to the device; files hold f32 of any device alike. fp16 scales the loss
 -- (optim.scaler) and leaves out steps whose gradients are not finite: metrics train/loss_scale, train/skipped_steps.
 -- With a checkpoint folder a training that was killed or interrupted goes on where it was, to the same bits.
@@ -257,9 +251,11 @@ function train.fit(options)
   self.display = progress.new { label = options.label, epochs = options.epochs, out = sink }
   if self.folder then check.status(C.mien_folder_make(self.folder)) end
   self.before = snapshot.new(options.model, self.rngs)
+  if options.graph then self:capture() end
   self:resume()
   self.display:start(self.at.epochs_done)
   local ok, status, reason = xpcall(self.loop, check.trace, self)
+  if self.captured then self.captured:close() end
   if not ok and check.is_error(status) and status.code == "numeric" then
     reason = ("%s, at epoch %d, step %d"):format(status.message, self.at.epoch, self.at.step + 1)
     status = "failed"

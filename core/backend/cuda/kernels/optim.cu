@@ -60,6 +60,7 @@ struct adam_fn {
         step = now.adam[0];
         root = now.adam[1];
         shrink = now.adam[2];
+        factor = now.adam[3];
     }
     __device__ void operator()(const item &it, int64_t i) const {
         float p = it.p[i], g = factor * it.g[i] + decay * p;
@@ -73,7 +74,10 @@ struct adam_fn {
 struct sgd_fn {
     float lr, momentum, decay, factor;
     bool nesterov;
-    __device__ void take(const mien__feed &now) { lr = now.sgd; }
+    __device__ void take(const mien__feed &now) {
+        lr = now.sgd[0];
+        factor = now.sgd[1];
+    }
     __device__ void operator()(const item &it, int64_t i) const {
         float p = it.p[i], g = factor * it.g[i] + decay * p, v = g;
         if (it.v) v = it.v[i] = momentum * it.v[i] + g;
@@ -208,7 +212,7 @@ static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
                  (float)h->beta2, (float)(1 - h->beta2),
                  now.adam[0],     now.adam[1],
                  (float)h->eps,   h->decoupled ? 0 : (float)h->weight_decay,
-                 now.adam[2],     (float)mien__grad_factor(h->divisor)};
+                 now.adam[2],     now.adam[3]};
     return update(f, c, params, grads, m, v, n);
 }
 
@@ -221,10 +225,10 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
                            mien_tensor *const *velocity, int n, int64_t step) {
     mien__feed now = {};
     control c;
-    now.sgd = (float)h->lr;
+    mien__sgd_numbers(h, now.sgd);
     MIEN_TRY(control_of(MIEN_FEED_SGD, h, h->gate, now, &c));
-    sgd_fn f = {now.sgd, (float)h->momentum, (float)h->weight_decay,
-                (float)mien__grad_factor(h->divisor), h->nesterov != 0};
+    sgd_fn f = {now.sgd[0], (float)h->momentum, (float)h->weight_decay, now.sgd[1],
+                h->nesterov != 0};
     return update(f, c, params, grads, NULL, velocity, n);
 }
 
