@@ -87,7 +87,7 @@ mien_capture *mien_capture_new(void) {
     c->backend = b;
     captures++;
     size_t bytes = FEEDS_MOST * sizeof *c->here;
-    c->pool = mien__pool_new(MIEN_DEVICE_CUDA, false);
+    c->pool = mien__pool_new(MIEN_DEVICE_CUDA);
     if (c->pool) c->there = mien__storage_in(c->pool, bytes);
     if (c->there) c->here = b->pin(bytes);
     if (c->here) {
@@ -101,6 +101,7 @@ mien_capture *mien_capture_new(void) {
 void mien_capture_free(mien_capture *c) {
     if (!c) return;
     if (c->state != OUTSIDE) mien_capture_leave(c, false);
+    if (c->launched) c->backend->settle(c->made);
     if (c->made) c->backend->forget(c->made);
     if (c->here) c->backend->unpin(c->here);
     mien__storage_release(c->there);

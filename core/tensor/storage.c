@@ -48,12 +48,12 @@ typedef struct block_list {
     size_t count, room;
 } block_list;
 
-/* A device has a common pool, and pools of a special kind beside it: their blocks are never handed
- * to others and stay until the pool goes. The common pool's lock and figures serve all of them. */
+/* A device has a common pool, and reserved ones beside it: their blocks are never handed to others
+ * and stay until the pool goes. The device's lock and figures serve all of them. */
 typedef struct mien__pool {
     mien_device device;
-    enum { COMMON, RESERVED, PINNED } kind;
-    size_t holders;                  /* live storages, and the owner of a special pool */
+    enum { COMMON, RESERVED } kind;
+    size_t holders;                  /* live storages, and the owner of a reserved pool */
     block_list small[SMALL_CLASSES]; /* one capacity each, newest last */
     block_list large;                /* by capacity, newest last among equals */
     uint64_t clock;
@@ -150,10 +150,6 @@ static bool in_arena(const pool *p, size_t capacity) {
 }
 
 static void *pool_alloc(pool *p, size_t bytes) {
-    if (p->kind == PINNED) {
-        const mien_backend *b = mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, pin));
-        return b ? b->pin(bytes) : NULL;
-    }
     if (in_arena(p, bytes)) return host_large(p, bytes);
     if (p->device == MIEN_DEVICE_CPU) return mien__host_alloc(bytes);
     const mien_backend *b = mien__backend_with(p->device, offsetof(mien_backend, alloc));
@@ -161,12 +157,6 @@ static void *pool_alloc(pool *p, size_t bytes) {
 }
 
 static void pool_free(const pool *p, block b) {
-    if (p->kind == PINNED) {
-        const mien_backend *backend =
-            mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, unpin));
-        if (backend) backend->unpin(b.data);
-        return;
-    }
     if (p->device == MIEN_DEVICE_CPU) {
         UNPOISON(b.data, b.capacity);
         mien__host_free(b.data, b.capacity);
@@ -271,13 +261,13 @@ static void pool_trim(pool *p) {
     take_pooled(p, p->pooled);
 }
 
-/* ---- pools of a special kind ----------------------------------------------------------------- */
+/* ---- reserved pools -------------------------------------------------------------------------- */
 
-mien__pool *mien__pool_new(mien_device device, bool pinned) {
+mien__pool *mien__pool_new(mien_device device) {
     pool *p = calloc(1, sizeof *p);
     if (!p) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for the record of a pool");
     p->device = device;
-    p->kind = pinned ? PINNED : RESERVED;
+    p->kind = RESERVED;
     p->holders = 1;
     return p;
 }

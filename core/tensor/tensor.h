@@ -110,8 +110,8 @@ typedef struct mien_storage {
 mien_storage *mien__storage_new(mien_device device, size_t bytes);
 mien_storage *mien__storage_in(mien__pool *pool, size_t bytes);
 /* A pool whose blocks nobody else gets, and that keeps them until it goes: when its owner has
- * released it and its last storage is gone. pinned: host memory that a GPU reads by itself. */
-mien__pool *mien__pool_new(mien_device device, bool pinned);
+ * released it and its last storage is gone. */
+mien__pool *mien__pool_new(mien_device device);
 void mien__pool_release(mien__pool *pool); /* NULL is allowed */
 /* New storages of a device come from `pool` from now on, NULL: from the common one; gives what it
  * was. */
