@@ -159,7 +159,7 @@ static mien_status weights_gradient(mien_op_call *call) {
         goto out;
     }
     status = MIEN_ERR_MEMORY;
-    if (p->reorder && !(packed = mien__cpu_bytes((int64_t)p->weights_bytes))) goto out;
+    if (p->weights_bytes && !(packed = mien__cpu_bytes((int64_t)p->weights_bytes))) goto out;
     void *data[4] = {mien__cpu_ptr(src), mien__cpu_ptr(dout),
                      mien__cpu_ptr(packed ? packed : weights)};
     if (c.bias) {

@@ -126,11 +126,7 @@ static mien_status build(const mien__conv_case *c, const descriptors *d, dnnl_pr
     dnnl_memory_desc_t plain;
     MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(&plain, 4, c->weight, dnnl_f32, dnnl_oihw),
                   "conv2d: describe weights");
-    if (!dnnl_memory_desc_equal(&plain, weights)) {
-        p->weights_bytes = dnnl_memory_desc_get_size(weights);
-        MIEN_TRY(mien__primitive_set_reorder(p, gradient ? weights : &plain,
-                                             gradient ? &plain : weights));
-    }
+    MIEN_TRY(mien__primitive_weights(p, &plain, weights, gradient));
     if (gradient) {
         MIEN_TRY(mien__primitive_arg(p, DNNL_ARG_SRC, &d->src));
         MIEN_TRY(mien__primitive_arg(p, DNNL_ARG_DIFF_DST, &d->dst));

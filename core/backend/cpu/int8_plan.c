@@ -120,11 +120,8 @@ static mien_status build(const mien__int8_case *c, const descriptors *d, dnnl_pr
     dnnl_memory_desc_t plain;
     MIEN_TRY_DNNL(dnnl_memory_desc_init_by_tag(&plain, 4, c->weight, dnnl_s8, dnnl_oihw),
                   "conv2d_int8: describe weights");
-    if (!dnnl_memory_desc_equal(&plain, weights)) {
-        /* The layout of signed input carries sums of the weights behind them. */
-        p->weights_bytes = dnnl_memory_desc_get_size(weights);
-        MIEN_TRY(mien__primitive_set_reorder(p, &plain, weights));
-    }
+    /* The layout of signed input carries sums of the weights behind them. */
+    MIEN_TRY(mien__primitive_weights(p, &plain, weights, false));
     MIEN_TRY(mien__primitive_arg(p, DNNL_ARG_SRC, &d->src));
     MIEN_TRY(mien__primitive_arg(p, DNNL_ARG_WEIGHTS, weights));
     MIEN_TRY(mien__primitive_arg(p, DNNL_ARG_DST, &d->dst));

@@ -132,8 +132,12 @@ mien_status mien__primitive_build(mien__primitive *p, const_dnnl_primitive_desc_
     return MIEN_OK;
 }
 
-mien_status mien__primitive_set_reorder(mien__primitive *p, const dnnl_memory_desc_t *from,
-                                        const dnnl_memory_desc_t *to) {
+mien_status mien__primitive_weights(mien__primitive *p, const dnnl_memory_desc_t *plain,
+                                    const dnnl_memory_desc_t *weights, bool back) {
+    if (dnnl_memory_desc_equal(plain, weights)) return MIEN_OK;
+    p->weights_bytes = dnnl_memory_desc_get_size(weights);
+    if (mien__tiles_of(weights, back, &p->tiles)) return MIEN_OK;
+    const dnnl_memory_desc_t *from = back ? weights : plain, *to = back ? plain : weights;
     dnnl_primitive_desc_t pd = NULL;
     MIEN_TRY_DNNL(
         dnnl_reorder_primitive_desc_create(&pd, from, state.engine, to, state.engine, NULL),
@@ -176,6 +180,10 @@ mien_status mien__primitive_run(mien__primitive *p, void *const *data) {
 }
 
 mien_status mien__primitive_reorder(mien__primitive *p, void *from, void *to) {
+    if (p->tiles.taps) {
+        mien__tiles_move(&p->tiles, from, to);
+        return MIEN_OK;
+    }
     MIEN_TRY_DNNL(dnnl_memory_set_data_handle(p->reorder_from, from), "cpu: set weights");
     MIEN_TRY_DNNL(dnnl_memory_set_data_handle(p->reorder_to, to), "cpu: set weights");
     dnnl_exec_arg_t arg[2] = {{DNNL_ARG_FROM, p->reorder_from}, {DNNL_ARG_TO, p->reorder_to}};

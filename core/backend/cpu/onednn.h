@@ -2,7 +2,7 @@
  * Not here: which primitive an op wants (conv_plan.c). */
 #ifndef MIEN_ONEDNN_H
 #define MIEN_ONEDNN_H
-#include "cpu.h"
+#include "tiles.h"
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 
@@ -33,9 +33,10 @@ typedef struct mien__primitive {
     int n_args; /* without the scratchpad, which is the last of arg when there is one */
     dnnl_exec_arg_t arg[6];
     size_t scratchpad;
-    dnnl_primitive_t reorder; /* NULL: the weights are used as they are, OIHW */
+    size_t weights_bytes; /* of the primitive's own weights layout; 0: it uses them as they are */
+    mien__tiles tiles;    /* that layout, if taps > 0; */
+    dnnl_primitive_t reorder; /* else oneDNN's own way to it */
     dnnl_memory_t reorder_from, reorder_to;
-    size_t weights_bytes; /* of the primitive's own weights layout */
     char name[48];
 } mien__primitive;
 
@@ -54,10 +55,12 @@ mien_status mien__primitive_arg(mien__primitive *p, int id, const dnnl_memory_de
 mien_status mien__primitive_build(mien__primitive *p, const_dnnl_primitive_desc_t pd);
 /* Runs it; data[i] is the address of argument i. */
 mien_status mien__primitive_run(mien__primitive *p, void *const *data);
-/* Re-lays weights: OIHW to the primitive's layout, or back for a weights gradient. */
+/* Makes ready to re-lay weights from `plain` to the primitive's layout, or with `back` from there,
+ * if the two differ. */
+mien_status mien__primitive_weights(mien__primitive *p, const dnnl_memory_desc_t *plain,
+                                    const dnnl_memory_desc_t *weights, bool back);
+/* Re-lays them. */
 mien_status mien__primitive_reorder(mien__primitive *p, void *from, void *to);
-mien_status mien__primitive_set_reorder(mien__primitive *p, const dnnl_memory_desc_t *from,
-                                        const dnnl_memory_desc_t *to);
 dnnl_engine_t mien__onednn_engine(void);
 /* Is this name one of oneDNN's naive fall-backs? */
 bool mien__onednn_is_naive(const char *name);

@@ -48,7 +48,7 @@ static void forget(packed *slot) {
 }
 
 void *mien__pack(mien_tensor *weight, mien__primitive *p, int use) {
-    if (!p->reorder) return mien__cpu_ptr(weight);
+    if (!p->weights_bytes) return mien__cpu_ptr(weight);
     bool stale;
     packed *slot = slot_for(weight, use, &p->key, (int64_t)p->weights_bytes, &stale);
     if (!slot) return NULL;
