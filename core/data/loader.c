@@ -18,9 +18,10 @@
 /* A batch being filled. Its tensors are made and given away by the thread that calls next, so that
  * worker threads touch nothing but plain memory. */
 typedef struct slot {
-    mien_tensor *frames, *labels;
-    float *pixels; /* of frames */
-    void *values;  /* of labels: float or int32_t */
+    mien_tensor *frames, *labels, *draws; /* draws: of stored frames */
+    void *pixels;                         /* of frames: float, or uint8_t as stored */
+    void *values;                         /* of labels: float or int32_t */
+    float *drawn;                         /* of draws */
     int windows, done;
     int64_t failed; /* lowest window that failed, -1: none */
     mien_error error;
@@ -112,6 +113,15 @@ static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
     return MIEN_OK;
 }
 
+/* A row of what the op `augment` takes. */
+static void note_draw(const mien__draw *draw, float row[5]) {
+    row[0] = (float)draw->top;
+    row[1] = (float)draw->left;
+    row[2] = draw->flip;
+    row[3] = draw->brightness;
+    row[4] = draw->saturation;
+}
+
 static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *raw,
                                float *scratch) {
     const mien_loader_config *c = &l->config;
@@ -120,18 +130,22 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
     MIEN_TRY(read_labels(l, start, (char *)s->values + (size_t)place * label_bytes));
     const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
     const size_t out_frame = (size_t)c->height * (size_t)c->width * 3;
-    float *out = s->pixels + (size_t)place * (size_t)c->sequence * out_frame;
+    const size_t before = (size_t)place * (size_t)c->sequence; /* frames of the batch's windows */
     mien__draw draw = draw_for(l, unit, 0);
     for (int t = 0; t < c->sequence;) {
         /* up to the end of a chunk, so that each chunk is unpacked once */
         int64_t room = l->chunk - (start + t) % l->chunk;
         int count = (int)(room < c->sequence - t ? room : c->sequence - t);
-        MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, raw));
+        uint8_t *to = c->stored ? (uint8_t *)s->pixels + (before + (size_t)t) * in_frame : raw;
+        MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, to));
         for (int i = 0; i < count; i++, t++) {
             if (atomic_load_explicit(&l->stop, memory_order_relaxed)) return MIEN_OK;
             if (c->per_frame && t) draw = draw_for(l, unit, t);
-            mien__frame_render(&l->plan, raw + (size_t)i * in_frame, &draw, scratch,
-                               out + (size_t)t * out_frame);
+            if (c->stored)
+                note_draw(&draw, s->drawn + (before + (size_t)t) * 5);
+            else
+                mien__frame_render(&l->plan, raw + (size_t)i * in_frame, &draw, scratch,
+                                   (float *)s->pixels + (before + (size_t)t) * out_frame);
         }
     }
     return MIEN_OK;
@@ -249,24 +263,37 @@ static mien_status plan_frames(mien_loader *l) {
     return MIEN_OK;
 }
 
+static bool make(mien_tensor **t, void **data, mien_dtype dtype, int ndim, const int64_t *shape) {
+    *t = mien_tensor_new(dtype, MIEN_DEVICE_CPU, ndim, shape);
+    *data = *t ? mien_tensor_data(*t) : NULL;
+    return *data != NULL;
+}
+
+static void drop(slot *s) {
+    mien_tensor_release(s->frames);
+    mien_tensor_release(s->labels);
+    mien_tensor_release(s->draws);
+}
+
 /* Fresh tensors for `batch`; nothing changes on failure. */
 static mien_status prepare(mien_loader *l, slot *s, int64_t batch) {
     const mien_loader_config *c = &l->config;
     int64_t windows = windows_in(l, batch);
-    int64_t frames[5] = {windows, c->sequence, 3, c->height, c->width};
-    int64_t labels[3] = {windows, c->sequence, l->outputs};
+    int64_t rendered[5] = {windows, c->sequence, 3, c->height, c->width};
+    int64_t as_stored[5] = {windows, c->sequence, l->height, l->width, 3};
+    int64_t labels[3] = {windows, c->sequence, l->outputs}, draws[2] = {windows * c->sequence, 5};
+    void *drawn = NULL;
     slot fresh = {.windows = (int)windows, .failed = -1};
-    fresh.frames = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 5, frames);
-    if (!fresh.frames) return mien_error_last()->code;
-    fresh.labels = mien_tensor_new(l->outputs ? MIEN_F32 : MIEN_I32, MIEN_DEVICE_CPU,
-                                   l->outputs ? 3 : 2, labels);
-    fresh.pixels = mien_tensor_data(fresh.frames);
-    fresh.values = fresh.labels ? mien_tensor_data(fresh.labels) : NULL;
-    if (!fresh.pixels || !fresh.values) {
-        mien_tensor_release(fresh.frames);
-        mien_tensor_release(fresh.labels);
+    bool whole = make(&fresh.frames, &fresh.pixels, c->stored ? MIEN_U8 : MIEN_F32, 5,
+                      c->stored ? as_stored : rendered) &&
+                 make(&fresh.labels, &fresh.values, l->outputs ? MIEN_F32 : MIEN_I32,
+                      l->outputs ? 3 : 2, labels) &&
+                 (!c->stored || make(&fresh.draws, &drawn, MIEN_F32, 2, draws));
+    if (!whole) {
+        drop(&fresh);
         return mien_error_last()->code;
     }
+    fresh.drawn = drawn;
     *s = fresh;
     return MIEN_OK;
 }
@@ -350,10 +377,7 @@ void mien_loader_close(mien_loader *l) {
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->mutex);
     for (int i = 0; i < l->running; i++) pthread_join(l->threads[i], NULL);
-    for (int i = 0; i < MAX_SLOTS; i++) {
-        mien_tensor_release(l->slots[i].frames);
-        mien_tensor_release(l->slots[i].labels);
-    }
+    for (int i = 0; i < MAX_SLOTS; i++) drop(&l->slots[i]);
     mien__axis_free(&l->plan.rows);
     mien__axis_free(&l->plan.columns);
     mien_h5_close(l->file);
@@ -387,7 +411,8 @@ static mien_status wait_for(mien_loader *l, slot *s) {
     return MIEN_OK;
 }
 
-int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels, int64_t *starts) {
+int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels,
+                     mien_tensor **draws, int64_t *starts) {
     if (l->consumer >= l->batches) return 0;
     if (mien_interrupt_requested())
         return mien__fail(MIEN_ERR_INTERRUPTED, __FILE__, __LINE__, "loader: interrupted"), -1;
@@ -417,6 +442,10 @@ int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels,
     pthread_mutex_unlock(&l->mutex);
     *frames = full.frames;
     *labels = full.labels;
+    if (draws)
+        *draws = full.draws;
+    else
+        mien_tensor_release(full.draws);
     return 1;
 }
 

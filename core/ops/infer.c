@@ -38,6 +38,14 @@ static bool is_float(mien_dtype dtype) {
     return dtype == MIEN_F32 || dtype == MIEN_BF16 || dtype == MIEN_F16 || dtype == MIEN_F64;
 }
 
+mien_status mien__want_dtypes(const mien_op_call *call, int i, mien_dtype a, mien_dtype b) {
+    char name[32];
+    if (!call->in[i] || call->in[i]->dtype == a || call->in[i]->dtype == b) return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_DTYPE, "%s: %s is %s but must be %s%s%s", op_name(call),
+              mien__input_name(call, i, name, sizeof name), mien_dtype_name(call->in[i]->dtype),
+              mien_dtype_name(a), a == b ? "" : " or ", a == b ? "" : mien_dtype_name(b));
+}
+
 mien_status mien__want_floats(const mien_op_call *call, unsigned mask, unsigned wide) {
     char first[32], name[32];
     mien_dtype want = call->in[0]->dtype;

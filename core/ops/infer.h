@@ -11,6 +11,8 @@ const char *mien__attr_name(const mien_op_call *call, int slot, char *buffer, si
 /* Every present input with a bit in `mask` is a float tensor of the same dtype as input 0; one with
  * a bit in `wide` may also be f32 beside bf16 or f16 (parameters, statistics, labels). */
 mien_status mien__want_floats(const mien_op_call *call, unsigned mask, unsigned wide);
+/* Input i, when present, is one of the two. */
+mien_status mien__want_dtypes(const mien_op_call *call, int i, mien_dtype a, mien_dtype b);
 /* Input i has between lo and hi dimensions; layout: "[N,C,H,W]". */
 mien_status mien__want_ndim(const mien_op_call *call, int i, int lo, int hi, const char *layout);
 /* Input i, when present, has this shape; why: "[4H,H] with H from weight_hh". */

@@ -75,14 +75,6 @@ static mien_dtype quantised_dtype(double is_signed) {
     return is_signed ? MIEN_I8 : MIEN_U8;
 }
 
-static mien_status want_dtypes(const mien_op_call *call, int i, mien_dtype a, mien_dtype b) {
-    char name[32];
-    if (!call->in[i] || call->in[i]->dtype == a || call->in[i]->dtype == b) return MIEN_OK;
-    MIEN_FAIL(MIEN_ERR_DTYPE, "%s: %s is %s but must be %s%s%s", mien_op_info_at(call->op)->name,
-              mien__input_name(call, i, name, sizeof name), mien_dtype_name(call->in[i]->dtype),
-              mien_dtype_name(a), a == b ? "" : " or ", a == b ? "" : mien_dtype_name(b));
-}
-
 static mien_status want_positive(const mien_op_call *call, const double *attr) {
     char name[32];
     int slot = (int)(attr - (const double *)call->attr);
@@ -95,11 +87,11 @@ static mien_status want_positive(const mien_op_call *call, const double *attr) {
 mien_status mien__infer_conv2d_int8(mien_op_call *call) {
     const mien_conv2d_int8_attr *a = call->attr;
     int64_t shape[4];
-    MIEN_TRY(want_dtypes(call, 0, MIEN_U8, MIEN_I8));
-    MIEN_TRY(want_dtypes(call, 1, MIEN_I8, MIEN_I8));
-    MIEN_TRY(want_dtypes(call, 2, MIEN_F32, MIEN_F64));
-    MIEN_TRY(want_dtypes(call, 3, MIEN_F32, MIEN_F64));
-    MIEN_TRY(want_dtypes(call, 4, MIEN_U8, MIEN_I8));
+    MIEN_TRY(mien__want_dtypes(call, 0, MIEN_U8, MIEN_I8));
+    MIEN_TRY(mien__want_dtypes(call, 1, MIEN_I8, MIEN_I8));
+    MIEN_TRY(mien__want_dtypes(call, 2, MIEN_F32, MIEN_F64));
+    MIEN_TRY(mien__want_dtypes(call, 3, MIEN_F32, MIEN_F64));
+    MIEN_TRY(mien__want_dtypes(call, 4, MIEN_U8, MIEN_I8));
     MIEN_TRY(infer_conv(call, call->attr, shape));
     MIEN_TRY(mien__want_shape(call, 3, 1, &shape[1], "[K] with K from weight's dimension 1"));
     MIEN_TRY(mien__want_shape(call, 4, 4, shape, "the shape of the output"));

@@ -108,6 +108,7 @@ mien_status mien__infer_conv2d(mien_op_call *call);
 mien_status mien__infer_conv2d_fused(mien_op_call *call);
 mien_status mien__infer_conv2d_int8(mien_op_call *call);
 mien_status mien__infer_quantise(mien_op_call *call);
+mien_status mien__infer_augment(mien_op_call *call);
 mien_status mien__infer_batch_norm(mien_op_call *call);
 mien_status mien__infer_max_pool2d(mien_op_call *call);
 mien_status mien__infer_pool2d(mien_op_call *call);

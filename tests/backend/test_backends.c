@@ -62,12 +62,8 @@ static mien_op_fn serving(const target *t, case_run *r, bool backward, tally *co
 
 static void agree(const target *t, const case_run *r, const char *what, int i, const double *found,
                   const double *expected, int64_t n) {
-    /* Where f32 parameters are rounded for bf16 products, a recurrent layer with weights as large
-     * as these multiplies that from step to step (test_recurrent.c has smaller ones). */
-    bool recurrent = r->c->op == MIEN_OP_lstm || r->c->op == MIEN_OP_gru;
-    double tolerance = t->tolerance * (recurrent && t->dtype != t->parameters ? 3 : 1);
     double error = distance(found, expected, n);
-    if (!(error <= tolerance))
+    if (!(error <= t->tolerance))
         fail_msg("%s %s, %s, %s: %s %d is off by %.2e of its norm", t->name,
                  mien_dtype_name(t->dtype), r->c->key, layout_names[r->layout], what, i, error);
 }

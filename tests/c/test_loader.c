@@ -48,8 +48,8 @@ static uint64_t hash_run(const char *path, const mien_loader_config *config, int
     mien_tensor *frames, *labels;
     int64_t at[8];
     *steps = 0;
-    for (int64_t step = config->first_step; mien_loader_next(loader, &frames, &labels, at) == 1;
-         step++, ++*steps) {
+    for (int64_t step = config->first_step;
+         mien_loader_next(loader, &frames, &labels, NULL, at) == 1; step++, ++*steps) {
         const unsigned char *bytes[2] = {mien_tensor_data(frames), mien_tensor_data(labels)};
         int64_t sizes[2] = {mien_tensor_count(frames) * 4, mien_tensor_count(labels) * 4};
         assert_int_equal(at[0], starts[step * config->batch]);
@@ -102,7 +102,7 @@ static void pixels_are_those_of_the_centre_crop(void **state) {
     mien_loader_config config = plain();
     mien_loader *loader = mien_loader_new(path, starts, 9, &config);
     mien_tensor *frames, *labels;
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), 1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), 1);
     int64_t shape[5] = {1, 4, 3, 16, 20};
     for (int i = 0; i < 5; i++) assert_int_equal(mien_tensor_size(frames, i), shape[i]);
     const float *out = mien_tensor_data(frames), *label = mien_tensor_data(labels);
@@ -128,7 +128,7 @@ static void colours_change_as_documented(void **state) {
     config.saturation_low = config.saturation_high = 0.5;
     mien_loader *loader = mien_loader_new(path, starts, 9, &config);
     mien_tensor *frames, *labels;
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), 1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), 1);
     const float *out = mien_tensor_data(frames);
     int64_t i = ((80 * 24 + 4) * 22 + 1) * 3;
     double r = (double)((i * 7 + 3) % 251), g = (double)((i * 7 + 10) % 251),
@@ -147,7 +147,7 @@ static void colours_change_as_documented(void **state) {
     float lowest = 1, highest = -1;
     for (config.epoch = 0; config.epoch < 20; config.epoch++) {
         loader = mien_loader_new(path, starts, 9, &config);
-        assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), 1);
+        assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), 1);
         out = mien_tensor_data(frames);
         for (int t = 0; t < 4; t++) { /* an element with room on both sides */
             int64_t at = 0;
@@ -176,13 +176,13 @@ static void bad_labels_name_the_frame(void **state) {
     config.workers = 3;
     mien_loader *loader = mien_loader_new(path, starts, 9, &config);
     mien_tensor *frames, *labels;
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), 1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), 1);
     mien_tensor_release(frames);
     mien_tensor_release(labels);
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), -1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), -1);
     assert_int_equal(mien_error_last()->code, MIEN_ERR_FORMAT);
     assert_message("frame 46");
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), -1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), -1);
     mien_loader_close(loader);
 
     path = scratch("class.h5");
@@ -190,7 +190,7 @@ static void bad_labels_name_the_frame(void **state) {
     int64_t first[1] = {0};
     config.batch = 1;
     loader = mien_loader_new(path, first, 1, &config);
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), -1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), -1);
     assert_message("frame 2 is class 3; classes are 0 to 2");
     mien_loader_close(loader);
 }
@@ -226,10 +226,10 @@ static void a_wish_to_stop_ends_the_pull(void **state) {
     mien_loader *loader = mien_loader_new(scratch("corpus.h5"), starts, 9, &config);
     mien_tensor *frames, *labels;
     mien_interrupt_request();
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), -1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), -1);
     assert_int_equal(mien_error_last()->code, MIEN_ERR_INTERRUPTED);
     mien_interrupt_clear();
-    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL), 1);
+    assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), 1);
     mien_tensor_release(frames);
     mien_tensor_release(labels);
     assert_true(mien_loader_waited(loader) >= 0);

@@ -51,7 +51,7 @@ def distinct(key, stream, n):
 def make_input(key, stream, word):
     if word == "-":
         return None
-    kind, classes, sizes = re.fullmatch(r"([+~tozLHckubmw]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
+    kind, classes, sizes = re.fullmatch(r"([+~tozLHckubmwa]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
     shape = [] if sizes == "s" else [int(s) for s in sizes.split("x")]
     n = math.prod(shape)
     values = distinct(key, stream, n) if kind == "~" else uniform(key, stream, n)
@@ -69,6 +69,10 @@ def make_input(key, stream, word):
         "c": lambda v: math.floor((v + 1) / 2 * int(classes)),
         "k": lambda v: math.floor((v + 1) / 2 * int(classes)),
     }.get(kind, lambda v: v)
+    draw = (lambda v: math.floor((v + 1) * 2), lambda v: math.floor((v + 1) * 2),
+            lambda v: math.floor(v + 1), lambda v: v * 32, lambda v: (v + 1) / 2 + 0.5)
+    if kind == "a":  # rows of top, left, mirror, brightness, saturation
+        values, to = [draw[i % 5](v) for i, v in enumerate(values)], lambda v: v
     whole = kind in ("c", "k")
     t = torch.tensor([to(v) for v in values], dtype=torch.int64 if whole else torch.float64)
     t = t.reshape(shape)
@@ -103,6 +107,22 @@ def conv2d_int8(a, x, w, b, scale, residual):
     y = F.conv2d(padded(x, a), w, b, strides(a)) * scale.reshape(1, -1, 1, 1)
     y = y if residual is None else y + a.residual_scale * residual
     return {"output": saturated(F.relu(y) if a.relu else y, a.is_signed)}
+
+
+def augment(a, frames, draws, scale):
+    lead, (h, w) = frames.shape[:-3], frames.shape[-3:-1]
+    x = frames.detach().reshape(-1, h, w, 3).permute(0, 3, 1, 2)
+    x = F.interpolate(x, (a.resize_height, a.resize_width), mode="bilinear", antialias=True)
+    out = []
+    for picture, (top, left, mirror, brightness, saturation) in zip(x, draws.tolist()):
+        top = min(int(top), a.resize_height - a.height)
+        left = min(int(left), a.resize_width - a.width)
+        p = picture[:, top:top + a.height, left:left + a.width]
+        p = p.flip(2) if mirror else p
+        luma = 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2]
+        p = (luma + saturation * (p - luma) + brightness).clamp(0, 255)
+        out.append(p * scale[0].reshape(3, 1, 1) + scale[1].reshape(3, 1, 1))
+    return {"output": torch.stack(out).reshape(*lead, 3, a.height, a.width)}
 
 
 def quantise(a, x):
@@ -216,6 +236,7 @@ def pointwise(fn):
 
 OPS = {
     "conv2d": conv2d, "conv2d_fused": conv2d_fused, "conv2d_int8": conv2d_int8, "quantise": quantise,
+    "augment": augment,
     "batch_norm": batch_norm,
     "max_pool2d": max_pool2d, "avg_pool2d": avg_pool2d, "lstm": lstm, "gru": gru,
     "dropout": dropout, "ccc_loss": ccc_loss, "softmax_cross_entropy": softmax_cross_entropy,

@@ -59,7 +59,8 @@ typedef mien_status (*mien__ref_fn)(mien__ref *r);
 #define MIEN_REF_INFERENCE_OPS(XX)                                                                 \
     XX(conv2d_fused)                                                                               \
     XX(conv2d_int8)                                                                                \
-    XX(quantise)
+    XX(quantise)                                                                                   \
+    XX(augment)
 
 #define XX(op, impl, fixed)                                                                        \
     mien_status mien__ref_##impl##_forward(mien__ref *r);                                          \

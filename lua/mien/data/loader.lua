@@ -3,6 +3,9 @@
 local ffi = require "ffi"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local device = require "mien.device"
+local op = require "mien.op"
+local scope = require "mien.scope"
 local tensor = require "mien.tensor"
 
 local loader = {}
@@ -40,16 +43,36 @@ local function set_scale(config, scale)
   end
 end
 
+--- finish(frames as stored, draws) -> frames f32 [B,T,3,H,W], on a device.
+local function augmenter(where, config, stored)
+  local factor, shift = {}, {}
+  for i = 1, 3 do
+    factor[i], shift[i] = 1 / (255 * config.sd[i - 1]), -config.mean[i - 1] / config.sd[i - 1]
+  end
+  local scale = scope.keep(tensor({ factor, shift }):move_(where))
+  local whole = config.resize_height > 0
+  local sizes = { height = config.height, width = config.width,
+    resize_height = whole and config.resize_height or stored.height,
+    resize_width = whole and config.resize_width or stored.width }
+  return function(frames, draws)
+    local pixels = op.augment(frames:move_(where), draws:move_(where), scale, sizes)
+    frames:free()
+    draws:free()
+    return pixels
+  end
+end
+
 --- Makes a loader: { corpus =, starts = array of 0-based first frames in the wanted order, sequence =, batch =,
 -- size = { height, width } (the corpus's own when left out), resize = { height, width }, augment = { crop = true,
 -- brightness = 32, saturation = { 0.5, 1.5 }, flip = false, per = "sequence"|"frame" }, scale = { mean =, sd = }
--- of pixels/255, seed = 0, epoch = 0, first_step = 0, workers = 1, keep_last = false }.
+-- of pixels/255, seed = 0, epoch = 0, first_step = 0, workers = 1, keep_last = false, device = "cpu" }.
+-- On a GPU, frames come there as they are stored, a third of the bytes, and are resized and augmented there.
 -- Same seed, epoch and starts: same bits, with any number of workers. `steps` is the number of batches of the
 -- whole epoch; first_step of them are left out at the beginning (a resumed run).
 function loader.new(options)
   check.keys(options, { corpus = "table!", starts = "table!", sequence = "count!", batch = "count!", size = "table",
     resize = "table", augment = true, scale = "table", seed = "integer", epoch = "integer", first_step = "integer",
-    workers = "count", keep_last = "boolean" }, "data.loader")
+    workers = "count", keep_last = "boolean", device = "string" }, "data.loader")
   local config = ffi.new "mien_loader_config"
   config.sequence, config.batch = options.sequence, options.batch
   local stored = options.corpus
@@ -60,24 +83,28 @@ function loader.new(options)
   config.seed, config.epoch = options.seed or 0, options.epoch or 0
   config.first_step, config.workers = options.first_step or 0, options.workers or 1
   config.keep_last = options.keep_last and 1 or 0
+  local where = device.choose(options.device or "cpu")
+  config.stored = where == "cpu" and 0 or 1
   local n = #options.starts
   local starts = ffi.new("int64_t[?]", math.max(n, 1), options.starts)
   local handle = ffi.gc(check.pointer(C.mien_loader_new(stored.path, starts, n, config)), C.mien_loader_close)
   local self = setmetatable({ handle = handle, batch = options.batch }, loader)
+  if where ~= "cpu" then self.finish = augmenter(where, config, stored) end
   self.steps = tonumber(C.mien_loader_batches(handle))
   return self
 end
 
---- The next batch: frames f32 [B,T,3,H,W], labels f32 [B,T,K] or i32 [B,T], and the list of first frames;
--- nil at the end.
+--- The next batch: frames f32 [B,T,3,H,W] on the loader's device, labels f32 [B,T,K] or i32 [B,T] on the CPU, and
+-- the list of first frames; nil at the end.
 function loader:next()
   if not self.handle then check.raise("argument", "data.loader: closed already") end
-  local frames, labels = ffi.new "mien_tensor *[1]", ffi.new "mien_tensor *[1]"
+  local made = ffi.new "mien_tensor *[3]" -- frames, labels, draws
   local starts = ffi.new("int64_t[?]", self.batch)
-  local code = C.mien_loader_next(self.handle, frames, labels, starts)
+  local code = C.mien_loader_next(self.handle, made, made + 1, made + 2, starts)
   if code < 0 then check.status(code) end
   if code == 0 then return nil end
-  local f, l = tensor.wrap(frames[0]), tensor.wrap(labels[0])
+  local f, l = tensor.wrap(made[0]), tensor.wrap(made[1])
+  if self.finish then f = self.finish(f, tensor.wrap(made[2])) end
   local list = {}
   for i = 1, f:size(1) do list[i] = tonumber(starts[i - 1]) end
   return f, l, list

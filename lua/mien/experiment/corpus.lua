@@ -132,7 +132,7 @@ function corpus.batches(config, c, starts, seed, scale)
     return data.loader {
       corpus = c, starts = order, sequence = d.sequence, batch = d.batch, size = d.size, resize = resize_of(d, c),
       augment = d.augment or nil, scale = scale, seed = seed, epoch = epoch, first_step = first_step,
-      workers = d.workers,
+      workers = d.workers, device = config.device,
     }
   end
 end

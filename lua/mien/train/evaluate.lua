@@ -61,6 +61,7 @@ function evaluate.predict(options)
     local batches = loader.new {
       corpus = corpus, starts = list.starts, sequence = length, batch = options.batch or 4, size = options.size,
       resize = options.resize, scale = options.scale, workers = options.workers, keep_last = true,
+      device = model:device(),
     }
     local done = 0
     local ok, problem = pcall(function()

@@ -23,6 +23,7 @@ void mien__cuda_part_loss(mien_backend *table);
 void mien__cuda_part_ccc(mien_backend *table);
 void mien__cuda_part_shape(mien_backend *table);
 void mien__cuda_part_optim(mien_backend *table);
+void mien__cuda_part_augment(mien_backend *table);
 
 /* out, which has storage, = factor * sum of x over the dimensions that out lacks or has as 1,
  * aligned at the right. Sums in f32, in a fixed order. */

@@ -70,6 +70,7 @@ void mien__cuda_part_kernels(mien_backend *table) {
     mien__cuda_part_ccc(table);
     mien__cuda_part_shape(table);
     mien__cuda_part_optim(table);
+    mien__cuda_part_augment(table);
 }
 
 /* f64 is the reference's, and pooling of whole numbers the CPU's. Copies know every dtype. */
