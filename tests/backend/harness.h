@@ -296,7 +296,7 @@ static inline bool is_for_inference(int op) {
 /* Ops and cases of inference in 8 bits, which only the CPU has. */
 static inline bool is_in_whole_numbers(const test_case *c) {
     char kind = c->in[0].kind;
-    return kind == 'u' || kind == 'b' || c->op == MIEN_OP_quantise;
+    return c->op != MIEN_OP_augment && (kind == 'u' || kind == 'b' || c->op == MIEN_OP_quantise);
 }
 
 static inline bool has_backward(const test_case *c) {

@@ -138,6 +138,39 @@ describe("a training on another device", function()
     assert.matches("^false\tinterrupted\ntrue\t0\nfinished\tcpu\t2\n%x+$", text)
   end)
 
+  it("augments frames where they are used as the CPU's loader does", function()
+    local text = plugin.run(plugin.serving, SETUP .. [[
+      local corpus = mien.data.open(folder .. "/continuous.h5")
+      local function batches(device, per, resize)
+        local loader = mien.data.loader { corpus = corpus, starts = { 0, 40, 17, 60, 3 }, sequence = 5, batch = 2,
+          keep_last = true, size = { 12, 10 }, resize = resize, seed = 4, epoch = 2, device = device, workers = 2,
+          augment = { crop = true, brightness = 32, saturation = { 0.5, 1.5 }, flip = true, per = per },
+          scale = { mean = { 0.4, 0.5, 0.6 }, sd = { 0.2, 0.3, 0.25 } } }
+        local list = {}
+        for frames, labels, starts in loader:batches() do
+          assert(frames.device == device and frames.dtype == "f32" and labels.device == "cpu")
+          list[#list + 1] = { frames:to("cpu"):clone(), labels, starts }
+        end
+        loader:close()
+        return list
+      end
+      local largest, changed = 0, 0
+      for _, per in ipairs { "sequence", "frame" } do
+        for _, resize in ipairs { { 12, 10 }, { 30, 27 }, { 13, 14 } } do
+          local cpu, gpu = batches("cpu", per, resize), batches("cuda", per, resize)
+          assert(#cpu == 3 and #gpu == 3)
+          for i, batch in ipairs(cpu) do
+            assert(table.concat(batch[1]:size(), "x") == table.concat(gpu[i][1]:size(), "x"))
+            assert(batch[3][1] == gpu[i][3][1] and (batch[2] - gpu[i][2]):abs():max():item() == 0)
+            largest = math.max(largest, (batch[1] - gpu[i][1]):abs():max():item())
+            changed = math.max(changed, (batch[1] - cpu[1][1]:narrow(1, 1, #batch[1])):abs():max():item())
+          end
+        end
+      end
+      print(largest < 2e-6, changed > 0.1, largest)]], folder, "cuda", "f32")
+    assert.matches("^true\ttrue", text)
+  end)
+
   it("serves predictions from a weights file", function()
     local text = plugin.run(plugin.serving, SETUP .. [[
       local path = folder .. "/net.h5"
