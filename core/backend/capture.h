@@ -39,8 +39,8 @@ void mien_capture_free(mien_capture *capture);
 typedef enum mien__feed_kind { MIEN_FEED_ADAM, MIEN_FEED_SGD, MIEN_FEED_DRAWS } mien__feed_kind;
 /* What a recorded launch reads anew at each replay. */
 typedef union mien__feed {
-    float adam[4]; /* see mien__adam_numbers */
-    float sgd[2];
+    double adam[4]; /* see mien__adam_numbers */
+    double sgd[2];
     uint64_t counter; /* of Philox */
 } mien__feed;
 

@@ -64,16 +64,16 @@ static bool one_device(mien_tensor *const *tensors, int n, mien_device *device) 
 
 /* ---- steps: all checks come before the first change ------------------------------------------ */
 
-void mien__adam_numbers(const mien_adam *h, int64_t step, float numbers[4]) {
-    numbers[0] = (float)(h->lr / (1 - pow(h->beta1, (double)step)));
-    numbers[1] = (float)(1 / sqrt(1 - pow(h->beta2, (double)step)));
-    numbers[2] = h->decoupled ? (float)(h->lr * h->weight_decay) : 0;
-    numbers[3] = (float)mien__grad_factor(h->divisor);
+void mien__adam_numbers(const mien_adam *h, int64_t step, double numbers[4]) {
+    numbers[0] = h->lr / (1 - pow(h->beta1, (double)step));
+    numbers[1] = 1 / sqrt(1 - pow(h->beta2, (double)step));
+    numbers[2] = h->decoupled ? h->lr * h->weight_decay : 0;
+    numbers[3] = mien__grad_factor(h->divisor);
 }
 
-void mien__sgd_numbers(const mien_sgd *h, float numbers[2]) {
-    numbers[0] = (float)h->lr;
-    numbers[1] = (float)mien__grad_factor(h->divisor);
+void mien__sgd_numbers(const mien_sgd *h, double numbers[2]) {
+    numbers[0] = h->lr;
+    numbers[1] = mien__grad_factor(h->divisor);
 }
 
 mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,

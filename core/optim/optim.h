@@ -54,6 +54,6 @@ static inline double mien__grad_factor(double divisor) {
 /* The numbers of Adam's update that change from step to step: lr / (1 - b1^t), 1 / sqrt(1 - b2^t),
  * the share of p that decoupled decay takes, and the gradients' factor. Of SGD's: the learning rate
  * and that factor. */
-void mien__adam_numbers(const mien_adam *hyper, int64_t step, float numbers[4]);
-void mien__sgd_numbers(const mien_sgd *hyper, float numbers[2]);
+void mien__adam_numbers(const mien_adam *hyper, int64_t step, double numbers[4]);
+void mien__sgd_numbers(const mien_sgd *hyper, double numbers[2]);
 #endif

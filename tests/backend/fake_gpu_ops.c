@@ -196,16 +196,18 @@ static mien_status gate(mien_tensor *open, mien_tensor *const *tensors, int n) {
 static mien_status run_adam(work *w) {
     const mien_tensor *open = at(w, 4);
     if (open && *(float *)elements(open) == 0) return MIEN_OK;
-    float now[4];
+    double now[4], decay = w->adam.decoupled ? 0 : w->adam.weight_decay;
     mien__adam_numbers(&w->adam, w->step, now);
     if (w->feed) memcpy(now, ((const mien__feed *)fake_gpu_host(w->feed))->adam, sizeof now);
     float *p = elements(at(w, 0)), *m = elements(at(w, 2)), *v = elements(at(w, 3));
     const float *g = elements(at(w, 1));
     for (int64_t i = 0; i < mien_tensor_count(at(w, 0)); i++) {
-        double gi = g[i] * (double)now[3];
-        m[i] = (float)(w->adam.beta1 * m[i] + (1 - w->adam.beta1) * gi);
-        v[i] = (float)(w->adam.beta2 * v[i] + (1 - w->adam.beta2) * gi * gi);
-        p[i] -= (float)(now[0] * m[i] / (sqrt(v[i]) * now[1] + w->adam.eps)) + now[2] * p[i];
+        double gi = g[i] * now[3] + decay * p[i];
+        double mi = w->adam.beta1 * m[i] + (1 - w->adam.beta1) * gi;
+        double vi = w->adam.beta2 * v[i] + (1 - w->adam.beta2) * gi * gi;
+        m[i] = (float)mi;
+        v[i] = (float)vi;
+        p[i] = (float)(p[i] - now[0] * mi / (sqrt(vi) * now[1] + w->adam.eps) - now[2] * p[i]);
     }
     return MIEN_OK;
 }
@@ -259,7 +261,6 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         work w = {.run = run_sgd, .sgd = *h, .step = step, .feed = feed};
-        w.sgd.lr = (float)h->lr;
         mien_tensor *all[] = {params[i], grads[i], velocity ? velocity[i] : NULL, NULL, h->gate};
         for (int k = 0; k < 5; k++) set(&w, k, all[k]);
         MIEN_TRY(submit(&w));

@@ -24,6 +24,7 @@ local SETUP = [[
 
   --- Runs a declaration; prints the losses, the scores and the weights.
   local function run(declaration)
+    declaration.data.augment = false -- a GPU rounds it in its own way: see below
     declaration.weights = folder .. "/" .. declaration.name .. ".h5"
     local failed = mien.experiment(declaration):run { db = db, quiet = true, device = where, precision = precision }
     local id = db:value("SELECT max(id) FROM run")

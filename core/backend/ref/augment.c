@@ -48,9 +48,10 @@ mien_status mien__ref_augment_forward(mien__ref *r) {
             for (int c = 0; c < 3; c++)
                 pixel[c] = sample(picture, h, w, top + i / width, left + x,
                                   (int64_t)a->resize_height, (int64_t)a->resize_width, c);
+            const bool colours = draw[3] != 0 || draw[4] != 1;
             const double luma = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2];
             for (int c = 0; c < 3; c++) {
-                double v = luma + draw[4] * (pixel[c] - luma) + draw[3];
+                double v = colours ? luma + draw[4] * (pixel[c] - luma) + draw[3] : pixel[c];
                 v = v > 0 ? (v < 255 ? v : 255) : 0;
                 r->out[0][(f * 3 + c) * area + i] = v * r->in[2][c] + r->in[2][3 + c];
             }

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(MIEN_THREADS)
             const int column = left + (draw[2] != 0 ? a.width - 1 - x : x);
             mien_rgb p = mien_sample(frames + frame * a.h * a.w * 3, a.w, rows,
                                      mien_taps_of(column, a.w, a.resize_w));
-            p = mien_colours(p, draw[3], draw[4]);
+            if (draw[3] != 0 || draw[4] != 1) p = mien_colours(p, draw[3], draw[4]);
             float *at = out + frame * 3 * area + (int64_t)y * a.width + x;
             for (int c = 0; c < 3; c++) at[c * area] = p.v[c] * scale[c] + scale[3 + c];
         }

@@ -57,10 +57,10 @@ template <typename F> __device__ static void each_element(const list &l, F f) {
 struct adam_fn {
     float beta1, rest1, beta2, rest2, step, root, eps, decay, shrink, factor;
     __device__ void take(const mien__feed &now) {
-        step = now.adam[0];
-        root = now.adam[1];
-        shrink = now.adam[2];
-        factor = now.adam[3];
+        step = (float)now.adam[0];
+        root = (float)now.adam[1];
+        shrink = (float)now.adam[2];
+        factor = (float)now.adam[3];
     }
     __device__ void operator()(const item &it, int64_t i) const {
         float p = it.p[i], g = factor * it.g[i] + decay * p;
@@ -75,8 +75,8 @@ struct sgd_fn {
     float lr, momentum, decay, factor;
     bool nesterov;
     __device__ void take(const mien__feed &now) {
-        lr = now.sgd[0];
-        factor = now.sgd[1];
+        lr = (float)now.sgd[0];
+        factor = (float)now.sgd[1];
     }
     __device__ void operator()(const item &it, int64_t i) const {
         float p = it.p[i], g = factor * it.g[i] + decay * p, v = g;
@@ -210,9 +210,9 @@ static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
     MIEN_TRY(control_of(MIEN_FEED_ADAM, h, h->gate, now, &c));
     adam_fn f = {(float)h->beta1, (float)(1 - h->beta1),
                  (float)h->beta2, (float)(1 - h->beta2),
-                 now.adam[0],     now.adam[1],
+                 (float)now.adam[0],     (float)now.adam[1],
                  (float)h->eps,   h->decoupled ? 0 : (float)h->weight_decay,
-                 now.adam[2],     now.adam[3]};
+                 (float)now.adam[2],     (float)now.adam[3]};
     return update(f, c, params, grads, m, v, n);
 }
 
@@ -227,7 +227,7 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
     control c;
     mien__sgd_numbers(h, now.sgd);
     MIEN_TRY(control_of(MIEN_FEED_SGD, h, h->gate, now, &c));
-    sgd_fn f = {now.sgd[0], (float)h->momentum, (float)h->weight_decay, now.sgd[1],
+    sgd_fn f = {(float)now.sgd[0], (float)h->momentum, (float)h->weight_decay, (float)now.sgd[1],
                 h->nesterov != 0};
     return update(f, c, params, grads, NULL, velocity, n);
 }

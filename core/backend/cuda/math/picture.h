@@ -5,8 +5,8 @@
 #include "number.h"
 #include <math.h>
 
-/* Which pixels of an axis make one pixel of the resized axis: `low` up to `high`, by a triangle that
- * is widened when shrinking; `sum` of all weights before they are divided by it. */
+/* Which pixels of an axis make one pixel of the resized axis: `low` up to `high`, by a triangle
+ * that is widened when shrinking; `sum` of all weights before they are divided by it. */
 struct mien_taps {
     int low, high;
     float centre, reach, sum; /* centre: counted from `low`, which keeps its digits */
