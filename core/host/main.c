@@ -33,8 +33,8 @@ static bool find_places(void) {
     return n > 0 && (size_t)n < sizeof library;
 }
 
-/* The standard paths stay behind ours, for cjson and argparse; a bundle carries such modules beside what the
- * build generated. */
+/* The standard paths stay behind ours, for cjson and argparse; a bundle carries such modules beside
+ * what the build generated. */
 static void set_paths(lua_State *L) {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");

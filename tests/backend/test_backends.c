@@ -37,7 +37,7 @@ enum { GPU_TARGETS = sizeof gpu_targets / sizeof *gpu_targets };
 typedef struct gpu_case {
     const target *t;
     test_case c;
-    char name[128];
+    char name[sizeof(((test_case *)0)->key) + 32];
 } gpu_case;
 
 static const char *const layout_names[LAYOUTS] = {"plain", "strided", "blocked by 8",

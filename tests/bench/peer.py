@@ -72,26 +72,6 @@ def ccc_loss(x, y):
     return 1 - (2 * cov / (((x - mx) ** 2).mean(0) + ((y - my) ** 2).mean(0) + (mx - my) ** 2)).mean()
 
 
-def training(model, x, y, **adam):
-    optimiser = torch.optim.Adam(model.parameters(), lr=4e-5, **adam)
-    model.train()
-
-    def step():
-        optimiser.zero_grad(set_to_none=True)
-        ccc_loss(model(x), y).backward()
-        optimiser.step()
-    return step
-
-
-def inference(model, x):
-    model.eval()
-
-    def step():
-        with torch.inference_mode():
-            model(x)
-    return step
-
-
 def frames(batch, steps, size, setting):
     x = torch.randn(batch * steps, 3, size, size)
     if setting != "nchw":

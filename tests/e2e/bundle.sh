@@ -2,6 +2,7 @@
 # The bundle for GPU machines, moved to an empty root folder that has glibc with libgcc_s and nothing else: its programs start, a
 # training step runs, and what is left out says so. Not here: what a GPU computes (tests/bench/gpu.sh).
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/tap.bash"
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$root/build
 
@@ -14,18 +15,9 @@ unshare -rm true 2>/dev/null || skip "no namespaces of our own here: no empty ro
 
 bare=$(mktemp -d)
 trap 'rm -rf "$bare"' EXIT
+log=$bare/log
 
-count=0 failures=0
-check() { # status of the condition, description
-  count=$((count + 1))
-  if (($1 == 0)); then echo "ok $count - $2"; else
-    echo "not ok $count - $2"
-    failures=$((failures + 1))
-    sed 's/^/# /' "$bare/log" | tail -20
-  fi
-}
-
-cmake --build "$build" --target bundle >"$bare/log" 2>&1
+cmake --build "$build" --target bundle >"$log" 2>&1
 check $? "the bundle builds"
 (($(stat -c %s "$build/bundle.tar.gz") < 40 * 1024 * 1024))
 check $? "it is smaller than 40 MiB"
@@ -40,7 +32,7 @@ done < <(echo "$loader"; ldd "$build/bundle/build/mien" "$build/libmien_cuda.so"
   sed -n 's#.*=> \(/[^ ]*/lib\(c\|gcc_s\|m\|dl\|rt\|pthread\)\.so[^ ]*\).*#\1#p' | sort -u)
 inside() { # a program of the bundle and its arguments, in the empty root folder
   unshare -rm bash -c 'mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"' "$bare" \
-    "/moved/bundle/build/$1" "${@:2}" >"$bare/log" 2>&1
+    "/moved/bundle/build/$1" "${@:2}" >"$log" 2>&1
 }
 
 inside mien -e '
@@ -51,14 +43,13 @@ inside mien -e '
   local frames, target = mien.randn { 2, 2, 3, 32, 32 }, mien.randn { 2, 2, 2 }
   mien.loss.ccc((net(frames)), target):backward()
   optimiser:step()
-  print(require("cjson").encode { steps = optimiser.steps })' && grep -q '^{"steps":1}$' "$bare/log"
+  print(require("cjson").encode { steps = optimiser.steps })' && grep -q '^{"steps":1}$' "$log"
 check $? "a training step runs where there is nothing but glibc"
 
-! inside mien -e 'print(require("mien").results.open ":memory:")' && grep -q "is left out of this build" "$bare/log"
+! inside mien -e 'print(require("mien").results.open ":memory:")' && grep -q "is left out of this build" "$log"
 check $? "what is left out says so"
 
-inside mien -e 'print(require("mien").device.info().missing)' && grep -q "cublasLt\|cuDNN\|driver" "$bare/log"
+inside mien -e 'print(require("mien").device.info().missing)' && grep -q "cublasLt\|cuDNN\|driver" "$log"
 check $? "the GPU's backend opens and tells what it misses"
 
-echo "1..$count"
-exit $((failures > 0))
+finish

@@ -3,6 +3,7 @@
 # two starts at once, missing packages without rights. It starts a program of three lines instead of the
 # workbench, so that a build takes a second. Not here: installing packages, which needs root and a network.
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/tap.bash"
 launcher=$(cd "$(dirname "$0")/../.." && pwd)/mien
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -28,15 +29,6 @@ int main(int argc, char **argv) {
 }
 END
 sed -i 's/WORD/"one"/' "$copy/core/main.c"
-
-count=0 failures=0
-check() { # status of the condition, description
-  count=$((count + 1))
-  if (($1 == 0)); then echo "ok $count - $2"; else
-    echo "not ok $count - $2"
-    failures=$((failures + 1))
-  fi
-}
 
 cd /
 [[ $("$copy/mien" 2>/dev/null) == one ]]
@@ -86,5 +78,4 @@ output=$(PATH="$work/bin" "$copy/mien" 2>&1)
 status=$?
 ((status != 0)) && [[ $output == *"apt-get install -y --no-install-recommends no-such-package-1"* ]]
 check $? "says which packages to install when it cannot install them"
-echo "1..$count"
-exit $((failures > 0))
+finish

@@ -2,6 +2,7 @@
 # The prompt on a terminal: editing, completion, history, Ctrl-C, and signals to running scripts.
 # Not here: what an input evaluates to (tests/lua/repl_spec.lua).
 set -u
+source "$(dirname "${BASH_SOURCE[0]}")/tap.bash"
 mien=${MIEN:?the executable to test}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -9,15 +10,6 @@ export XDG_STATE_HOME="$work/state" TERM=xterm LC_ALL=C.UTF-8
 cd "$work" || exit 1
 START=0.5 # seconds until the prompt stands
 [[ $mien == *build-asan* ]] && START=2
-
-count=0 failures=0
-check() { # status of the condition, description
-  count=$((count + 1))
-  if (($1 == 0)); then echo "ok $count - $2"; else
-    echo "not ok $count - $2"
-    failures=$((failures + 1))
-  fi
-}
 
 # Types its arguments on a pseudo-terminal, a moment after each other, and shows the screen's text.
 session() {
@@ -70,5 +62,4 @@ ends_within_two_seconds TERM 'while true do pcall(function() local i = 0; while 
 ((status == 143)) && check 0 "SIGTERM ends a loop that swallows errors" || check 1 "SIGTERM ends a loop that swallows errors"
 "$mien" -e 'for i = 1, 1e5 do print(i) end' | head -n 1 >/dev/null
 check $((PIPESTATUS[0] > 1)) "a reader that went away is no crash"
-echo "1..$count"
-exit $((failures > 0))
+finish
