@@ -31,7 +31,7 @@ while read -r file; do
 done < <(echo "$loader"; ldd "$build/bundle/build/mien" "$build/libmien_cuda.so" |
   sed -n 's#.*=> \(/[^ ]*/lib\(c\|gcc_s\|m\|dl\|rt\|pthread\)\.so[^ ]*\).*#\1#p' | sort -u)
 inside() { # a program of the bundle and its arguments, in the empty root folder
-  unshare -rm bash -c 'mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"' "$bare" \
+  env -u MIEN -u MIEN_LIBRARY unshare -rm bash -c 'mount --rbind /proc "$0/proc" && exec chroot "$0" "$@"' "$bare" \
     "/moved/bundle/build/$1" "${@:2}" >"$log" 2>&1
 }
 

@@ -32,6 +32,11 @@ describe("the command line", function()
   it("answers unknown options and values of a command with exit code 2", function()
     for arguments, wording in pairs {
       ["run --profil demo"] = "unknown option --profil; did you mean --profile?",
+      ["predict"] = "name a video",
+      ["predict v.mp4"] = "--weights",
+      ["predict v.mp4 --weights w.h5 --box 1,2,3"] = "not x,y,w,h",
+      ["predict v.mp4 --weights w.h5 --every 0"] = "no count",
+      ["predict v.mp4 --weigths w.h5"] = "did you mean --weights?",
       ["predict a.mp4 --devise cpu"] = "unknown option --devise; did you mean --device?",
       ["sql --jsn"] = "unknown option --jsn; did you mean --json?",
       ["run experiments/context.lua --device gpu"] = "--device takes auto, cpu, cuda, not gpu",

@@ -1,5 +1,5 @@
--- Following faces: linking of detections, gaps, two faces, a trap; and the refusals of `mien predict`.
--- Not here: the detector itself (tests/c/test_face.c).
+-- Following faces: linking of detections, gaps, two faces, a trap.
+-- Not here: the detector itself (tests/c/test_face.c), `mien predict` (cli_spec.lua).
 local face = require "mien.data.face"
 
 local function moving(n, x, step, without)
@@ -49,20 +49,5 @@ describe("linking", function()
     assert.are.equal(30, tracks[1].last)
     assert.are.same({ 50, 80 }, { tracks[2].first, tracks[2].last })
     assert.is_true(tracks[2].filled[80])
-  end)
-end)
-
-describe("mien predict", function()
-  local predict = require "mien.cli.predict"
-
-  it("says what is missing or wrong on its command line", function()
-    for _, case in ipairs { { {}, "name a video" }, { { "v.mp4" }, "--weights" },
-      { { "v.mp4", "--weights", "w.h5", "--box", "1,2,3" }, "not x,y,w,h" },
-      { { "v.mp4", "--weights", "w.h5", "--every", "0" }, "no count" },
-      { { "v.mp4", "--weigths", "w.h5" }, "did you mean \"--weights\"" } } do
-      local ok, err = pcall(predict.run, case[1])
-      assert.is_false(ok)
-      assert.truthy(tostring(err):find(case[2], 1, true), tostring(err))
-    end
   end)
 end)
