@@ -112,7 +112,7 @@ mien_status mien_search_joint(const double *x, const double *y, const int64_t *l
                               mien_moments *moments) {
     const char *name = "joint search";
     task task;
-    int64_t longest;
+    int64_t longest = 0;
     MIEN_TRY(prepare(x, y, lengths, recordings, max_window, max_delay, &task, &longest));
     int windows = (max_window + 1) / 2, margin = windows - 1, workers = omp_get_max_threads();
     double *centred = malloc(sizeof(double) * (size_t)(2 * task.frames + recordings));

@@ -98,7 +98,7 @@ mien_status mien_search_median(const double *x, const double *y, const int64_t *
 mien_status mien_search_shift(const double *x, const double *y, const int64_t *lengths,
                               int recordings, int max_delay, double *scores) {
     const char *name = "shift search";
-    int64_t frames;
+    int64_t frames = 0;
     MIEN_TRY(longest(lengths, recordings, name, &frames));
     if (max_delay < 0)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: the largest delay is %d frames", name, max_delay);

@@ -2,6 +2,7 @@
  * Not here: which distribution initialises which layer (lua/mien/init.lua). */
 #ifndef MIEN_RNG_H
 #define MIEN_RNG_H
+#include "philox.h"
 #include "tensor.h"
 
 /* cdef:begin */
@@ -26,11 +27,4 @@ void mien_rng_shuffle(mien_rng *rng, int64_t *values, int64_t n);
 mien_status mien_rng_fill_uniform(mien_rng *rng, mien_tensor *t, double low, double high);
 mien_status mien_rng_fill_normal(mien_rng *rng, mien_tensor *t, double mean, double sd);
 /* cdef:end */
-
-/* The four words of block `counter`: a pure function, used by dropout on every backend. */
-void mien__philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t out[4]);
-/* u in [0,1) with 24 bits from one word: exact in float on every backend. */
-static inline float mien__u24(uint32_t word) {
-    return (float)(word >> 8) * 0x1p-24f;
-}
 #endif

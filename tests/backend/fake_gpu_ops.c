@@ -82,18 +82,23 @@ static mien_status submit(work *w) {
 
 /* ---- copies, fills, updates ------------------------------------------------------------------ */
 
+/* Gives `run` two tensors, of which the first is written. */
+static mien_status submit_pair(mien_status (*run)(work *), mien_tensor *to, mien_tensor *from) {
+    work w = {.run = run};
+    set(&w, 0, to);
+    set(&w, 1, from);
+    MIEN_TRY(submit(&w));
+    mien__tensor_touch(to);
+    return MIEN_OK;
+}
+
 static mien_status run_copy(work *w) {
     mien_storage a, b;
     mien_tensor to = view(at(w, 0), &a), from = view(at(w, 1), &b);
     return mien__host_copy(&to, &from);
 }
 static mien_status copy(mien_tensor *dst, mien_tensor *src) {
-    work w = {.run = run_copy};
-    set(&w, 0, dst);
-    set(&w, 1, src);
-    MIEN_TRY(submit(&w));
-    mien__tensor_touch(dst);
-    return MIEN_OK;
+    return submit_pair(run_copy, dst, src);
 }
 
 static mien_status run_fill(work *w) {
@@ -115,12 +120,7 @@ static mien_status run_accumulate(work *w) {
     return mien__backend_ref.accumulate(&acc, &x);
 }
 static mien_status accumulate(mien_tensor *acc, mien_tensor *x) {
-    work w = {.run = run_accumulate};
-    set(&w, 0, acc);
-    set(&w, 1, x);
-    MIEN_TRY(submit(&w));
-    mien__tensor_touch(acc);
-    return MIEN_OK;
+    return submit_pair(run_accumulate, acc, x);
 }
 
 /* Scales by the factor that brings the norm in tensor 1 down to `number`. */

@@ -1,5 +1,6 @@
 /* Ops of one input, and dropout.
  * Not here: two inputs and broadcasting (broadcast.cu). */
+#include "../../../tensor/philox.h"
 #include "../math/pointwise.h"
 #include "kernels.h"
 #include "map.h"
@@ -75,12 +76,12 @@ __global__ void __launch_bounds__(MIEN_THREADS)
     if (from) counter = from->counter;
     for (int64_t i = mien_grid_thread(); i * 4 < n; i += mien_grid_threads()) {
         uint32_t words[4];
-        mien_philox(seed, stream, counter + (uint64_t)i, words);
+        mien__philox(seed, stream, counter + (uint64_t)i, words);
 #pragma unroll
         for (int k = 0; k < 4; k++)
             if (i * 4 + k < n)
                 put(&y[i * 4 + k],
-                    (double)mien_u24(words[k]) >= p ? get(x[i * 4 + k]) / divisor : 0);
+                    (double)mien__u24(words[k]) >= p ? get(x[i * 4 + k]) / divisor : 0);
     }
 }
 

@@ -1,0 +1,168 @@
+-- What the readers of RECOLA and Aff-Wild make of small files: labels, gold standards, splits, times, boxes.
+-- Not here: whole corpora (dataset_corpora_spec.lua).
+local dataset = require "tests.lua.dataset_forms"
+local tiny = require "tests.lua.tiny"
+local annotations, faces, split = require "reading.annotations", require "reading.faces", require "reading.split"
+local folder = tiny.folder()
+local write, says, affwild, HEADER = dataset.writer(folder), dataset.says, dataset.affwild, dataset.ratings
+
+teardown(function() tiny.drop(folder) end)
+
+describe("a file of RECOLA's ratings", function()
+  local function read(text, raters)
+    local found = annotations.problems()
+    local rows = annotations.raters(write("P1.csv", text), raters, 0.04, found)
+    found:raise()
+    return rows
+  end
+
+  it("loses its row at t = 0; names keep no blanks", function()
+    local rows = read(HEADER .. "0;1;1;1;1;1;1\n0.04;0.1;0.2;0.3;0.4;0.5;0.6\n0.08;0;0;0;0;0;0\n")
+    assert.are.equal(2, #rows)
+    assert.are.same({ 0.1, 0.2, 0.3, 0.4, 0.5, 0.6 }, { unpack(rows[1]) })
+    rows = read("time;FM1 ;FM2 \n0.04;0.1;0.2\n", { "FM2", "FM1" })
+    assert.are.same({ 0.2, 0.1 }, { unpack(rows[1]) })
+  end)
+
+  it("is refused with file and line when a rating is missing, no number, or out of range", function()
+    says("P1.csv:2: rater FM2 has no rating %('NaN'%)", read, HEADER .. "0;0;NaN;0;0;0;0\n")
+    says("P1.csv:2: rater FF3 has no rating %(''%)", read, HEADER .. "0;0;0;0;0;0;\n")
+    says("P1.csv:3: rater FM1 says 1.5, ratings lie in", read, HEADER .. "0;0;0;0;0;0;0\n0.04;1.5;0;0;0;0;0\n")
+    says("P1.csv:2: 3 fields, the header has 7", read, HEADER .. "0;0;0\n")
+    says("P1.csv:2: 'x' is no time", read, HEADER .. "x;0;0;0;0;0;0\n")
+    says("no column 'FF3'; its header is: time, FM1.*%-%-raters", read, "time;FM1 ;FM2 ;FM3 ;FF1 ;FF2 \n0;0;0;0;0;0\n")
+    says("no ratings after the header", read, HEADER)
+  end)
+
+  it("is refused when rows are missing or stand twice: labels behind would be shifted", function()
+    local row = ";0;0;0;0;0;0\n"
+    says("P1.csv:4: time 0.12 s where 0.08 were expected", read,
+      HEADER .. "0" .. row .. "0.04" .. row .. "0.12" .. row)
+    says("P1.csv:4: time 0.04 s where 0.08 were expected", read,
+      HEADER .. "0" .. row .. "0.04" .. row .. "0.04" .. row)
+    says("P1.csv:2: the first time is 0.2 s; 0 or 0.04", read, HEADER .. "0.2" .. row)
+  end)
+
+  it("says all problems at once, ten of them in full", function()
+    local lines = {}
+    for i = 0, 11 do lines[i + 1] = ("%g;2;0;0;0;0;0\n"):format(i * 0.04) end
+    says("12 problems in the annotations:\n.*P1.csv:11: .*\n  and 2 more", read, HEADER .. table.concat(lines))
+  end)
+end)
+
+describe("a gold standard of AVEC", function()
+  local function read(text)
+    local found = annotations.problems()
+    local gold, step = annotations.gold(write("gold.csv", text), { "arousal", "valence" }, found)
+    found:raise()
+    return gold, step
+  end
+
+  it("has quoted names and its own rate", function()
+    local gold, step = read("name;timestamp;arousal;valence\n'A';0;0;0\n'A';0.1;0.5;-0.5\n\"B\";0.1;1;1\n")
+    assert.are.equal(0.1, step)
+    assert.are.same({ { 0.5, -0.5 }, 1 }, { { unpack(gold.A[1]) }, #gold.A })
+    assert.are.equal(1, gold.B[1][1])
+  end)
+
+  it("is refused with file and line", function()
+    local head = "name;timestamp;arousal;valence\n'A';0;0;0\n"
+    says("gold.csv:3: valence has no value %('NaN'%)", read, head .. "'A';0.1;0;NaN\n")
+    says("gold.csv:3: arousal is 7, labels lie in", read, head .. "'A';0.1;7;0\n")
+    says("gold.csv:4: time 0.3 s where 0.2 were", read, head .. "'A';0.1;0;0\n'A';0.3;0;0\n")
+    says("no frame rate", read, head)
+    says("no column 'timestamp'", read, "name;time\nA;0\n")
+  end)
+end)
+
+describe("Aff-Wild's values", function()
+  local function unscale(...)
+    local found, lists = annotations.problems(), {}
+    for i, text in ipairs { ... } do
+      local path = write(("v%d.txt"):format(i), text)
+      lists[i] = { path = path, values = annotations.values(path, found) }
+    end
+    local scale = annotations.unscale(lists, found)
+    found:raise()
+    return scale, lists
+  end
+
+  it("stay as they are, or are divided by 1000 when whole numbers go beyond 1 in any file", function()
+    local scale, lists = unscale("0.25\r\n-1\r\n\r\n")
+    assert.are.same({ 1, { 0.25, -1 } }, { scale, lists[1].values })
+    scale, lists = unscale("0\n1\n", "-500\n1000\n")
+    assert.are.same({ 1000, { 0, 0.001 }, { -0.5, 1 } }, { scale, lists[1].values, lists[2].values })
+  end)
+
+  it("are refused with file and line when neither fits", function()
+    says("v1.txt:2: 1.2 lies beyond %[%-1, 1%]", unscale, "0.5\n1.2\n")
+    says("v1.txt:1: 1001 lies beyond %[%-1000, 1000%]", unscale, "1001\n")
+    says("v1.txt:2: 'nan' is no value", unscale, "0\nnan\n")
+    says("v1.txt:2: '' is no value", unscale, "0\n\n0\n")
+  end)
+end)
+
+describe("a split", function()
+  it("of the paper has 46 recordings, and AVEC's 27 are in the same partitions", function()
+    local home, count = {}, { train = 0, devel = 0, test = 0 }
+    for _, entry in ipairs(split.recola.paper46) do
+      assert.is_nil(home[entry.name])
+      home[entry.name], count[entry.partition] = entry.partition, count[entry.partition] + 1
+    end
+    assert.are.same({ train = 16, devel = 15, test = 15 }, count)
+    for _, entry in ipairs(split.recola.avec27) do assert.are.equal(home[entry.name], entry.partition) end
+    assert.are.equal(27, #split.recola.avec27)
+  end)
+
+  it("may be a manifest, whose mistakes are named by line", function()
+    local function manifest(text) return split.manifest(write("split.csv", text)) end
+    assert.are.same({ { name = "a", partition = "train", subject = "a" }, { name = "b", partition = "devel",
+      subject = "b" } }, manifest "recording,partition\na,train\nb,validation\n")
+    says("split.csv:2: partition 'trian' is none of", manifest, "recording,partition\na,trian\n")
+    says("split.csv:3: a stands in line 2 already", manifest, "recording,partition\na,train\na,train\n")
+    says("split.csv:3: subject s is in train and in test", manifest,
+      "recording,partition,subject\na,train,s\nb,test,s\n")
+    says("names no recording", manifest, "recording,partition\n")
+  end)
+
+  it("drawn from a seed keeps two people of one video together", function()
+    local names = { "1", "2_left", "2_right", "3", "4", "5" }
+    local drawn, again = split.draw(names, affwild.subject, 7, 0.8), split.draw(names, affwild.subject, 7, 0.8)
+    assert.are.same(drawn, again)
+    assert.are.equal(drawn[2].partition, drawn[3].partition)
+    local devel = 0
+    for _, entry in ipairs(drawn) do devel = devel + (entry.partition == "devel" and 1 or 0) end
+    assert.truthy(devel == 1 or devel == 2)
+    says("1 subject: nothing to split", split.draw, { "2_left", "2_right" }, affwild.subject, 1, 0.8)
+  end)
+end)
+
+describe("a video", function()
+  it("is read by presentation time", function()
+    local times = {}
+    for i = 1, 30 do times[i] = math.floor(i * 1000 / 30 + 0.5) / 1000 end -- starts late, as Matroska rounds
+    local map = faces.at({ times = times, step = 1 / 30 }, 0.04, 100)
+    assert.are.same({ 1, 2, 3, 4, 6 }, { unpack(map, 1, 5) }) -- 0.04 0.08 0.12 0.16 0.2
+    assert.are.equal(25, #map)                                -- the last frame is shown until 1.033 s
+    local even = {}
+    for i = 1, 7500 do even[i] = (i - 1) * 0.04 end
+    map = faces.at({ times = even, step = 0.04 }, 0.04, 7500)
+    assert.are.same({ 7500, 2, 7500, 7500 }, { #map, map[1], map[7499], map[7500] })
+  end)
+
+  it("has boxes in .pts files or a CSV", function()
+    local pts = "version: 1\nn_points: 4\n{\n10 20\n10 60\n40 60\n40 20\n}\n"
+    write("boxes/7/1.pts", pts)
+    write("boxes/7/3.pts", pts)
+    write("boxes/8.csv", "frame,x,y,w,h\n0,1,2,3,4\n")
+    local boxes, count = faces.given(folder .. "/boxes", "7")
+    assert.are.same({ { 10, 20, 30, 40 }, nil, { 10, 20, 30, 40 }, count = 2 },
+      { boxes[1], boxes[2], boxes[3], count = count })
+    assert.are.same({ { 1, 2, 3, 4 } }, (faces.given(folder .. "/boxes", "8")))
+    assert.is_nil((faces.given(folder .. "/boxes", "9")))
+    write("boxes/bad/1.pts", "version: 1\n")
+    says("1.pts holds no box", faces.given, folder .. "/boxes", "bad")
+    write("boxes/bad2.csv", "frame,x,y,w,h\n0,1,2,0,4\n")
+    says("bad2.csv:2: no box", faces.given, folder .. "/boxes", "bad2")
+  end)
+end)
