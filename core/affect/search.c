@@ -58,7 +58,7 @@ static room *rooms_make(int workers, int64_t frames, int64_t ranks, const char *
 mien_status mien_search_median(const double *x, const double *y, const int64_t *lengths,
                                int recordings, int max_window, double *scores) {
     const char *name = "median search";
-    int64_t frames, first = 0;
+    int64_t frames = 0, first = 0;
     MIEN_TRY(longest(lengths, recordings, name, &frames));
     if (max_window < 1)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: the largest window is %d frames", name, max_window);
