@@ -221,10 +221,13 @@ function check.one_of(value, list, what)
   for _, known in ipairs(list) do
     if value == known then return value end
   end
+  local known = table.concat(list, ", ")
   if type(value) ~= "string" then
-    check.raise("argument", "%s must be one of %s, got %s", what, table.concat(list, ", "), describe(value))
+    check.raise("argument", "%s must be one of %s, got %s", what, known, describe(value))
   end
-  check.unknown(what, "value", value, list)
+  local near = check.nearest(value, list)
+  local guess = near and ('did you mean "%s"? '):format(near) or ""
+  check.raise("argument", '%s: unknown value "%s"; %sknown: %s', what, value, guess, known)
 end
 
 return check

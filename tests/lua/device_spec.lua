@@ -33,6 +33,11 @@ describe("a device", function()
     assert.truthy(text:find("count must be at most 255, got 1000", 1, true))
   end)
 
+  it("is named by what there is when its name is wrong", function()
+    local _, err = pcall(require("mien").device.choose, "gpu")
+    assert.truthy(tostring(err):find('unknown value "gpu"; did you mean "cpu"? known: auto, cpu, cuda', 1, true), err)
+  end)
+
   it("takes tensors there and back, with another dtype on the way", function()
     local text = with_plugin(fake, [[
       local t = mien.tensor{ { 1, 2 }, { 3, 4.5 } }:to{ device = "cuda", dtype = "f64" }
