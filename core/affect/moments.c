@@ -4,20 +4,22 @@
 #include <math.h>
 
 /* Two passes over the new pairs, then one merge: the mean is exact before the deviations are
- * taken, so a trace far from zero loses no digits. */
+ * taken, so a trace far from zero loses no digits. Sums start at the first pair, so that the mean
+ * of a constant is that constant to the last bit, and its variance 0 over any number of merges. */
 void mien_moments_add(mien_moments *m, const double *x, const double *y, int64_t n) {
     mien_moments part = {0};
-    double sum_x = 0, sum_y = 0;
+    double first_x = 0, first_y = 0, sum_x = 0, sum_y = 0;
     for (int64_t i = 0; i < n; i++) {
         if (isnan(x[i]) || isnan(y[i])) continue;
-        sum_x += x[i];
-        sum_y += y[i];
+        if (part.n == 0) first_x = x[i], first_y = y[i];
+        sum_x += x[i] - first_x;
+        sum_y += y[i] - first_y;
         part.n++;
     }
     part.skipped = (double)n - part.n;
     if (part.n > 0) {
-        part.mean_x = sum_x / part.n;
-        part.mean_y = sum_y / part.n;
+        part.mean_x = first_x + sum_x / part.n;
+        part.mean_y = first_y + sum_y / part.n;
         for (int64_t i = 0; i < n; i++) {
             if (isnan(x[i]) || isnan(y[i])) continue;
             double dx = x[i] - part.mean_x, dy = y[i] - part.mean_y;
