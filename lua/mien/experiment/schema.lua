@@ -139,6 +139,19 @@ function schema.of_pictures(config)
   return out
 end
 
+--- Raises the error of a key that there is not: it names the keys elsewhere that end in the same word (lr is said
+-- for train.optimiser.lr), else the nearest one here.
+local function no_such_key(config, path, word, known)
+  local same = {}
+  for _, pair in ipairs(schema.flat(config)) do
+    if pair[1]:match "[^%.]+$" == word then same[#same + 1] = pair[1] end
+  end
+  if #same > 0 then
+    check.raise("argument", "--set %s: unknown key \"%s\"; did you mean %s?", path, word, table.concat(same, " or "))
+  end
+  check.unknown("--set " .. path, "key", word, known)
+end
+
 --- The spec of a dotted key, and the table and last key where its value stands.
 local function locate(config, path)
   local specs, at, spec, last = KEYS, config, nil, nil
@@ -150,7 +163,7 @@ local function locate(config, path)
     local known = free and at or specs
     if known == nil or known[k] == nil then
       local prefix = table.concat(words, ".", 1, i - 1)
-      check.unknown("--set " .. path, "key", word, prefix == "" and KEYS or known or {})
+      no_such_key(config, path, word, prefix == "" and KEYS or known or {})
     end
     spec = not free and specs[k] or spec
     if i == #words then
@@ -189,7 +202,6 @@ end
 --- Sets a known key from text: schema.set(config, "train.optimiser.lr", "1e-4"). `data=FILE` means data.corpus.
 function schema.set(config, path, text)
   if path == "data" then path = "data.corpus" end
-  if path == "train.lr" then path = "train.optimiser.lr" end
   local spec, at, last, free = locate(config, path)
   if not spec.leaf then
     local names = {}
