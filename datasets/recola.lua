@@ -23,7 +23,7 @@ local function choose_split(name)
   if split.recola[name] then return split.recola[name] end
   if lfs.attributes(name, "mode") == "file" then return split.manifest(name) end
   local near = check.nearest(name, split.recola)
-  check.raise("argument", "no split %s: paper46, avec27, or a CSV with columns recording and partition%s", name,
+  check.raise("argument", "no split %s: paper46, avec27, avec16, or a CSV with columns recording and partition%s", name,
     near and ("; did you mean %s?"):format(near) or "")
 end
 
@@ -125,9 +125,10 @@ local function collect(o)
   return jobs, step
 end
 
---- Makes the corpus: { from = folder, out = path, split = "paper46"|"avec27"|CSV, size = 150,
--- gold_kind = "ccc_centred"|"mean"|"ewe", clip = false, raters = list of columns, gold = CSV of AVEC instead of
--- ratings, videos = folder, boxes = folder, cascade = XML of OpenCV, note = function(text) }.
+--- Makes the corpus: { from = folder, out = path, split = "paper46"|"avec27"|"avec16"|CSV, size = 150,
+-- gold_kind = "ccc_centred"|"mean"|"ewe", clip = false, raters = list of columns, gold = AVEC's (a CSV, or a
+-- folder of ARFF files) instead of ratings, videos = folder, boxes = folder, cascade = XML of OpenCV,
+-- note = function(text) }.
 -- Gives { recordings =, frames =, notes = list }.
 function recola.make(options)
   check.keys(options, { from = "string!", out = "string!", split = "string", size = "count", gold_kind = "string",
@@ -155,12 +156,13 @@ function recola.main(args)
   local parser = require "argparse"("recola.lua", "RECOLA as a corpus.")
   parser:option("--from", "the folder with RECOLA-Annotation and RECOLA-Video-recordings"):count "1"
   parser:option("--out", "the HDF5 file"):count "1"
-  parser:option("--split", "paper46, avec27, or a CSV with columns recording and partition", "paper46")
+  parser:option("--split", "paper46, avec27, avec16, or a CSV with columns recording and partition", "paper46")
   parser:option("--size", "side of the faces in pixels (150)"):convert(tonumber)
   parser:option("--gold-kind", "ccc_centred (AVEC's), mean, or ewe", "ccc_centred")
   parser:flag("--clip", "raters that disagree with the others count 0 instead of below")
   parser:option("--raters", "columns to use, with commas (FM1,FM2,FM3,FF1,FF2,FF3)")
-  parser:option("--gold", "a gold standard instead of ratings: CSV name;timestamp;arousal;valence")
+  parser:option("--gold", "a gold standard instead of ratings: a CSV name;timestamp;arousal;valence, or a folder "
+    .. "with arousal/NAME.arff and valence/NAME.arff")
   parser:option("--videos", "their folder, when it is another")
   parser:option("--boxes", "folder of NAME.csv (frame,x,y,w,h): where the faces are; none is searched then")
   parser:option("--cascade", "another face detector of OpenCV")
@@ -168,7 +170,9 @@ function recola.main(args)
 Examples:
   mien datasets/recola.lua --from RECOLA --out corpora/paper/recola.h5
   mien datasets/recola.lua --from RECOLA --out corpora/own/recola.h5 --split own.csv --raters FM1,FM2,FM3,FF1,FF2
-  mien datasets/recola.lua --from RECOLA --out corpora/avec/recola.h5 --split avec27 --gold gold.csv]]
+  mien datasets/recola.lua --from RECOLA --out corpora/avec/recola.h5 --split avec27 --gold gold.csv
+  mien datasets/recola.lua --from AVEC2016 --videos AVEC2016/recordings_video --split avec16
+    --gold AVEC2016/ratings_gold_standard --out corpora/avec/recola.h5]]
   local o = parser:parse(args)
   if o.raters then
     local list = {}

@@ -17,7 +17,8 @@ local function numbered(parts)
 end
 
 --- Splits of RECOLA by participant. paper46: the 46 recordings of the paper; avec27: those of them that AVEC
--- 2016 and 2018 used (their train_1 ... are other names for the same, in an order that is not published).
+-- 2016 and 2018 used. avec16: those of the 27 that have labels, under the names that AVEC's own files give them (in
+-- what order they are the 27 is not published).
 split.recola = {
   paper46 = numbered {
     train = "15 16 17 18 21 23 25 37 39 41 46 50 51 55 56 60",
@@ -28,7 +29,12 @@ split.recola = {
     train = "16 21 23 25 37 39 41 46 56", devel = "19 26 28 30 34 42 45 64 65",
     test = "13 20 32 38 47 49 53 59 63",
   },
+  avec16 = {},
 }
+for i = 1, 9 do
+  table.insert(split.recola.avec16, { name = "train_" .. i, partition = "train" })
+  table.insert(split.recola.avec16, { name = "dev_" .. i, partition = "devel" })
+end
 
 local partitions = { train = "train", devel = "devel", test = "test", dev = "devel", valid = "devel",
   validation = "devel" }

@@ -161,6 +161,29 @@ describe("RECOLA", function()
     corpus:close()
   end)
 
+  it("takes AVEC's own names with a gold standard in ARFF", function()
+    if not have_video() then return pending "no real videos here" end
+    for k, dimension in ipairs { "arousal", "valence" } do
+      local lines = { "@relation GOLDSTANDARD\n\n@attribute Instance_name string\n@attribute frameTime numeric\n"
+        .. "@attribute GoldStandard numeric\n\n\n@data\n\n" }
+      for i = 0, 38 do lines[#lines + 1] = ("train_1,%.2f,%g\n"):format(i / 25, (3 - 2 * k) * i / 100) end
+      write("V/gold/" .. dimension .. "/train_1.arff", table.concat(lines))
+    end
+    clip("eat.mkv", "V/videos/train_1.mkv")
+    clip("eat_face.csv", "V/boxes/train_1.csv")
+    local result = recola.make { from = folder .. "/V", videos = folder .. "/V/videos", boxes = folder .. "/V/boxes",
+      gold = folder .. "/V/gold", split = "avec16", size = 24, out = folder .. "/out/avec.h5" }
+    assert.are.same({ 1, 38 }, { result.recordings, result.frames })
+    has_note(result.notes, "left out dev_9 %(devel%): there is no 'dev_9' in .*V/gold")
+    local corpus = mien.data.open(folder .. "/out/avec.h5")
+    assert.are.same({ 25, "train_1", "train" },
+      { corpus.fps, corpus.recordings[1].name, corpus.recordings[1].partition })
+    local row = corpus:labels(9, 1):totable()[1] -- frame 10 has row i = 10
+    assert.is_near(0.1, row[1], 1e-6)
+    assert.is_near(-0.1, row[2], 1e-6)
+    corpus:close()
+  end)
+
   it("refuses what it cannot use", function()
     says("no split paper64.*did you mean paper46", make_recola, { split = "paper64" })
     says("none of the recordings of paper46 is in .*RECOLA%-Annotation", recola.make,

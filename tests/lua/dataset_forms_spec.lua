@@ -25,13 +25,13 @@ describe("a file of RECOLA's ratings", function()
   end)
 
   it("is refused with file and line when a rating is missing, no number, or out of range", function()
-    says("P1.csv:2: rater FM2 has no rating %('NaN'%)", read, HEADER .. "0;0;NaN;0;0;0;0\n")
-    says("P1.csv:2: rater FF3 has no rating %(''%)", read, HEADER .. "0;0;0;0;0;0;\n")
-    says("P1.csv:3: rater FM1 says 1.5, ratings lie in", read, HEADER .. "0;0;0;0;0;0;0\n0.04;1.5;0;0;0;0;0\n")
+    says("P1.csv:2: rater FM2: 'NaN' is no value", read, HEADER .. "0;0;NaN;0;0;0;0\n")
+    says("P1.csv:2: rater FF3: '' is no value", read, HEADER .. "0;0;0;0;0;0;\n")
+    says("P1.csv:3: rater FM1: 1.5 lies beyond %[%-1, 1%]", read, HEADER .. "0;0;0;0;0;0;0\n0.04;1.5;0;0;0;0;0\n")
     says("P1.csv:2: 3 fields, the header has 7", read, HEADER .. "0;0;0\n")
     says("P1.csv:2: 'x' is no time", read, HEADER .. "x;0;0;0;0;0;0\n")
     says("no column 'FF3'; its header is: time, FM1.*%-%-raters", read, "time;FM1 ;FM2 ;FM3 ;FF1 ;FF2 \n0;0;0;0;0;0\n")
-    says("no ratings after the header", read, HEADER)
+    says("no rows after the header", read, HEADER)
   end)
 
   it("is refused when rows are missing or stand twice: labels behind would be shifted", function()
@@ -67,11 +67,55 @@ describe("a gold standard of AVEC", function()
 
   it("is refused with file and line", function()
     local head = "name;timestamp;arousal;valence\n'A';0;0;0\n"
-    says("gold.csv:3: valence has no value %('NaN'%)", read, head .. "'A';0.1;0;NaN\n")
-    says("gold.csv:3: arousal is 7, labels lie in", read, head .. "'A';0.1;7;0\n")
+    says("gold.csv:3: valence: 'NaN' is no value", read, head .. "'A';0.1;0;NaN\n")
+    says("gold.csv:3: arousal: 7 lies beyond", read, head .. "'A';0.1;7;0\n")
     says("gold.csv:4: time 0.3 s where 0.2 were", read, head .. "'A';0.1;0;0\n'A';0.3;0;0\n")
     says("no frame rate", read, head)
     says("no column 'timestamp'", read, "name;time\nA;0\n")
+  end)
+end)
+
+describe("a gold standard of AVEC in ARFF", function()
+  local HEAD = "@relation GOLDSTANDARD_AROUSAL\n\n@attribute Instance_name string\n@attribute frameTime numeric\n"
+    .. "@attribute GoldStandard numeric\n\n\n@data\n\n" -- the first row stands in line 10
+
+  local function read(files)
+    local found = annotations.problems()
+    tiny.drop(folder .. "/gold")
+    for path, text in pairs(files) do write("gold/" .. path .. ".arff", text) end
+    local gold, step = annotations.gold(folder .. "/gold", { "arousal", "valence" }, found)
+    found:raise()
+    return gold, step
+  end
+
+  local good = HEAD .. "dev_1,0.00,0\ndev_1,0.04,-0.25\ndev_1,0.08,1\n"
+
+  it("gives the rows of both files of a recording, the one at t = 0 dropped", function()
+    local gold, step = read { ["arousal/dev_1"] = good, ["arousal/dev_2"] = good, ["valence/dev_1"] =
+      "% comment\r\n@RELATION 'gold standard'\r\n@ATTRIBUTE 'Instance_name' STRING\r\n@attribute\tGoldStandard real\r\n"
+      .. "@attribute frametime numeric\r\n@DATA\r\n'dev_1',0,0\r\n\r\n% another\r\n'dev_1', 0.5, 0.04\r\n'dev_1',-1,0.08" }
+    assert.are.equal(0.04, step)
+    assert.are.same({ { -0.25, 0.5 }, { 1, -1 }, 2 }, { { unpack(gold.dev_1[1]) }, { unpack(gold.dev_1[2]) }, #gold.dev_1 })
+    assert.is_nil(gold.dev_2) -- has no valence
+  end)
+
+  it("is refused with file and line", function()
+    local function with(valence) return read { ["arousal/dev_1"] = good, ["valence/dev_1"] = valence } end
+    says("valence/dev_1.arff:11: GoldStandard: '%?' is no value", with, HEAD .. "d,0,0\nd,0.04,?\nd,0.08,0\n")
+    says("valence/dev_1.arff:13: GoldStandard: 2 lies beyond", with, HEAD .. "d,0,0\n% c\nd,0.04,1\nd,0.08,2\n")
+    says("valence/dev_1.arff:10: 2 fields, the header has 3", with, HEAD .. "d,0\nd,0.04,0\nd,0.08,0\n")
+    says("valence/dev_1.arff:12: time 0.12 s where .*arousal/dev_1.arff has 0.08", with,
+      HEAD .. "d,0,0\nd,0.04,0\nd,0.12,0\n")
+    says("valence/dev_1.arff:1: 2 rows, but .*arousal/dev_1.arff has 3", with, HEAD .. "d,0,0\nd,0.04,0\n")
+    says("valence/dev_1.arff:2: neither @relation, @attribute nor @data: 'time;value'", with, "@relation x\ntime;value\n")
+    says("valence/dev_1.arff: no line @data", with, (HEAD:gsub("@data", "")))
+    says("valence/dev_1.arff has no column 'GoldStandard'; its header is: Instance_name, frameTime", with,
+      (HEAD:gsub("@attribute Gold[^\n]*", "")))
+    local gap = HEAD .. "d,0,0\nd,0.04,0\nd,0.12,0\n"
+    says("arousal/dev_1.arff:12: time 0.12 s where 0.08 were expected", read,
+      { ["arousal/dev_1"] = gap, ["valence/dev_1"] = gap })
+    says("there is no folder .*gold/valence; a gold standard in ARFF", read, { ["arousal/dev_1"] = good })
+    says("gold: no recording has arousal and valence", read, { ["arousal/dev_1"] = good, ["valence/dev_2"] = good })
   end)
 end)
 

@@ -42,20 +42,20 @@ local function record(text, at, separator)
   end
 end
 
---- Reads a CSV file with a header: rows = list of { line = number, [column name] = text }, and the list of column
--- names. `wanted`: names that must be there (letters' case ignored, and so given back). Empty lines are passed
--- over. Rows with another number of fields come in the third result: list of { line =, problem = }.
-function csv.read(path, wanted)
+--- A file's whole text, without a byte order mark.
+function csv.text(path)
   local file, problem = io.open(path, "rb")
   if not file then check.raise("io", "cannot read %s", problem) end
   local text = file:read "*a"
   file:close()
   if not text then check.raise("io", "%s cannot be read; is it a folder?", path) end
-  if text:sub(1, 3) == "\239\187\191" then text = text:sub(4) end
-  local first = text:match "^[^\r\n]*"
-  local separator = (first:find(";", 1, true) and not first:find(",", 1, true)) and ";" or ","
-  local header, at = record(text, 1, separator)
-  if not header or first == "" then check.raise("format", "%s: line 1 is no header of columns", path) end
+  return text:sub(1, 3) == "\239\187\191" and text:sub(4) or text
+end
+
+--- The records of `text` from byte `at` in line `line` on: rows = list of { line = number, [column name] = text }.
+-- header: the columns' names; those in `wanted` must be there (letters' case ignored, and so given back). Empty lines
+-- are passed over. Rows with another number of fields come in the second result: list of { line =, problem = }.
+function csv.rows(path, text, at, line, separator, header, wanted)
   local known = {}
   for i, name in ipairs(header) do known[name:lower()] = i end
   for _, name in ipairs(wanted or {}) do
@@ -65,7 +65,7 @@ function csv.read(path, wanted)
     end
     header[i] = name
   end
-  local rows, bad, line = {}, {}, 2
+  local rows, bad = {}, {}
   while at <= #text do
     local fields, after = record(text, at, separator)
     if not fields then
@@ -82,6 +82,17 @@ function csv.read(path, wanted)
     line = line + breaks
     at = after
   end
+  return rows, bad
+end
+
+--- Reads a CSV file with a header: its rows, the list of column names, and the bad rows; see csv.rows.
+function csv.read(path, wanted)
+  local text = csv.text(path)
+  local first = text:match "^[^\r\n]*"
+  local separator = (first:find(";", 1, true) and not first:find(",", 1, true)) and ";" or ","
+  local header, at = record(text, 1, separator)
+  if not header or first == "" then check.raise("format", "%s: line 1 is no header of columns", path) end
+  local rows, bad = csv.rows(path, text, at, 2, separator, header, wanted)
   return rows, header, bad
 end
 
