@@ -2,15 +2,24 @@
  * of a concat. Not here: moving elements (backend/), other shapes (infer_*.c). */
 #include "ops.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "backend/backend.h"
+#include "infer.h"
 
 bool mien__op_is_view(mien_op op) {
     return op == MIEN_OP_reshape || op == MIEN_OP_permute || op == MIEN_OP_narrow;
 }
 
 /* ---- shapes -------------------------------------------------------------------------------- */
+
+static const int64_t most = (int64_t)1 << 53; /* whole numbers that a double holds */
+
+/* The dimension of `in` that an attribute names, -1 when there is none. */
+static int dimension(const mien_tensor *in, double value) {
+    return value >= 0 && value < in->ndim && value == floor(value) ? (int)value : -1;
+}
 
 static mien_status set_out(mien_op_call *call, int ndim, const int64_t *shape) {
     call->out[0] = mien__tensor_header(call->in[0]->dtype, call->in[0]->device, ndim, shape);
@@ -23,14 +32,13 @@ static mien_status infer_reshape(mien_op_call *call) {
                                          attr->d3, attr->d4, attr->d5};
     char given[96], wanted[96];
     mien__shape_text(call->in[0], given, sizeof given);
+    MIEN_TRY(mien__want_whole(call, &attr->ndim, 0, MIEN_MAX_DIMS));
     int ndim = (int)attr->ndim;
-    if (ndim < 0 || ndim > MIEN_MAX_DIMS)
-        MIEN_FAIL(MIEN_ERR_SHAPE, "reshape: %d dimensions wanted, a tensor has 0 to %d", ndim,
-                  MIEN_MAX_DIMS);
     mien_tensor shape = {.ndim = ndim};
     int64_t known = 1, count = mien_tensor_count(call->in[0]);
     int open = -1;
     for (int i = 0; i < ndim; i++) {
+        MIEN_TRY(mien__want_whole(call, &attr->d0 + i, -1, most));
         shape.shape[i] = (int64_t)sizes[i];
         if (shape.shape[i] >= 0) {
             if (__builtin_mul_overflow(known, shape.shape[i], &known)) known = -1;
@@ -61,20 +69,20 @@ static void order_of(const mien_permute_attr *attr, int order[MIEN_MAX_DIMS]) {
 
 static mien_status infer_permute(mien_op_call *call) {
     const mien_tensor *in = call->in[0];
-    int order[MIEN_MAX_DIMS];
-    order_of(call->attr, order);
+    const double *order = &((const mien_permute_attr *)call->attr)->p0;
     int64_t shape[MIEN_MAX_DIMS];
     unsigned seen = 0;
     for (int i = 0; i < in->ndim; i++) {
         char given[96];
-        if (order[i] < 0 || order[i] >= in->ndim || seen >> order[i] & 1u)
+        int from = dimension(in, order[i]);
+        if (from < 0 || seen >> from & 1u)
             MIEN_FAIL(
                 MIEN_ERR_ARGUMENT,
-                "permute: dimension %d of the output cannot be dimension %d of %s; each is to "
+                "permute: dimension %d of the output cannot be dimension %g of %s; each is to "
                 "be named once",
                 i + 1, order[i] + 1, mien__shape_text(in, given, sizeof given));
-        seen |= 1u << order[i];
-        shape[i] = in->shape[order[i]];
+        seen |= 1u << from;
+        shape[i] = in->shape[from];
     }
     return set_out(call, in->ndim, shape);
 }
@@ -82,13 +90,15 @@ static mien_status infer_permute(mien_op_call *call) {
 static mien_status infer_narrow(mien_op_call *call) {
     const mien_narrow_attr *attr = call->attr;
     const mien_tensor *in = call->in[0];
-    int dim = (int)attr->dim;
+    int dim = dimension(in, attr->dim);
+    MIEN_TRY(mien__want_whole(call, &attr->start, 0, most));
+    MIEN_TRY(mien__want_whole(call, &attr->length, 0, most));
     int64_t start = (int64_t)attr->start, length = (int64_t)attr->length;
     char given[96];
     mien__shape_text(in, given, sizeof given);
-    if (dim < 0 || dim >= in->ndim)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "narrow: %s has no dimension %d", given, dim + 1);
-    if (start < 0 || length < 0 || length > in->shape[dim] || start > in->shape[dim] - length)
+    if (dim < 0)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "narrow: %s has no dimension %g", given, attr->dim + 1);
+    if (length > in->shape[dim] || start > in->shape[dim] - length)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "narrow: %lld entries from %lld on of dimension %d of %s",
                   (long long)length, (long long)start + 1, dim + 1, given);
     int64_t shape[MIEN_MAX_DIMS];
@@ -110,11 +120,11 @@ mien_status mien__infer_view(mien_op_call *call) {
 
 mien_status mien__infer_concat(mien_op_call *call) {
     const mien_tensor *first = call->in[0];
-    int dim = (int)((const mien_concat_attr *)call->attr)->dim;
+    const mien_concat_attr *attr = call->attr;
+    int dim = dimension(first, attr->dim);
     char a[96], b[96];
     mien__shape_text(first, a, sizeof a);
-    if (dim < 0 || dim >= first->ndim)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "concat: %s has no dimension %d", a, dim + 1);
+    if (dim < 0) MIEN_FAIL(MIEN_ERR_ARGUMENT, "concat: %s has no dimension %g", a, attr->dim + 1);
     int64_t shape[MIEN_MAX_DIMS];
     memcpy(shape, first->shape, sizeof shape);
     for (int i = 1; i < MIEN_OP_MAX_IN && call->in[i]; i++) {

@@ -261,6 +261,17 @@ static void shapes_that_do_not_fit_are_refused_with_both_shapes(void **state) {
                  MIEN_ERR_ARGUMENT, "2 entries from 3 on of dimension 2 of [2,3]");
     assert_error(mien_op_run(MIEN_OP_narrow, &t, 1, (double[]){2, 0, 1}, 3, &out, 1),
                  MIEN_ERR_ARGUMENT, "no dimension 3");
+    /* Numbers that no int holds, and halves of entries */
+    assert_error(
+        mien_op_run(MIEN_OP_permute, &t, 1, (double[]){0, 0x7fffffff, 2, 3, 4, 5}, 6, &out, 1),
+        MIEN_ERR_ARGUMENT, "cannot be dimension 2.14748e+09 of [2,3]");
+    assert_error(mien_op_run(MIEN_OP_narrow, &t, 1, (double[]){1, 0.5, 1}, 3, &out, 1),
+                 MIEN_ERR_ARGUMENT, "start is 0.5 but must be a whole number");
+    assert_error(
+        mien_op_run(MIEN_OP_reshape, &t, 1, (double[]){2, 1e300, 3, 1, 1, 1, 1}, 7, &out, 1),
+        MIEN_ERR_ARGUMENT, "d0 is 1e+300 but must be a whole number");
+    assert_error(mien_op_run(MIEN_OP_concat, both, 2, (double[]){0.5}, 1, &out, 1),
+                 MIEN_ERR_ARGUMENT, "no dimension 1.5");
     assert_error(mien_op_run(MIEN_OP_concat, both, 2, (double[]){0}, 1, &out, 1), MIEN_ERR_SHAPE,
                  "input 2 is [3,2], input 1 is [2,3]");
     mien_tensor_release(t);
