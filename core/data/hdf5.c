@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static pthread_mutex_t h5_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -116,19 +117,28 @@ hid_t mien__h5_ordered_plist(hid_t cls) {
     return plist;
 }
 
+/* Closes a file that was never begun; what lies under its temporary name is not its own. */
+static mien_h5 *abandon(mien_h5 *file) {
+    free(file->partial);
+    file->partial = NULL;
+    mien_h5_close(file);
+    return NULL;
+}
+
 mien_h5 *mien_h5_create(const char *path) {
     if (!path || !*path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "HDF5: no path was given");
     mien_h5 *file = new_handle(path, true);
     if (!file) return NULL;
-    /* A clear reason for a missing folder or missing rights, which HDF5 words badly. */
+    /* A clear reason for a missing folder or missing rights, which HDF5 words badly; and a look for
+     * HDF5's lock, since it cuts a file down before it finds that somebody else is writing it. */
     int fd = open(file->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) {
+    bool taken = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd < 0 || taken) {
         mien__fail(MIEN_ERR_IO, __FILE__, __LINE__, "%s: cannot be created: %s", file->partial,
-                   strerror(errno));
-        free(file->partial);
-        file->partial = NULL; /* nothing to delete */
-        mien_h5_close(file);
-        return NULL;
+                   taken ? "it is being written already, by this process or another; wait for that"
+                         : strerror(errno));
+        if (taken) close(fd);
+        return abandon(file);
     }
     close(fd);
     mien__h5_lock();
@@ -141,11 +151,7 @@ mien_h5 *mien_h5_create(const char *path) {
         mien__h5_cause();
     }
     mien__h5_unlock();
-    if (file->file < 0) {
-        mien_h5_close(file);
-        return NULL;
-    }
-    return file;
+    return file->file < 0 ? abandon(file) : file;
 }
 
 /* Flushes and closes. HDF5 1.10 keeps a file that it cannot flush (a full disk) open for ever. */

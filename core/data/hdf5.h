@@ -10,7 +10,8 @@ typedef struct mien_h5 mien_h5;
 
 /* Opens for reading. NULL: missing, unreadable, no HDF5 file, or truncated (the message says). */
 mien_h5 *mien_h5_open(const char *path);
-/* Starts a new file as PATH.partial; it becomes PATH in mien_h5_finish. */
+/* Starts a new file as PATH.partial; it becomes PATH in mien_h5_finish. Error: no such folder, no
+ * right to write there, or somebody is writing this file. */
 mien_h5 *mien_h5_create(const char *path);
 /* Flushes, closes and renames to the final path; the handle stays to be closed. */
 mien_status mien_h5_finish(mien_h5 *file);

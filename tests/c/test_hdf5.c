@@ -148,6 +148,29 @@ static void misuse_is_told(void **state) {
     assert_message("No such file");
 }
 
+static void a_file_that_is_being_written_is_left_alone(void **state) {
+    const char *path = scratch("busy.h5");
+    mien_h5 *first = mien_h5_create(path);
+    int64_t growing[2] = {0, 4}, rows[2] = {40000, 4};
+    assert_int_equal(mien_h5_dataset(first, "x", MIEN_I32, 2, growing, NULL, 0), MIEN_OK);
+    mien_tensor *t = pattern(MIEN_I32, 2, rows, 3);
+    assert_int_equal(mien_h5_append(first, "x", t), MIEN_OK);
+    /* The lock is of the open file: a second process sees what this second handle sees. */
+    assert_null(mien_h5_create(path));
+    assert_message("being written already");
+    assert_int_equal(mien_h5_append(first, "x", t), MIEN_OK);
+    assert_int_equal(mien_h5_finish(first), MIEN_OK);
+    mien_h5_close(first);
+    mien_h5 *back = mien_h5_open(path);
+    mien_tensor *read = mien_h5_read(back, "x", 0, 40000);
+    assert_memory_equal(mien_tensor_data(read), mien_tensor_data(t), 40000 * 4 * 4);
+    mien_tensor_release(read);
+    mien_tensor_release(t);
+    mien_h5_close(back);
+    mien_h5_close(mien_h5_create(path)); /* whoever comes later may write it again */
+    assert_int_equal(access(path, F_OK), 0);
+}
+
 static void damaged_files_are_refused(void **state) {
     const char *path = scratch("cut.h5");
     write_corpus(path, 64, 16, 16, 2, -1);
@@ -241,6 +264,7 @@ int main(void) {
         cmocka_unit_test(listings_keep_the_order_of_writing),
         cmocka_unit_test(attributes_come_back),
         cmocka_unit_test(misuse_is_told),
+        cmocka_unit_test(a_file_that_is_being_written_is_left_alone),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(real_files_of_others_open),
         cmocka_unit_test(a_full_disk_is_an_error_and_leaves_the_old_file),
