@@ -91,7 +91,8 @@ end
 --   model:load(mien.checkpoint.load_weights("weights/affwild.h5").tensors)
 function checkpoint.load_weights(path)
   return with(open(path), function(file)
-    local order = check.pointer(C.mien_h5_get_text(file, GROUP, "order"))
+    local order = C.mien_h5_get_text(file, GROUP, "order")
+    if order == nil then check.raise("format", "%s: group /%s has no list 'order' of its tensors", path, GROUP) end
     local names, tensors = {}, {}
     for name in ffi.string(order):gmatch "[^\n]+" do names[#names + 1] = name end
     for i, name in ipairs(names) do

@@ -75,6 +75,24 @@ describe("a corpus", function()
     assert.are.same(starts, seen)
   end)
 
+  it("may hold its numbers as i64, as NumPy writes them", function()
+    local h5 = require("mien.data.file").create(path "i64.h5")
+    for key, value in pairs { mien_format = "corpus", version = 1, name = "numpy", fps = 25, label_kind = "continuous",
+      label_names = { "arousal" } } do h5:set(key, value) end
+    h5:write("frames", mien.zeros { 4, 2, 2, 3, dtype = "u8" })
+    h5:write("labels", mien.zeros { 4, 1 })
+    for _, name in ipairs { "recording", "subject", "partition" } do
+      h5:write(name, mien.tensor({ 0, 0, 1, 1 }, { dtype = "i64" }))
+    end
+    h5:set("recording_names", { "P16", "P17" }, "recording")
+    h5:set("subject_names", { "Ann", "Ben" }, "subject")
+    h5:finish()
+    local numpy = mien.data.open(path "i64.h5")
+    assert.are.same({ { name = "P16", subject = "Ann", partition = "train", first = 0, count = 2 },
+      { name = "P17", subject = "Ben", partition = "devel", first = 2, count = 2 } }, numpy.recordings)
+    numpy:close()
+  end)
+
   it("is not read when it is something else", function()
     local h5 = require("mien.data.file").create(path "other.h5")
     h5:set("mien_format", "weights")

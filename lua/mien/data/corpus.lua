@@ -12,10 +12,12 @@ local partitions = { [0] = "train", "devel", "test" }
 --- Runs of frames of one recording, in the order of the file.
 local function find_recordings(self)
   local h5, path, n = self.file, self.path, self.frames
-  local recording, subject, partition = h5:read "recording", h5:read "subject", h5:read "partition"
-  for name, t in pairs { recording = recording, subject = subject, partition = partition } do
-    if #t ~= n then check.raise("format", "%s: %d frames but %d rows in '%s'", path, n, #t, name) end
+  local function column(name) -- whatever whole numbers the file holds: NumPy writes i64
+    local stored = h5:read(name)
+    if #stored ~= n then check.raise("format", "%s: %d frames but %d rows in '%s'", path, n, #stored, name) end
+    return stored:to "i32"
   end
+  local recording, subject, partition = column "recording", column "subject", column "partition"
   local names, subjects = h5:list("recording_names", "recording") or {}, h5:list("subject_names", "subject") or {}
   local r, s, p = recording:data(), subject:data(), partition:data()
   local list, seen, i = {}, {}, 0
