@@ -11,6 +11,7 @@
 
 static pthread_mutex_t h5_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool h5_started;
+static _Thread_local bool h5_quiet; /* a thread-safe HDF5 has a stack of errors for each thread */
 #define NOTED 400
 
 void mien__h5_lock(void) {
@@ -18,8 +19,11 @@ void mien__h5_lock(void) {
     if (!h5_started) {
         /* HDF5's own clean-up at exit crashes on a file that it could not flush to a full disk. */
         H5dont_atexit();
-        H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* else it prints its error stack */
         h5_started = true;
+    }
+    if (!h5_quiet) {
+        H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* else it prints that stack */
+        h5_quiet = true;
     }
 }
 

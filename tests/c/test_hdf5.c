@@ -1,6 +1,7 @@
 /* HDF5 files: what is written comes back, and damage gives a clear error.
  * Not here: corpora (tests/lua/data_corpus_spec.lua), the loader (test_loader.c). */
 #include "data_files.h"
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -187,6 +188,33 @@ static void damaged_files_are_refused(void **state) {
     assert_null(mien_h5_open("/"));
 }
 
+static void *open_it(void *path) {
+    return mien_h5_open(path);
+}
+
+/* A thread-safe HDF5 keeps a stack of errors a thread, and prints it unless told not to in each. */
+static void a_worker_thread_prints_no_error_stack(void **state) {
+    const char *path = scratch("words.h5"), *said = scratch("stderr.txt");
+    FILE *out = fopen(path, "w");
+    fputs("no HDF5\n", out);
+    fclose(out);
+    assert_null(mien_h5_open(path)); /* HDF5 has been started by this thread */
+    fflush(stderr);
+    int before = dup(STDERR_FILENO);
+    assert_non_null(freopen(said, "w", stderr));
+    pthread_t thread;
+    void *opened = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, open_it, (void *)path), 0);
+    pthread_join(thread, &opened);
+    fflush(stderr);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    assert_null(opened);
+    struct stat info;
+    assert_int_equal(stat(said, &info), 0);
+    assert_int_equal(info.st_size, 0);
+}
+
 /* A limit on the size of files fails writes as a full disk does. */
 static void a_full_disk_is_an_error_and_leaves_the_old_file(void **state) {
     const char *path = scratch("full.h5");
@@ -266,6 +294,7 @@ int main(void) {
         cmocka_unit_test(misuse_is_told),
         cmocka_unit_test(a_file_that_is_being_written_is_left_alone),
         cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(a_worker_thread_prints_no_error_stack),
         cmocka_unit_test(real_files_of_others_open),
         cmocka_unit_test(a_full_disk_is_an_error_and_leaves_the_old_file),
     };
