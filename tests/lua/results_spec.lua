@@ -63,6 +63,18 @@ describe("results", function()
     assert.not_equal(first.id, new_run(2).id)
   end)
 
+  it("names the best run of a comparison, also where a smaller score is better", function()
+    for seed, rmse in ipairs { 0.3, 0.1, 0.2 } do
+      local one = new_run(seed)
+      one:param("train.stop.higher", false)
+      one:progress { epochs = 1, best_epoch = 1, best_value = rmse }
+      one:finish()
+    end
+    assert.equal(0.1, db:value "select best from best_run")
+    db:exec "update param set value = 1"
+    assert.equal(0.3, db:value "select best from best_run")
+  end)
+
   it("refuses a run that a living process has, and takes over from a dead one", function()
     local run = new_run()
     run:claim()

@@ -10,8 +10,8 @@ local command = { summary = 'ask results.db: mien sql "select * from table5" [--
 local USAGE = [[
 mien sql "select ..." [--csv | --json] [--db FILE]
 
-Views: table5, convergence, seed_mean_std, run_wide, param_diff, best_run, stale_run, table4; published holds the
-paper's tables 2 to 5. Without a query: the tables and views there are.
+Views: table5, convergence, seed_mean_std, run_wide, param_diff, best_run, stale_run, table4, benchmark_best; published
+holds the paper's tables 2 to 5. Without a query: the tables and views there are.
 ]]
 
 local LIST = [[SELECT type, name FROM sqlite_master
