@@ -10,17 +10,19 @@ describe("a killed experiment", function()
   setup(function() folder = tiny.folder() end)
   teardown(function() tiny.drop(folder) end)
 
-  --- Runs the experiment in a home of its own; a limit in seconds ends it with SIGKILL. Returns the exit status
-  -- and the output.
-  local function run(home, limit, more)
-    local out = home .. "/out"
-    local command = ("cd '%s' && MIEN_HOME='%s' %s '%s' run tiny.lua %s > out 2>&1"):format(home, home,
-      limit and ("timeout -s KILL %.3f"):format(limit) or "", MIEN, more or "")
-    local status = os.execute(command)
-    local file = assert(io.open(out))
+  --- The command that runs the experiment in its home; `when` is a moment (moment.lua) at which it does `what`.
+  local function command(home, when, what)
+    return ("cd '%s' && MIEN_HOME='%s' MOMENT='%s' DO='%s' '%s' run tiny.lua"):format(home, home, when or "",
+      what or "", MIEN)
+  end
+
+  --- Runs it; returns the exit status as the shell has it (128 + signal) and the output.
+  local function run(home, when, what)
+    local status = os.execute(command(home, when, what) .. " > out 2>&1")
+    local file = assert(io.open(home .. "/out"))
     local text = file:read "*a"
     file:close()
-    return status, text
+    return status / 256, text
   end
 
   local function make_home(name)
@@ -30,8 +32,9 @@ describe("a killed experiment", function()
     local file = assert(io.open(home .. "/tiny.lua", "w"))
     file:write [[
       local tiny, mien = require "tests.lua.tiny", require "mien"
+      require "tests.e2e.moment"
       return mien.experiment(tiny.declaration("c.h5", {
-        train = { optimiser = { "adam", lr = 1e-3 }, epochs = 25, stop = { patience = 25 } },
+        train = { optimiser = { "adam", lr = 1e-3 }, epochs = 12, stop = { patience = 12 } },
         arms = { { "xavier" }, { "he", start = mien.init.he() } },
       }))
     ]]
@@ -76,24 +79,28 @@ describe("a killed experiment", function()
 
   it("is resumed to the same weights, metrics and scores", function()
     local whole, cut = make_home "whole", make_home "cut"
-    local clock = require "mien.ffi"
-    local started = clock.mien_time_monotonic()
     local status, text = run(whole)
-    local seconds = clock.mien_time_monotonic() - started
     assert.equal(0, status, text)
     local wanted = outcome(whole)
 
-    local stream, kills = mien.rng.stream(os.time(), "kill"), 0
-    for _ = 1, 60 do
-      status, text = run(cut, seconds * (0.15 + 0.4 * stream:uniform()))
-      if status == 0 then break end
-      kills = kills + 1
-    end
+    -- Kind of moment, its largest number, and how many microseconds the kill may come after it: at once, so that
+    -- there are kills on a machine of any speed, or wherever it is then: in a step, in a write, in the next run.
+    -- Most kills come after the end of an epoch or more, so the bound on attempts is far above what is needed.
+    local kills = { { "beat", 70, 0 }, { "save", 4, 2000 }, { "beat", 70, 20000 }, { "load", 1, 50000 } }
+    local stream, at_once, attempts = mien.rng.stream(7, "kill"), 0, 0
+    repeat
+      attempts = attempts + 1
+      local kind, most, late = unpack(kills[(attempts - 1) % #kills + 1])
+      status, text = run(cut, kind .. " " .. 1 + stream:below(most), late == 0 and 'require("ffi").C.raise(9)' or
+        ('require("ffi").C.ualarm(%d, 0)'):format(1 + stream:below(late)))
+      assert.is_true(status == 0 or status == 128 + (late == 0 and 9 or 14), text)
+      if status > 0 and late == 0 then at_once = at_once + 1 end
+    until status == 0 or attempts == 60
     assert.equal(0, status, text)
-    local got, attempts, killed = outcome(cut)
-    assert.is_true(kills > 0)
-    assert.is_true(killed > 0, ("%d kills, %d attempts"):format(kills, attempts))
-    assert.is_true(wanted == got, "the outcome differs after " .. kills .. " kills")
+    local got, all, killed = outcome(cut)
+    assert.is_true(at_once > 0)
+    assert.is_true(killed >= at_once, ("%d kills, %d of %d attempts killed"):format(at_once, killed, all))
+    assert.is_true(wanted == got, "the outcome differs after " .. attempts - 1 .. " kills")
   end)
 
   it("is left alone once it is finished, and says so", function()
@@ -124,40 +131,36 @@ describe("a killed experiment", function()
 
   it("is refused to a second process while the first works on it", function()
     local home = make_home "busy"
-    os.execute(("cd '%s' && (MIEN_HOME='%s' '%s' run tiny.lua > first 2>&1 & echo $! > pid)"):format(home, home, MIEN))
-    local status, text
-    for _ = 1, 200 do
-      local ok, db = pcall(mien.results.open, home .. "/results.db", { read_only = true })
-      local at_work = ok and (pcall(db.value, db, "SELECT 1 FROM run")) and db:value "SELECT status FROM run" == "running"
-      if ok then db:close() end
-      if at_work then
-        status, text = run(home)
-        break
-      end
-      os.execute "sleep 0.05"
-    end
-    os.execute(("kill -INT $(cat '%s/pid') 2>/dev/null"):format(home))
-    assert.not_equal(0, status, text)
-    assert.matches("is being run by process", text)
+    -- The first stays at a beat until its input ends: that is when this closes the pipe, or ends itself.
+    os.execute(("mkfifo '%s/go'"):format(home))
+    local first = io.popen(command(home, "beat 20", 'print "held" io.flush() io.read()') .. " < go 2>&1")
+    local go = io.open(home .. "/go", "w")
+    local said = {}
+    repeat said[#said + 1] = first:read() until not said[#said] or said[#said]:find "held"
+    local status, text = run(home)
+    go:close()
+    said[#said + 1] = first:read "*a"
+    first:close()
+    assert.equal(1, status, text)
+    assert.matches("is being run by process %d+ ", text)
+    assert.equal((outcome(folder .. "/whole")), (outcome(home)), table.concat(said, "\n"))
   end)
 
   it("keeps a checkpoint on Ctrl-C, exits with 130 and goes on from there", function()
     local home = make_home "interrupted"
-    local command = "cd '%s' && MIEN_HOME='%s' timeout --preserve-status -s INT %f '%s' run tiny.lua > out 2>&1"
-    local status = 0
-    for _, seconds in ipairs { 1.5, 0.8, 0.4 } do
-      status = os.execute(command:format(home, home, seconds, MIEN))
-      if status ~= 0 then break end
-      os.execute(("rm -rf '%s/results.db'* '%s/runs'"):format(home, home))
+    -- after a step, and in the middle of a validation: an epoch has 12 steps and 2 batches of validation
+    for _, case in ipairs { { 38, 3, 10 }, { 17, 4, 12 } } do
+      local beat, epoch, step = unpack(case)
+      local status, text = run(home, "beat " .. beat, 'require("ffi").C.raise(2)')
+      assert.equal(130, status, text)
+      local place = ("at epoch %d, step %d"):format(epoch, step)
+      assert.matches("interrupted " .. place, text)
+      status, text = run(home, "beat 1", 'require("ffi").C.raise(9)')
+      assert.equal(137, status, text)
+      assert.matches("goes on " .. place, text)
     end
-    assert.equal(130, math.floor(status / 256))
-    local file = io.open(home .. "/out")
-    local text = file:read "*a"
-    file:close()
-    assert.matches("interrupted", text)
-    local ok
-    ok, text = run(home)
-    assert.equal(0, ok, text)
+    local status, text = run(home)
+    assert.equal(0, status, text)
     assert.equal((outcome(folder .. "/whole")), (outcome(home)))
   end)
 end)
