@@ -208,10 +208,9 @@ static bool available(const target *t) {
     return status == MIEN_OK;
 }
 
-/* GPUs serve neither TensorFlow's GRU nor whole numbers: the error names the op. */
+/* GPUs do not serve whole numbers: the error names the op. */
 static bool is_left_out(const target *t, const test_case *c) {
-    bool is_unserved = (c->op == MIEN_OP_gru && c->attr[0] == 0) || is_in_whole_numbers(c);
-    return t->device == MIEN_DEVICE_CUDA && is_unserved;
+    return t->device == MIEN_DEVICE_CUDA && is_in_whole_numbers(c);
 }
 
 static void check_case(const target *t, const test_case *c, tally *ops) {

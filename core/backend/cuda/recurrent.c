@@ -1,6 +1,6 @@
 /* LSTM and GRU layers on the GPU through cuDNN's RNN functions.
- * Not here: the own kernel for small batches (kernels/), a GRU with reset_after = 0, which cuDNN
- * does not have.
+ * Not here: the own kernel for small batches (lstm.c), a GRU with reset_after = 0, which cuDNN does
+ * not have (gru.c).
  *
  * cuDNN's cells are those of ops.def: LSTM with gates in the order input, forget, new memory,
  * output; GRU with reset, update, new memory and two biases, h' = (1 - z) n + z h. `reserve` holds
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "convert.h"
-#include "cuda.h"
+#include "layer.h"
 #include "pack.h"
 #include "vendor.h"
 
@@ -185,8 +185,7 @@ bool mien__cuda_supports_recurrent(const mien_op_call *call, bool backward) {
     (void)backward;
     if (call->op != MIEN_OP_lstm && call->op != MIEN_OP_gru) return true;
     mien_dtype dtype = call->in[0]->dtype;
-    if (dtype != MIEN_F32 && dtype != MIEN_BF16 && dtype != MIEN_F16) return false;
-    return call->op == MIEN_OP_lstm || ((const mien_gru_attr *)call->attr)->reset_after;
+    return dtype == MIEN_F32 || dtype == MIEN_BF16 || dtype == MIEN_F16;
 }
 
 /* `reserve` as ops.def shapes it, over what cuDNN needs. */
@@ -219,14 +218,6 @@ static mien_status run_forward(layer *l, mien_op_call *call, mien_tensor *x, mie
     return MIEN_OK;
 }
 
-/* A retained dense tensor, or NULL for NULL; a failure goes into *status. */
-static mien_tensor *dense(mien_tensor *t, mien_dtype dtype, mien_status *status) {
-    if (!t || *status != MIEN_OK) return NULL;
-    mien_tensor *plain = mien__cuda_as_plain(t, dtype);
-    if (!plain) *status = mien_error_last()->code;
-    return plain;
-}
-
 static mien_storage *scratch(size_t bytes, mien_status *status) {
     if (bytes == 0 || *status != MIEN_OK) return NULL;
     mien_storage *s = mien__cuda_scratch(bytes);
@@ -234,25 +225,16 @@ static mien_storage *scratch(size_t bytes, mien_status *status) {
     return s;
 }
 
-static mien_status alloc_empty(mien_tensor *const *tensors, int n) {
-    for (int i = 0; i < n; i++) {
-        if (!tensors[i]) continue;
-        MIEN_TRY(mien__cuda_alloc(tensors[i]));
-        MIEN_TRY(mien__cuda_fill(tensors[i], 0));
-    }
-    return MIEN_OK;
-}
-
 static mien_status forward(mien_op_call *call) {
     layer l = layer_of(call);
-    if (l.batch == 0) return alloc_empty(call->out, MIEN_OP_MAX_OUT);
+    if (l.batch == 0) return mien__layer_zeros(call->out, MIEN_OP_MAX_OUT);
     if (l.d == 0)
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "%s: input without features on device cuda",
                   mien_op_info_at(call->op)->name);
     mien_status status = layer_open(&l, call->recording);
-    mien_tensor *x = dense(call->in[0], l.dtype, &status);
-    mien_tensor *h0 = dense(call->in[h0_at(&l)], l.dtype, &status);
-    mien_tensor *c0 = l.lstm ? dense(call->in[5], l.dtype, &status) : NULL;
+    mien_tensor *x = mien__layer_plain(call->in[0], l.dtype, &status);
+    mien_tensor *h0 = mien__layer_plain(call->in[h0_at(&l)], l.dtype, &status);
+    mien_tensor *c0 = l.lstm ? mien__layer_plain(call->in[5], l.dtype, &status) : NULL;
     mien_storage *weights = status == MIEN_OK ? packed_weights(&l) : NULL;
     if (status == MIEN_OK && !weights) status = mien_error_last()->code;
     mien_storage *work = scratch(l.work_bytes, &status);
@@ -294,16 +276,16 @@ static mien_tensor *fresh(const mien_tensor *like, mien_dtype dtype, mien_status
 static mien_status gather(layer *l, mien_op_call *call, backward_data *b) {
     mien_status status = MIEN_OK;
     int h0 = h0_at(l);
-    b->x = dense(call->in[0], l->dtype, &status);
-    b->y = dense(call->out[0], l->dtype, &status);
-    b->h0 = dense(call->in[h0], l->dtype, &status);
-    b->dh = dense(call->dout[1], l->dtype, &status);
+    b->x = mien__layer_plain(call->in[0], l->dtype, &status);
+    b->y = mien__layer_plain(call->out[0], l->dtype, &status);
+    b->h0 = mien__layer_plain(call->in[h0], l->dtype, &status);
+    b->dh = mien__layer_plain(call->dout[1], l->dtype, &status);
     if (l->lstm) {
-        b->c0 = dense(call->in[5], l->dtype, &status);
-        b->dc = dense(call->dout[2], l->dtype, &status);
+        b->c0 = mien__layer_plain(call->in[5], l->dtype, &status);
+        b->dc = mien__layer_plain(call->dout[2], l->dtype, &status);
     }
     if (call->dout[0]) {
-        b->dy = dense(call->dout[0], l->dtype, &status);
+        b->dy = mien__layer_plain(call->dout[0], l->dtype, &status);
     } else { /* cuDNN wants one */
         b->dy = fresh(call->out[0], l->dtype, &status);
         if (b->dy) status = mien__cuda_fill(b->dy, 0);
@@ -365,7 +347,7 @@ static mien_status run_backward(layer *l, mien_op_call *call, backward_data *b) 
 
 static mien_status backward(mien_op_call *call) {
     layer l = layer_of(call);
-    if (l.batch == 0) return alloc_empty(call->din, MIEN_OP_MAX_IN);
+    if (l.batch == 0) return mien__layer_zeros(call->din, MIEN_OP_MAX_IN);
     backward_data b = {0};
     mien_status status = layer_open(&l, true);
     if (status == MIEN_OK) status = run_backward(&l, call, &b);

@@ -127,11 +127,10 @@ end
 
 --- Brings all parameters and buffers to "cpu" or "cuda", in place; "auto" is a GPU when one can be used.
 -- Gradients are dropped; an optimiser's state follows with optimiser:to. Nothing has changed when one of them does
--- not fit, or a layer cannot run there. Returns itself.
+-- not fit. Returns itself.
 function base:to(where)
   local target, moved = require("mien.device").choose(where), {}
   local ok, problem = pcall(base.walk, self, function(_, m)
-    if m.require_device then m:require_device(target) end
     for _, entry in ipairs(m.entries) do
       local t = entry.tensor
       local from = t and t.device

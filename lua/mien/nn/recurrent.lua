@@ -1,11 +1,9 @@
 -- LSTM and GRU over whole sequences, any number of layers.
 -- Not here: the cells' arithmetic (op.lstm, op.gru), a network around them (models/recurrent.lua).
-local backend = require "mien.backend"
 local check = require "mien.check"
 local module = require "mien.nn.module"
 local flow = require "mien.nn.flow"
 local op = require "mien.op"
-local tensor = require "mien.tensor"
 
 local recurrent = {}
 
@@ -76,19 +74,6 @@ function gru:forward(x, state) -- [B,T,D] -> [B,T,H], { h = { [B,H] per layer } 
     if layer > 1 then flow.release(below, x) end
   end
   return y, last
-end
-
---- An error when the device has no GRU of this form: GPUs lack TensorFlow's (reset_after = false).
-function gru:require_device(where)
-  local inputs = {}
-  for i, shape in ipairs { { 1, 1, 1 }, { 3, 1 }, { 3, 1 }, { 3 }, { 3 } } do
-    inputs[i] = tensor.zeros(shape, { device = where })
-  end
-  local ok, err = pcall(backend.serving, "gru", inputs, self.attributes)
-  for _, t in ipairs(inputs) do t:free() end
-  if ok then return end
-  check.raise("unsupported", "nn.gru{ reset_after = %s } cannot run on %s: %s; %s", tostring(self.attributes.reset_after),
-    where, check.is_error(err) and err.message or tostring(err), 'reset_after = true can, or device = "cpu"')
 end
 
 local known_gru = { "count!", "count!", layers = "count", reset_after = "boolean" }
