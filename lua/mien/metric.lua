@@ -62,6 +62,8 @@ end
 -- mean of the recordings' own CCCs that are defined, `per_recording` their list, `count` pairs.
 -- predictions, gold: lists with one entry a recording.
 function metric.recordings(predictions, gold)
+  check.type(predictions, "table", "metric.recordings: predictions")
+  check.type(gold, "table", "metric.recordings: gold")
   if #predictions ~= #gold then
     check.raise("shape", "metric.recordings: predictions of %d recordings meet gold standards of %d",
       #predictions, #gold)

@@ -141,6 +141,12 @@ local function positive(value, what, zero_too)
   return value
 end
 
+--- The share of the past that a moving mean keeps: at 1 nothing new would ever come in.
+local function kept_share(value, what)
+  if not (value >= 0 and value < 1) then check.raise("argument", "%s must lie in [0,1), got %g", what, value) end
+  return value
+end
+
 -- ---- Adam --------------------------------------------------------------------------------------------
 
 local adam = setmetatable({}, { __index = base })
@@ -178,7 +184,8 @@ function optim.adam(params, config)
     name = "optim.adam", params = params, steps = 0, moments = { m, v }, hyper = ffi.new "mien_adam",
     array = array(params), grads = ffi.new("mien_tensor *[?]", #params), m = array(m), v = array(v),
     lr = positive(config.lr or 4e-5, "optim.adam: lr", true),
-    beta1 = config.beta1 or 0.9, beta2 = config.beta2 or 0.999,
+    beta1 = kept_share(config.beta1 or 0.9, "optim.adam: beta1"),
+    beta2 = kept_share(config.beta2 or 0.999, "optim.adam: beta2"),
     eps = positive(config.eps or 1e-8, "optim.adam: eps"),
     weight_decay = positive(config.weight_decay or 0, "optim.adam: weight_decay", true),
     decoupled = config.decoupled or false,

@@ -55,6 +55,7 @@ end
 --- Frames per class in windows: class_counts(corpus, starts, sequence) -> list in the order of label_names, and
 -- the number of frames. A frame counts once for each of its labels. Without starts: all frames.
 function split.class_counts(corpus, starts, sequence)
+  check.type(corpus, "table", "data.class_counts: corpus")
   if corpus.label_kind == "continuous" then
     check.raise("argument", "data.class_counts: %s has continuous labels", corpus.path)
   end

@@ -81,7 +81,7 @@ local function post_steps(db, node)
     end
     if step.position + 3 > #columns then columns[step.position + 3] = step.step end
     local value = step.value and ("%+.3f"):format(step.value)
-    if step.step == "median" or step.step == "shift" then value = ("%.2f s"):format(step.value / fps) end
+    if value and (step.step == "median" or step.step == "shift") then value = ("%.2f s"):format(step.value / fps) end
     if step.step == "scale" and step.value then value = ("x%.2f"):format(step.value) end
     local gain = (step.ccc_after or 0 / 0) - (step.ccc_before or 0 / 0)
     row[step.step] = step.kept == 1 and ("%s, gain %s"):format(value, gain == gain and ccc(gain) or "-") or "dropped"

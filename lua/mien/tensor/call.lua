@@ -37,6 +37,9 @@ local function set_attributes(spec, options)
   ffi.copy(attr, spec.defaults, spec.n_attr * 8)
   local needed = spec.n_required
   if options then
+    if type(options) ~= "table" then
+      check.raise("argument", "%s: attributes must be a table, got %s", spec.name, check.describe(options))
+    end
     for key, value in pairs(options) do
       local i = spec.position[key]
       if not i then check.unknown(spec.name, "attribute", key, spec.position) end

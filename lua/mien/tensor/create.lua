@@ -47,7 +47,7 @@ local function shape_and_options(what, first, ...)
     for key, value in pairs(first) do
       if type(key) == "number" then shape[key] = value else options[key] = value end
     end
-    for key, value in pairs((...) or {}) do options[key] = value end
+    for key, value in pairs(check.type((...) or {}, "table", what .. ": options")) do options[key] = value end
   else
     for _, value in ipairs { first, ... } do
       if type(value) == "table" then options = value else shape[#shape + 1] = value end
@@ -87,7 +87,12 @@ end
 function create.arange(first, last, step, options)
   if last == nil then first, last = 1, first end
   if type(step) == "table" then step, options = nil, step end
-  step = step or 1
+  step = check.type(step or 1, "number", "arange: step")
+  check.type(first, "number", "arange: first")
+  check.type(last, "number", "arange: last")
+  if not ((last - first) / step < 2 ^ 31) then
+    check.raise("argument", "arange: from %g to %g in steps of %g has no end, or too far away", first, last, step)
+  end
   local n = math.max(0, math.floor((last - first) / step + 1e-9) + 1)
   local values = ffi.new("double[?]", math.max(n, 1))
   for i = 0, n - 1 do values[i] = first + i * step end
@@ -133,7 +138,7 @@ function create.tensor(values, options)
       if type(key) ~= "number" then said[key] = value end
     end
   end
-  for key, value in pairs(options or {}) do said[key] = value end
+  for key, value in pairs(check.type(options or {}, "table", "tensor: options")) do said[key] = value end
   check.keys(said, known, "tensor")
   local shape = shape_of(values)
   local t = new(shape, said, "tensor")

@@ -152,6 +152,7 @@ end
 -- out (then loss must hold one element). A second walk over the same ops is an error.
 function grad.backward(loss, seed)
   check.type(loss, "tensor", "backward: loss")
+  if seed ~= nil then check.type(seed, "tensor", "backward: seed") end
   forget_dropped()
   if next(running) == nil then return check.status(C.mien_backward(loss, seed)) end
   local walk = check.pointer(C.mien_walk_new(loss, seed))
