@@ -90,10 +90,11 @@ function create.arange(first, last, step, options)
   step = check.type(step or 1, "number", "arange: step")
   check.type(first, "number", "arange: first")
   check.type(last, "number", "arange: last")
-  if not ((last - first) / step < 2 ^ 31) then
+  local steps = (last - first) / step
+  if steps ~= steps or steps >= 2 ^ 31 then
     check.raise("argument", "arange: from %g to %g in steps of %g has no end, or too far away", first, last, step)
   end
-  local n = math.max(0, math.floor((last - first) / step + 1e-9) + 1)
+  local n = math.max(0, math.floor(steps + 1e-9) + 1)
   local values = ffi.new("double[?]", math.max(n, 1))
   for i = 0, n - 1 do values[i] = first + i * step end
   local t = create.empty({ n }, options)
