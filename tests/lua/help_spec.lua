@@ -29,6 +29,15 @@ describe("help", function()
     end
   end)
 
+  it("knows every op, layer and network by the name that a user writes", function()
+    for name in pairs(getmetatable(require "mien.op").infos) do assert.truthy(help.lookup("op." .. name), name) end
+    for _, part in ipairs { "nn", "models" } do
+      for _, name in ipairs(require("mien." .. part).names()) do
+        assert.truthy(help.lookup(part .. "." .. name), part .. "." .. name)
+      end
+    end
+  end)
+
   it("finds a tensor method under tensor.<name> with its comment", function()
     local text = help.text "tensor.narrow"
     assert.truthy(text:find("narrow(t, dim, first, length)", 1, true))

@@ -5,7 +5,7 @@ local check = require "mien.check"
 -- name -> { module, field }; a module without field is the constructor itself
 local networks = {
   resnet = { "mien.models.resnet", "resnet" }, resnet50 = { "mien.models.resnet", "resnet50" },
-  vgg16 = { "mien.models.vgg" }, recurrent = { "mien.models.recurrent" },
+  vgg16 = { "mien.models.vgg16" }, recurrent = { "mien.models.recurrent" },
   framewise = { "mien.models.framewise" }, affwildnet = { "mien.models.affwildnet" },
 }
 
