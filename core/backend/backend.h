@@ -62,10 +62,9 @@ typedef struct mien_backend {
                            int64_t step);
     /* Decisions that the host need not know of, so that it does not wait for the device. NULL: the
      * host decides. norm, f64 [1], gets the 2-norm of all tensors (NULLs skipped), which are scaled
-     * by max_norm / norm where that is below 1. gate, f32 [1], becomes 0 where an element of the n
-     * tensors is not finite, else it stays. */
+     * by max_norm / norm where that is below 1. judge: mien__judge (optim/judge.h). */
     mien_status (*clip)(mien_tensor *const *tensors, int n, double max_norm, mien_tensor *norm);
-    mien_status (*gate)(mien_tensor *gate, mien_tensor *const *tensors, int n);
+    mien_status (*judge)(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss);
     /* Host memory that the device reads by itself. */
     void *(*pin)(size_t bytes);
     void (*unpin)(void *data);

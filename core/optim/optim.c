@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "backend/backend.h"
+#include "judge.h"
 #include "ops/profile.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -31,22 +32,26 @@ static mien_status check_param(const mien_tensor *param, const char *who, int i)
     return MIEN_OK;
 }
 
-/* The gate of an update: one f32 element beside what it updates. On the host it is looked at here;
- * *open false leaves the update out. A device looks at it by itself. */
-static mien_status check_gate(mien_tensor *gate, mien_tensor *const *grads, int n, const char *who,
-                              bool *open) {
-    *open = true;
-    if (!gate) return MIEN_OK;
-    MIEN_TRY(mien__tensor_check(gate, who));
-    if (gate->dtype != MIEN_F32 || mien_tensor_count(gate) != 1)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: the gate must be one f32 element", who);
+static mien_status check_verdict(mien_tensor *verdict, const char *who) {
+    MIEN_TRY(mien__tensor_check(verdict, who));
+    if (verdict->dtype != MIEN_F64 || !mien__tensor_is_contiguous(verdict) ||
+        mien_tensor_count(verdict) != MIEN_VERDICT_COUNT)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: a verdict is %d numbers in f64", who, MIEN_VERDICT_COUNT);
+    return MIEN_OK;
+}
+
+/* A device looks at the verdict by itself. On the host: here; *divisor 0 leaves the update out. */
+static mien_status heed(mien_tensor *verdict, mien_tensor *const *grads, int n, const char *who,
+                        double *divisor) {
+    MIEN_TRY(check_verdict(verdict, who));
     for (int i = 0; i < n; i++)
-        if (grads[i] && grads[i]->device != gate->device)
-            MIEN_FAIL(MIEN_ERR_DEVICE, "%s: the gate is on another device than gradient %d", who,
+        if (grads[i] && grads[i]->device != verdict->device)
+            MIEN_FAIL(MIEN_ERR_DEVICE, "%s: the verdict is on another device than gradient %d", who,
                       i + 1);
-    double value = 1;
-    if (gate->device == MIEN_DEVICE_CPU) MIEN_TRY(mien_tensor_read(gate, &value, 1));
-    *open = value != 0;
+    double v[MIEN_VERDICT_COUNT] = {1, 1};
+    if (verdict->device == MIEN_DEVICE_CPU)
+        MIEN_TRY(mien_tensor_read(verdict, v, MIEN_VERDICT_COUNT));
+    *divisor = v[MIEN_VERDICT_OPEN] ? v[MIEN_VERDICT_DIVISOR] : 0;
     return MIEN_OK;
 }
 
@@ -91,9 +96,12 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
             return mien_error_last()->code;
     }
     mien_device device;
-    bool open;
-    MIEN_TRY(check_gate(hyper->gate, grads, n, "adam", &open));
-    if (!open) return MIEN_OK;
+    mien_adam heeded = *hyper;
+    if (hyper->verdict) {
+        MIEN_TRY(heed(hyper->verdict, grads, n, "adam", &heeded.divisor));
+        if (heeded.divisor == 0) return MIEN_OK;
+        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
+    }
     if (one_device(grads, n, &device)) {
         const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, adam));
         if (b->adam_all) return b->adam_all(hyper, params, grads, m, v, n, step);
@@ -129,9 +137,12 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
             return mien_error_last()->code;
     }
     mien_device device;
-    bool open;
-    MIEN_TRY(check_gate(hyper->gate, grads, n, "sgd", &open));
-    if (!open) return MIEN_OK;
+    mien_sgd heeded = *hyper;
+    if (hyper->verdict) {
+        MIEN_TRY(heed(hyper->verdict, grads, n, "sgd", &heeded.divisor));
+        if (heeded.divisor == 0) return MIEN_OK;
+        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
+    }
     if (one_device(grads, n, &device)) {
         const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sgd));
         if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n, step);
@@ -232,18 +243,21 @@ mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, do
     return status;
 }
 
-/* ---- is everything finite? ------------------------------------------------------------------- */
+/* ---- the verdict on a step ------------------------------------------------------------------- */
 
-mien_status mien_gate_finite(mien_tensor *gate, mien_tensor *const *tensors, int n) {
-    bool open, finite = true;
-    for (int i = 0; i < n; i++)
-        if (tensors[i]) MIEN_TRY(mien__tensor_check(tensors[i], "gate"));
-    MIEN_TRY(check_gate(gate, tensors, n, "gate", &open));
-    MIEN_TRY(mien_tensor_fill(gate, 1));
-    const mien_backend *b = mien__backend_with(gate->device, offsetof(mien_backend, fill));
+mien_status mien_judge(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss) {
+    MIEN_TRY(check_verdict(verdict, "judge"));
+    double value = 0, v[MIEN_VERDICT_COUNT];
+    if (loss) {
+        MIEN_TRY(mien__tensor_check(loss, "judge, loss"));
+        if (mien_tensor_count(loss) != 1 || loss->device != verdict->device)
+            MIEN_FAIL(MIEN_ERR_ARGUMENT, "judge: the loss must be one number beside the verdict");
+    }
+    const mien_backend *b = mien__backend_with(verdict->device, offsetof(mien_backend, fill));
     if (!b) return mien_error_last()->code;
-    if (b->gate) return b->gate(gate, tensors, n);
-    for (int i = 0; i < n && finite; i++)
-        if (tensors[i]) MIEN_TRY(mien_tensor_is_finite(tensors[i], &finite));
-    return finite ? MIEN_OK : mien_tensor_fill(gate, 0);
+    if (b->judge) return b->judge(rules, verdict, loss);
+    if (loss) MIEN_TRY(mien_tensor_read(loss, &value, 1));
+    MIEN_TRY(mien_tensor_read(verdict, v, MIEN_VERDICT_COUNT));
+    mien__judge(v, *rules, value);
+    return mien_tensor_write(verdict, v, MIEN_VERDICT_COUNT);
 }

@@ -5,6 +5,20 @@
 #include "../tensor/tensor.h"
 
 /* cdef:begin */
+/* An f64 tensor of MIEN_VERDICT_COUNT numbers beside the parameters: what was decided there about
+ * an update, so that a device need not ask the host. A fresh one has scale and divisor 1, else 0.
+ */
+enum {
+    MIEN_VERDICT_OPEN,    /* 0 leaves the update out */
+    MIEN_VERDICT_DIVISOR, /* of the gradients on the way: loss scale and clipping */
+    MIEN_VERDICT_LOSS,
+    MIEN_VERDICT_NORM,  /* 2-norm of the true gradients */
+    MIEN_VERDICT_SCALE, /* of the next loss */
+    MIEN_VERDICT_GOOD,  /* steps since the scale last changed */
+    MIEN_VERDICT_SKIPPED,
+    MIEN_VERDICT_COUNT
+};
+
 /* Adam (Kingma & Ba 2015, algorithm 1, bias-corrected):
  * m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2,
  * p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps).
@@ -14,7 +28,7 @@ typedef struct mien_adam {
     double lr, beta1, beta2, eps, weight_decay;
     int decoupled;
     double divisor;
-    mien_tensor *gate; /* f32 [1] beside the parameters: 0 leaves the update out; NULL: none */
+    mien_tensor *verdict; /* goes before `divisor`; NULL: none */
 } mien_adam;
 
 /* SGD: g += weight_decay p; v = momentum v + g; p -= lr v, or lr (g + momentum v) with nesterov.
@@ -23,7 +37,7 @@ typedef struct mien_sgd {
     double lr, momentum, weight_decay;
     int nesterov;
     double divisor;
-    mien_tensor *gate; /* as in mien_adam */
+    mien_tensor *verdict; /* as in mien_adam */
 } mien_sgd;
 
 /* One step for n parameters; params[i], grads[i], m[i], v[i] share a shape, all f32 or f64 alike.
@@ -40,11 +54,18 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm);
 /* Scales all gradients by max_norm / norm when norm exceeds it; gives the norm found. */
 mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, double *norm);
 /* The same with the norm into an f64 tensor [1] beside the gradients, so that the host need not
- * wait; one that is not finite scales nothing and is the caller's to look at. */
+ * wait; one that is not finite scales nothing and is the caller's to look at. max_norm INFINITY
+ * only finds the norm. */
 mien_status mien_grad_clip_to(mien_tensor *const *grads, int n, double max_norm, mien_tensor *norm);
-/* gate (f32 [1]) becomes 1 when every element of the n tensors (NULLs skipped), which lie beside
- * it, is finite, else 0. */
-mien_status mien_gate_finite(mien_tensor *gate, mien_tensor *const *tensors, int n);
+/* How the loss scale changes: times `growth` after `interval` good steps in a row (0: it never
+ * does), times `backoff` after one whose gradients are not finite. max_norm, where above 0, is that
+ * of the true gradients, by the divisor. */
+typedef struct mien_scaling {
+    double growth, backoff, interval, max_norm;
+} mien_scaling;
+/* Fills the verdict on a step, whose number NORM is the norm of the gradients as they are: one
+ * whose norm or loss (one element beside it; NULL: 0) is not finite is left out. */
+mien_status mien_judge(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss);
 /* cdef:end */
 
 /* What a backend multiplies gradients by; exact for the powers of two of loss scaling. */

@@ -69,24 +69,21 @@ function base:zero_grad()
   for _, entry in ipairs(self.params) do check.status(C.mien_tensor_set_grad(entry[2], nil)) end
 end
 
---- One update of every parameter that has a gradient; none at all is an error. divisor: gradients are divided by
--- it on the way (1 when left out), as loss scaling and clipping want.
-function base:step(divisor)
+--- One update of every parameter that has a gradient; none at all is an error. verdict: who decides beside the
+-- gradients whether there is one, and by what they are divided on the way (optim/verdict.lua).
+function base:step(verdict)
   self:fill_hyper()
-  self.hyper.divisor = divisor or 1
+  self.hyper.verdict = verdict and verdict.numbers
   local count = self.steps + 1
   with_gradients(self.params, self.grads, self.name, function() return self:update(count) end)
   self.steps = count
 end
 
-local norm_of = ffi.new "double[1]"
-
---- The 2-norm of all gradients together: infinite or NaN when any of them is.
-function base:gradient_norm()
+--- The 2-norm of all gradients together into `norm`, f64 [1] beside them: infinite or NaN when any of them is.
+function base:norm_to(norm)
   with_gradients(self.params, self.grads, self.name, function()
-    return C.mien_grad_norm(self.grads, #self.params, norm_of)
+    return C.mien_grad_clip_to(self.grads, #self.params, math.huge, norm)
   end)
-  return norm_of[0]
 end
 
 --- Brings the state to "cpu" or "cuda", where model:to has brought the parameters; returns itself.
@@ -96,7 +93,7 @@ function base:to(where)
   return self
 end
 
---- Counts a step that `capture` is about to replay, with the rate and the divisor of now.
+--- Counts a step that `capture` is about to replay, with the rate of now.
 function base:feed(capture)
   self:fill_hyper()
   check.status(self:feed_to(capture, self.steps + 1))
@@ -156,7 +153,6 @@ function adam:fill_hyper()
   local h = self.hyper
   h.lr, h.beta1, h.beta2, h.eps = positive(self.lr, "optim.adam: lr", true), self.beta1, self.beta2, self.eps
   h.weight_decay, h.decoupled = self.weight_decay, self.decoupled and 1 or 0
-  h.gate = self.gate
 end
 
 function adam:feed_to(capture, step)
@@ -201,7 +197,6 @@ function sgd:fill_hyper()
   local h = self.hyper
   h.lr, h.momentum = positive(self.lr, "optim.sgd: lr", true), self.momentum
   h.weight_decay, h.nesterov = self.weight_decay, self.nesterov and 1 or 0
-  h.gate = self.gate
 end
 
 function sgd:feed_to(capture)
@@ -253,14 +248,6 @@ function optim.clip_to(params, max_norm, norm)
   with_gradients(params, grads, "optim.clip_to", function()
     return C.mien_grad_clip_to(grads, #params, max_norm, norm)
   end)
-end
-
---- Sets `gate`, f32 [1], to 1 when all of the tensors, which lie on its device, are finite, else to 0. An optimiser
--- with `opt.gate = gate` leaves updates out while it is 0; a GPU needs no answer from the host for that.
-function optim.gate(gate, tensors)
-  local list = ffi.new("mien_tensor *[?]", #tensors)
-  for i, t in ipairs(tensors) do list[i - 1] = t end
-  check.status(C.mien_gate_finite(gate, list, #tensors))
 end
 
 --- The error of a norm that is no number.

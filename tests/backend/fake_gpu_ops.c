@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/capture.h"
+#include "optim/judge.h"
 
 static void *elements(const mien_tensor *t) {
     return (char *)fake_gpu_host(t->storage->data) + (size_t)t->offset * mien_dtype_size(t->dtype);
@@ -38,6 +39,7 @@ typedef struct work {
     double attr[MIEN_OP_MAX_ATTR], number;
     mien_adam adam;
     mien_sgd sgd;
+    mien_scaling scaling;
     const mien__feed *feed; /* on the device; NULL: as given */
     int64_t step;
     void *to;
@@ -173,32 +175,34 @@ static mien_status scale(mien_tensor *t, double factor) {
     return mien__backend_ref.scale(&here, factor);
 }
 
-static mien_status run_gate(work *w) {
-    mien_storage a;
-    mien_tensor t = view(at(w, 1), &a);
-    bool finite = true;
-    MIEN_TRY(mien_tensor_is_finite(&t, &finite));
-    if (!finite) *(float *)elements(at(w, 0)) = 0;
+static mien_status run_judge(work *w) {
+    const mien_tensor *loss = at(w, 1);
+    mien__judge(elements(at(w, 0)), w->scaling, loss ? *(float *)elements(loss) : 0);
     return MIEN_OK;
 }
-static mien_status gate(mien_tensor *open, mien_tensor *const *tensors, int n) {
-    work w = {.run = run_gate};
-    set(&w, 0, open);
-    for (int i = 0; i < n; i++) {
-        if (!tensors[i]) continue;
-        set(&w, 1, tensors[i]);
-        MIEN_TRY(submit(&w));
-    }
+static mien_status judge(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss) {
+    work w = {.run = run_judge, .scaling = *rules};
+    set(&w, 0, verdict);
+    set(&w, 1, loss);
+    MIEN_TRY(submit(&w));
+    mien__tensor_touch(verdict);
     return MIEN_OK;
 }
 
-/* Tensors: parameter, gradient, moments, gate. */
+/* By the verdict in tensor 4, where there is one: is there an update, with which factor? */
+static bool heed(work *w, double *factor) {
+    if (!at(w, 4)) return true;
+    const double *verdict = elements(at(w, 4));
+    *factor = 1 / verdict[MIEN_VERDICT_DIVISOR];
+    return verdict[MIEN_VERDICT_OPEN] != 0;
+}
+
+/* Tensors: parameter, gradient, moments, verdict. */
 static mien_status run_adam(work *w) {
-    const mien_tensor *open = at(w, 4);
-    if (open && *(float *)elements(open) == 0) return MIEN_OK;
     double now[4], decay = w->adam.decoupled ? 0 : w->adam.weight_decay;
     mien__adam_numbers(&w->adam, w->step, now);
     if (w->feed) memcpy(now, ((const mien__feed *)fake_gpu_host(w->feed))->adam, sizeof now);
+    if (!heed(w, &now[3])) return MIEN_OK;
     float *p = elements(at(w, 0)), *m = elements(at(w, 2)), *v = elements(at(w, 3));
     const float *g = elements(at(w, 1));
     for (int64_t i = 0; i < mien_tensor_count(at(w, 0)); i++) {
@@ -222,7 +226,7 @@ static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         work w = {.run = run_adam, .adam = *h, .step = step, .feed = feed};
-        mien_tensor *all[] = {params[i], grads[i], m[i], v[i], h->gate};
+        mien_tensor *all[] = {params[i], grads[i], m[i], v[i], h->verdict};
         for (int k = 0; k < 5; k++) set(&w, k, all[k]);
         MIEN_TRY(submit(&w));
         mien__tensor_touch(params[i]);
@@ -237,14 +241,13 @@ static mien_status adam(const mien_adam *h, mien_tensor *param, mien_tensor *gra
 }
 
 static mien_status run_sgd(work *w) {
-    const mien_tensor *open = at(w, 4);
-    if (open && *(float *)elements(open) == 0) return MIEN_OK;
     mien_sgd hyper = w->sgd;
-    if (w->feed) {
-        const mien__feed *now = fake_gpu_host(w->feed);
-        hyper.lr = now->sgd[0];
-        hyper.divisor = 1 / now->sgd[1];
-    }
+    double now[2];
+    mien__sgd_numbers(&w->sgd, now);
+    if (w->feed) memcpy(now, ((const mien__feed *)fake_gpu_host(w->feed))->sgd, sizeof now);
+    if (!heed(w, &now[1])) return MIEN_OK;
+    hyper.lr = now[0];
+    hyper.divisor = 1 / now[1];
     mien_storage s[3];
     mien_tensor t[3];
     for (int i = 0; i < 3; i++)
@@ -261,7 +264,7 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         work w = {.run = run_sgd, .sgd = *h, .step = step, .feed = feed};
-        mien_tensor *all[] = {params[i], grads[i], velocity ? velocity[i] : NULL, NULL, h->gate};
+        mien_tensor *all[] = {params[i], grads[i], velocity ? velocity[i] : NULL, NULL, h->verdict};
         for (int k = 0; k < 5; k++) set(&w, k, all[k]);
         MIEN_TRY(submit(&w));
         mien__tensor_touch(params[i]);
@@ -420,7 +423,7 @@ void fake_gpu_serve(mien_backend *table) {
     table->sum_squares = sum_squares;
     table->scale = scale;
     table->clip = clip;
-    table->gate = gate;
+    table->judge = judge;
     table->adam = adam;
     table->adam_all = adam_all;
     table->sgd = sgd;

@@ -1,6 +1,7 @@
 /* The GPU's own kernels and their launchers, run on the CPU by emulation, against the reference.
  * Not here: what only a GPU shows: memory order between threads, nvcc's code, speed. */
 #include "backend/cuda/kernels/kernels.h"
+#include "optim/judge.h"
 #include "harness.h"
 
 static mien_backend table;
@@ -284,7 +285,7 @@ static float *take_bits(mien_tensor **t) {
     return bits;
 }
 
-static float *update_bits(bool sgd, double lr, double divisor, int64_t step, mien_tensor *gate) {
+static float *update_bits(bool sgd, double lr, double divisor, int64_t step, mien_tensor *verdict) {
     mien_tensor *t[PARTS];
     mien_adam a = {.lr = lr,
                    .beta1 = 0.9,
@@ -293,8 +294,8 @@ static float *update_bits(bool sgd, double lr, double divisor, int64_t step, mie
                    .weight_decay = 0.1,
                    .decoupled = 1,
                    .divisor = divisor,
-                   .gate = gate};
-    mien_sgd s = {.lr = lr, .momentum = 0.9, .divisor = divisor, .gate = gate};
+                   .verdict = verdict};
+    mien_sgd s = {.lr = lr, .momentum = 0.9, .divisor = divisor, .verdict = verdict};
     fresh(t);
     if (sgd)
         must(table.sgd_all(&s, &t[0], &t[1], &t[2], 1, step), "sgd");
@@ -346,16 +347,21 @@ static void fed_numbers_replace_those_of_the_launch(void **state) {
     mien_tensor_release(x);
 }
 
-static void a_closed_gate_leaves_the_update_out(void **state) {
-    int64_t one = 1;
-    mien_tensor *gate = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 1, &one), *t[PARTS];
+static mien_tensor *verdict_of(double open, double divisor) {
+    int64_t n = MIEN_VERDICT_COUNT;
+    double v[MIEN_VERDICT_COUNT] = {open, divisor};
+    mien_tensor *t = mien_tensor_new(MIEN_F64, MIEN_DEVICE_CPU, 1, &n);
+    must(mien_tensor_write(t, v, n), "write");
+    return t;
+}
+
+static void a_verdict_leaves_the_update_out_or_sets_its_divisor(void **state) {
+    mien_tensor *t[PARTS], *shut = verdict_of(0, 1), *third = verdict_of(1, 3);
     for (int sgd = 0; sgd < 2; sgd++) {
         fresh(t);
-        float *untouched = take_bits(t), *right = update_bits(sgd, 0.1, 1, 1, NULL);
-        must(mien_tensor_fill(gate, 0), "fill");
-        float *closed = update_bits(sgd, 0.1, 1, 1, gate);
-        must(mien_tensor_fill(gate, 1), "fill");
-        float *open = update_bits(sgd, 0.1, 1, 1, gate);
+        float *untouched = take_bits(t), *right = update_bits(sgd, 0.1, 3, 1, NULL);
+        float *closed = update_bits(sgd, 0.1, 1, 1, shut);
+        float *open = update_bits(sgd, 0.1, 7, 1, third);
         assert_memory_equal(closed, untouched, SIZE * sizeof *closed);
         assert_memory_equal(open, right, SIZE * sizeof *open);
         free(untouched);
@@ -363,15 +369,32 @@ static void a_closed_gate_leaves_the_update_out(void **state) {
         free(closed);
         free(open);
     }
-    mien_tensor *two[] = {vector_of(SIZE, 1, "gate", 0), NULL, vector_of(3, 1, "gate", 1)};
-    must(table.gate(gate, two, 3), "gate");
-    assert_true(*(float *)mien_tensor_data(gate) == 1);
-    ((float *)mien_tensor_data(two[0]))[SIZE - 1] = -INFINITY;
-    must(table.gate(gate, two, 3), "gate");
-    assert_true(*(float *)mien_tensor_data(gate) == 0);
-    mien_tensor_release(two[0]);
-    mien_tensor_release(two[2]);
-    mien_tensor_release(gate);
+    mien_tensor_release(shut);
+    mien_tensor_release(third);
+}
+
+/* Norms and losses of steps one after the other: the kernel's verdicts are those of the host. */
+static void the_device_judges_as_the_host_does(void **state) {
+    static const double steps[][2] = {{6, 1},        {40, 1},  {INFINITY, 1}, {8, NAN},
+                                      {1e300, 1e30}, {NAN, 1}, {2, 0.5},      {1, 1}};
+    mien_scaling rules = {.growth = 2, .backoff = 0.5, .interval = 2, .max_norm = 4};
+    double there[MIEN_VERDICT_COUNT], here[MIEN_VERDICT_COUNT] = {0};
+    here[MIEN_VERDICT_SCALE] = 8;
+    mien_tensor *verdict = verdict_of(0, 1), *loss = vector_of(1, 1, "judge", 0);
+    must(mien_tensor_write(verdict, here, MIEN_VERDICT_COUNT), "write");
+    for (int i = 0; i < 8; i++) {
+        ((double *)mien_tensor_data(verdict))[MIEN_VERDICT_NORM] = here[MIEN_VERDICT_NORM] =
+            steps[i][0];
+        *(float *)mien_tensor_data(loss) = (float)steps[i][1];
+        must(table.judge(&rules, verdict, loss), "judge");
+        mien__judge(here, rules, (float)steps[i][1]);
+        must(mien_tensor_read(verdict, there, MIEN_VERDICT_COUNT), "read");
+        assert_memory_equal(there, here, sizeof there);
+    }
+    assert_true(here[MIEN_VERDICT_SKIPPED] == 2 && here[MIEN_VERDICT_SCALE] == 8);
+    must(table.judge(&rules, verdict, NULL), "judge");
+    mien_tensor_release(verdict);
+    mien_tensor_release(loss);
 }
 
 static void clipping_needs_no_host(void **state) {
@@ -431,7 +454,8 @@ int main(void) {
         cmocka_unit_test(updates_in_place_agree_with_the_reference),
         cmocka_unit_test(adam_updates_all_parameters_in_one_go),
         cmocka_unit_test(fed_numbers_replace_those_of_the_launch),
-        cmocka_unit_test(a_closed_gate_leaves_the_update_out),
+        cmocka_unit_test(a_verdict_leaves_the_update_out_or_sets_its_divisor),
+        cmocka_unit_test(the_device_judges_as_the_host_does),
         cmocka_unit_test(clipping_needs_no_host),
         cmocka_unit_test(the_distance_of_two_results_sees_every_element),
     };

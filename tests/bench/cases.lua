@@ -46,7 +46,7 @@ function cases.learning(model, how)
       local loss = mien.loss.ccc(flow.exact(output), target)
       if scaler then
         scaler:backward(loss)
-        scaler:step(optimiser)
+        optimiser:step(scaler:judge(optimiser)) -- the scale stays on the device: nothing waits for it
       else
         loss:backward()
         optimiser:step()

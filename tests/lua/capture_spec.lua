@@ -114,10 +114,55 @@ describe("a captured training", function()
   it("has them in bf16 and in fp16, where a scale that is too high leaves steps out", function()
     assert.equal("same true -", compare([[
       local function changes(options) options.precision = "bf16" end]], "replays > 10, of_graph"))
-    assert.equal("same true -", compare([[
+    for _, clip in ipairs { "nil", "0.05" } do -- clipping divides by scale * norm / clip, in the update
+      assert.equal("same true - true", compare([[
+        local make, scaler = mien.optim.scaler
+        mien.optim.scaler = function()
+          scaler = make { scale = 2 ^ 34, interval = 3 }
+          return scaler
+        end
+        local function changes(options) options.precision, options.clip = "fp16", ]] .. clip .. [[ end
+        local outcomes, eager_train = {}, train
+        function train(...)
+          local results = { eager_train(...) }
+          outcomes[#outcomes + 1] = table.concat({ scaler.scale, scaler.good, scaler.skipped }, " ")
+          return unpack(results)
+        end]], "replays > 10, of_graph, outcomes[1] == outcomes[2] and scaler.skipped > 3"))
+    end
+  end)
+
+  it("goes on from a checkpoint to the same bits, with the loss scale of then", function()
+    assert.equal("12 true true true", (run [[
       local scaler = mien.optim.scaler
-      mien.optim.scaler = function() return scaler { scale = 2 ^ 34, interval = 3 } end
-      local function changes(options) options.precision = "fp16" end]], "replays > 10, of_graph"))
+      mien.optim.scaler = function() return scaler { scale = 2 ^ 26, interval = 3 } end
+      local function go(graph, path, stop_in)
+        local text = train(graph, function(options)
+          local loader = options.train
+          options.train = function(epoch, ...)
+            if epoch == stop_in then C.mien_interrupt_request() end
+            return loader(epoch, ...)
+          end
+          options.precision, options.clip, options.checkpoint = "fp16", 0.05, folder .. path
+        end)
+        C.mien_interrupt_clear()
+        return text:match "(%S+ %S+ %S+)$"
+      end
+      local whole = go(true, "/whole")
+      go(true, "/cut", 3)
+      local at = require("mien.train.state").position(folder .. "/cut/last.h5")
+      print(at.step, at.scaler.skipped > 3 and at.scaler.skipped < at.step, go(true, "/cut") == whole,
+        go(false, "/eager") == whole)]]:gsub("%s+", " ")))
+  end)
+
+  it("is what the benchmark times in fp16", function()
+    assert.equal("5 true", run([[
+      local model = mien.models.recurrent { features = tiny.features(8), hidden = 8, layers = 1,
+        outputs = corpus.label_names }:to "cuda":precision "fp16"
+      local learn = require("tests.bench.cases").learning(model, { graph = true })
+      local frames, target = mien.randn { 1, 4, 3, 16, 16 }:to "cuda", mien.randn({ 1, 4, 2 }):to "cuda"
+      local losses = {}
+      for i = 1, 5 do losses[i] = learn(frames, target):item() end
+      print(#losses, losses[5] < losses[1])]]):gsub("%s+", " "))
   end)
 
   it("says once what cannot be recorded, and goes on op by op with the same bits", function()

@@ -1,70 +1,58 @@
 -- Dynamic loss scaling for fp16: gradients that would vanish below 6e-8 are made larger on their way back.
 -- Not here: the updates (optim.lua), when a step is made (train/init.lua).
+local ffi = require "ffi"
 local check = require "mien.check"
-local scope = require "mien.scope"
-local tensor = require "mien.tensor"
+local verdict = require "mien.optim.verdict"
 
--- Micikevicius et al. 2018, section 3.2, with the rules of PyTorch's GradScaler. The scale is a tensor on the loss's
--- device, where the walk back starts from it. In `step` the host decides whether a gradient is infinite (the sum of
--- all squares, one reduction and one wait for the device) and leaves the update out; in a recorded step the update's
--- gate does, and `judge` is told afterwards.
+-- Micikevicius et al. 2018, section 3.2, with the rules of PyTorch's GradScaler. All of it is decided beside the
+-- gradients (optim/verdict.lua), so that a GPU can record it; `heed` brings the outcome to the host afterwards.
 local scaler = {}
 scaler.__index = scaler
 
 local LEAST = 1e-4 -- a smaller scale means that the gradients are not finite by themselves
 
---- The scale on a device.
-local function seed_for(self, where)
-  if not self.seed or self.seed.device ~= where then
-    self.seed = scope.keep(tensor.zeros({}, { device = where }))
-    self.seeded = nil
+--- The verdict on a device, with the scale and counts that the host has: those of a checkpoint, or set by hand.
+function scaler:on(device)
+  local v = self.verdict
+  if not v or v.device ~= device then v = verdict.new(device) end
+  if v ~= self.verdict or self.scale ~= self.seen then
+    v:write(self.scale, self.good, self.skipped)
+    self.verdict, self.seen = v, self.scale
   end
-  if self.seeded ~= self.scale then
-    self.seed:fill_(self.scale)
-    self.seeded = self.scale
-  end
-  return self.seed
+  return v
 end
 
 --- Walks back from the loss with d/d(loss) = scale: all gradients come out `scale` times as large.
 function scaler:backward(loss)
-  loss:backward(seed_for(self, loss.device))
+  loss:backward(self:on(loss.device).scale:to "f32")
+end
+
+--- Decides about the step of the optimiser with these gradients; returns the verdict for it. max_norm: of the true
+-- gradients, where given.
+function scaler:judge(optimiser, max_norm, loss)
+  local v = self.verdict
+  optimiser:norm_to(v.norm)
+  v:decide(loss, ffi.new("mien_scaling", self.growth, self.backoff, self.interval, max_norm or 0))
+  return v
+end
+
+--- Takes over what was decided. Returns the 2-norm of the true gradients, or nil when one was NaN or infinite: then
+-- nothing was updated and the scale is smaller; and the loss. A scale below 1e-4 is an error of code "numeric".
+function scaler:heed(optimiser)
+  local open, loss, norm, scale, good, skipped = self.verdict:read(optimiser)
+  local before = self.scale
+  self.scale, self.good, self.skipped, self.seen = scale, good, skipped, scale
+  if not open and scale < LEAST then
+    check.raise("numeric", "gradients are not finite in fp16 even at a loss scale of %g; use bf16 or f32", before)
+  end
+  return open and norm or nil, loss
 end
 
 --- One step of the optimiser with the gradients divided by the scale, and clipped to max_norm where given; both
--- happen inside the update. Returns the 2-norm of the true gradients, or nil when one was NaN or infinite: then
--- nothing was updated and the scale is smaller. A scale below 1e-4 is an error of code "numeric".
+-- happen inside the update. Returns the norm, as `heed` does.
 function scaler:step(optimiser, max_norm)
-  local scale = self.scale
-  local norm = optimiser:gradient_norm() / scale
-  if not self:judge(norm) then return nil end
-  optimiser:step(max_norm and norm > max_norm and scale * (norm / max_norm) or scale)
-  return norm
-end
-
---- Adapts the scale to a step whose true gradients have this norm; false when it is NaN or infinite.
-function scaler:judge(norm)
-  if norm ~= norm or norm == math.huge then
-    self.skipped, self.good = self.skipped + 1, 0
-    self.scale = self.scale * self.backoff
-    if self.scale < LEAST then
-      check.raise("numeric", "gradients are not finite in fp16 even at a loss scale of %g; use bf16 or f32",
-        self.scale / self.backoff)
-    end
-    return false
-  end
-  self.good = self.good + 1
-  if self.good == self.interval then
-    self.good = 0
-    if self.scale * self.growth < 2 ^ 127 then self.scale = self.scale * self.growth end -- finite in f32
-  end
-  return true
-end
-
---- Brings the scale to where a recorded step reads it: the seed of the walk back, and the update's divisor.
-function scaler:prepare(device, optimiser)
-  seed_for(self, device)
-  optimiser.hyper.divisor = self.scale
+  optimiser:step(self:judge(optimiser, max_norm))
+  return (self:heed(optimiser))
 end
 
 --- What a checkpoint keeps: { scale =, good = (steps since the scale last changed), skipped = (steps in all) }.
@@ -73,7 +61,7 @@ function scaler:state()
 end
 
 function scaler:set_state(state)
-  self.scale, self.good, self.skipped = state.scale, state.good, state.skipped
+  self.scale, self.good, self.skipped, self.seen = state.scale, state.good, state.skipped, nil
 end
 
 local known = { scale = "number", growth = "number", backoff = "number", interval = "count" }

@@ -3,13 +3,10 @@
 local capture = require "mien.capture"
 local flow = require "mien.nn.flow"
 local optim = require "mien.optim"
-local scope = require "mien.scope"
-local tensor = require "mien.tensor"
+local verdict = require "mien.optim.verdict"
 
 local captured = {}
 captured.__index = captured
-
-local NO_LIMIT = 1e300 -- of a norm that is only looked at
 
 --- The step on tensors of the device. Whether the update happens, the device decides: not when the loss, or a norm
 -- that was asked for, is not finite.
@@ -20,30 +17,31 @@ local function whole(self, frames, labels)
   work.optimiser:zero_grad()
   local loss = work.loss(flow.exact(model(model:place(frames, true))), model:place(labels))
   if scaler then scaler:backward(loss) else loss:backward() end
-  if self.norm then optim.clip_to(work.parameters, work.clip or NO_LIMIT, self.norm) end
-  optim.gate(self.gate, { loss, self.norm })
+  if scaler then
+    scaler:judge(work.optimiser, work.clip, loss)
+  else
+    if work.clip then optim.clip_to(work.parameters, work.clip, self.verdict.norm) end
+    self.verdict:decide(loss)
+  end
   self.updating()
-  work.optimiser:step(scaler and scaler.scale)
-  return loss
+  work.optimiser:step(self.verdict)
 end
 
 --- Why a training cannot be captured, or nil.
 function captured.refuses(work)
   if work.model:device() ~= "cuda" then return "train.graph is for a GPU" end
-  if work.scaler and work.clip then return "in fp16 the clipping goes by a loss scale of the host" end
 end
 
 --- captured.new{ work = the step's parts, before = what it may leave half done, rngs =, updating = function called
 -- before parameters change, say = function(text) }
 function captured.new(options)
-  local work, where = options.work, { device = "cuda" }
+  local work = options.work
+  local scaler = work.scaler
   local self = setmetatable({ work = work, before = options.before, updating = options.updating }, captured)
-  self.gate = scope.keep(tensor.ones({ 1 }, where))
-  if work.clip or work.scaler then self.norm = scope.keep(tensor.zeros({ 1 }, { device = "cuda", dtype = "f64" })) end
-  work.optimiser.gate = self.gate
+  self.verdict = scaler and scaler:on "cuda" or verdict.new "cuda"
   self.step = capture { function(frames, labels) return whole(self, frames, labels) end,
     optimisers = { work.optimiser }, rngs = options.rngs, say = options.say,
-    prepare = work.scaler and function() work.scaler:prepare("cuda", work.optimiser) end or nil }
+    prepare = scaler and function() scaler:on "cuda" end or nil }
   return self
 end
 
@@ -55,21 +53,16 @@ end
 -- nothing, and a norm that is not is an error, unless the loss is scaled.
 function captured:run(frames, labels)
   local work = self.work
-  local steps, scale = work.optimiser.steps, work.scaler and work.scaler.scale
-  local loss = self.step(frames, labels):item()
-  local norm = self.norm and self.norm:item()
-  if not is_finite(loss) or norm and not is_finite(norm) then work.optimiser.steps = steps end
+  self.step(frames, labels)
+  local open, loss, norm
+  if work.scaler then norm, loss = work.scaler:heed(work.optimiser)
+  else open, loss, norm = self.verdict:read(work.optimiser) end
   if not is_finite(loss) then return loss end
-  if work.scaler then
-    work.scaler:judge(norm / scale)
-    return loss
-  end
-  if norm and not is_finite(norm) then optim.raise_norm(norm) end
-  return loss, norm
+  if not (open or work.scaler) then optim.raise_norm(norm) end
+  return loss, work.clip and norm
 end
 
 function captured:close()
-  self.work.optimiser.gate = nil
   self.step:close()
 end
 

@@ -5,6 +5,8 @@
 #include "kernels.h"
 #include "launch.h"
 
+#include "../../../optim/judge.h"
+
 namespace {
 
 /* ---- a list of tensors as one launch --------------------------------------------------------- */
@@ -88,14 +90,15 @@ struct sgd_fn {
 /* What decides about an update on the device; see mien_adam and capture.h. Both may be NULL. */
 struct control {
     const mien__feed *now;
-    const float *gate;
+    const double *verdict;
 };
 
 template <typename F>
 __global__ void __launch_bounds__(MIEN_THREADS)
     update_kernel(const __grid_constant__ list l, F f, control c) {
-    if (c.gate && *c.gate == 0) return;
+    if (c.verdict && c.verdict[MIEN_VERDICT_OPEN] == 0) return;
     if (c.now) f.take(*c.now);
+    if (c.verdict) f.factor = (float)(1 / c.verdict[MIEN_VERDICT_DIVISOR]);
     each_element(l, f);
 }
 
@@ -193,10 +196,10 @@ static mien_status update(F f, const control &c, mien_tensor *const *params,
     return MIEN_OK;
 }
 
-static mien_status control_of(mien__feed_kind kind, const void *hyper, mien_tensor *gate,
+static mien_status control_of(mien__feed_kind kind, const void *hyper, mien_tensor *verdict,
                               const mien__feed &first, control *c) {
     bool failed;
-    c->gate = (const float *)mien__cuda_ptr(gate);
+    c->verdict = (const double *)mien__cuda_ptr(verdict);
     c->now = mien__capture_feed(kind, hyper, 0, 0, &first, &failed);
     return failed ? mien_last() : MIEN_OK;
 }
@@ -207,12 +210,12 @@ static mien_status adam_all(const mien_adam *h, mien_tensor *const *params,
     mien__feed now = {};
     control c;
     mien__adam_numbers(h, step, now.adam);
-    MIEN_TRY(control_of(MIEN_FEED_ADAM, h, h->gate, now, &c));
-    adam_fn f = {(float)h->beta1, (float)(1 - h->beta1),
-                 (float)h->beta2, (float)(1 - h->beta2),
-                 (float)now.adam[0],     (float)now.adam[1],
-                 (float)h->eps,   h->decoupled ? 0 : (float)h->weight_decay,
-                 (float)now.adam[2],     (float)now.adam[3]};
+    MIEN_TRY(control_of(MIEN_FEED_ADAM, h, h->verdict, now, &c));
+    adam_fn f = {(float)h->beta1,    (float)(1 - h->beta1),
+                 (float)h->beta2,    (float)(1 - h->beta2),
+                 (float)now.adam[0], (float)now.adam[1],
+                 (float)h->eps,      h->decoupled ? 0 : (float)h->weight_decay,
+                 (float)now.adam[2], (float)now.adam[3]};
     return update(f, c, params, grads, m, v, n);
 }
 
@@ -226,7 +229,7 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
     mien__feed now = {};
     control c;
     mien__sgd_numbers(h, now.sgd);
-    MIEN_TRY(control_of(MIEN_FEED_SGD, h, h->gate, now, &c));
+    MIEN_TRY(control_of(MIEN_FEED_SGD, h, h->verdict, now, &c));
     sgd_fn f = {(float)now.sgd[0], (float)h->momentum, (float)h->weight_decay, (float)now.sgd[1],
                 h->nesterov != 0};
     return update(f, c, params, grads, NULL, velocity, n);
@@ -332,32 +335,21 @@ static mien_status clip(mien_tensor *const *tensors, int n, double max_norm, mie
     MIEN_LAUNCH(clip_factor_kernel, 1, 1, 0, (double *)mien__cuda_ptr(norm), space.at<float>(2),
                 space.at<double>(), max_norm);
     mien__tensor_touch(norm);
-    return scale_all(tensors, n, space.at<float>(2));
+    return isinf(max_norm) ? MIEN_OK : scale_all(tensors, n, space.at<float>(2));
 }
 
-struct gate_fn {
-    float *gate;
-    __device__ void operator()(const item &it, int64_t i) const {
-        if (!is_finite(it.g[i])) *gate = 0; /* all who write write the same */
-    }
-};
-
-__global__ void __launch_bounds__(MIEN_THREADS)
-    gate_kernel(const __grid_constant__ list l, gate_fn f) {
-    each_element(l, f);
+__global__ void judge_kernel(double *verdict, mien_scaling rules, const float *loss) {
+    mien__judge(verdict, rules, loss ? *loss : 0);
 }
 
-static mien_status gate(mien_tensor *open, mien_tensor *const *tensors, int n) {
+static mien_status judge(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss) {
+    mien_held held;
     MIEN_TRY(mien__cuda_alive());
-    for (int next = 0; next < n;) {
-        mien_held held[LIST_MOST];
-        list l = {};
-        MIEN_TRY(collect(&l, held, tensors, n, &next));
-        if (l.first[l.n] > 0)
-            MIEN_LAUNCH(gate_kernel, (unsigned)l.first[l.n], MIEN_THREADS, 0, l,
-                        gate_fn{(float *)mien__cuda_ptr(open)});
-    }
-    mien__tensor_touch(open);
+    if (loss) held.take(mien__cuda_as_plain(loss, MIEN_F32));
+    if (loss && held.failed()) return mien_last();
+    MIEN_LAUNCH(judge_kernel, 1, 1, 0, (double *)mien__cuda_ptr(verdict), *rules,
+                loss ? held.data<float>() : NULL);
+    mien__tensor_touch(verdict);
     return MIEN_OK;
 }
 
@@ -369,7 +361,7 @@ void mien__cuda_part_optim(mien_backend *table) {
     table->sgd = sgd;
     table->sgd_all = sgd_all;
     table->clip = clip;
-    table->gate = gate;
+    table->judge = judge;
     table->sum_squares = sum_squares;
     table->sum_squares_all = sum_squares_all;
 }
