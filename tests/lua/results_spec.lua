@@ -1,6 +1,7 @@
 -- results.db from Lua: values, batches, runs and who owns them, text forms.
 -- Not here: SQLite's own errors (tests/c/test_store.c).
 local mien = require "mien"
+local expect = require "tests.lua.expect"
 local tiny = require "tests.lua.tiny"
 local process = require "mien.results.process"
 
@@ -120,6 +121,16 @@ describe("results", function()
     assert.matches("full", tostring(err))
     db:exec "PRAGMA max_page_count = 1000000"
     assert.equal(3000, db:value "SELECT count(*) FROM metric")
+  end)
+
+  it("stores the other rows when one is refused", function()
+    local run = new_run()
+    run:metric("loss", 1, { step = 1, epoch = 1 })
+    run:score { target = "arousal", split = "validation", stage = "raw", ccc = 0.5 } -- it is called devel
+    run:metric("loss", 2, { step = 2, epoch = 1 })
+    expect.failure(function() db:flush() end, "refused the row", "split IN")
+    assert.equal(2, db:value "select count(*) from metric")
+    assert.equal(0, db:value "select count(*) from score")
   end)
 
   it("reads without changing, and says when there is nothing to read", function()

@@ -152,16 +152,21 @@ function database:queue(sql, ...)
   if #self.pending >= FLUSH_ROWS or C.mien_time_monotonic() - self.flushed > FLUSH_SECONDS then self:flush() end
 end
 
---- Writes what waits, in one transaction. On failure (a full disk) it keeps waiting, and this raises.
+--- Writes what waits, in one transaction. On failure (a full disk) it keeps waiting, and this raises; but a row
+-- that the tables refuse is dropped, as no later try would store it or what waits with it.
 function database:flush()
-  local pending = self.pending
+  local pending, at = self.pending, nil
   if #pending == 0 then return end
   self.pending = {}
   local ok, problem = pcall(self.transaction, self, function()
-    for _, row in ipairs(pending) do self:write(row.sql, unpack(row, 1, row.n)) end
+    for i, row in ipairs(pending) do
+      at = i
+      self:write(row.sql, unpack(row, 1, row.n))
+    end
   end)
   self.flushed = C.mien_time_monotonic()
   if ok then return end
+  if at and check.is_error(problem) and problem.code == "argument" then table.remove(pending, at) end
   for _, row in ipairs(self.pending) do pending[#pending + 1] = row end
   self.pending = pending
   check.rethrow(problem)
