@@ -158,7 +158,7 @@ describe("a captured training", function()
     assert.equal("5 true", run([[
       local model = mien.models.recurrent { features = tiny.features(8), hidden = 8, layers = 1,
         outputs = corpus.label_names }:to "cuda":precision "fp16"
-      local learn = require("tests.bench.cases").learning(model, { graph = true })
+      local learn = require("tests.bench.cases").learning(model, { graph = true, lr = 1e-2 })
       local frames, target = mien.randn { 1, 4, 3, 16, 16 }:to "cuda", mien.randn({ 1, 4, 2 }):to "cuda"
       local losses = {}
       for i = 1, 5 do losses[i] = learn(frames, target):item() end
