@@ -30,6 +30,10 @@ int main(int argc, char **argv) {
 END
 sed -i 's/WORD/"one"/' "$copy/core/main.c"
 
+age() { # what is changed next is a minute newer than all there is
+  find "$copy" -exec touch -d '1 minute ago' {} +
+}
+
 cd /
 [[ $("$copy/mien" 2>/dev/null) == one ]]
 check $? "builds and starts from another folder, with spaces in the path"
@@ -40,12 +44,12 @@ ln -s "$copy/mien" "$work/link"
 [[ $("$work/link" 2>&1) == one ]] && [[ $(cd "$copy" && PATH=".:$PATH" mien 2>&1) == one ]]
 check $? "starts through a link and through PATH"
 
-sleep 0.02
+age
 sed -i 's/one/two/' "$copy/core/main.c"
 [[ $("$copy/mien" 2>/dev/null) == two ]]
 check $? "builds again after a source changed"
 
-sleep 0.02
+age
 sed -i 's/two/three/' "$copy/core/main.c"
 "$copy/mien" >"$work/first" 2>/dev/null &
 "$copy/mien" >"$work/second" 2>/dev/null
@@ -55,12 +59,12 @@ check $? "two starts at once after a change both run the new program"
 
 mv "$work/a folder with spaces" "$work/moved"
 copy="$work/moved/mien"
-sleep 0.02
+age
 sed -i 's/three/four/' "$copy/core/main.c"
 [[ $("$copy/mien" 2>/dev/null) == four ]]
 check $? "a folder that was moved builds again"
 
-sleep 0.02
+age
 echo 'this is no C' >>"$copy/core/main.c"
 output=$("$copy/mien" 2>&1)
 status=$?
@@ -72,7 +76,7 @@ mkdir "$work/bin"
 for tool in bash env dpkg-query mkdir flock grep tail touch sed find; do
   ln -s "$(command -v $tool)" "$work/bin/$tool"
 done
-sleep 0.02
+age
 echo 'build no-such-package-1' >>"$copy/packages.txt"
 output=$(PATH="$work/bin" "$copy/mien" 2>&1)
 status=$?

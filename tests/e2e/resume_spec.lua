@@ -135,15 +135,18 @@ describe("a killed experiment", function()
     os.execute(("mkfifo '%s/go'"):format(home))
     local first = io.popen(command(home, "beat 20", 'print "held" io.flush() io.read()') .. " < go 2>&1")
     local go = io.open(home .. "/go", "w")
-    local said = {}
-    repeat said[#said + 1] = first:read() until not said[#said] or said[#said]:find "held"
+    local said = ""
+    for line in first:lines() do
+      said = said .. line .. "\n"
+      if line:find "held" then break end
+    end
     local status, text = run(home)
     go:close()
-    said[#said + 1] = first:read "*a"
+    said = said .. first:read "*a"
     first:close()
     assert.equal(1, status, text)
     assert.matches("is being run by process %d+ ", text)
-    assert.equal((outcome(folder .. "/whole")), (outcome(home)), table.concat(said, "\n"))
+    assert.equal((outcome(folder .. "/whole")), (outcome(home)), said)
   end)
 
   it("keeps a checkpoint on Ctrl-C, exits with 130 and goes on from there", function()
