@@ -1,6 +1,7 @@
 /* HDF5 files: the lock, errors in HDF5's words, open, create under a temporary name, finish.
  * Not here: datasets (hdf5_rows.c), attributes and listings (hdf5_names.c). */
 #include "hdf5_inner.h"
+#include "store/store.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -179,36 +180,11 @@ static mien_status close_file(mien_h5 *file) {
     return flushed && closed ? MIEN_OK : MIEN_ERR_IO;
 }
 
-static mien_status sync_path(const char *path, int flags) {
-    int fd = open(path, flags | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        int reason = errno;
-        if (fd >= 0) close(fd);
-        MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be written to disk: %s", path, strerror(reason));
-    }
-    close(fd);
-    return MIEN_OK;
-}
-
 mien_status mien_h5_finish(mien_h5 *file) {
     MIEN_TRY(mien__h5_usable(file, true));
     MIEN_TRY(close_file(file));
-    MIEN_TRY(sync_path(file->partial, O_RDWR));
-    if (rename(file->partial, file->path) != 0)
-        MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be renamed to %s: %s", file->partial, file->path,
-                  strerror(errno));
+    MIEN_TRY(mien_file_commit(file->partial, file->path));
     file->finished = true;
-    char *folder = strdup(file->path);
-    if (!folder) return MIEN_OK; /* the rename stands; only its own sync is left out */
-    char *slash = strrchr(folder, '/');
-    if (slash) slash[slash == folder ? 1 : 0] = 0;
-    /* Some file systems refuse to sync a folder; the data itself is on the disk. */
-    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    free(folder);
     return MIEN_OK;
 }
 

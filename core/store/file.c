@@ -14,28 +14,26 @@
 
 /* ---- files and folders ----------------------------------------------------------------------- */
 
-static mien_status sync_path(const char *path, int flags) {
-    int fd = open(path, flags | O_CLOEXEC);
-    if (fd < 0) MIEN_FAIL(MIEN_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    int rc = fsync(fd), problem = errno;
-    close(fd);
-    /* EINVAL: a file system that knows no fsync of folders */
-    if (rc < 0 && problem != EINVAL)
-        MIEN_FAIL(MIEN_ERR_IO, "cannot write %s to disk: %s", path, strerror(problem));
-    return MIEN_OK;
-}
-
 mien_status mien_file_commit(const char *temporary, const char *path) {
-    MIEN_TRY(sync_path(temporary, O_RDONLY));
+    int fd = open(temporary, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0) {
+        int problem = errno;
+        if (fd >= 0) close(fd);
+        MIEN_FAIL(MIEN_ERR_IO, "cannot write %s to disk: %s", temporary, strerror(problem));
+    }
+    close(fd);
     if (rename(temporary, path) < 0)
         MIEN_FAIL(MIEN_ERR_IO, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
-    char *folder = strdup(path);
-    if (!folder) MIEN_FAIL(MIEN_ERR_MEMORY, "commit of %s: out of memory", path);
-    char *slash = strrchr(folder, '/');
+    /* The rename stands; some file systems refuse to sync a folder. */
+    char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
     if (slash) slash[slash == folder] = 0;
-    mien_status status = sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
+    fd = folder ? open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
     free(folder);
-    return status;
+    return MIEN_OK;
 }
 
 static mien_status make_one(const char *path) {
