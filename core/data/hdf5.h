@@ -28,8 +28,6 @@ mien_status mien_h5_dataset(mien_h5 *file, const char *name, mien_dtype dtype, i
 mien_status mien_h5_append(mien_h5 *file, const char *name, mien_tensor *t);
 /* A dataset that holds exactly t. */
 mien_status mien_h5_write(mien_h5 *file, const char *name, mien_tensor *t);
-/* Writes t's rows at 0-based row `first`. */
-mien_status mien_h5_write_rows(mien_h5 *file, const char *name, int64_t first, mien_tensor *t);
 
 /* Shape and dtype of a dataset. Error: no such dataset (the message lists those near it). */
 mien_status mien_h5_info(mien_h5 *file, const char *name, mien_dtype *dtype, int *ndim,

@@ -251,8 +251,8 @@ static mien_status transfer(mien_h5 *file, const char *name, hid_t dataset, int 
     return MIEN_OK;
 }
 
-/* first < 0: append. */
-static mien_status put_rows(mien_h5 *file, const char *name, int64_t first, mien_tensor *t) {
+/* Grows the dataset by t's rows. */
+static mien_status append(mien_h5 *file, const char *name, mien_tensor *t) {
     MIEN_TRY(mien__h5_usable(file, true));
     hid_t dataset = -1;
     MIEN_TRY(open_dataset(file, name, &dataset));
@@ -262,18 +262,14 @@ static mien_status put_rows(mien_h5 *file, const char *name, int64_t first, mien
     mien_status status = shape_of(file, name, dataset, &dtype, &ndim, shape);
     bool fits = status == MIEN_OK && ndim == mien_tensor_ndim(t) && ndim > 0;
     for (int i = 1; fits && i < ndim; i++) fits = shape[i] == mien_tensor_size(t, i);
-    int64_t count = fits ? mien_tensor_size(t, 0) : 0;
-    bool append = first < 0;
-    if (append) first = shape[0];
-    if (status == MIEN_OK && (!fits || (!append && first + count > shape[0]))) {
+    int64_t count = fits ? mien_tensor_size(t, 0) : 0, first = fits ? shape[0] : 0;
+    if (status == MIEN_OK && !fits) {
         char got[96];
         status = mien__fail(MIEN_ERR_SHAPE, __FILE__, __LINE__,
-                            "%s: rows of shape %s do not fit dataset '%s' (%d dimensions, %lld "
-                            "rows) at row %lld",
-                            file->path, mien__shape_text(t, got, sizeof got), name, ndim,
-                            ndim ? (long long)shape[0] : 0LL, (long long)first);
+                            "%s: rows of shape %s do not fit dataset '%s' (%d dimensions)",
+                            file->path, mien__shape_text(t, got, sizeof got), name, ndim);
     }
-    if (status == MIEN_OK && append && count > 0) {
+    if (status == MIEN_OK && count > 0) {
         hsize_t size[MIEN_MAX_DIMS] = {(hsize_t)(first + count)};
         for (int i = 1; i < ndim; i++) size[i] = (hsize_t)shape[i];
         if (mien__h5_note(H5Dset_extent(dataset, size)) < 0) {
@@ -285,7 +281,7 @@ static mien_status put_rows(mien_h5 *file, const char *name, int64_t first, mien
     if (status == MIEN_OK) {
         status = transfer(file, name, dataset, ndim, shape, first, count, mien_tensor_dtype(t),
                           mien_tensor_data(t), true);
-        if (status != MIEN_OK && append) { /* on failure nothing has happened */
+        if (status != MIEN_OK) { /* on failure nothing has happened */
             hsize_t size[MIEN_MAX_DIMS];
             for (int i = 0; i < ndim; i++) size[i] = (hsize_t)shape[i];
             H5Dset_extent(dataset, size);
@@ -296,25 +292,20 @@ static mien_status put_rows(mien_h5 *file, const char *name, int64_t first, mien
     return status;
 }
 
-static mien_status locked_put(mien_h5 *file, const char *name, int64_t first, mien_tensor *t) {
+typedef mien_status (*put)(mien_h5 *file, const char *name, mien_tensor *t);
+
+static mien_status locked(put write, mien_h5 *file, const char *name, mien_tensor *t) {
     mien_tensor *ready = storable(t);
     if (!ready) return mien_error_last()->code;
     mien__h5_lock();
-    mien_status status = put_rows(file, name, first, ready);
+    mien_status status = write(file, name, ready);
     mien__h5_unlock();
     mien_tensor_release(ready);
     return status;
 }
 
 mien_status mien_h5_append(mien_h5 *file, const char *name, mien_tensor *t) {
-    return locked_put(file, name, -1, t);
-}
-
-mien_status mien_h5_write_rows(mien_h5 *file, const char *name, int64_t first, mien_tensor *t) {
-    if (first < 0)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "dataset '%s': row %lld is before the first", name,
-                  (long long)first);
-    return locked_put(file, name, first, t);
+    return locked(append, file, name, t);
 }
 
 static mien_status put_all(mien_h5 *file, const char *name, mien_tensor *t) {
@@ -333,13 +324,7 @@ static mien_status put_all(mien_h5 *file, const char *name, mien_tensor *t) {
 }
 
 mien_status mien_h5_write(mien_h5 *file, const char *name, mien_tensor *t) {
-    mien_tensor *ready = storable(t);
-    if (!ready) return mien_error_last()->code;
-    mien__h5_lock();
-    mien_status status = put_all(file, name, ready);
-    mien__h5_unlock();
-    mien_tensor_release(ready);
-    return status;
+    return locked(put_all, file, name, t);
 }
 
 static mien_status info(mien_h5 *file, const char *name, mien_dtype *dtype, int *ndim,

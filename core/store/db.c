@@ -171,9 +171,6 @@ mien_status mien_db_exec(mien_db *db, const char *sql) {
 int64_t mien_db_changes(mien_db *db) {
     return sqlite3_changes64(db->handle);
 }
-int64_t mien_db_last_id(mien_db *db) {
-    return sqlite3_last_insert_rowid(db->handle);
-}
 
 static mien_status number_of(mien_db *db, const char *sql, int *value) {
     sqlite3_stmt *s = NULL;
@@ -261,12 +258,6 @@ int mien_statement_columns(mien_statement *s) {
 }
 const char *mien_statement_name(mien_statement *s, int column) {
     return sqlite3_column_name(s->handle, column);
-}
-int mien_statement_parameters(mien_statement *s) {
-    return sqlite3_bind_parameter_count(s->handle);
-}
-int mien_statement_parameter(mien_statement *s, const char *name) {
-    return sqlite3_bind_parameter_index(s->handle, name) - 1;
 }
 
 static mien_status closed(void) {

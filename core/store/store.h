@@ -16,9 +16,8 @@ mien_db *mien_db_open(const char *path, bool read_only);
 void mien_db_close(mien_db *db);
 /* Runs one or more statements that give no rows. */
 mien_status mien_db_exec(mien_db *db, const char *sql);
-/* Rows changed by the last statement, and the rowid it inserted. */
+/* Rows changed by the last statement. */
 int64_t mien_db_changes(mien_db *db);
-int64_t mien_db_last_id(mien_db *db);
 /* The numbered migrations built in from schema/; brings user_version up to the newest inside
  * one transaction. Error: the file is newer than this program. */
 mien_status mien_db_migrate(mien_db *db);
@@ -27,9 +26,6 @@ mien_statement *mien_db_prepare(mien_db *db, const char *sql);
 void mien_statement_close(mien_statement *s);
 int mien_statement_columns(mien_statement *s);
 const char *mien_statement_name(mien_statement *s, int column);
-int mien_statement_parameters(mien_statement *s);
-/* 0-based index of ":name", -1 when there is none. */
-int mien_statement_parameter(mien_statement *s, const char *name);
 /* Parameters are 0-based; a NaN is stored as NULL. */
 mien_status mien_statement_bind_null(mien_statement *s, int index);
 mien_status mien_statement_bind_integer(mien_statement *s, int index, int64_t value);

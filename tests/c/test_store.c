@@ -67,9 +67,6 @@ static void said(const char *words) {
 static void values_come_back_with_their_types(void **state) {
     mien_db *db = fresh("types.db");
     mien_statement *s = mien_db_prepare(db, "SELECT ?, ?, ?, ?, :last AS last");
-    assert_int_equal(mien_statement_parameters(s), 5);
-    assert_int_equal(mien_statement_parameter(s, ":last"), 4);
-    assert_int_equal(mien_statement_parameter(s, ":absent"), -1);
     assert_int_equal(mien_statement_bind_integer(s, 0, INT64_C(9007199254740993)), MIEN_OK);
     assert_int_equal(mien_statement_bind_real(s, 1, 0.1), MIEN_OK);
     assert_int_equal(mien_statement_bind_real(s, 2, NAN), MIEN_OK);
