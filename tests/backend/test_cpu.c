@@ -1,9 +1,10 @@
 /* What only the CPU backend promises: stable statistics, blocked layouts kept, packed weights that
  * follow their tensor, Winograd's error. Not here: agreement over all cases (test_backends.c). */
-#include "backend/backend.h"
+#include "backend/cpu/cpu.h"
 #include "tensor/rng.h"
 
 #include <math.h>
+#include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -201,42 +202,90 @@ static void bf16_activations_stay_bf16_and_blocked(void **unused) {
     release((mien_tensor *[]){x, w1, w2, y, z, var, n}, 7);
 }
 
-/* ---- Winograd
+/* ---- convolutions
  * ------------------------------------------------------------------------------------- */
 
-/* Gradients of a 3x3 convolution at a shape that goes through Winograd, against direct sums. */
-static void winograd_keeps_single_precision(void **unused) {
-    const int64_t xs[] = {8, 128, 19, 19}, ws[] = {128, 128, 3, 3};
-    mien_tensor *found[3], *expected[3];
-    mien_tensor *x = normal(4, xs, 0, 1), *w = normal(4, ws, 0, 0.03), *dy = normal(4, xs, 0, 1);
+static mien_tensor *random_of(mien_dtype dtype, const int64_t *shape) {
+    mien_tensor *single = normal(4, shape, 0, 1);
+    mien_tensor *t = mien_tensor_to(single, dtype, MIEN_DEVICE_CPU);
+    mien_tensor_release(single);
+    return t;
+}
+
+/* Output and both gradients of a convolution against direct sums. Tells by which implementation the
+ * gradients came. */
+static void convolution_agrees(const int64_t *xs, const int64_t *ws, mien_conv2d_attr attr,
+                               mien_dtype dtype, char implementation[64]) {
+    mien_tensor *found[3], *expected[3], *w = normal(4, ws, 0, 0.03), *dy = NULL;
+    mien_tensor *x = random_of(dtype, xs);
+    const double values[] = {attr.stride_h, attr.stride_w,   attr.pad_top,
+                             attr.pad_left, attr.pad_bottom, attr.pad_right};
     const char *backends[] = {"cpu", "ref"};
     for (int b = 0; b < 2; b++) {
-        mien_tensor **out = b ? expected : found;
+        mien_tensor **out = b ? expected : found, *in[] = {x, w, NULL};
         must(mien_backend_use(backends[b]));
-        out[0] = convolve(x, w);
-        mien_conv2d_attr attr = {1, 1, 1, 1, 1, 1};
-        char implementation[64] = "";
+        must(mien_op_run(MIEN_OP_conv2d, in, 3, values, 6, out, 1));
+        if (!dy) dy = random_of(dtype, out[0]->shape);
+        char name[64] = "";
         mien_op_call call = {.op = MIEN_OP_conv2d,
                              .in = {x, w},
                              .out = {out[0]},
                              .dout = {dy},
                              .want = {true, true},
                              .attr = &attr,
-                             .implementation = implementation};
+                             .implementation = b ? name : implementation};
         for (int i = 0; i < 2; i++)
-            call.din[i] = out[1 + i] =
-                mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 4, i ? w->shape : x->shape);
+            call.din[i] = out[1 + i] = mien__tensor_header(i ? MIEN_F32 : dtype, MIEN_DEVICE_CPU, 4,
+                                                           i ? w->shape : x->shape);
         must(mien__backend_for(&call, true)->backward[call.op](&call));
     }
     must(mien_backend_use("cpu"));
     for (int i = 0; i < 3; i++) {
         double off = distance(found[i], expected[i]);
-        print_message("# winograd %s: %.1e\n", (const char *[]){"output", "dx", "dw"}[i], off);
-        assert_true(off < 1e-5);
+        print_message("# %s, %s: %.1e\n", implementation, (const char *[]){"y", "dx", "dw"}[i],
+                      off);
+        assert_true(off <
+                    (dtype == MIEN_BF16 && i < 2 ? 1e-2 : 1e-5)); /* gradients of weights are f32 */
     }
     release((mien_tensor *[]){x, w, dy}, 3);
     release(found, 3);
     release(expected, 3);
+}
+
+static void winograd_keeps_single_precision(void **unused) {
+    char implementation[64] = "";
+    convolution_agrees((int64_t[]){8, 128, 19, 19}, (int64_t[]){128, 128, 3, 3},
+                       (mien_conv2d_attr){1, 1, 1, 1, 1, 1}, MIEN_F32, implementation);
+    if (mien__cpu_block() == 16) assert_non_null(strstr(implementation, "wino"));
+}
+
+/* Weights gradients of small maps: every number of threads divides the work in its own way, and
+ * the pixels of some shapes come in several parts. */
+static void products_over_pixels_agree(void **unused) {
+    static const struct {
+        int64_t x[4], w[4];
+        mien_conv2d_attr attr;
+    } shapes[] = {
+        {{5, 64, 9, 10}, {96, 64, 3, 3}, {2, 2, 1, 1, 1, 1}},
+        {{130, 64, 3, 3},
+         {64, 64, 1, 3},
+         {.stride_h = 1, .stride_w = 1, .pad_left = 1, .pad_right = 1}},
+        {{45, 80, 5, 5}, {64, 80, 1, 1}, {.stride_h = 1, .stride_w = 1}},
+        {{3, 64, 9, 9}, {208, 64, 1, 1}, {.stride_h = 2, .stride_w = 2}},
+    };
+    int usual = omp_get_max_threads();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int threads = 1; threads <= 6; threads += i == 0 ? 1 : 3) {
+            omp_set_num_threads(threads);
+            for (int half = 0; half < 2; half++) {
+                char implementation[64] = "";
+                convolution_agrees(shapes[i].x, shapes[i].w, shapes[i].attr,
+                                   half ? MIEN_BF16 : MIEN_F32, implementation);
+                if (mien__cpu_block() == 16 && (!half || mien__cpu_has_bf16()))
+                    assert_non_null(strstr(implementation, "pixels:avx512"));
+            }
+        }
+    omp_set_num_threads(usual);
 }
 
 int main(void) {
@@ -248,6 +297,7 @@ int main(void) {
         cmocka_unit_test(bf16_activations_stay_bf16_and_blocked),
         cmocka_unit_test(packed_weights_follow_their_tensor),
         cmocka_unit_test(winograd_keeps_single_precision),
+        cmocka_unit_test(products_over_pixels_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * Not here: the choice of primitive (conv_plan.c). */
 #include "conv_plan.h"
 #include "pack.h"
+#include "wgrad.h"
 
 static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use,
                                const mien_tensor *dst) {
@@ -138,10 +139,26 @@ out:
     return status;
 }
 
+static mien_status products_over_pixels(mien_op_call *call, const mien__wgrad *g) {
+    mien_tensor *src = mien__cpu_as(call->in[0], 16), *dout = mien__cpu_as(call->dout[0], 16);
+    mien_tensor *scratch = mien__cpu_bytes(mien__wgrad_scratch(g)), *weights = call->din[1];
+    mien_status status = src && dout && scratch ? mien__tensor_alloc(weights, 0) : MIEN_ERR_MEMORY;
+    if (status == MIEN_OK)
+        mien__wgrad_run(g, mien__cpu_ptr(src), mien__cpu_ptr(dout), mien__cpu_f32(weights),
+                        mien__cpu_ptr(scratch));
+    mien__cpu_says(call, mien__wgrad_name(g));
+    mien_tensor_release(src);
+    mien_tensor_release(dout);
+    mien_tensor_release(scratch);
+    return status;
+}
+
 static mien_status weights_gradient(mien_op_call *call) {
     mien_tensor *src = NULL, *dout = NULL, *packed = NULL, *spare = NULL;
     mien__conv_case c = case_of(call, MIEN_CONV_WEIGHTS_GRADIENT, call->dout[0]);
     c.bias = call->want[2];
+    mien__wgrad g;
+    if (mien__wgrad_plan(&c, &g)) return products_over_pixels(call, &g);
     int64_t stride[2];
     bool few = drop_stride(&c, stride);
     mien__primitive *p = NULL;

@@ -7,11 +7,13 @@
 /* Winograd F(4x4,3x3) (Lavin & Gray 2016) does 3x3 convolutions of stride 1 in about a quarter of
  * the multiplications. It pays while its transforms fit the caches and are amortised over channels;
  * see docs/performance.md for the figures behind the limits. */
-static bool winograd_pays(const mien__conv_case *c) {
-    /* The direct weights gradient is slow on small maps, so there Winograd pays earlier. */
+bool mien__winograd_pays(const mien__conv_case *c) {
+    /* The direct weights gradient is slow on small maps, so there Winograd pays earlier; on the
+     * smallest, products over pixels pay (wgrad.c), which make no gradient of a bias. */
     bool gradient = c->use == MIEN_CONV_WEIGHTS_GRADIENT;
     int64_t channels = c->src[1], filters = c->dst[1], pixels = c->dst[2] * c->dst[3];
-    int64_t most = gradient ? 512 : 256, fewest_pixels = gradient && channels > 256 ? 25 : 64;
+    int64_t small = c->bias ? 25 : 36;
+    int64_t most = gradient ? 512 : 256, fewest_pixels = gradient && channels > 256 ? small : 64;
     return c->dtype == MIEN_F32 && c->weight[2] == 3 && c->weight[3] == 3 && c->stride[0] == 1 &&
            c->stride[1] == 1 && channels >= 64 && channels <= most && filters >= 64 &&
            filters <= most && pixels >= fewest_pixels && c->src[0] * pixels >= 16 * fewest_pixels;
@@ -185,7 +187,7 @@ mien_status mien__conv_plan(mien__conv_case *c, mien__primitive **primitive) {
         c->dst_block = layouts[i][1];
         mien__primitive_key key = key_of(c);
         mien__primitive *p = mien__primitive_find(&key);
-        if (!p && winograd_pays(c) && c->src_block)
+        if (!p && mien__winograd_pays(c) && c->src_block)
             MIEN_TRY(attempt(c, dnnl_convolution_winograd, false, &p));
         if (!p) MIEN_TRY(attempt(c, dnnl_convolution_direct, false, &p));
         if (!p && c->residual) MIEN_TRY(attempt(c, dnnl_convolution_direct, true, &p));

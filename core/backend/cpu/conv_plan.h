@@ -27,4 +27,6 @@ typedef struct mien__conv_case {
  * A residual that the primitive cannot add from elsewhere has to lie in dst beforehand: then
  * n_args is one less. To be called under the lock. */
 mien_status mien__conv_plan(mien__conv_case *c, mien__primitive **primitive);
+/* Is Winograd's algorithm the fastest that oneDNN has for this pass? */
+bool mien__winograd_pays(const mien__conv_case *c);
 #endif

@@ -5,8 +5,6 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #include <immintrin.h>
 
-/* Of a kernel at most; larger ones are rare, and oneDNN's. */
-#define TAPS 25
 #define TILE 256
 /* Weights of so many elements are written past the caches. */
 #define UNCACHED (1 << 18)
@@ -23,7 +21,7 @@ bool mien__tiles_of(const dnnl_memory_desc_t *md, bool back, mien__tiles *t) {
         b->inner_blks[1] != 16 || rows + lanes != 1 ||
         (half && (b->inner_blks[2] != 2 || b->inner_idxs[2] != rows)))
         return false;
-    if (md->dims[0] % 16 || md->dims[1] % 16 || md->dims[2] * md->dims[3] > TAPS ||
+    if (md->dims[0] % 16 || md->dims[1] % 16 || md->dims[2] * md->dims[3] > MIEN_TILES_TAPS ||
         b->strides[3] != TILE || b->strides[2] != TILE * md->dims[3] ||
         (back && (half || rows == 0)))
         return false;
@@ -95,7 +93,7 @@ NATIVE INLINE void write_pairs(mien__bf16 *to, const __m512 x[16], bool past) {
             write;                                                                                 \
             return;                                                                                \
         }                                                                                          \
-        float room[16 * TAPS * 16] __attribute__((aligned(64)));                                   \
+        float room[16 * MIEN_TILES_TAPS * 16] __attribute__((aligned(64)));                        \
         for (int64_t k = 0; k < t->taps; k++) {                                                    \
             read_lines(x, from + 16 * k, row);                                                     \
             transpose(x);                                                                          \

@@ -6,6 +6,9 @@
 #include "cpu.h"
 #include <oneapi/dnnl/dnnl.h>
 
+/* Taps of a kernel at most; larger ones are rare, and oneDNN's. */
+#define MIEN_TILES_TAPS 25
+
 /* A tile holds, for each of the `taps` of a kernel, 16 rows of 16 lanes: a row is an input and a
  * lane an output, or the other way round. In bf16 two rows lie interleaved, lane by lane. */
 typedef struct mien__tiles {
