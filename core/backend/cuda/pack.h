@@ -4,6 +4,10 @@
 #define MIEN_CUDA_PACK_H
 #include "cuda.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A retained tensor with the elements of t in `dtype`, at a multiple of 16 bytes: 4-d tensors
  * channels-last with `channels` channels (zeros beyond t's own; 0: as many as t has), others
  * row-major. t itself when it is that already. */
@@ -14,4 +18,8 @@ mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channel
 /* Gives the header t the elements of `made` (the same shape, or more channels): made's own storage
  * when dtype and layout allow it, else a copy: channels-last when `keep`, else row-major. */
 mien_status mien__cuda_take(mien_tensor *t, mien_tensor *made, bool keep);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -24,9 +24,10 @@ void mien__cuda_part_ccc(mien_backend *table);
 void mien__cuda_part_shape(mien_backend *table);
 void mien__cuda_part_optim(mien_backend *table);
 void mien__cuda_part_augment(mien_backend *table);
+void mien__cuda_part_int8(mien_backend *table);
 
 /* out, which has storage, = factor * sum of x over the dimensions that out lacks or has as 1,
- * aligned at the right. Sums in f32, in a fixed order. */
+ * aligned at the right. Sums in f32, in a fixed order. x may be u8 or i8, then out is f32. */
 mien_status mien__cuda_sum_to(mien_tensor *out, mien_tensor *x, double factor);
 
 /* ||found - right|| / ||right|| of n elements each, f32, bf16 or f16; NaN or infinite when one is

@@ -8,13 +8,14 @@
 template <typename T, int N> struct mien_sources { const T *at[N]; };
 
 /* The first `packs` packs in wide accesses, the rest one by one. y may be one of the sources. */
-template <typename T, int N, typename F>
+template <typename O, typename T, int N, typename F>
 __global__ void __launch_bounds__(MIEN_THREADS)
-    mien_map_flat(T *y, mien_sources<T, N> in, int64_t n, int64_t packs, F f) {
+    mien_map_flat(O *y, mien_sources<T, N> in, int64_t n, int64_t packs, F f) {
     const int V = mien_wide<T>::n;
     typedef mien_pack<T, V> pack;
     for (int64_t i = mien_grid_thread(); i < packs; i += mien_grid_threads()) {
-        pack x[N], out;
+        pack x[N];
+        mien_pack<O, V> out;
 #pragma unroll
         for (int k = 0; k < N; k++) x[k] = ((const pack *)in.at[k])[i];
 #pragma unroll
@@ -23,7 +24,7 @@ __global__ void __launch_bounds__(MIEN_THREADS)
             for (int k = 0; k < N; k++) values[k] = get(x[k].v[v]);
             put(&out.v[v], f(values));
         }
-        ((pack *)y)[i] = out;
+        ((mien_pack<O, V> *)y)[i] = out;
     }
     for (int64_t i = packs * V + mien_grid_thread(); i < n; i += mien_grid_threads()) {
         float values[N];
@@ -33,9 +34,9 @@ __global__ void __launch_bounds__(MIEN_THREADS)
 }
 
 /* walk: strides of y, then of the sources. */
-template <typename T, int N, typename F, typename Index>
+template <typename O, typename T, int N, typename F, typename Index>
 __global__ void __launch_bounds__(MIEN_THREADS)
-    mien_map_walk(T *y, mien_sources<T, N> in, Index n, mien_walk<N + 1> walk, F f) {
+    mien_map_walk(O *y, mien_sources<T, N> in, Index n, mien_walk<N + 1> walk, F f) {
     for (Index i = (Index)mien_grid_thread(); i < n; i += (Index)mien_grid_threads()) {
         int64_t at[N + 1];
         mien_walk_at(walk, i, at);
@@ -62,10 +63,11 @@ static inline int mien_memory_order(const mien_tensor *t, int *order) {
     return t->ndim;
 }
 
-template <typename T, int N, typename F>
+/* O: of y; T: of all sources. */
+template <typename O, typename T, int N, typename F>
 static mien_status mien_run_map(mien_tensor *y, mien_tensor *const *in, F f) {
     int64_t n = mien_tensor_count(y);
-    T *to = (T *)mien__cuda_ptr(y);
+    O *to = (O *)mien__cuda_ptr(y);
     mien_sources<T, N> from;
     bool flat = mien__cuda_is_dense(y), wide = mien_aligned(to);
     for (int k = 0; k < N; k++) {
@@ -76,7 +78,7 @@ static mien_status mien_run_map(mien_tensor *y, mien_tensor *const *in, F f) {
     if (flat) {
         int64_t packs = wide ? n / mien_wide<T>::n : 0;
         unsigned grid = mien__cuda_grid(wide ? packs + 1 : n, MIEN_THREADS);
-        MIEN_LAUNCH((mien_map_flat<T, N, F>), grid, MIEN_THREADS, 0, to, from, n, packs, f);
+        MIEN_LAUNCH((mien_map_flat<O, T, N, F>), grid, MIEN_THREADS, 0, to, from, n, packs, f);
         return MIEN_OK;
     }
     mien_walk<N + 1> walk = {};
@@ -89,10 +91,11 @@ static mien_status mien_run_map(mien_tensor *y, mien_tensor *const *in, F f) {
     }
     unsigned grid = mien__cuda_grid(n, MIEN_THREADS);
     if (n < (int64_t)1 << 30) /* 32-bit division is several times faster */
-        MIEN_LAUNCH((mien_map_walk<T, N, F, uint32_t>), grid, MIEN_THREADS, 0, to, from,
+        MIEN_LAUNCH((mien_map_walk<O, T, N, F, uint32_t>), grid, MIEN_THREADS, 0, to, from,
                     (uint32_t)n, walk, f);
     else
-        MIEN_LAUNCH((mien_map_walk<T, N, F, int64_t>), grid, MIEN_THREADS, 0, to, from, n, walk, f);
+        MIEN_LAUNCH((mien_map_walk<O, T, N, F, int64_t>), grid, MIEN_THREADS, 0, to, from, n, walk,
+                    f);
     return MIEN_OK;
 }
 
@@ -108,6 +111,6 @@ static mien_status mien_map(mien_tensor *y, mien_tensor *const *in, F f) {
         if (alike[k].failed()) return mien_last();
         source[k] = alike[k].t;
     }
-    MIEN_BY_DTYPE(y->dtype, (mien_run_map<T, N, F>(y, source, f)));
+    MIEN_BY_DTYPE(y->dtype, (mien_run_map<T, T, N, F>(y, source, f)));
 }
 #endif

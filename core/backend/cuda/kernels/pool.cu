@@ -170,7 +170,7 @@ static mien_status run_backward(T *dx, const int32_t *index, const T *dy, const 
     return MIEN_OK;
 }
 
-/* Four channels a thread: 8 or 16 bytes of a map, 16 of the index. */
+/* Four channels a thread: 4 to 16 bytes of a map, 16 of the index. */
 static bool by_four(const mien_pool &p, const void *a, const void *b, const void *c) {
     return p.c % 4 == 0 && mien_aligned(a) && mien_aligned(b) && mien_aligned(c);
 }
@@ -198,8 +198,11 @@ static mien_status forward(mien_op_call *call) {
     MIEN_TRY(mien__cuda_alloc_nhwc(y));
     if (max) MIEN_TRY(mien__cuda_alloc_nhwc(call->out[1]));
     int32_t *index = max ? (int32_t *)mien__cuda_ptr(call->out[1]) : NULL;
-    MIEN_BY_DTYPE(y->dtype, pick_forward<T>(mien__cuda_ptr(y), index, x.data<void>(),
-                                            pool_of(call, x.t, y), max));
+    void *to = mien__cuda_ptr(y);
+    const mien_pool p = pool_of(call, x.t, y);
+    if (y->dtype == MIEN_U8) return pick_forward<uint8_t>(to, index, x.data<void>(), p, max);
+    if (y->dtype == MIEN_I8) return pick_forward<int8_t>(to, index, x.data<void>(), p, max);
+    MIEN_BY_DTYPE(y->dtype, pick_forward<T>(to, index, x.data<void>(), p, max));
 }
 
 static mien_status backward(mien_op_call *call) {

@@ -146,6 +146,8 @@ mien_status mien__cuda_sum_to(mien_tensor *out, mien_tensor *x, double factor) {
     plan p = plan_of(out, x, false);
     if (p.results == 0) return MIEN_OK;
     if (p.each == 0) return mien__cuda_fill(out, 0);
+    if (x->dtype == MIEN_U8) return run_sum<uint8_t, float>(out, x, p, (float)factor);
+    if (x->dtype == MIEN_I8) return run_sum<int8_t, float>(out, x, p, (float)factor);
     MIEN_BY_DTYPE(x->dtype, sum_from<T>(out, x, p, (float)factor));
 }
 

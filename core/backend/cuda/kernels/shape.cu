@@ -71,19 +71,16 @@ void mien__cuda_part_kernels(mien_backend *table) {
     mien__cuda_part_shape(table);
     mien__cuda_part_optim(table);
     mien__cuda_part_augment(table);
+    mien__cuda_part_int8(table);
 }
 
-/* f64 is the reference's, and pooling of whole numbers the CPU's. Copies know every dtype. */
+/* f64 is the reference's. Copies know every dtype. */
 bool mien__cuda_supports_kernels(const mien_op_call *call, bool backward) {
     static mien_backend own;
     if (!own.forward[MIEN_OP_add]) mien__cuda_part_kernels(&own);
     if (!own.forward[call->op]) return true;
     if (call->op == MIEN_OP_concat || call->op == MIEN_OP_cast) return true;
-    bool is_pool = call->op == MIEN_OP_max_pool2d || call->op == MIEN_OP_global_avg_pool;
-    for (int i = 0; i < MIEN_OP_MAX_IN; i++) {
-        if (!call->in[i]) continue;
-        mien_dtype dtype = call->in[i]->dtype;
-        if (dtype == MIEN_F64 || (is_pool && (dtype == MIEN_U8 || dtype == MIEN_I8))) return false;
-    }
+    for (int i = 0; i < MIEN_OP_MAX_IN; i++)
+        if (call->in[i] && call->in[i]->dtype == MIEN_F64) return false;
     return true;
 }

@@ -47,9 +47,22 @@ MIEN_HD float get(mien_f16 v) {
 #endif
 }
 
-/* Round to nearest, ties to even; NaN stays NaN. */
+MIEN_HD float get(uint8_t v) {
+    return v;
+}
+MIEN_HD float get(int8_t v) {
+    return v;
+}
+
+/* Round to nearest, ties to even; NaN stays NaN. Whole numbers must be in range. */
 MIEN_HD void put(float *at, float v) {
     *at = v;
+}
+MIEN_HD void put(uint8_t *at, float v) {
+    *at = (uint8_t)v;
+}
+MIEN_HD void put(int8_t *at, float v) {
+    *at = (int8_t)v;
 }
 MIEN_HD void put(mien_bf16 *at, float v) {
     uint32_t bits = mien_bits(v);
