@@ -113,6 +113,30 @@ describe("a corpus", function()
     assert.is_nil(io.open(path "bad.h5"))
   end)
 
+  it("is not finished with half a recording", function()
+    local w = mien.data.writer(path "torn.h5", { name = "torn", height = 2, width = 2, fps = 25,
+      label_kind = "continuous", label_names = { "arousal" } })
+    local function add(name)
+      w:recording { name = name, subject = name, partition = "train", frames = mien.zeros { 3, 2, 2, 3, dtype = "u8" },
+        labels = mien.zeros { 3, 1 } }
+    end
+    add "whole"
+    local h5 = w.h5
+    w.h5 = setmetatable({ append = function(_, name, t)
+      if name == "labels" then error "disk full" end
+      h5:append(name, t)
+    end }, { __index = h5 })
+    assert.has_error(function() add "half" end)
+    w.h5 = h5
+    for _, fn in ipairs { function() add "next" end, function() w:finish() end } do
+      local ok, err = pcall(fn)
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find("recording half went into", 1, true))
+    end
+    w:close()
+    assert.is_nil(io.open(path "torn.h5"))
+  end)
+
   it("names the key that was meant", function()
     local ok, err = pcall(corpus.windows, corpus, { sequense = 10 })
     assert.is_false(ok)

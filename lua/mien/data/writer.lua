@@ -106,13 +106,22 @@ local function optional(self, name, t, n)
   end
 end
 
+--- A recording of which some columns were written and others not (a full disk) spoils the rows of all that follow.
+local function check_whole(self)
+  if not self.h5 then check.raise("argument", "data.writer: %s was finished or closed", self.path) end
+  if self.torn then
+    check.raise("argument", "data.writer: recording %s went into %s in part only; close it and begin again", self.torn,
+      self.path)
+  end
+end
+
 --- Adds a recording: { name =, subject =, partition = "train"|"devel"|"test", frames = u8 [n,H,W,3],
 -- labels = f32 [n,K] or i32 [n] for classes (0-based), traces = f32 [n,R,K], votes = u8 [n,C], time = f64 [n]
 -- in seconds (frame number / fps when left out) }.
 function writer:recording(options)
   check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor!",
     labels = "tensor!", traces = "tensor", votes = "tensor", time = "tensor" }, "data.writer: recording")
-  if not self.h5 then check.raise("argument", "data.writer: %s was finished or closed", self.path) end
+  check_whole(self)
   local name, o = options.name, self.options
   check.one_of(options.partition, { "train", "devel", "test" }, "data.writer: partition")
   if self.known[name] then check.raise("argument", "data.writer: a second recording named %s", name) end
@@ -136,6 +145,7 @@ function writer:recording(options)
     self.subjects[number + 1], self.subject_number[options.subject] = options.subject, number
   end
   local h5 = self.h5
+  self.torn = name
   h5:append("frames", options.frames)
   h5:append("labels", options.labels)
   if options.traces then h5:append("traces", options.traces) end
@@ -148,6 +158,7 @@ function writer:recording(options)
   else
     column(self, "time", "f64", n, function(i) return o.fps > 0 and i / o.fps or i end)
   end
+  self.torn = nil
   self.known[name] = true
   self.recordings[#self.recordings + 1] = name
   self.frames = self.frames + n
@@ -155,6 +166,7 @@ end
 
 --- Puts the corpus on disk under its name.
 function writer:finish()
+  check_whole(self)
   if #self.recordings == 0 then check.raise("argument", "data.writer: %s has no recordings", self.path) end
   self.h5:set("recording_names", self.recordings, "recording")
   self.h5:set("subject_names", self.subjects, "subject")
