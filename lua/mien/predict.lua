@@ -105,58 +105,66 @@ function predict.window(network, crops)
   end)
 end
 
---- A face's crops come in frame by frame; a full buffer gives its predictions. `turns`: every turns-th crop
--- belongs to one sequence, so that the network sees the frame rate that it knows.
-local function flush(network, waiting, turns, rows)
+--- Gives a full buffer of a face's rows, each with its crop, to the network. `turns`: every turns-th crop belongs to
+-- one sequence, so that the network sees the frame rate that it knows.
+local function flush(network, buffer, turns)
   for turn = 1, turns do
     local crops, at = {}, {}
-    for i = turn, #waiting, turns do crops[#crops + 1], at[#at + 1] = waiting[i].crop, waiting[i].row end
+    for i = turn, #buffer, turns do crops[#crops + 1], at[#at + 1] = buffer[i].crop, buffer[i] end
     if #crops > 0 then
       for t, values in ipairs(predict.window(network, crops)) do at[t].values = values end
     end
   end
-  for i, entry in ipairs(waiting) do
-    entry.crop:free()
-    rows[#rows + 1] = entry.row
-    waiting[i] = nil
+  for i, row in ipairs(buffer) do
+    row.crop:free()
+    row.crop, buffer[i] = nil, nil
   end
 end
 
---- Outputs for every face in every frame: predict.video(path, network, faces, { every = n, box = given or not }) ->
--- rows { frame (from 0), time, face, box, detected, values } in the order of frames and faces. faces: data.faces's.
-function predict.video(path, network, faces, options)
-  local every = options.every or 1
+--- Outputs for every face in every frame of a video, which is read once: predict.video(path, network, { every = n, box,
+-- cascade, each }) -> rows { frame (from 0), time, face, box, detected, values } in the order of frames and faces, and
+-- what data.faces gives (it takes box, cascade and each, too).
+function predict.video(path, network, options)
+  local every, rows, buffers = options.every or 1, {}, {}
   local turns = 1
-  if not options.every and network.fps > 0 and faces.fps > 0 then
-    turns = math.max(1, math.floor(faces.fps / network.fps + 0.5))
-  end
-  local window = (network.sequence == 1 and STILLS or network.sequence) * turns
-  local rows, waiting = {}, {}
-  for t = 1, #faces.tracks do waiting[t] = {} end
-  local video = data.video(path)
-  local n = 0
-  for frame in video:frames() do
-    n = n + 1
-    for t, track in ipairs(faces.tracks) do
-      local box = track.boxes[n]
-      if box and n >= track.first and n <= track.last and (n - 1) % every == 0 then
-        local side = math.max(box[3], box[4]) -- a square around the same centre: faces keep their shape
-        local square = { box[1] + (box[3] - side) / 2, box[2] + (box[4] - side) / 2, side, side }
-        table.insert(waiting[t], { crop = data.image.crop(frame, square, network.size[1], network.size[2]),
-          row = { frame = n - 1, time = faces.times[n], face = track.id, box = box,
-            detected = not track.filled[n] and not options.box } })
-        if #waiting[t] == window then flush(network, waiting[t], turns, rows) end
-      end
+  local function visit(track, n, image, seen)
+    if (n - 1) % every ~= 0 then return end
+    if not options.every and network.fps > 0 and seen.fps > 0 then
+      turns = math.max(1, math.floor(seen.fps / network.fps + 0.5))
     end
-    if n == #faces.times then break end -- what follows in a damaged file is its error
+    local buffer = buffers[track] or { all = {} }
+    buffers[track] = buffer
+    local box = track.boxes[n]
+    local side = math.max(box[3], box[4]) -- a square around the same centre: faces keep their shape
+    local square = { box[1] + (box[3] - side) / 2, box[2] + (box[4] - side) / 2, side, side }
+    local row = { frame = n - 1, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
+      crop = data.image.crop(image, square, network.size[1], network.size[2]) }
+    table.insert(buffer, row)
+    table.insert(buffer.all, row)
+    if #buffer == (network.sequence == 1 and STILLS or network.sequence) * turns then flush(network, buffer, turns) end
   end
-  video:close()
-  for t = 1, #faces.tracks do flush(network, waiting[t], turns, rows) end
+  local function ended(track)
+    local buffer = buffers[track]
+    buffers[track] = nil
+    if not buffer then return end
+    if not track.kept then
+      for _, row in ipairs(buffer) do row.crop:free() end
+      return
+    end
+    flush(network, buffer, turns)
+    for _, row in ipairs(buffer.all) do
+      row.track = track
+      rows[#rows + 1] = row
+    end
+  end
+  local faces = data.faces(path, { box = options.box, cascade = options.cascade, each = options.each, visit = visit,
+    ended = ended })
+  for _, row in ipairs(rows) do row.face, row.track = row.track.id, nil end
   table.sort(rows, function(a, b)
     if a.frame ~= b.frame then return a.frame < b.frame end
     return a.face < b.face
   end)
-  return rows
+  return rows, faces
 end
 
 return predict

@@ -3,7 +3,6 @@
 local C = require "mien.ffi"
 local check = require "mien.check"
 local cli = require "mien.cli"
-local data = require "mien.data"
 local predict = require "mien.predict"
 
 local command = { summary = "read emotion from a video: mien predict VIDEO --weights W.h5 [--box x,y,w,h]" }
@@ -128,14 +127,14 @@ local function draw(path, rows, network, faces, title)
   return require("mien.plot").panels(panels)
 end
 
---- A line on the terminal that is written over: searching faces takes most of the time.
+--- A line on the terminal that is written over.
 local function progress(name)
   local drawn = 0
   return function(_, time)
     local now = C.mien_time_monotonic()
     if now - drawn < 0.2 then return end
     drawn = now
-    io.stderr:write(("\r\27[K%s: searching faces, %.1f s\r"):format(name, time))
+    io.stderr:write(("\r\27[K%s: %.1f s\r"):format(name, time))
     io.stderr:flush()
   end
 end
@@ -150,14 +149,13 @@ function command.run(args)
     precision = options.precision, int8 = options.int8 })
   local name = options.video:match "([^/]*)$"
   local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
-  local faces = data.faces(options.video, { box = options.box, cascade = options.cascade,
-    each = C.mien_terminal(2) and progress(name) or nil })
+  local rows, faces = predict.video(options.video, network, { every = options.every, box = options.box,
+    cascade = options.cascade, each = C.mien_terminal(2) and progress(name) or nil })
   if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
   if #faces.tracks == 0 then
     check.raise("argument", "%s: no face was found in %d frames; name its place with --box x,y,w,h", options.video,
       #faces.times)
   end
-  local rows = predict.video(options.video, network, faces, { every = options.every, box = options.box })
   write_csv(out, rows, network.outputs)
 
   local covered, missing = {}, 0
