@@ -15,6 +15,8 @@ static hid_t memory_type(mien_dtype dtype) {
         return H5T_NATIVE_DOUBLE;
     case MIEN_U8:
         return H5T_NATIVE_UINT8;
+    case MIEN_I8:
+        return H5T_NATIVE_INT8;
     case MIEN_I32:
         return H5T_NATIVE_INT32;
     case MIEN_I64:
@@ -32,6 +34,8 @@ static hid_t file_type(mien_dtype dtype) {
         return H5T_IEEE_F64LE;
     case MIEN_U8:
         return H5T_STD_U8LE;
+    case MIEN_I8:
+        return H5T_STD_I8LE;
     case MIEN_I32:
         return H5T_STD_I32LE;
     case MIEN_I64:
@@ -41,7 +45,8 @@ static hid_t file_type(mien_dtype dtype) {
     }
 }
 
-/* The narrowest of our types that holds every value of a stored one; -1: text, records ... */
+/* The narrowest of our types that holds every value of a stored one (of all small whole numbers with
+ * a sign i32, which more ops take than i8); -1: text, records ... */
 static int dtype_of(hid_t type) {
     size_t size = H5Tget_size(type);
     switch (H5Tget_class(type)) {

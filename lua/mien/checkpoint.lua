@@ -56,7 +56,7 @@ end
 
 --- Writes all parameters and buffers of `module` (or a list of { name, tensor }) to `path`, atomically.
 -- meta: a table of numbers, texts and lists of them that travels with the weights: architecture,
--- image_size, scale_mean, scale_sd (what the input was scaled with) ...
+-- image_size, scale_mean, scale_sd (what the input was scaled with) ... A quantised network keeps its ranges there.
 function checkpoint.save_weights(path, module, meta)
   check.type(path, "string", "save_weights: path")
   check.type(module, "table", "save_weights: module")
@@ -71,6 +71,7 @@ function checkpoint.save_weights(path, module, meta)
     end
     check.status(C.mien_h5_set_text(file, GROUP, "order", table.concat(names, "\n")))
     for key, value in pairs(meta or {}) do set_attribute(file, key, value) end
+    if module.int8_ranges then set_attribute(file, "int8_ranges", module.int8_ranges) end
     check.status(C.mien_h5_finish(file))
   end)
 end

@@ -1,5 +1,6 @@
 -- What a network says of the faces in a video: its weights, how its input was made, faces to windows to numbers.
 -- Not here: finding and following faces (data/face.lua), CSV and plot (cli/predict.lua).
+local check = require "mien.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local precision = require "mien.precision"
@@ -22,16 +23,22 @@ end
 -- Outputs that are no probabilities, for weights that do not say what their labels are.
 local DIMENSIONS = { arousal = true, valence = true, liking = true, dominance = true }
 
---- The network of a weights file, in test mode, and what it needs to know: size, sequence, fps, mean and sd of the
--- input, outputs, kind of labels; notes about what the file does not say. options: { size = of faces, where the file is
--- silent, device = "auto", precision = "f32", int8 = path of a corpus to calibrate with (see nn.quantise) }.
+--- The network of a weights file, in test mode, the file's meta, and what it needs to know: size, sequence, fps, mean
+-- and sd of the input, outputs, kind of labels; notes about what the file does not say. options: { size = of faces,
+-- where the file is silent, device = "auto", precision = "f32", int8 = path of a corpus to calibrate with (see
+-- nn.quantise) }.
 function predict.network(path, options)
   options = options or {}
   local given, checkpoint = options.size, require "mien.checkpoint"
   local meta = checkpoint.read_meta(path)
   local size = numbers(meta.image_size)
   size = size and { size[1], size[2] or size[1] } or { given or 150, given or 150 }
-  local network = { size = size, sequence = tonumber(meta.sequence) or 150, fps = tonumber(meta.fps) or 0,
+  local device = options.device or "auto"
+  if meta.int8_ranges and (options.int8 or options.precision or device == "cuda") then
+    check.raise("argument", "%s holds a network in 8-bit whole numbers already, which runs on the CPU: leave out "
+      .. "--int8, --precision and --device cuda", path)
+  end
+  local network = { meta = meta, size = size, sequence = tonumber(meta.sequence) or 150, fps = tonumber(meta.fps) or 0,
     mean = numbers(meta.scale_mean) or { 0, 0, 0 }, sd = numbers(meta.scale_sd) or { 1, 1, 1 },
     grey = meta.grey == 1, notes = {} }
   if not meta.image_size and not given then
@@ -41,7 +48,7 @@ function predict.network(path, options)
     network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
   end
   network.model, network.outputs = require("mien.models.from_weights").load(path, size[1])
-  precision.place(network.model, options.int8 and "cpu" or options.device or "auto", options.precision)
+  precision.place(network.model, (options.int8 or meta.int8_ranges) and "cpu" or device, options.precision)
   if options.int8 then
     local corpus = data.open(options.int8)
     local ok, fast = pcall(require("mien.nn").quantise, network.model, { corpus = corpus, frames = 256,

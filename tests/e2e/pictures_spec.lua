@@ -82,6 +82,18 @@ describe("own pictures and videos", function()
       end
     end
     assert.is_true(exists(folder .. "/milk.svg"))
+    local cpu = mien.backend.describe "cpu"
+    if not (cpu:find "VNNI" or cpu:find "AMX") then return end
+    -- once in 8 bits, kept, and again from there
+    local predict = ("predict '%s' --plot none --weights "):format(video)
+    status, text = run(predict .. "weights/tiny/realeyes-few.h5 --int8 corpora/few.h5 --save few8.h5 --out a.csv")
+    assert.equal(0, status, text)
+    status, text = run(predict .. "few8.h5 --out b.csv")
+    assert.equal(0, status, text)
+    assert.same(lines_of(folder .. "/a.csv"), lines_of(folder .. "/b.csv"))
+    status, text = run "predict x.mkv --weights few8.h5 --save few9.h5"
+    assert.is_true(status ~= 0)
+    assert.matches("--save keeps what --int8 CORPUS makes", text, 1, true)
   end)
 
   it("that cannot be read are refused by name, and leave nothing behind", function()

@@ -166,11 +166,49 @@ describe("a trained network", function()
     mien.checkpoint.save_weights(path, net, { image_size = 32, sequence = 1 })
     local crops = { mien.full({ 32, 32, 3 }, 90, { dtype = "u8" }), mien.full({ 32, 32, 3 }, 200, { dtype = "u8" }) }
     local right = predict.window(predict.network(path, { device = "cpu" }), crops)
-    local rows = predict.window(predict.network(path, { int8 = corpus.path }), crops)
+    local network = predict.network(path, { int8 = corpus.path })
+    local rows = predict.window(network, crops)
     for i = 1, 2 do
       for k = 1, 2 do expect.near(right[i][k], rows[i][k], 0.05) end
     end
+    local whole = folder .. "/net8.h5"
+    mien.checkpoint.save_weights(whole, network.model, network.meta)
+    local again = predict.network(whole)
+    assert.are.same(rows, predict.window(again, crops))
+    assert.are.same(network.size, again.size)
+    expect.failure(function() predict.network(whole, { int8 = corpus.path }) end, whole, "whole numbers already")
+    expect.failure(function() predict.network(whole, { precision = "bf16" }) end, "leave out", "--precision")
+    -- where oneDNN has no such kernels
+    local shell = io.popen(("DNNL_MAX_CPU_ISA=AVX2 '%s' -e 'require(\"mien\").models.from_weights \"%s\"' 2>&1"):format(
+      os.getenv "MIEN" or "build/mien", whole))
+    local text = shell:read "*a"
+    shell:close()
+    assert.matches("^mien: .*net8.h5: this processor has no fast products of 8%-bit numbers.*take the f32 weights", text)
   end)
+
+  local extractors = {
+    resnet = function() return mien.models.resnet50 { width = 4 } end,
+    vgg = function() return mien.models.vgg16 { size = 32, width = 4, fully_connected = { 8 } } end,
+  }
+  for what, extractor in pairs(extractors) do
+    it("is kept in a weights file and says the same bits from there: " .. what, function()
+      local x, path = frames_of(1, 2, 3, 32, 32), folder .. "/kept.h5"
+      local net = mien.models.recurrent { features = extractor(), fully_connected = { 6 }, hidden = 4, layers = 1,
+        outputs = { "a", "b", "c" } }
+      local q = nn.quantise(net, { frames = x })
+      mien.checkpoint.save_weights(path, q, { image_size = 32, outputs = net.outputs })
+      local again, outputs, meta = mien.models.from_weights(path, 32)
+      assert.are.equal(tostring(q), tostring(again))
+      assert.are.same({ 3, 32 }, { #outputs, meta.image_size })
+      assert.are.same(mien.no_grad(q, x):totable(), mien.no_grad(again, x):totable())
+      -- its whole numbers are no start for others, and a file that lost some of its ranges is none
+      local tensors = mien.checkpoint.load_weights(path).tensors
+      expect.failure(function() net:load(tensors) end, what == "vgg" and "are missing" or "is i32, the model has f32")
+      table.remove(q.int8_ranges)
+      mien.checkpoint.save_weights(path, q)
+      expect.failure(function() mien.models.from_weights(path, 32) end, path, "int8_ranges", "damaged")
+    end)
+  end
 
   it("can be calibrated with sequences, and refuses a corpus of no such frames", function()
     local q = nn.quantise(model, { frames = frames_of(2, 4, 3, 20, 20) })

@@ -24,13 +24,14 @@ frames nearby. Emotions are given as probabilities.
   --precision NAME f32, tf32, bf16 or fp16 (f32)
   --int8 CORPUS.h5 convolutions in 8-bit whole numbers, calibrated on 256 frames of this corpus (its faces must be like
                    the video's): twice as fast as bf16 on a CPU with VNNI
+  --save FILE      with --int8: keeps that network as weights of their own, to be named with --weights from then on
   --size n         side of the faces in pixels, where the weights do not say
   --cascade FILE   another face detector of OpenCV
 ]]
 
 local TAKES = { ["--weights"] = "weights", ["--box"] = "box", ["--out"] = "out", ["--plot"] = "plot",
   ["--every"] = "every", ["--size"] = "size", ["--cascade"] = "cascade", ["--device"] = "device",
-  ["--precision"] = "precision", ["--int8"] = "int8" }
+  ["--precision"] = "precision", ["--int8"] = "int8", ["--save"] = "save" }
 
 local function parse(args)
   local options, i = {}, 1
@@ -61,6 +62,9 @@ local function parse(args)
   if options.int8 and (options.device or options.precision) then
     check.raise("usage", "mien predict: --int8 runs on the CPU and is a precision of its own; leave out --%s",
       options.device and "device" or "precision")
+  end
+  if options.save and not options.int8 then
+    check.raise("usage", "mien predict: --save keeps what --int8 CORPUS makes; name the corpus")
   end
   cli.placement("mien predict", options)
   for _, key in ipairs { "every", "size" } do
@@ -147,6 +151,10 @@ function command.run(args)
   end
   local network = predict.network(options.weights, { size = options.size, device = options.device,
     precision = options.precision, int8 = options.int8 })
+  if options.save then
+    require("mien.checkpoint").save_weights(options.save, network.model, network.meta)
+    print(options.save .. ": the network in 8-bit whole numbers")
+  end
   local name = options.video:match "([^/]*)$"
   local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
   local rows, faces = predict.video(options.video, network, { every = options.every, box = options.box,

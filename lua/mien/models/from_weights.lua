@@ -10,11 +10,24 @@ local function shapes_of(tensors)
   return shapes
 end
 
-local function extractor(shapes, path, size)
+--- Outputs of the linear layers whose weights' names match a pattern, in order.
+local function widths(tensors, pattern)
+  local list = {}
+  for _, entry in ipairs(tensors) do
+    if entry[1]:match(pattern) then list[#list + 1] = entry[2]:size(1) end
+  end
+  return list
+end
+
+local function extractor(tensors, shapes, path, size)
   local models = require "mien.models"
-  local resnet, vgg = shapes["features.conv1.weight"], shapes["features.features.0.weight"]
+  local resnet = shapes["features.conv1.weight"]
+  local vgg = shapes["features.features.0.weight"] or shapes["features.features.0.0.weight"] -- quantised
   if resnet then return models.resnet50 { width = resnet[1] } end
-  if vgg then return models.vgg16 { size = size } end
+  if vgg then
+    return models.vgg16 { size = size, width = vgg[1],
+      fully_connected = widths(tensors, "^features%.classifier%.%d+%.weight$") }
+  end
   check.raise("format", "%s: its extractor is neither ResNet-50 nor VGG-16 (no features.conv1.weight)", path)
 end
 
@@ -35,8 +48,8 @@ local function output_names(meta, count, path)
   return names
 end
 
---- Loads `path`: the network with its weights, in test mode; its outputs' names; and the file's meta.
--- size: side of its input, for VGG-16.
+--- The network of a weights file, in test mode: models.from_weights("weights/net.h5"); a quantised one, too. Gives it,
+-- its outputs' names, and what else the file says. size: side of its input, for VGG-16.
 function from_weights.load(path, size)
   local models = require "mien.models"
   local file = require("mien.checkpoint").load_weights(path)
@@ -44,20 +57,20 @@ function from_weights.load(path, size)
   local head = shapes["head.weight"]
   if not head then check.raise("format", "%s has no head.weight: an extractor alone gives no predictions", path) end
   local outputs = output_names(file.meta, head[1], path)
-  local features = extractor(shapes, path, size)
+  local features = extractor(file.tensors, shapes, path, size)
   local model
   local hh = shapes["context.weight_hh_l0"]
   if hh then
-    local layers, wide = 0, {}
+    local layers = 0
     while shapes["context.weight_hh_l" .. layers] do layers = layers + 1 end
-    for _, entry in ipairs(file.tensors) do
-      if entry[1]:match "^fully_connected%.%d+%.weight$" then wide[#wide + 1] = entry[2]:size(1) end
-    end
     model = models.recurrent { features = features, hidden = hh[2], layers = layers,
-      cell = hh[1] == 4 * hh[2] and "lstm" or "gru", fully_connected = wide, outputs = outputs }
+      cell = hh[1] == 4 * hh[2] and "lstm" or "gru", outputs = outputs,
+      fully_connected = widths(file.tensors, "^fully_connected%.%d+%.weight$") }
   else
     model = models.framewise { features = features, outputs = outputs }
   end
+  local ranges = file.meta.int8_ranges
+  if ranges then model = require("mien.nn.quantise").empty(model, ranges, path) end
   model:load(file.tensors)
   model:train(false)
   return model, outputs, file.meta

@@ -7,6 +7,7 @@ local networks = {
   resnet = { "mien.models.resnet", "resnet" }, resnet50 = { "mien.models.resnet", "resnet50" },
   vgg16 = { "mien.models.vgg16" }, recurrent = { "mien.models.recurrent" },
   framewise = { "mien.models.framewise" }, affwildnet = { "mien.models.affwildnet" },
+  from_weights = { "mien.models.from_weights", "load" },
 }
 
 local models = {}

@@ -5,6 +5,7 @@ local check = require "mien.check"
 local scope = require "mien.scope"
 local op = require "mien.op"
 local grad = require "mien.tensor.grad"
+local tensor = require "mien.tensor"
 
 local calibrate = {}
 
@@ -96,12 +97,10 @@ observer.__index = observer
 -- it while `run` calls the model, then :range gives the step and whether numbers below zero occur.
 function calibrate.observer(rule)
   check.one_of(rule or "mse", { "mse", "max" }, "nn.quantise: range")
-  return setmetatable({ rule = rules[rule or "mse"], seen = {}, order = {} }, observer)
+  return setmetatable({ rule = rules[rule or "mse"], seen = {}, order = {}, ranges = {}, rounded = {} }, observer)
 end
 
---- The step of a layer's "input" or "output" and whether it is signed; signed: nil where the frames decide.
--- Before anything was watched the step is 1.
-function observer:range(layer, side, signed)
+local function step_of(self, layer, side, signed)
   local sides = self.seen[layer]
   if not sides then
     sides = {}
@@ -119,6 +118,18 @@ function observer:range(layer, side, signed)
   if side == "input" and not signed and h.largest <= 1 then return 1 / 255, false end
   local levels = signed and 127 or 255
   return self.rule(h, levels) / levels, signed
+end
+
+--- The step of a layer's "input" or "output" and whether it is signed; signed: nil where the frames decide.
+-- Before anything was watched the step is 1; from then on `ranges` lists what was given: step, 1 for signed, step ...
+function observer:range(layer, side, signed)
+  local step
+  step, signed = step_of(self, layer, side, signed)
+  if self.watched then
+    table.insert(self.ranges, step)
+    table.insert(self.ranges, signed and 1 or 0)
+  end
+  return step, signed
 end
 
 --- Registers the weights [K,C,R,S] whose mean response to a layer's inputs is wanted.
@@ -168,6 +179,31 @@ function observer:watch(run)
     for k = 1, #sides.sums do sides.sums[k] = sides.sums[k] / sides.pictures end
   end
   self.watched = true
+end
+
+-- ---- what was seen before -----------------------------------------------------------------------------
+
+local recorded = {}
+recorded.__index = recorded
+
+--- Gives the ranges that an observer gave, in the same order; weights and biases are empty: a file has them.
+function calibrate.recorded(ranges)
+  local self = setmetatable({ ranges = ranges, at = 0, watched = true }, recorded)
+  self.rounded = setmetatable({}, { __index = function(_, layer)
+    local shape, steps = layer.weight:size(), {}
+    for k = 1, shape[1] do steps[k] = 1 end
+    return { weight = tensor.empty(shape, { dtype = "i8" }), steps = steps }
+  end })
+  return self
+end
+
+function recorded:range()
+  self.at = self.at + 2
+  return self.ranges[self.at - 1] or 1, self.ranges[self.at] == 1
+end
+
+function recorded.response(_, layer)
+  return layer.bias:totable() -- any numbers
 end
 
 -- ---- frames ------------------------------------------------------------------------------------------

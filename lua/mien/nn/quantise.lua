@@ -1,5 +1,5 @@
 -- The form of a network that runs in 8-bit whole numbers: convolutions u8 by i8, everything else in f32.
--- Not here: ranges (nn/calibrate.lua), training; weights are quantised after it, and files hold f32 alone.
+-- Not here: ranges (nn/calibrate.lua), training; weights are quantised after it.
 local check = require "mien.check"
 local backend = require "mien.backend"
 local calibrate = require "mien.nn.calibrate"
@@ -110,7 +110,6 @@ function dequantise:forward(x) return op.affine(x:to "f32", { scale = self.step 
 
 function dequantise:detail() return ("step %.3g"):format(self.step) end
 
-
 -- ---- composition -------------------------------------------------------------------------------------
 
 --- Children of a copy that were replaced as fields become its entries.
@@ -145,6 +144,24 @@ function quantise.apart(self, plan, signal)
   return copy
 end
 
+--- An error where 8-bit numbers are multiplied slowly or not at all.
+local function require_kernels(what, instead)
+  local about = backend.describe()
+  if backend.current() == "cpu" and not (about:find "VNNI" or about:find "AMX") then
+    check.raise("unsupported", "%s: this processor has no fast products of 8-bit numbers (%s); %s", what, about, instead)
+  end
+end
+
+--- A fused network in whole numbers, with the ranges as they are kept in weight files.
+local function build(fused, plan)
+  return scope.run(function()
+    local fast, signal = fused:quantised(plan)
+    if signal then fast = require "mien.nn.sequential" { fast, dequantise.create { step = signal.step } } end
+    fast.int8_ranges = plan.ranges
+    return fast:train(false)
+  end)
+end
+
 local known = { frames = "any", corpus = "table", partition = "string", size = "table", scale = "table",
   range = "string" }
 
@@ -155,18 +172,14 @@ local known = { frames = "any", corpus = "table", partition = "string", size = "
 -- filter, activations 255 steps, whose size is calibrated on the frames; LSTM and heads stay in f32. Frames of a
 -- corpus lie evenly in its partition ("train"); size = { height, width } brings them to the network's size, and
 -- `scale` must be the one that it was trained with, as data.loader takes it. range: where activations are cut off,
--- "mse" (the least mean square error, the default) or "max" (nowhere). Weight files hold f32: quantise again after
--- loading.
+-- "mse" (the least mean square error, the default) or "max" (nowhere). checkpoint.save_weights keeps such a network,
+-- too: `mien predict` and models.from_weights take the file.
 function quantise.quantise(model, options)
   if not module.is(model) then
     check.raise("argument", "nn.quantise takes a module, got %s", check.describe(model))
   end
   options = check.keys(options or {}, known, "nn.quantise")
-  local about = backend.describe()
-  if backend.current() == "cpu" and not (about:find "VNNI" or about:find "AMX") then
-    check.raise("unsupported", "nn.quantise: this processor has no fast products of 8-bit numbers (%s); nn.fuse(model) "
-      .. "is the fast form here", about)
-  end
+  require_kernels("nn.quantise", "nn.fuse(model) is the fast form here")
   if model:device() ~= "cpu" then
     check.raise("device", "nn.quantise: the model is on %s; whole numbers run on the CPU: model:to \"cpu\" first",
       model:device())
@@ -174,7 +187,6 @@ function quantise.quantise(model, options)
   local fused = model:fused():train(false)
   fused.activations = nil -- pictures come in f32, whatever the model's precision
   local plan = calibrate.observer(options.range)
-  plan.rounded = {} -- layer -> its weights in i8 and their steps
   fused:quantised(plan)
   if #plan.order == 0 then
     check.raise("argument", "nn.quantise: %s has no convolution that can be fused (see nn.fuse)", model.class_name)
@@ -186,11 +198,19 @@ function quantise.quantise(model, options)
       fused(frames)
     end)
   end)
-  return scope.run(function()
-    local fast, signal = fused:quantised(plan)
-    if signal then fast = require "mien.nn.sequential" { fast, dequantise.create { step = signal.step } } end
-    return fast:train(false)
-  end)
+  return build(fused, plan)
+end
+
+--- The form of a model whose numbers a weight file holds: `ranges` as the quantised one had them, and its tensors
+-- empty, for :load. what: the file, for messages.
+function quantise.empty(model, ranges, what)
+  require_kernels(what, "it holds a quantised network; take the f32 weights that it was made from")
+  local plan = calibrate.recorded(ranges)
+  local fast = build(model:fused(), plan)
+  if plan.at ~= #ranges then
+    check.raise("format", "%s: %d numbers in int8_ranges, the network has %d: a damaged file", what, #ranges, plan.at)
+  end
+  return fast
 end
 
 return quantise

@@ -25,11 +25,13 @@ local function by_name(tensors, prefix)
   return given, count
 end
 
+local function whole(t) return t.dtype:match "^[iu]" ~= nil end
+
 --- Copies tensors by name into the parameters and buffers of `module`; nothing is copied on an error.
 -- tensors: a list of { name, tensor }. options.prefix: only names below it count, and it is cut off
 -- ("features" or "features."). options.strict (default true): a name that is missing or unexpected is an
--- error; with false they are left alone. A shape that differs is always an error, and so is a list
--- of which nothing fits. PyTorch's num_batches_tracked are ignored.
+-- error; with false they are left alone. A shape that differs is always an error, and so are a list
+-- of which nothing fits and whole numbers for others. PyTorch's num_batches_tracked are ignored.
 -- Returns { loaded = number, missing = names, unexpected = names }.
 function state.load(module, tensors, options)
   check.type(tensors, "table", "load: tensors")
@@ -48,6 +50,9 @@ function state.load(module, tensors, options)
     elseif table.concat(source:size(), ",") ~= table.concat(t:size(), ",") then
       different[#different + 1] = ("%s is [%s], the model has [%s]"):format(name,
         table.concat(source:size(), ","), table.concat(t:size(), ","))
+    elseif whole(source) ~= whole(t) then
+      check.raise("format", "load: %s is %s, the model has %s: weights of nn.quantise fit a quantised network alone "
+        .. "(models.from_weights makes it)", name, source.dtype, t.dtype)
     else
       pairs_[#pairs_ + 1] = { t, source }
     end
