@@ -44,6 +44,19 @@ describe("early stopping", function()
   end)
 end)
 
+describe("scores of a partition", function()
+  it("leave out frames without gold, but are undefined where the model gave no number", function()
+    local score = require("mien.train.evaluate").score
+    local corpus, nan = { label_kind = "continuous", label_names = { "arousal" } }, 0 / 0
+    local gold = { { { 0.1, 0.5, nan, 0.3 } } }
+    assert.equal(1, score(corpus, { { { 0.1, 0.5, 0.9, 0.3 } } }, gold).metrics.ccc)
+    local half = score(corpus, { { { nan, 0.5, 0.9, 0.3 } } }, gold)
+    for _, value in ipairs { half.metrics.ccc, half.metrics.ccc_recordings, half.scores[1].rmse } do
+      assert.is_true(value ~= value)
+    end
+  end)
+end)
+
 describe("progress", function()
   local function sink()
     local text = {}

@@ -134,13 +134,28 @@ local function joined(list)
   return rows
 end
 
+--- Whether a model said nothing (NaN) about a frame that has a gold value: leaving such frames out, as one may leave
+-- out frames without gold, would score the others alone.
+local function silent(predictions, gold)
+  for r = 1, #gold do
+    for t = 1, #gold[r] do
+      if predictions[r][t] ~= predictions[r][t] and gold[r][t] == gold[r][t] then return true end
+    end
+  end
+  return false
+end
+
 local kinds = {}
 
 --- CCC per target over joined recordings and as their mean; the headline is the mean over targets.
 function kinds.continuous(corpus, predictions, gold)
   local scores, metrics, sum, sum_own = {}, {}, 0, 0
   for k, name in ipairs(corpus.label_names) do
-    local score = metric.recordings(evaluate.column(predictions, k), evaluate.column(gold, k))
+    local said, wanted = evaluate.column(predictions, k), evaluate.column(gold, k)
+    local score = metric.recordings(said, wanted)
+    if silent(said, wanted) then
+      score.ccc, score.ccc_mean, score.pearson, score.rmse = 0 / 0, 0 / 0, 0 / 0, 0 / 0
+    end
     scores[k] = { target = name, ccc = score.ccc, pcc = score.pearson, rmse = score.rmse,
       ccc_recordings = score.ccc_mean, frames = score.count }
     sum, sum_own = sum + score.ccc, sum_own + score.ccc_mean
