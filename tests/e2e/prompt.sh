@@ -9,7 +9,8 @@ trap 'rm -rf "$work"' EXIT
 export XDG_STATE_HOME="$work/state" TERM=xterm LC_ALL=C.UTF-8
 cd "$work" || exit 1
 mkfifo keys said
-PATIENCE=60 # seconds without a character after which nothing more is expected
+log=$work/log # shown after a failure
+PATIENCE=300 # seconds without a character after which nothing more is expected
 
 more() { # until this text comes, or to the end; adds to $output
   local byte seen=''
@@ -34,6 +35,7 @@ session() {
   (($# == 0)) && more
   kill "$terminal" 2>/dev/null # it is gone, unless the screen never said what was waited for
   exec {screen}<&- {typed}>&-
+  echo "$output" >"$log"
 }
 
 session 'mien> ' 'x = 20 + 1\n' 'mien> ' 'x * 2\n' 'mien> ' 'for i = 1, 2 do\n' '  ... ' 'print(i, "line")\n' \
@@ -61,14 +63,14 @@ check $? "Ctrl-C stops a running loop and comes back to the prompt"
 # Runs an endless loop, sends it a signal when it is at work, and gives the exit status; the kernel ends a loop that
 # goes on after 10 seconds of the processor's time.
 loop() { # signal, code
-  (ulimit -t 10 && exec "$mien" -e "print 'at work' io.flush() $2" >said 2>log) &
+  (ulimit -t 10 && exec "$mien" -e "print 'at work' io.flush() $2" >said 2>"$log") &
   read -r <said
   kill "-$1" $!
   wait $!
 }
 
 loop INT 'jit.off() while true do end'
-(($? == 130)) && grep -q interrupted log
+(($? == 130)) && grep -q interrupted "$log"
 check $? "SIGINT ends an interpreted loop with 130"
 loop INT 'local i = 0; while true do i = i + 1 end'
 check $(($? != 130)) "SIGINT ends a compiled loop that never calls C, with 130"
