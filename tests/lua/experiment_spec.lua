@@ -283,6 +283,26 @@ describe("an experiment", function()
     fails('pictures.data: unknown key "sequense"', mien.experiment, { name = "x", pictures = { data = { sequense = 1 } } })
   end)
 
+  it("takes a corpus whose faces were cut anew for another one, though its labels are the old", function()
+    local identity = require("mien.experiment.corpus").identity
+    local function of(pixel)
+      local path = folder .. "/cut.h5"
+      local w = mien.data.writer(path, { name = "cut", height = 2, width = 2, fps = 25, label_kind = "continuous",
+        label_names = { "arousal" } })
+      for i = 1, 3 do
+        w:recording { name = "r" .. i, subject = "s" .. i, partition = "train", labels = mien.zeros { 5, 1 },
+          frames = mien.full({ 5, 2, 2, 3 }, i == 2 and pixel or 0, { dtype = "u8" }) }
+      end
+      w:finish()
+      local c = mien.data.open(path)
+      local id = identity(c)
+      c:close()
+      return id
+    end
+    assert.equal(of(7), of(7))
+    assert.not_equal(of(7), of(8))
+  end)
+
   it("says which file is wanted and what makes it when a corpus is missing", function()
     local e = mien.experiment(tiny.declaration("absent.h5", { name = "none",
       data = { corpus = "absent.h5", script = "datasets/recola.lua" } }))
