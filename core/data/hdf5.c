@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static pthread_mutex_t h5_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -94,8 +95,11 @@ static hid_t access_plist(void) {
 
 mien_h5 *mien_h5_open(const char *path) {
     if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "HDF5: no path was given");
-    if (access(path, R_OK) != 0)
+    struct stat about;
+    if (access(path, R_OK) != 0 || stat(path, &about) != 0)
         MIEN_FAIL_NULL(MIEN_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    if (S_ISDIR(about.st_mode))
+        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: a folder, where an HDF5 file is wanted", path);
     mien_h5 *file = new_handle(path, false);
     if (!file) return NULL;
     mien__h5_lock();

@@ -56,7 +56,8 @@ local TERMINALS = {
   pdf = "pdfcairo size %.2fin,%.2fin noenhanced font 'Helvetica,11'",
 }
 
-local function terminal(options)
+--- Gnuplot's settings for options.file's kind (an error for one that it does not write), or the terminal's text.
+function plot.terminal(options)
   if not options.file then
     local columns = options.width or math.min(C.mien_terminal_columns(), 100)
     return ("set terminal dumb %d %d noenhanced\n"):format(columns, options.height or math.floor(columns / 3.4))
@@ -121,7 +122,7 @@ end
 
 --- Draws: blocks of data, then one `plot` for each list of parts. A file appears whole or not at all.
 local function draw(options, blocks, plots, extra)
-  local text = { terminal(options) }
+  local text = { plot.terminal(options) }
   local partial = options.file and options.file:gsub("(%.%w+)$", ".partial%1")
   if partial then -- gnuplot would go on and write to standard output
     local file, problem = io.open(partial, "w")

@@ -55,6 +55,10 @@ function predict.network(path, options)
       size = network.size, scale = { mean = network.mean, sd = network.sd } })
     corpus:close()
     if not ok then error(fast, 0) end
+    if corpus.procedural and meta.procedural ~= 1 then
+      table.insert(network.notes, ("8-bit numbers were calibrated on drawn pictures (the procedural corpus %s), the "
+        .. "weights have seen real ones: take a corpus of faces like the video's"):format(corpus.name))
+    end
     network.model = fast
   end
   network.kind = meta.label_kind

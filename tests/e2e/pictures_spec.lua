@@ -96,6 +96,16 @@ describe("own pictures and videos", function()
     assert.matches("--save keeps what --int8 CORPUS makes", text, 1, true)
   end)
 
+  it("may be a picture", function()
+    local picture, weights = real .. "/faces/obama.jpg", folder .. "/weights/tiny/realeyes-few.h5"
+    if not exists(picture) or not exists(weights) then return pending "skipped: no faces in ../shared/data" end
+    local status, text = run(("predict '%s' --weights '%s' --plot none"):format(picture, weights))
+    assert.equal(0, status, text)
+    assert.matches("obama.jpg: 1 frame of ", text, 1, true)
+    assert.matches("1 face, 0 frames without a face", text, 1, true)
+    assert.equal(2, #lines_of(folder .. "/obama.csv"))
+  end)
+
   it("that cannot be read are refused by name, and leave nothing behind", function()
     local weights = folder .. "/weights/tiny/realeyes-few.h5"
     if not exists(real .. "/video_openmpf") or not exists(weights) then
@@ -110,9 +120,14 @@ describe("own pictures and videos", function()
       { real .. "/video_openmpf/video_02_audio_only.mp4", weights, "video_02_audio_only.mp4" },
       { folder .. "/notes.txt", weights, "notes.txt" }, { folder .. "/absent.mp4", weights, "absent.mp4" },
       { good, folder .. "/absent.h5", "absent.h5" }, { good, folder .. "/notes.txt", "notes.txt" },
-      { good, folder .. "/corpora/few.h5", "few.h5" },
+      { good, folder .. "/corpora/few.h5", "few.h5" }, { good, folder, "a folder, where an HDF5 file is wanted" },
+      { good, weights, "the box 700,10,50,50 lies outside of its 640x480 pixels", " --box 700,10,50,50" },
+      { good, weights, "there is no folder none", " --box 1,1,9,9 --out none/bad.csv" },
+      { good, weights, "corpora: it is a folder", " --box 1,1,9,9 --out corpora" },
+      { good, weights, "must end with .svg, .png or .pdf", " --box 1,1,9,9 --plot bad.gif" },
+      { real .. "/faces/noface_chelsea.png", weights, "no face was found in 1 frame;" },
     } do
-      local status, text = run(("predict '%s' --weights '%s' --out bad.csv"):format(case[1], case[2]))
+      local status, text = run(("predict '%s' --weights '%s' --out bad.csv%s"):format(case[1], case[2], case[4] or ""))
       assert.is_true(status ~= 0, text)
       assert.is_not_nil(text:find(case[3], 1, true), text)
       assert.is_nil(text:find("stack traceback", 1, true), text)

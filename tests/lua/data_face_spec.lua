@@ -78,6 +78,7 @@ describe("linking", function()
     local detections = moving(60, 10, 1, function(i) return i > 20 end)
     assert.are.equal(0, #link_all(detections, { fps = 25, hold = 0.2 }))
     assert.are.equal(1, #link_all({ unpack(detections, 1, 40) }, { fps = 25, hold = 0.2 }))
+    assert.are.equal(1, #link_all({ detections[1] }, { fps = 0 })) -- a picture
   end)
 end)
 

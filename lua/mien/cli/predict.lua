@@ -1,5 +1,6 @@
 -- `mien predict VIDEO --weights W.h5`: emotions of every face in every frame, as CSV and a plot.
 -- Not here: finding and following faces (data/face.lua), the network at work (predict.lua).
+local lfs = require "lfs"
 local C = require "mien.ffi"
 local check = require "mien.check"
 local cli = require "mien.cli"
@@ -57,7 +58,7 @@ local function parse(args)
     i = i + 1
   end
   if options.help then return options end
-  if not options.video then check.raise("usage", "mien predict: name a video") end
+  if (options.video or "") == "" then check.raise("usage", "mien predict: name a video") end
   if not options.weights then check.raise("usage", "mien predict: name the weights with --weights") end
   if options.int8 and (options.device or options.precision) then
     check.raise("usage", "mien predict: --int8 runs on the CPU and is a precision of its own; leave out --%s",
@@ -87,7 +88,20 @@ local function parse(args)
   return options
 end
 
+--- What would be found out only after the video was read.
+local function check_places(out, plot)
+  local folder = out:match "^(.*)/[^/]*$"
+  if folder and lfs.attributes(folder == "" and "/" or folder, "mode") ~= "directory" then
+    check.raise("io", "cannot write %s: there is no folder %s", out, folder)
+  elseif lfs.attributes(out, "mode") == "directory" then
+    check.raise("io", "cannot write %s: it is a folder", out)
+  end
+  if plot ~= "none" then require("mien.plot").terminal { file = plot } end
+end
+
 -- ---- output --------------------------------------------------------------------------------------------
+
+local function counted(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
 
 local function write_csv(path, rows, outputs)
   local partial = path .. ".partial"
@@ -107,7 +121,10 @@ local function write_csv(path, rows, outputs)
     check.raise("io", "%s cannot be written; is the disk full?", path)
   end
   local renamed, why = os.rename(partial, path)
-  if not renamed then check.raise("io", "cannot write %s", why) end
+  if not renamed then
+    os.remove(partial)
+    check.raise("io", "cannot write %s", why)
+  end
 end
 
 --- A panel for each face, a line for each output.
@@ -149,20 +166,23 @@ function command.run(args)
     io.stdout:write(command.usage)
     return 0
   end
+  local name = options.video:match "([^/]*)$"
+  local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
+  local plot = options.plot or out:gsub("%.%w+$", "") .. ".svg"
+  check_places(out, plot)
   local network = predict.network(options.weights, { size = options.size, device = options.device,
     precision = options.precision, int8 = options.int8 })
   if options.save then
     require("mien.checkpoint").save_weights(options.save, network.model, network.meta)
     print(options.save .. ": the network in 8-bit whole numbers")
   end
-  local name = options.video:match "([^/]*)$"
-  local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
-  local rows, faces = predict.video(options.video, network, { every = options.every, box = options.box,
-    cascade = options.cascade, each = C.mien_terminal(2) and progress(name) or nil })
+  local ok, rows, faces = xpcall(predict.video, check.trace, options.video, network, { every = options.every,
+    box = options.box, cascade = options.cascade, each = C.mien_terminal(2) and progress(name) or nil })
   if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
+  if not ok then check.rethrow(rows) end
   if #faces.tracks == 0 then
-    check.raise("argument", "%s: no face was found in %d frames; name its place with --box x,y,w,h", options.video,
-      #faces.times)
+    check.raise("argument", "%s: no face was found in %s; name its place with --box x,y,w,h", options.video,
+      counted(#faces.times, "frame"))
   end
   write_csv(out, rows, network.outputs)
 
@@ -173,19 +193,19 @@ function command.run(args)
   for n = 1, #faces.times do
     if not covered[n] then missing = missing + 1 end
   end
-  print(("%s: %d frames of %dx%d, %.3f frames/s"):format(name, #faces.times, faces.width, faces.height, faces.fps))
-  print(("%d face%s, %d frames without a face"):format(#faces.tracks, #faces.tracks == 1 and "" or "s", missing))
+  print(("%s: %s of %dx%d, %.3f frames/s"):format(name, counted(#faces.times, "frame"), faces.width, faces.height,
+    faces.fps))
+  print(("%s, %s without a face"):format(counted(#faces.tracks, "face"), counted(missing, "frame")))
   for _, note in ipairs(network.notes) do print("note: " .. note) end
-  print(("%s: %d rows of %s"):format(out, #rows, table.concat(network.outputs, ", ")))
-  local plot = options.plot or out:gsub("%.%w+$", "") .. ".svg"
+  print(("%s: %s of %s"):format(out, counted(#rows, "row"), table.concat(network.outputs, ", ")))
   if plot ~= "none" then
-    local ok, result = pcall(draw, plot, rows, network, faces,
+    local drawn, result = pcall(draw, plot, rows, network, faces,
       network.procedural and name .. " (weights of a procedural corpus)" or name)
-    if ok then
+    if drawn then
       print(plot)
-    elseif not ok and options.plot then
+    elseif options.plot then
       error(result, 0)
-    elseif not ok then
+    else
       print("no plot: " .. tostring(result))
     end
   end

@@ -61,6 +61,12 @@ function face.follow(path, options)
   local detect = options.box and function() end
     or face.detector { cascade = options.cascade, min_size = options.min_size }
   local video = media.video(path)
+  local b = options.box
+  if b and (b[1] >= video.width or b[2] >= video.height or b[1] + b[3] <= 0 or b[2] + b[4] <= 0) then
+    video:close()
+    check.raise("argument", "%s: the box %s lies outside of its %dx%d pixels", path, table.concat(b, ","), video.width,
+      video.height)
+  end
   local result, images = { times = {}, fps = video.fps, width = video.width, height = video.height }, {}
   local function visit(t, n)
     if options.visit then options.visit(t, n, images[n], result) end

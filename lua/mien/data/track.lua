@@ -86,9 +86,10 @@ end
 
 -- ---- linking -----------------------------------------------------------------------------------
 
---- A detection that comes and goes is no face: a real one is found for a while (or half a short video of `frames`).
+--- A detection that comes and goes is no face: a real one is found for a while (or half a short video of `frames`; a
+-- picture is one frame).
 local function enough(self, t, frames)
-  return t.hits >= math.max(2, math.min(self.least, math.floor(frames / 2)))
+  return t.hits >= math.min(frames, math.max(2, math.min(self.least, math.floor(frames / 2))))
 end
 
 --- Whether a track that goes on no more is a face; nil where that depends on how long the video is.
