@@ -83,7 +83,9 @@ ffi.metatype("mien_rng", {
 --- Starts the stream `name` ("init", "shuffle", "augment", "dropout" ...) of `seed` at its beginning.
 function rng.stream(seed, name)
   check.type(name, "string", "rng.stream: name")
-  if type(seed) ~= "cdata" then check.type(seed, "integer", "rng.stream: seed") end
+  if type(seed) ~= "cdata" and (check.type(seed, "integer", "rng.stream: seed") < 0 or seed > 2 ^ 53) then
+    check.raise("argument", "rng.stream: seed must lie in 0 to 2^53, got %g", seed)
+  end
   local self = ffi.new "mien_rng"
   C.mien_rng_start(self, seed, name)
   return self

@@ -20,6 +20,7 @@ describe("a random stream", function()
     local b = rng.stream(0, "other"):set_state(state)
     for _ = 1, 10 do assert.are.equal(a:uniform(), b:uniform()) end
     expect.failure(function() b:set_state { "1", "2", "x" } end, '"x"')
+    expect.failure(function() rng.stream(-1, "init") end, "seed must lie in 0 to 2^53, got -1")
   end)
 
   it("fills tensors as asked", function()
