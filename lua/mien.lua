@@ -12,7 +12,7 @@ local parts = {
   checkpoint = "mien.checkpoint", results = "mien.results", plot = "mien.plot",
   rng = "mien.rng", op = "mien.op", tensor = "mien.tensor", check = "mien.check",
   print = "mien.print", repl = "mien.repl", cli = "mien.cli", backend = "mien.backend",
-  profile = "mien.profile", device = "mien.device", precision = "mien.precision",
+  profile = "mien.profile", device = "mien.device", precision = "mien.precision", capture = "mien.capture",
 }
 
 -- name -> { module, field }: functions that stand in `mien` itself

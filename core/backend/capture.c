@@ -14,6 +14,7 @@ typedef struct feed {
     const void *hyper;
     double seed, stream;
     uint64_t counter; /* when it was recorded */
+    bool known;       /* mien_capture_draws was told of the stream */
 } feed;
 
 struct mien_capture {
@@ -24,21 +25,28 @@ struct mien_capture {
     mien__feed *here;    /* and in pinned memory, from where each replay takes them */
     feed feeds[FEEDS_MOST];
     int n_feeds;
-    mien_storage **written; /* what lies outside the pool and is written by the step, retained */
-    size_t n_written, room;
+    struct outside { /* what lies outside the pool and is used by the step, retained */
+        mien_storage *storage;
+        bool written;
+    } * used;
+    size_t n_used, room;
     mien__pool *before; /* where memory came from before `enter` */
     enum { OUTSIDE, INSIDE, RECORDING } state;
     bool launched; /* a replay may still read `here` */
-    bool overflow; /* a write could not be noted */
+    bool overflow; /* a use could not be noted */
     int64_t replays;
 };
 
 static mien_capture *recording; /* one at a time, by one thread */
-static uint64_t recordings;
+static uint64_t visits, visit;  /* `visit` is 0 outside of all */
 static int captures;
 
-uint64_t mien__recording(void) {
-    return recording ? recordings : 0;
+bool mien__recording(void) {
+    return recording != NULL;
+}
+
+uint64_t mien__visit(void) {
+    return visit;
 }
 
 int mien__captures(void) {
@@ -52,34 +60,48 @@ mien_status mien__not_recorded(const char *what) {
               op ? ": " : "", what);
 }
 
-/* ---- what a step writes ---------------------------------------------------------------------- */
+/* ---- what a step uses ------------------------------------------------------------------------ */
 
-static void note_write(mien_storage *s) {
+static void note_use(mien_storage *s, bool written) {
     mien_capture *c = recording;
     if (s->pool == c->pool) return;
-    for (size_t i = 0; i < c->n_written; i++)
-        if (c->written[i] == s) return;
-    if (c->n_written == c->room) {
+    for (size_t i = 0; i < c->n_used; i++) {
+        if (c->used[i].storage != s) continue;
+        c->used[i].written |= written;
+        return;
+    }
+    if (c->n_used == c->room) {
         size_t room = c->room ? 2 * c->room : 256;
-        mien_storage **grown = realloc(c->written, room * sizeof *grown);
+        struct outside *grown = realloc(c->used, room * sizeof *grown);
         if (!grown) {
             c->overflow = true;
             return;
         }
-        c->written = grown;
+        c->used = grown;
         c->room = room;
     }
-    c->written[c->n_written++] = mien__storage_retain(s);
+    s->captures++;
+    c->used[c->n_used++] = (struct outside){mien__storage_retain(s), written};
 }
 
-static void forget_writes(mien_capture *c) {
-    while (c->n_written > 0) mien__storage_release(c->written[--c->n_written]);
+static void forget_uses(mien_capture *c) {
+    while (c->n_used > 0) {
+        mien_storage *s = c->used[--c->n_used].storage;
+        s->captures--;
+        mien__storage_release(s);
+    }
     c->overflow = false;
+}
+
+bool mien_capture_stale(const mien_capture *c) {
+    for (size_t i = 0; i < c->n_used; i++)
+        if (c->used[i].storage->refs == c->used[i].storage->captures) return true;
+    return false;
 }
 
 /* ---- making one ------------------------------------------------------------------------------ */
 
-mien_capture *mien_capture_new(void) {
+mien_capture *mien_capture_new(const mien_capture *beside) {
     const mien_backend *b = mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, record));
     if (!b) return NULL;
     mien_capture *c = calloc(1, sizeof *c);
@@ -87,7 +109,7 @@ mien_capture *mien_capture_new(void) {
     c->backend = b;
     captures++;
     size_t bytes = FEEDS_MOST * sizeof *c->here;
-    c->pool = mien__pool_new(MIEN_DEVICE_CUDA);
+    c->pool = beside ? mien__pool_retain(beside->pool) : mien__pool_new(MIEN_DEVICE_CUDA);
     if (c->pool) c->there = mien__storage_in(c->pool, bytes);
     if (c->there) c->here = b->pin(bytes);
     if (c->here) {
@@ -105,8 +127,8 @@ void mien_capture_free(mien_capture *c) {
     if (c->made) c->backend->forget(c->made);
     if (c->here) c->backend->unpin(c->here);
     mien__storage_release(c->there);
-    forget_writes(c);
-    free(c->written);
+    forget_uses(c);
+    free(c->used);
     mien__pool_release(c->pool);
     free(c);
     captures--;
@@ -115,18 +137,18 @@ void mien_capture_free(mien_capture *c) {
 /* ---- recording ------------------------------------------------------------------------------- */
 
 mien_status mien_capture_enter(mien_capture *c, bool record) {
-    if (recording || c->state != OUTSIDE)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: another one is under way");
+    if (c->state != OUTSIDE) mien_capture_leave(c, false);
+    if (visit) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: another one is under way");
     if (record && c->made)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: a step was recorded already; replay it");
     if (record) {
         MIEN_TRY(c->backend->record(c->there->data, c->here, FEEDS_MOST * sizeof *c->here));
         c->n_feeds = 0;
         recording = c;
-        recordings++;
-        mien__tensor_written = note_write;
+        mien__tensor_watch = note_use;
     }
     c->state = record ? RECORDING : INSIDE;
+    visit = ++visits;
     c->before = mien__pool_use(MIEN_DEVICE_CUDA, c->pool);
     return MIEN_OK;
 }
@@ -135,15 +157,16 @@ mien_status mien_capture_leave(mien_capture *c, bool keep) {
     if (c->state == OUTSIDE) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: left without being entered");
     bool recorded = c->state == RECORDING;
     c->state = OUTSIDE;
+    visit = 0;
     mien__pool_use(MIEN_DEVICE_CUDA, c->before);
     if (!recorded) return MIEN_OK;
-    mien__tensor_written = NULL;
+    mien__tensor_watch = NULL;
     recording = NULL;
     keep = keep && !c->overflow;
     mien_status status = c->backend->recorded(keep, &c->made);
     if (status == MIEN_OK && c->overflow)
         status = mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "capture: no memory");
-    if (status != MIEN_OK || !keep) forget_writes(c);
+    if (status != MIEN_OK || !keep) forget_uses(c);
     return status;
 }
 
@@ -158,7 +181,7 @@ const mien__feed *mien__capture_feed(mien__feed_kind kind, const void *hyper, do
         *failed = mien__not_recorded("it has too many updates and dropouts") != MIEN_OK;
         return NULL;
     }
-    c->feeds[c->n_feeds] = (feed){kind, hyper, seed, stream, first->counter};
+    c->feeds[c->n_feeds] = (feed){kind, hyper, seed, stream, first->counter, false};
     c->here[c->n_feeds] = *first;
     return (const mien__feed *)c->there->data + c->n_feeds++;
 }
@@ -200,11 +223,19 @@ mien_status mien_capture_sgd(mien_capture *c, const mien_sgd *hyper) {
 mien_status mien_capture_draws(mien_capture *c, double seed, double stream, double blocks) {
     MIEN_TRY(settle(c));
     for (int i = 0; i < c->n_feeds; i++) {
-        const feed *f = &c->feeds[i];
+        feed *f = &c->feeds[i];
         if (f->kind != MIEN_FEED_DRAWS || f->seed != seed || f->stream != stream) continue;
+        f->known = true;
         c->here[i].counter = f->counter + (uint64_t)(int64_t)blocks;
     }
     return MIEN_OK;
+}
+
+int mien_capture_strays(const mien_capture *c) {
+    int n = 0;
+    for (int i = 0; i < c->n_feeds; i++)
+        n += c->feeds[i].kind == MIEN_FEED_DRAWS && !c->feeds[i].known;
+    return n;
 }
 
 /* ---- replaying ------------------------------------------------------------------------------- */
@@ -215,8 +246,9 @@ mien_status mien_capture_replay(mien_capture *c) {
     MIEN_TRY(c->backend->replay(c->made));
     c->launched = true;
     c->replays++;
-    for (size_t i = 0; i < c->n_written; i++)
-        __atomic_fetch_add(&c->written[i]->version, 1, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < c->n_used; i++)
+        if (c->used[i].written)
+            __atomic_fetch_add(&c->used[i].storage->version, 1, __ATOMIC_RELAXED);
     return MIEN_OK;
 }
 

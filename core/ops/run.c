@@ -129,6 +129,7 @@ static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const
     call->implementation = implementation;
     double start = mien__profile_start();
     mien__op_running = infos[call->op].name;
+    for (int i = 0; i < infos[call->op].n_in; i++) mien__tensor_read(call->in[i]);
     mien_status status = fn(call);
     mien__op_running = NULL;
     /* A GPU has only been told what to do by now. */

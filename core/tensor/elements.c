@@ -159,6 +159,7 @@ mien_status mien_tensor_copy(mien_tensor *dst, mien_tensor *src) {
                   mien__shape_text(src, a, sizeof a), mien__shape_text(dst, b, sizeof b));
     if (dst->device != src->device)
         return dst->device == MIEN_DEVICE_CPU ? download(dst, src) : upload(dst, src);
+    mien__tensor_read(src);
     if (dst->storage != src->storage) return copy_on_device(dst, src);
     /* Views of one storage may overlap. */
     mien_tensor *aside = mien_tensor_new(src->dtype, src->device, src->ndim, src->shape);

@@ -53,7 +53,8 @@ typedef struct block_list {
 typedef struct mien__pool {
     mien_device device;
     enum { COMMON, RESERVED } kind;
-    size_t holders;                  /* live storages, and the owner of a reserved pool */
+    size_t holders; /* live storages, and the owners of a reserved pool */
+    size_t owners;
     block_list small[SMALL_CLASSES]; /* one capacity each, newest last */
     block_list large;                /* by capacity, newest last among equals */
     uint64_t clock;
@@ -221,16 +222,19 @@ static size_t large_rank(const block_list *list, size_t capacity, bool equal) {
     return low;
 }
 
-/* The newest free block that fits with at most 1/8 unused; data NULL when there is none. */
+/* The newest free block that fits with at most 1/8 unused, in a pool of several owners the smallest
+ * that fits; data NULL when there is none. */
 static block pool_find(pool *p, size_t capacity, int class) {
-    if (class >= 0) {
+    bool any = p->owners > 1;
+    for (; class >= 0; class = any && class + 1 < SMALL_CLASSES ? class + 1 : -1) {
         block_list *list = &p->small[class];
-        return list->count ? list_remove(list, list->count - 1) : (block){0};
+        if (list->count) return list_remove(list, list->count - 1);
+        if (!any) return (block){0};
     }
     size_t first = large_rank(&p->large, capacity, false);
     if (first == p->large.count) return (block){0};
     size_t found = p->large.items[first].capacity;
-    if (found > capacity + capacity / 8) return (block){0};
+    if (found > capacity + capacity / 8 && !any) return (block){0};
     return list_remove(&p->large, large_rank(&p->large, found, true) - 1);
 }
 
@@ -268,7 +272,16 @@ mien__pool *mien__pool_new(mien_device device) {
     if (!p) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for the record of a pool");
     p->device = device;
     p->kind = RESERVED;
-    p->holders = 1;
+    p->holders = p->owners = 1;
+    return p;
+}
+
+mien__pool *mien__pool_retain(mien__pool *p) {
+    struct device *d = &devices[p->device];
+    pthread_mutex_lock(&d->lock);
+    p->holders++;
+    p->owners++;
+    pthread_mutex_unlock(&d->lock);
     return p;
 }
 
@@ -283,6 +296,7 @@ void mien__pool_release(mien__pool *p) {
     if (!p) return;
     struct device *d = &devices[p->device];
     pthread_mutex_lock(&d->lock);
+    if (--p->owners == 0) pool_trim(p);
     let_go(p);
     pthread_mutex_unlock(&d->lock);
 }
@@ -390,7 +404,8 @@ void mien__storage_release(mien_storage *s) {
     size_t at = class < 0 ? large_rank(list, b.capacity, true) : list->count;
     bool arena = in_arena(p, b.capacity);
     if (arena) mien__arena_give(b.data, b.capacity);
-    if (arena || list_insert(list, at, b))
+    bool ownerless = p->kind == RESERVED && p->owners == 0;
+    if (arena || (!ownerless && list_insert(list, at, b)))
         add_pooled(p, b.capacity);
     else
         pool_free(p, b);

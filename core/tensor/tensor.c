@@ -234,10 +234,10 @@ mien_tensor *mien__tensor_contiguous(mien_tensor *t) {
     return mien_tensor_to(t, t->dtype, t->device);
 }
 
-void (*mien__tensor_written)(mien_storage *storage);
+void (*mien__tensor_watch)(mien_storage *storage, bool written);
 
 void mien__tensor_touch(mien_tensor *t) {
     if (!t->storage) return;
     __atomic_fetch_add(&t->storage->version, 1, __ATOMIC_RELAXED);
-    if (mien__tensor_written && t->device == MIEN_DEVICE_CUDA) mien__tensor_written(t->storage);
+    if (mien__tensor_watch && t->device == MIEN_DEVICE_CUDA) mien__tensor_watch(t->storage, true);
 }

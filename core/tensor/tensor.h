@@ -100,6 +100,7 @@ typedef struct mien_storage {
     size_t capacity;  /* what the pool gave */
     void *data;       /* 64-byte aligned */
     mien__pool *pool; /* where it came from */
+    int captures;     /* of the references: those of captures */
     uint64_t version; /* counts writes: caches of derived layouts and the tape compare it */
     void *packed;     /* a backend's re-laid-out copy of these weights (see cpu/pack.h); here and
                          not in the tensor, so that what the tape saved finds it as well */
@@ -109,9 +110,11 @@ typedef struct mien_storage {
 /* A storage with one reference and unset bytes from the device's pool. NULL: no memory. */
 mien_storage *mien__storage_new(mien_device device, size_t bytes);
 mien_storage *mien__storage_in(mien__pool *pool, size_t bytes);
-/* A pool whose blocks nobody else gets, and that keeps them until it goes: when its owner has
- * released it and its last storage is gone. */
+/* A pool whose blocks nobody else gets. It keeps them until its last owner has released it; those
+ * that are in use then go with their storages. While it has several owners, a request may take any
+ * block that is large enough: what they do takes turns, with the same sizes or smaller ones. */
 mien__pool *mien__pool_new(mien_device device);
+mien__pool *mien__pool_retain(mien__pool *pool);
 void mien__pool_release(mien__pool *pool); /* NULL is allowed */
 /* New storages of a device come from `pool` from now on, NULL: from the common one; gives what it
  * was. */
@@ -160,9 +163,13 @@ mien_status mien__tensor_make_plain(mien_tensor *t);
 mien_tensor *mien__tensor_contiguous(mien_tensor *t);
 /* Call after writing elements, so that packed copies are made anew. */
 void mien__tensor_touch(mien_tensor *t);
-/* Told of each such call for a GPU's tensor while a step is recorded (backend/capture.c), else
- * NULL. */
-extern void (*mien__tensor_written)(mien_storage *storage);
+/* Told of each such call for a GPU's tensor, and of the tensors that ops and copies read, while a
+ * step is recorded (backend/capture.c), else NULL. */
+extern void (*mien__tensor_watch)(mien_storage *storage, bool written);
+static inline void mien__tensor_read(const mien_tensor *t) {
+    if (mien__tensor_watch && t && t->storage && t->device == MIEN_DEVICE_CUDA)
+        mien__tensor_watch(t->storage, false);
+}
 /* Elements between any two host layouts and dtypes, same shape; one value everywhere. Both serve
  * every backend table of the CPU; the public functions check, these do not. */
 mien_status mien__host_copy(mien_tensor *dst, mien_tensor *src);

@@ -93,6 +93,17 @@ function base:to(where)
   return self
 end
 
+--- What a recorded update holds for: every number but the rate, and which parameters are trained.
+function base:settings()
+  self:fill_hyper()
+  local h, words = self.hyper, { self.name }
+  local rate = h.lr
+  h.lr, h.verdict = 0, nil
+  words[2], h.lr = ffi.string(h, ffi.sizeof(h)), rate
+  for i, entry in ipairs(self.params) do words[2 + i] = entry[2]:requires_grad() and "1" or "0" end
+  return table.concat(words)
+end
+
 --- Counts a step that `capture` is about to replay, with the rate of now.
 function base:feed(capture)
   self:fill_hyper()

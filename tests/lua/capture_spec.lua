@@ -154,6 +154,37 @@ describe("a captured training", function()
         go(false, "/eager") == whole)]]:gsub("%s+", " ")))
   end)
 
+  it("goes on to the same bits when it is interrupted while a step is recorded, or replayed", function()
+    assert.equal("true true 2 6", (run [[
+      local verdict = require "mien.optim.verdict"
+      local read = verdict.read
+      local function go(path, recorded, replayed)
+        local calls, reads = 0, 0
+        verdict.read = function(...)
+          reads = reads + 1
+          local results = { read(...) }
+          if reads == replayed then require("mien.check").raise("interrupted", "interrupted") end
+          return unpack(results)
+        end
+        local text = train(true, function(options)
+          options.checkpoint = folder .. path
+          options.loss = function(...)
+            calls = calls + 1
+            if calls == recorded then C.mien_interrupt_request() end
+            return mien.loss.ccc(...)
+          end
+        end)
+        C.mien_interrupt_clear()
+        return text:match("(" .. ("%S+ "):rep(11) .. "%S+)$") -- of all weights and running statistics
+      end
+      local whole, at = go "/whole", {}
+      for i, cut in ipairs { { 3 }, { 0, 9 } } do
+        go("/cut" .. i, unpack(cut))
+        at[i] = require("mien.train.state").position(folder .. "/cut" .. i .. "/last.h5").step
+      end
+      print(go "/cut1" == whole, go "/cut2" == whole, unpack(at))]]:gsub("%s+", " ")))
+  end)
+
   it("is what the benchmark times in fp16", function()
     assert.equal("5 true", run([[
       local model = mien.models.recurrent { features = tiny.features(8), hidden = 8, layers = 1,

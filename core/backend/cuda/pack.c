@@ -60,8 +60,8 @@ typedef struct slot {
     mien_tensor *copy; /* NULL: empty */
     mien_tensor of;    /* the view it was made from: dtype, shape, strides, offset */
     int64_t channels;
-    uint64_t version;   /* of the storage, when it was made */
-    uint64_t recording; /* the one that it was made in: only there it holds what it should */
+    uint64_t version; /* of the storage, when it was made */
+    uint64_t visit;   /* of a capture that it was made in: only there it holds what it should */
 } slot;
 
 static void release(void *packed) {
@@ -88,7 +88,7 @@ mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channel
     for (int i = 0; i < SLOTS; i++) {
         bool same = slots[i].copy && slots[i].copy->dtype == dtype &&
                     slots[i].channels == channels && same_view(&slots[i].of, t);
-        if (same && slots[i].version == storage->version && slots[i].recording == mien__recording())
+        if (same && slots[i].version == storage->version && slots[i].visit == mien__visit())
             return mien_tensor_retain(slots[i].copy);
         /* Its own old copy, else an empty slot, else the oldest. */
         bool worse = at->copy && (!slots[i].copy || slots[i].version < at->version);
@@ -102,6 +102,6 @@ mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channel
                  .of = *t,
                  .channels = channels,
                  .version = storage->version,
-                 .recording = mien__recording()};
+                 .visit = mien__visit()};
     return mien_tensor_retain(copy);
 }

@@ -8,12 +8,25 @@ local verdict = require "mien.optim.verdict"
 local captured = {}
 captured.__index = captured
 
+--- What is recorded is not done yet.
+local function phase(self, name)
+  if not self.step.recording then self.phase(name) end
+end
+
+--- All that the step's modules do differently in training and in inference.
+local function modes(modules)
+  local words = {}
+  for i, entry in ipairs(modules) do words[i] = entry[2].training and "1" or "0" end
+  return table.concat(words)
+end
+
 --- The step on tensors of the device. Whether the update happens, the device decides: not when the loss, or a norm
 -- that was asked for, is not finite.
 local function whole(self, frames, labels)
   local work = self.work
   local model, scaler = work.model, work.scaler
   self.before:copy()
+  phase(self, "computing")
   work.optimiser:zero_grad()
   local loss = work.loss(flow.exact(model(model:place(frames, true))), model:place(labels))
   if scaler then scaler:backward(loss) else loss:backward() end
@@ -23,7 +36,7 @@ local function whole(self, frames, labels)
     if work.clip then optim.clip_to(work.parameters, work.clip, self.verdict.norm) end
     self.verdict:decide(loss)
   end
-  self.updating()
+  phase(self, "updating")
   work.optimiser:step(self.verdict)
 end
 
@@ -32,15 +45,16 @@ function captured.refuses(work)
   if work.model:device() ~= "cuda" then return "train.graph is for a GPU" end
 end
 
---- captured.new{ work = the step's parts, before = what it may leave half done, rngs =, updating = function called
--- before parameters change, say = function(text) }
+--- captured.new{ work = the step's parts, before = what it may leave half done, rngs =, phase = function called with
+-- "computing" once that is kept, with "updating" before parameters change, say = function(text) }
 function captured.new(options)
   local work = options.work
-  local scaler = work.scaler
-  local self = setmetatable({ work = work, before = options.before, updating = options.updating }, captured)
+  local scaler, modules = work.scaler, work.model:named_modules()
+  local self = setmetatable({ work = work, before = options.before, phase = options.phase }, captured)
   self.verdict = scaler and scaler:on "cuda" or verdict.new "cuda"
   self.step = capture { function(frames, labels) return whole(self, frames, labels) end,
     optimisers = { work.optimiser }, rngs = options.rngs, say = options.say,
+    key = function() return modes(modules) end, launching = function() options.phase "updating" end,
     prepare = scaler and function() scaler:on "cuda" end or nil }
   return self
 end

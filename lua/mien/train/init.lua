@@ -83,17 +83,20 @@ function fit:capture()
   local reason = captured.refuses(self.work)
   if reason then return self:say("train.graph is left aside: " .. reason) end
   self.captured = captured.new { work = self.work, before = self.before, rngs = self.rngs,
-    updating = function() self.phase = "updating" end, say = function(text) self:say("train.graph: " .. text) end }
+    phase = function(name) self.phase = name end, say = function(text) self:say("train.graph: " .. text) end }
 end
 
 --- One step; returns the loss, or nil and what went wrong with it.
 function fit:step(frames, labels)
   local at = self.at
   self.before:take(self.captured ~= nil)
-  self.phase = "computing"
   local value, norm
-  if self.captured then value, norm = self.captured:run(frames, labels)
-  else value = self.work:gradients(frames, labels) end
+  if self.captured then
+    value, norm = self.captured:run(frames, labels)
+  else
+    self.phase = "computing"
+    value = self.work:gradients(frames, labels)
+  end
   if value ~= value or math.abs(value) == math.huge then
     local what = value == value and "infinite" or "NaN"
     local why = self.work.scaler and "; fp16 ends at 65504, bf16 does not" or ""
