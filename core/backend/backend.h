@@ -68,6 +68,15 @@ typedef struct mien_backend {
     /* Host memory that the device reads by itself. */
     void *(*pin)(size_t bytes);
     void (*unpin)(void *data);
+    /* Copies beside the device's work, in a queue of their own (`aside`), in any thread. bring:
+     * plain bytes from pinned memory to dst. A fence (made where *fence is NULL) stands where a
+     * queue ends now; after: what a queue is given from now on waits for it; reached: the host
+     * does. */
+    mien_status (*bring)(mien_tensor *dst, const void *src, size_t bytes);
+    mien_status (*fence)(void **fence, bool aside);
+    mien_status (*after)(void *fence, bool aside);
+    mien_status (*reached)(void *fence);
+    void (*unfence)(void *fence); /* NULL is allowed */
     /* See capture.h; NULL where there is none. From `record` on what is launched is noted, not
      * done; first of all that `bytes` go from pinned memory to the device. `recorded` ends that and
      * gives, with keep, what `replay` launches; `settle` waits for the last launch. */

@@ -3,11 +3,13 @@
 #include "loader.h"
 #include "../tensor/rng.h"
 #include "augment.h"
+#include "carrier.h"
 #include "hdf5.h"
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,7 +20,7 @@
 /* A batch being filled. Its tensors are made and given away by the thread that calls next, so that
  * worker threads touch nothing but plain memory. */
 typedef struct slot {
-    mien_tensor *frames, *labels, *draws; /* draws: of stored frames */
+    mien_tensor *frames, *labels, *draws; /* draws: of stored frames; both NULL: carried */
     void *pixels;                         /* of frames: float, or uint8_t as stored */
     void *values;                         /* of labels: float or int32_t */
     float *drawn;                         /* of draws */
@@ -45,6 +47,8 @@ struct mien_loader {
     int running;
     atomic_bool stop;
     slot slots[MAX_SLOTS];
+    mien__carrier carriers[MAX_SLOTS]; /* of the slots, where memory could be pinned; one aims */
+    char unpinned[512];                /* why it could not; empty: it could, or need not */
     int slot_count;
     int64_t consumer;  /* batch that next gives */
     int64_t next_unit; /* window that a worker takes next */
@@ -127,21 +131,23 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
     const mien_loader_config *c = &l->config;
     const int64_t start = l->starts[unit], place = unit % c->batch;
     const size_t label_bytes = 4 * (size_t)c->sequence * (size_t)(l->outputs ? l->outputs : 1);
+    MIEN_TRY(mien__carrier_settle(&l->carriers[s - l->slots])); /* of the batch before */
     MIEN_TRY(read_labels(l, start, (char *)s->values + (size_t)place * label_bytes));
     const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
     const size_t out_frame = (size_t)c->height * (size_t)c->width * 3;
     const size_t before = (size_t)place * (size_t)c->sequence; /* frames of the batch's windows */
+    const bool as_stored = c->device != MIEN_DEVICE_CPU;
     mien__draw draw = draw_for(l, unit, 0);
     for (int t = 0; t < c->sequence;) {
         /* up to the end of a chunk, so that each chunk is unpacked once */
         int64_t room = l->chunk - (start + t) % l->chunk;
         int count = (int)(room < c->sequence - t ? room : c->sequence - t);
-        uint8_t *to = c->stored ? (uint8_t *)s->pixels + (before + (size_t)t) * in_frame : raw;
+        uint8_t *to = as_stored ? (uint8_t *)s->pixels + (before + (size_t)t) * in_frame : raw;
         MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, to));
         for (int i = 0; i < count; i++, t++) {
             if (atomic_load_explicit(&l->stop, memory_order_relaxed)) return MIEN_OK;
             if (c->per_frame && t) draw = draw_for(l, unit, t);
-            if (c->stored)
+            if (as_stored)
                 note_draw(&draw, s->drawn + (before + (size_t)t) * 5);
             else
                 mien__frame_render(&l->plan, raw + (size_t)i * in_frame, &draw, scratch,
@@ -149,6 +155,13 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
         }
     }
     return MIEN_OK;
+}
+
+/* A whole batch to the GPU, when it has a target there. Under the mutex. */
+static mien_status send(mien_loader *l, slot *s) {
+    mien__carrier *c = &l->carriers[s - l->slots];
+    if (!c->there[0] || s->done < s->windows || s->failed >= 0) return MIEN_OK;
+    return mien__carrier_send(c);
 }
 
 static void *worker(void *data) {
@@ -176,7 +189,10 @@ static void *worker(void *data) {
             s->failed = unit;
             s->error = *mien_error_last();
         }
-        if (++s->done == s->windows) pthread_cond_signal(&l->ready);
+        if (++s->done == s->windows) {
+            send(l, s); /* when that fails, next tries again and tells */
+            pthread_cond_signal(&l->ready);
+        }
     }
     pthread_mutex_unlock(&l->mutex);
     free(raw);
@@ -275,27 +291,91 @@ static void drop(slot *s) {
     mien_tensor_release(s->draws);
 }
 
+/* Tensors of stored frames and their draws, for `batch`; on failure frames is NULL. */
+static mien_status make_stored(const mien_loader *l, int64_t batch, mien_device device,
+                               mien_tensor **frames, mien_tensor **draws) {
+    int64_t windows = windows_in(l, batch), count = windows * l->config.sequence;
+    int64_t shape[5] = {windows, l->config.sequence, l->height, l->width, 3}, rows[2] = {count, 5};
+    *frames = mien_tensor_new(MIEN_U8, device, 5, shape);
+    *draws = *frames ? mien_tensor_new(MIEN_F32, device, 2, rows) : NULL;
+    if (*draws) return MIEN_OK;
+    mien_tensor_release(*frames);
+    *frames = NULL;
+    return mien_error_last()->code;
+}
+
+/* Where the frames of `batch` are written. */
+static mien_status make_frames(const mien_loader *l, slot *fresh, int64_t batch) {
+    const mien_loader_config *c = &l->config;
+    const mien__carrier *carrier = &l->carriers[batch % l->slot_count];
+    int64_t shape[5] = {fresh->windows, c->sequence, 3, c->height, c->width};
+    if (carrier->gpu) {
+        fresh->pixels = carrier->host[0];
+        fresh->drawn = carrier->host[1];
+        return MIEN_OK;
+    }
+    if (c->device == MIEN_DEVICE_CPU)
+        return make(&fresh->frames, &fresh->pixels, MIEN_F32, 5, shape) ? MIEN_OK
+                                                                        : mien_error_last()->code;
+    MIEN_TRY(make_stored(l, batch, MIEN_DEVICE_CPU, &fresh->frames, &fresh->draws));
+    fresh->pixels = mien_tensor_data(fresh->frames);
+    fresh->drawn = mien_tensor_data(fresh->draws);
+    return MIEN_OK;
+}
+
 /* Fresh tensors for `batch`; nothing changes on failure. */
 static mien_status prepare(mien_loader *l, slot *s, int64_t batch) {
     const mien_loader_config *c = &l->config;
-    int64_t windows = windows_in(l, batch);
-    int64_t rendered[5] = {windows, c->sequence, 3, c->height, c->width};
-    int64_t as_stored[5] = {windows, c->sequence, l->height, l->width, 3};
-    int64_t labels[3] = {windows, c->sequence, l->outputs}, draws[2] = {windows * c->sequence, 5};
-    void *drawn = NULL;
-    slot fresh = {.windows = (int)windows, .failed = -1};
-    bool whole = make(&fresh.frames, &fresh.pixels, c->stored ? MIEN_U8 : MIEN_F32, 5,
-                      c->stored ? as_stored : rendered) &&
+    slot fresh = {.windows = (int)windows_in(l, batch), .failed = -1};
+    int64_t labels[3] = {fresh.windows, c->sequence, l->outputs};
+    bool whole = make_frames(l, &fresh, batch) == MIEN_OK &&
                  make(&fresh.labels, &fresh.values, l->outputs ? MIEN_F32 : MIEN_I32,
-                      l->outputs ? 3 : 2, labels) &&
-                 (!c->stored || make(&fresh.draws, &drawn, MIEN_F32, 2, draws));
+                      l->outputs ? 3 : 2, labels);
     if (!whole) {
         drop(&fresh);
         return mien_error_last()->code;
     }
-    fresh.drawn = drawn;
     *s = fresh;
     return MIEN_OK;
+}
+
+/* Pins memory for the slots of `batches` batches, or for none: a system may allow little. */
+static void pin(mien_loader *l, int64_t batches) {
+    const size_t frames = (size_t)l->config.batch * (size_t)l->config.sequence;
+    const size_t bytes[MIEN_CARRIED] = {frames * (size_t)l->height * (size_t)l->width * 3,
+                                        frames * 5 * sizeof(float)};
+    for (int i = 0; i < l->slot_count && i < batches; i++) {
+        mien__carrier *c = &l->carriers[(l->consumer + i) % l->slot_count];
+        if (mien__carrier_open(c, l->config.device, bytes) == MIEN_OK) continue;
+        const mien_error *why = mien_error_last();
+        snprintf(l->unpinned, sizeof l->unpinned, "%.300s%s%.200s", why->message,
+                 why->cause[0] ? ": " : "", why->cause);
+        for (int k = 0; k < MAX_SLOTS; k++) mien__carrier_close(&l->carriers[k]);
+        return;
+    }
+}
+
+/* Gives the batch that is next a target on the GPU, and sends it when it is whole: else the worker
+ * does that makes it whole. One batch aims at a time, so one more than is used lies there. */
+static mien_status aim(mien_loader *l) {
+    slot *s = &l->slots[l->consumer % l->slot_count];
+    mien__carrier *c = &l->carriers[s - l->slots];
+    mien_tensor *there[MIEN_CARRIED];
+    if (!c->gpu || l->consumer >= l->batches) return MIEN_OK;
+    if (!c->there[0]) {
+        MIEN_TRY(make_stored(l, l->consumer, l->config.device, &there[0], &there[1]));
+        pthread_mutex_lock(&l->mutex);
+        mien_status aimed = mien__carrier_aim(c, there);
+        pthread_mutex_unlock(&l->mutex);
+        if (aimed != MIEN_OK) {
+            for (int i = 0; i < MIEN_CARRIED; i++) mien_tensor_release(there[i]);
+            return aimed;
+        }
+    }
+    pthread_mutex_lock(&l->mutex);
+    mien_status sent = send(l, s);
+    pthread_mutex_unlock(&l->mutex);
+    return sent;
 }
 
 static mien_status start_threads(mien_loader *l) {
@@ -337,8 +417,10 @@ static mien_status set_up(mien_loader *l, const char *path, const int64_t *start
     l->next_unit = l->consumer * c->batch;
     l->slot_count = 2 + c->workers / c->batch;
     if (l->slot_count > MAX_SLOTS) l->slot_count = MAX_SLOTS;
+    if (c->device != MIEN_DEVICE_CPU) pin(l, l->batches - l->consumer);
     for (int64_t b = l->consumer; b < l->batches && b < l->consumer + l->slot_count; b++)
         MIEN_TRY(prepare(l, &l->slots[b % l->slot_count], b));
+    aim(l); /* what fails here is tried again, and told, by next */
     return l->consumer < l->batches ? start_threads(l) : MIEN_OK;
 }
 
@@ -377,7 +459,10 @@ void mien_loader_close(mien_loader *l) {
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->mutex);
     for (int i = 0; i < l->running; i++) pthread_join(l->threads[i], NULL);
-    for (int i = 0; i < MAX_SLOTS; i++) drop(&l->slots[i]);
+    for (int i = 0; i < MAX_SLOTS; i++) {
+        drop(&l->slots[i]);
+        mien__carrier_close(&l->carriers[i]);
+    }
     mien__axis_free(&l->plan.rows);
     mien__axis_free(&l->plan.columns);
     mien_h5_close(l->file);
@@ -411,6 +496,21 @@ static mien_status wait_for(mien_loader *l, slot *s) {
     return MIEN_OK;
 }
 
+/* A filled slot's frames and draws, on the device that they are for. On failure the slot keeps what
+ * it has, so that the same batch can be asked for again. */
+static mien_status deliver(mien_loader *l, slot *s, mien_tensor *got[MIEN_CARRIED]) {
+    mien__carrier *c = &l->carriers[s - l->slots];
+    if (c->gpu) {
+        MIEN_TRY(aim(l));
+        return mien__carrier_take(c, got);
+    }
+    got[0] = s->frames;
+    got[1] = s->draws;
+    for (int i = 0; i < MIEN_CARRIED; i++)
+        if (got[i]) MIEN_TRY(mien_tensor_move(got[i], l->config.device));
+    return MIEN_OK;
+}
+
 int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels,
                      mien_tensor **draws, int64_t *starts) {
     if (l->consumer >= l->batches) return 0;
@@ -423,34 +523,39 @@ int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels,
         if (s->error.cause[0]) mien__fail_cause("%s", s->error.cause);
         return -1;
     }
-    slot full = *s;
+    slot fresh = {.failed = -1};
     const int64_t following = l->consumer + l->slot_count;
-    if (following < l->batches) {
-        slot fresh;
-        if (prepare(l, &fresh, following) != MIEN_OK) return -1;
-        pthread_mutex_lock(&l->mutex);
-        *s = fresh;
-    } else {
-        pthread_mutex_lock(&l->mutex);
-        *s = (slot){.failed = -1};
+    mien_tensor *got[MIEN_CARRIED];
+    if (following < l->batches && prepare(l, &fresh, following) != MIEN_OK) return -1;
+    if (deliver(l, s, got) != MIEN_OK) {
+        drop(&fresh);
+        return -1;
     }
+    pthread_mutex_lock(&l->mutex);
+    slot full = *s;
+    *s = fresh;
     if (starts)
         memcpy(starts, l->starts + l->consumer * l->config.batch,
                sizeof *starts * (size_t)full.windows);
     l->consumer++;
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->mutex);
-    *frames = full.frames;
+    aim(l); /* as in set_up */
+    *frames = got[0];
     *labels = full.labels;
     if (draws)
-        *draws = full.draws;
+        *draws = got[1];
     else
-        mien_tensor_release(full.draws);
+        mien_tensor_release(got[1]);
     return 1;
 }
 
 int64_t mien_loader_batches(const mien_loader *l) {
     return l->batches;
+}
+
+const char *mien_loader_unpinned(const mien_loader *l) {
+    return l->unpinned[0] ? l->unpinned : NULL;
 }
 
 double mien_loader_waited(const mien_loader *l) {

@@ -24,7 +24,8 @@ typedef struct mien_loader_config {
     int64_t first_step; /* resume: batches to leave out at the beginning */
     int workers;        /* threads; at least 1 */
     int keep_last;      /* 1: the last batch may be smaller, 0: it is dropped */
-    int stored;         /* 1: frames as they are stored, with their draws, for the op `augment` */
+    mien_device device; /* of frames. On a GPU they are as stored, with their draws, for the op
+                           `augment`; the next batch comes there while this one is used */
 } mien_loader_config;
 
 /* Reads frames u8 [N,H,W,3] and labels f32 [N,K] (or i32 [N]) of the corpus file at `path`.
@@ -33,12 +34,15 @@ typedef struct mien_loader_config {
 mien_loader *mien_loader_new(const char *path, const int64_t *starts, int64_t n,
                              const mien_loader_config *config);
 /* The next batch: frames f32 [B,T,3,H,W], labels [B,T,K] (or i32 [B,T]), new references, and the
- * start frame of each window in starts[B]; with `stored` frames are u8 [B,T,h,w,3], and draws f32
- * [B*T,5] is what the op `augment` takes with them, else NULL. draws and starts may be NULL.
+ * start frame of each window in starts[B]; on a GPU frames are u8 [B,T,h,w,3], and draws f32
+ * [B*T,5], there too, is what the op `augment` takes with them, else NULL. draws and starts may be
+ * NULL.
  * 1: a batch; 0: the end; -1: an error. */
 int mien_loader_next(mien_loader *loader, mien_tensor **frames, mien_tensor **labels,
                      mien_tensor **draws, int64_t *starts);
 int64_t mien_loader_batches(const mien_loader *loader);
+/* Why batches go to the GPU only when they are asked for: no memory could be pinned. Else NULL. */
+const char *mien_loader_unpinned(const mien_loader *loader);
 /* Stops the workers; NULL is allowed. */
 void mien_loader_close(mien_loader *loader);
 /* Seconds that `next` has waited for workers: what the loader cost the step. */

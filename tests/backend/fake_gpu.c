@@ -1,6 +1,6 @@
 /* A GPU that is none: a plugin whose device memory is the host's, with a limit and errors on
- * demand. Not here: any op (fake_gpu_ops.c, which one of the plugins has). test_device.c opens it
- * through MIEN_CUDA_LIBRARY. */
+ * demand. Not here: any op (fake_gpu_ops.c) and copies beside them (fake_gpu_aside.c), which one of
+ * the plugins has. Tests open it through MIEN_CUDA_LIBRARY. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +26,22 @@ void *fake_gpu_host(const void *device) {
     return host(device);
 }
 
+/* In front of each block: when work used it last. */
+enum { HEADER = 64 };
+
+uint64_t *fake_gpu_last_use(const void *block) {
+    return (uint64_t *)((char *)host(block) - HEADER);
+}
+
+void *fake_gpu_use(const void *block) {
+#ifdef FAKE_GPU_OPS
+    fake_gpu_note_use(block);
+#endif
+    return host(block);
+}
+
 static void *elements(const mien_tensor *t) {
-    return (char *)host(t->storage->data) + (size_t)t->offset * mien_dtype_size(t->dtype);
+    return (char *)fake_gpu_use(t->storage->data) + (size_t)t->offset * mien_dtype_size(t->dtype);
 }
 
 static mien_status alive(void) {
@@ -42,14 +56,14 @@ mien_status fake_gpu_alive(void) {
 static void *alloc(size_t bytes) {
     if (mien__not_recorded("it wants more memory") != MIEN_OK) return NULL;
     if (fake_gpu_used + bytes > fake_gpu_limit) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: full");
-    void *data = malloc(bytes);
+    char *data = calloc(1, HEADER + bytes);
     if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "fake GPU: the host is full");
     fake_gpu_used += bytes;
-    return (void *)((uintptr_t)data + distance);
+    return (void *)((uintptr_t)data + HEADER + distance);
 }
 
 static void give_back(void *data, size_t bytes) {
-    free(host(data));
+    free((char *)host(data) - HEADER);
     fake_gpu_used -= bytes;
 }
 
@@ -71,7 +85,7 @@ static mien_status download(void *dst, mien_tensor *src, size_t bytes) {
 static mien_tensor view(const mien_tensor *t, mien_storage *storage) {
     mien_tensor v = *t;
     *storage = *t->storage;
-    storage->data = host(t->storage->data);
+    storage->data = fake_gpu_use(t->storage->data);
     v.storage = storage;
     v.device = MIEN_DEVICE_CPU;
     return v;

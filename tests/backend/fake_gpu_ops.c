@@ -11,14 +11,14 @@
 #include "optim/judge.h"
 
 static void *elements(const mien_tensor *t) {
-    return (char *)fake_gpu_host(t->storage->data) + (size_t)t->offset * mien_dtype_size(t->dtype);
+    return (char *)fake_gpu_use(t->storage->data) + (size_t)t->offset * mien_dtype_size(t->dtype);
 }
 
 /* The tensor as a view of host memory. */
 static mien_tensor view(const mien_tensor *t, mien_storage *storage) {
     mien_tensor v = *t;
     *storage = *t->storage;
-    storage->data = fake_gpu_host(t->storage->data);
+    storage->data = fake_gpu_use(t->storage->data);
     storage->packed = NULL;
     v.storage = storage;
     v.device = MIEN_DEVICE_CPU;
@@ -428,8 +428,7 @@ void fake_gpu_serve(mien_backend *table) {
     table->adam_all = adam_all;
     table->sgd = sgd;
     table->sgd_all = sgd_all;
-    table->pin = malloc;
-    table->unpin = free;
+    fake_gpu_serve_aside(table);
     table->record = record;
     table->recorded = recorded;
     table->replay = replay;

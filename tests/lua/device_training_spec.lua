@@ -172,6 +172,30 @@ describe("a training on another device", function()
     assert.matches("^true\ttrue", text)
   end)
 
+  it("has the same bits whether batches come ahead, into a recorded step, or as they are asked for", function()
+    local text = plugin.run(plugin.serving, SETUP .. [[
+      local ffi = require "ffi"
+      ffi.cdef "size_t fake_gpu_pin_limit, fake_gpu_pins;"
+      local fake = ffi.load(os.getenv "MIEN_CUDA_LIBRARY")
+      local real, bits = print, {}
+      local function training(graph)
+        local lines = {}
+        function print(...) lines[#lines + 1] = table.concat({ tostring(...), select("#", ...), select(2, ...) }, " ") end
+        run(tiny.declaration(folder .. "/continuous.h5", { post = false, name = "run" .. #bits,
+          train = { graph = graph, optimiser = { "adam", lr = 1e-2 }, epochs = 3, stop = { patience = 3 } } }))
+        print = real
+        bits[#bits + 1] = table.concat(lines, "\n")
+        return fake.fake_gpu_pins > 0
+      end
+      io.write(tostring(training(false)), " ", tostring(training(true)), " ")
+      fake.fake_gpu_pin_limit, fake.fake_gpu_pins = 0, 0
+      io.write(tostring(training(false)), " ")
+      print(#bits[1] > 300, bits[1] == bits[2], bits[1] == bits[3], (bits[3]:gsub("%s+", " ")))]], folder, "cuda", "f32")
+    local _, told = text:gsub("none could be pinned", "")
+    assert.equal(1, told)
+    assert.truthy(text:find("true true false true\ttrue\ttrue", 1, true), text)
+  end)
+
   it("serves predictions from a weights file", function()
     local text = plugin.run(plugin.serving, SETUP .. [[
       local path = folder .. "/net.h5"

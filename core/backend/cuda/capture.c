@@ -1,5 +1,6 @@
-/* Recording a step as a CUDA graph and launching it, and pinned host memory.
- * Not here: whose memory a step uses and which numbers it is fed (backend/capture.c).
+/* Recording a step as a CUDA graph and launching it.
+ * Not here: whose memory a step uses and which numbers it is fed (backend/capture.c), pinned memory
+ * (input.c).
  *
  * A capture on this backend's one stream. What a recorded step must not do is asked for where it
  * would be done (mien__not_recorded), so that the error names it; mode ThreadLocal makes CUDA
@@ -76,26 +77,10 @@ static mien_status settle(void *data) {
     return MIEN_OK;
 }
 
-static void *pin(size_t bytes) {
-    void *data = NULL;
-    if (mien__cuda_alive() != MIEN_OK || mien__not_recorded("it wants pinned memory") != MIEN_OK)
-        return NULL;
-    cudaError_t error = cudaHostAlloc(&data, bytes, cudaHostAllocDefault);
-    if (error == cudaSuccess) return data;
-    mien__cuda_fail(error, "cudaHostAlloc", __FILE__, __LINE__);
-    return NULL;
-}
-
-static void unpin(void *data) {
-    if (cudaFreeHost(data) != cudaSuccess) cudaGetLastError();
-}
-
 void mien__cuda_part_capture(mien_backend *table) {
     table->record = record;
     table->recorded = recorded;
     table->replay = replay;
     table->settle = settle;
     table->forget = forget;
-    table->pin = pin;
-    table->unpin = unpin;
 }

@@ -157,6 +157,7 @@ static mien_status set_up(void) {
                   major, minor);
     MIEN_TRY(mien__vendor_open());
     if (!c->stream) MIEN_CUDA(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
+    if (!c->aside) MIEN_CUDA(cudaStreamCreateWithFlags(&c->aside, cudaStreamNonBlocking));
     return MIEN_OK;
 }
 

@@ -2,7 +2,8 @@
  * Not here: cuDNN and cuBLASLt (cudnn.h, blas.h in this folder), any kernel.
  *
  * For C and for CUDA C++. One device, one stream: work is ordered by the stream, so memory that
- * goes back to the pool after a launch may be handed out at once. */
+ * goes back to the pool after a launch may be handed out at once. Copies of input alone have a
+ * stream of their own, and fences that hold it to that order (input.c). */
 #ifndef MIEN_CUDA_H
 #define MIEN_CUDA_H
 #include <cuda_runtime.h>
@@ -26,6 +27,7 @@ typedef struct mien__cuda {
     size_t memory;
     char name[128];
     cudaStream_t stream; /* all work of this backend */
+    cudaStream_t aside;  /* copies from pinned memory beside it: input.c */
 } mien__cuda;
 
 /* The context; set up when the backend is opened, before any function of the table can be called.

@@ -55,18 +55,30 @@ local function augmenter(where, config, stored)
     resize_height = whole and config.resize_height or stored.height,
     resize_width = whole and config.resize_width or stored.width }
   return function(frames, draws)
-    local pixels = op.augment(frames:move_(where), draws:move_(where), scale, sizes)
+    local pixels = op.augment(frames, draws, scale, sizes)
     frames:free()
     draws:free()
     return pixels
   end
 end
 
+local told = false
+
+--- That batches are not brought to the GPU ahead, said once in a process: what comes out is the same.
+local function tell_unpinned(handle)
+  local why = C.mien_loader_unpinned(handle)
+  if why == nil or told then return end
+  told = true
+  io.stderr:write("mien: batches go to the GPU from ordinary memory, when a step asks for them, as none could be ",
+    "pinned (a smaller batch or fewer workers need less): ", ffi.string(why), "\n")
+end
+
 --- Makes a loader: { corpus =, starts = array of 0-based first frames in the wanted order, sequence =, batch =,
 -- size = { height, width } (the corpus's own when left out), resize = { height, width }, augment = { crop = true,
 -- brightness = 32, saturation = { 0.5, 1.5 }, flip = false, per = "sequence"|"frame" }, scale = { mean =, sd = }
 -- of pixels/255, seed = 0, epoch = 0, first_step = 0, workers = 1, keep_last = false, device = "cpu" }.
--- On a GPU, frames come there as they are stored, a third of the bytes, and are resized and augmented there.
+-- On a GPU, frames come there as they are stored, a quarter of the bytes, while the step before runs, and are resized
+-- and augmented there.
 -- Same seed, epoch and starts: same bits, with any number of workers. `steps` is the number of batches of the
 -- whole epoch; first_step of them are left out at the beginning (a resumed run).
 function loader.new(options)
@@ -84,12 +96,13 @@ function loader.new(options)
   config.first_step, config.workers = options.first_step or 0, options.workers or 1
   config.keep_last = options.keep_last and 1 or 0
   local where = device.choose(options.device or "cpu")
-  config.stored = where == "cpu" and 0 or 1
+  config.device = where == "cpu" and C.MIEN_DEVICE_CPU or C.MIEN_DEVICE_CUDA
   local n = #options.starts
   local starts = ffi.new("int64_t[?]", math.max(n, 1), options.starts)
   local handle = ffi.gc(check.pointer(C.mien_loader_new(stored.path, starts, n, config)), C.mien_loader_close)
   local self = setmetatable({ handle = handle, batch = options.batch }, loader)
   if where ~= "cpu" then self.finish = augmenter(where, config, stored) end
+  tell_unpinned(handle)
   self.steps = tonumber(C.mien_loader_batches(handle))
   return self
 end
