@@ -14,10 +14,12 @@ typedef struct mien_cuda_info {
     int arch;         /* 90 for compute capability 9.0 */
     int cudnn;        /* 91900 for 9.19.0; 0: not found */
     int cublaslt;     /* 130000 for 13.0.0; 0: not found */
+    int nccl;         /* 22703 for 2.27.3; 0: not found, and not needed */
     int64_t memory;   /* bytes of the first GPU */
     char device[128]; /* its name */
     char cudnn_path[512];
     char cublaslt_path[512];
+    char nccl_path[512];
     char missing[768]; /* what is missing and what to do about it; empty: nothing */
 } mien_cuda_info;
 

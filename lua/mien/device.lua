@@ -30,7 +30,7 @@ local function version(number, major, minor)
 end
 
 --- What was found, as a table: devices, built, device, memory (bytes), arch ("9.0"), driver and runtime
--- (CUDA versions), cudnn, cudnn_path, cublaslt, cublaslt_path, missing; what was not found is nil.
+-- (CUDA versions), cudnn, cudnn_path, cublaslt, cublaslt_path, nccl, nccl_path, missing; what was not found is nil.
 function device.info()
   local raw = ffi.new "mien_cuda_info"
   C.mien_cuda_info_get(raw)
@@ -38,12 +38,15 @@ function device.info()
     local s = ffi.string(chars)
     return s ~= "" and s or nil
   end
-  local cudnn = raw.cudnn > 0 and ("%s.%d"):format(version(raw.cudnn, 10000, 100), raw.cudnn % 100) or nil
+  local function full(number)
+    return number > 0 and ("%s.%d"):format(version(number, 10000, 100), number % 100) or nil
+  end
   return {
     devices = raw.devices, built = raw.built ~= 0, device = text(raw.device), memory = tonumber(raw.memory),
     arch = version(raw.arch, 10, 1), driver = version(raw.driver, 1000, 10),
-    runtime = version(raw.runtime, 1000, 10), cudnn = cudnn, cudnn_path = text(raw.cudnn_path),
+    runtime = version(raw.runtime, 1000, 10), cudnn = full(raw.cudnn), cudnn_path = text(raw.cudnn_path),
     cublaslt = version(raw.cublaslt, 10000, 100), cublaslt_path = text(raw.cublaslt_path),
+    nccl = full(raw.nccl), nccl_path = text(raw.nccl_path),
     missing = text(raw.missing),
   }
 end

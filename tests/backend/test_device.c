@@ -141,6 +141,52 @@ static void with_a_part_of_cudnn_missing(void) {
     remove_folder();
 }
 
+/* What cuDNN meets in the environment. */
+static const char *seen_by_cudnn(void) {
+    cudnn_folder("libfake_cudnn_mixed.so", true);
+    missing_says("libcudnn_ops.so.9 beside");
+    remove_folder();
+    void *library = dlopen(beside("libfake_cudnn_mixed.so"), RTLD_NOW | RTLD_NOLOAD);
+    HOLDS(library);
+    return dlsym(library, "fake_cudnn_saw");
+}
+
+static mien_status orderly(const char *value) {
+    mien_status (*ask)(void) = dlsym(plugin_open(), "mien__vendor_orderly");
+    HOLDS(ask);
+    setenv("CUBLAS_WORKSPACE_CONFIG", value, 1);
+    return ask();
+}
+
+static void cudnn_is_opened_with_buffers_of_one_size(void) {
+    unsetenv("CUBLAS_WORKSPACE_CONFIG");
+    HOLDS(!strcmp(seen_by_cudnn(), ":4096:8"));
+    HOLDS(orderly(getenv("CUBLAS_WORKSPACE_CONFIG")) == MIEN_OK);
+    HOLDS(orderly(":16:8") == MIEN_OK);
+    HOLDS(orderly(":4096:2:16:8") == MIEN_ERR_UNSUPPORTED);
+    SAYS("CUBLAS_WORKSPACE_CONFIG is :4096:2:16:8");
+    HOLDS(orderly("") == MIEN_ERR_UNSUPPORTED);
+}
+
+static void a_choice_of_buffers_is_kept(void) {
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8", 1);
+    HOLDS(!strcmp(seen_by_cudnn(), ":16:8"));
+}
+
+/* ---- NCCL --------------------------------------------------------------------------------------
+ */
+
+/* Whether or not this machine has it: nothing is missing for that. */
+static void nccl_is_told_and_not_needed(void) {
+    if (!plugin_open()) _exit(SKIPPED);
+    mien_cuda_info info;
+    mien_cuda_info_get(&info);
+    HOLDS(info.nccl == 0 || info.nccl > 20000);
+    HOLDS((info.nccl > 0) == (strstr(info.nccl_path, "libnccl.so.2") != NULL));
+    HOLDS(!strstr(info.missing, "nccl") && !strstr(info.missing, "NCCL"));
+    HOLDS(!dlopen("libnccl.so.2", RTLD_NOW | RTLD_NOLOAD));
+}
+
 /* ---- a GPU, though a fake one -------------------------------------------------------------------
  */
 
@@ -293,6 +339,9 @@ static void cuda_errors_become_statuses(void) {
     XX(without_cudnn)                                                                              \
     XX(with_cudnn_8)                                                                               \
     XX(with_parts_of_another_cudnn)                                                                \
+    XX(cudnn_is_opened_with_buffers_of_one_size)                                                   \
+    XX(a_choice_of_buffers_is_kept)                                                                \
+    XX(nccl_is_told_and_not_needed)                                                                \
     XX(with_a_part_of_cudnn_missing)                                                               \
     XX(elements_travel)                                                                            \
     XX(addresses_stay_on_the_gpu)                                                                  \

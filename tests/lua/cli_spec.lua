@@ -70,6 +70,14 @@ describe("the command line", function()
     assert.truthy(output:find("precision +cpu: f32, tf32"))
   end)
 
+  it("tells in doctor what of NVIDIA's is missing, and that NCCL need not be there", function()
+    local pipe = io.popen(("MIEN_CUDA_LIBRARY='%s' '%s' doctor 2>&1"):format(require("with_plugin").fake, executable))
+    local output = pipe:read "*a"
+    pipe:close()
+    assert.truthy(output:find("\ncudnn +missing\n"), output)
+    assert.truthy(output:find("\nnccl +missing %(only for several GPUs, which mien does not use%)\n"))
+  end)
+
   it("runs code and scripts with their arguments and exit code", function()
     assert.same({ "1 a\n", 0 }, { run "-e 'print(1, ...)' a | tr '\\t' ' '; echo 'exit 0' | tail -0" })
     local name = os.tmpname() .. ".lua"

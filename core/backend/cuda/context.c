@@ -239,6 +239,7 @@ static void get_info(mien_cuda_info *info) {
     info->cublaslt = mien__vendor_cublaslt_version();
     snprintf(info->cudnn_path, sizeof info->cudnn_path, "%s", mien__vendor_cudnn_path());
     snprintf(info->cublaslt_path, sizeof info->cublaslt_path, "%s", mien__vendor_cublaslt_path());
+    info->nccl = mien__vendor_nccl(info->nccl_path, sizeof info->nccl_path);
 }
 
 const mien__cuda_plugin mien__cuda_plugin_table = {

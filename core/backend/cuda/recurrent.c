@@ -94,6 +94,7 @@ static mien_status layer_open(layer *l, bool training) {
     MIEN_TRY(mien__cuda_alive());
     if (l->batch > INT_MAX || l->steps > INT_MAX || l->d > INT_MAX || l->h > INT_MAX)
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "cuda: a recurrent layer with sizes beyond 2^31");
+    if (mien__cuda_deterministic()) MIEN_TRY(mien__vendor_orderly());
     MIEN_TRY(mien__cudnn_lock(&l->handle));
     l->locked = true;
     cudnnMathType_t math = l->dtype != MIEN_F32 ? CUDNN_TENSOR_OP_MATH

@@ -243,8 +243,55 @@ static mien_status load_cublaslt(void) {
     return MIEN_OK;
 }
 
-/* cuBLASLt first: cuDNN's engines want it, and find it when it is there. */
+/* ---- NCCL --------------------------------------------------------------------------------------
+ */
+
+static void *nccl;
+
+static bool open_nccl_in(const char *folder) {
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/libnccl.so.2", folder);
+    return (nccl = dlopen(path, RTLD_LAZY | RTLD_LOCAL)) != NULL;
+}
+
+int mien__vendor_nccl(char *path, size_t size) {
+    char found[PATH_MAX] = "";
+    int version = 0;
+    nccl = dlopen("libnccl.so.2", RTLD_LAZY | RTLD_LOCAL);
+    if (!nccl && !each_wheel("nccl", open_nccl_in)) return 0;
+    int (*ask)(int *) = (int (*)(int *))dlsym(nccl, "ncclGetVersion");
+    if (!ask || ask(&version) != 0) version = 0;
+    path_of(nccl, found);
+    snprintf(path, size, "%s", found);
+    dlclose(nccl);
+    return version;
+}
+
+/* ---- the same bits on every run ----------------------------------------------------------------
+ */
+
+/* NVIDIA's matrix products that run in several streams take a buffer of whichever size is free, and
+ * with it a kernel, unless this names one size. That is so for RNNs by the release notes of cuDNN
+ * 7.6.5 and 8 ("Limitations"), and by cuBLAS's documentation ("Results reproducibility"); the notes
+ * of cuDNN 9 do not take it back. */
+static const char buffers[] = "CUBLAS_WORKSPACE_CONFIG";
+
+mien_status mien__vendor_orderly(void) {
+    const char *value = getenv(buffers);
+    int end = 0;
+    if (value) sscanf(value, ":%*u:%*u%n", &end);
+    if (end > 0 && value[end] == '\0') return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
+              "cuda: the same bits on every run are asked for, but %s is %s, which allows cuDNN's "
+              "RNNs buffers of several sizes; unset it, set it to :4096:8 or :16:8, or call "
+              "mien.device.deterministic(false)",
+              buffers, value ? value : "not set");
+}
+
+/* cuBLASLt first: cuDNN's engines want it, and find it when it is there. Before both the
+ * environment, which they read when they are first used: in any mode, as the mode may change. */
 mien_status mien__vendor_open(void) {
+    if (!cublaslt && !cudnn) setenv(buffers, ":4096:8", 0);
     if (!cublaslt_version) MIEN_TRY(load_cublaslt());
     if (!cudnn) MIEN_TRY(load_cudnn());
     if (!cudnn_version) MIEN_TRY(check_cudnn());

@@ -24,6 +24,11 @@ int mien__vendor_cudnn_version(void); /* 91900 for 9.19.0; 0: not open */
 int mien__vendor_cublaslt_version(void);
 const char *mien__vendor_cudnn_path(void); /* "" */
 const char *mien__vendor_cublaslt_path(void);
+/* NCCL's version, 22703 for 2.27.3, and its file; 0: not found. It is opened to be asked, and
+ * closed again: it serves several GPUs, and this backend uses one. */
+int mien__vendor_nccl(char *path, size_t size);
+/* Deterministic mode: an error when the environment lets cuDNN's RNNs add in any order. */
+mien_status mien__vendor_orderly(void);
 
 /* MIEN_OK, or an error that names the call and says what the library said. */
 mien_status mien__cudnn_check(cudnnStatus_t status, const char *what, const char *file, int line);

@@ -69,8 +69,10 @@ local function gpu()
   if info.missing then line("gpu", "not used: " .. info.missing) end
   if not info.built then return end
   line("cuda", ("driver %s, built with %s"):format(info.driver or "none", info.runtime))
-  line("cudnn", info.cudnn and ("%s in %s"):format(info.cudnn, info.cudnn_path) or "missing")
-  line("cublaslt", info.cublaslt and ("%s in %s"):format(info.cublaslt, info.cublaslt_path) or "missing")
+  for _, name in ipairs { "cudnn", "cublaslt", "nccl" } do
+    line(name, (info[name] and ("%s in %s"):format(info[name], info[name .. "_path"]) or "missing")
+      .. (name == "nccl" and " (only for several GPUs, which mien does not use)" or ""))
+  end
 end
 
 --- What device = "auto" comes to, and the precisions that can be had.
