@@ -13,6 +13,7 @@ local parts = {
   rng = "mien.rng", op = "mien.op", tensor = "mien.tensor", check = "mien.check",
   print = "mien.print", repl = "mien.repl", cli = "mien.cli", backend = "mien.backend",
   profile = "mien.profile", device = "mien.device", precision = "mien.precision", capture = "mien.capture",
+  predict = "mien.predict",
 }
 
 -- name -> { module, field }: functions that stand in `mien` itself

@@ -45,8 +45,8 @@ static hid_t file_type(mien_dtype dtype) {
     }
 }
 
-/* The narrowest of our types that holds every value of a stored one (of all small whole numbers with
- * a sign i32, which more ops take than i8); -1: text, records ... */
+/* The narrowest of our types that holds every value of a stored one (of all small whole numbers
+ * with a sign i32, which more ops take than i8); -1: text, records ... */
 static int dtype_of(hid_t type) {
     size_t size = H5Tget_size(type);
     switch (H5Tget_class(type)) {

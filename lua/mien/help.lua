@@ -1,24 +1,29 @@
 -- Help, made from what the sources say themselves: `---` comments of the Lua files, ops.def, C headers.
 -- Not here: reading those (lua/mien/help_index.lua).
+local C = require "mien.ffi"
 local check = require "mien.check"
 
 local help = {}
 
 local function index() return require "mien.help_index" end
 
---- Text indented by two, lines that are longer than 112 columns broken between words.
+--- Text indented by two and broken between words at the terminal's width (112 columns at most); what does not fit
+-- goes on in the next line of its paragraph.
 local function indent(text)
-  local lines = {}
-  for paragraph in (text .. "\n"):gmatch "(.-)\n" do
-    local line = paragraph:match "^%s*"
-    for word in paragraph:gmatch "%S+" do
-      if #line + #word > 109 and line:find "%S" then
-        lines[#lines + 1], line = line, ""
+  local width = (C.mien_terminal(1) and math.min(C.mien_terminal_columns(), 112) or 112) - 2
+  local lines, line, broken = {}, nil, false
+  for source in (text .. "\n"):gmatch "(.-)\n" do
+    if not broken or not source:find "^%S" then
+      lines[#lines + 1], line, broken = line, source:match "^%s*", false
+    end
+    for word in source:gmatch "%S+" do
+      if #line + #word >= width and line:find "%S" then
+        lines[#lines + 1], line, broken = line, "", true
       end
       line = line .. (line:find "%S" and " " or "") .. word
     end
-    lines[#lines + 1] = line
   end
+  lines[#lines + 1] = line
   return "  " .. table.concat(lines, "\n  ")
 end
 

@@ -53,6 +53,16 @@ describe("help", function()
     assert.truthy(text:find("help_spec.lua:", 1, true))
   end)
 
+  it("breaks lines at 112 columns, and goes on in the next line of the paragraph", function()
+    --- One two three four five six seven eight nine ten one two three four five six seven eight nine ten one two three
+    -- four five.
+    --   an example
+    local function counted() return 5 end
+    assert.equal(5, counted())
+    local text = help.text(counted)
+    assert.truthy(text:find(" one two\n  three four five%.\n    an example\n"), text)
+  end)
+
   it("explains a module value and a tensor", function()
     assert.truthy(help.text(require "mien.check"):find("error objects", 1, true))
     assert.truthy(help.text(require("mien").zeros { 1 }):find("tensor", 1, true))

@@ -185,7 +185,7 @@ function tracker:finish()
       t.kept = enough(self, t, self.frames)
       self.ended(t)
     end
-    t.raw, t.medians = nil, nil
+    t.raw, t.medians, t.born, t.settled = nil, nil, nil, nil
     if t.kept then faces[#faces + 1] = t end
   end
   table.sort(faces, function(a, b)
