@@ -33,10 +33,8 @@ function predict.network(path, options)
   local meta = checkpoint.read_meta(path)
   local size = numbers(meta.image_size)
   size = size and { size[1], size[2] or size[1] } or { given or 150, given or 150 }
-  local device = options.device or "auto"
-  if meta.int8_ranges and (options.int8 or options.precision or device == "cuda") then
-    check.raise("argument", "%s holds a network in 8-bit whole numbers already, which runs on the CPU: leave out "
-      .. "--int8, --precision and --device cuda", path)
+  if meta.int8_ranges and (options.int8 or options.precision) then
+    check.raise("argument", "%s holds a network in 8-bit whole numbers already: leave out --int8 and --precision", path)
   end
   local network = { meta = meta, size = size, sequence = tonumber(meta.sequence) or 150, fps = tonumber(meta.fps) or 0,
     mean = numbers(meta.scale_mean) or { 0, 0, 0 }, sd = numbers(meta.scale_sd) or { 1, 1, 1 },
@@ -48,7 +46,7 @@ function predict.network(path, options)
     network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
   end
   network.model, network.outputs = require("mien.models.from_weights").load(path, size[1])
-  precision.place(network.model, (options.int8 or meta.int8_ranges) and "cpu" or device, options.precision)
+  precision.place(network.model, options.device or "auto", options.precision)
   if options.int8 then
     local corpus = data.open(options.int8)
     local ok, fast = pcall(require("mien.nn").quantise, network.model, { corpus = corpus, frames = 256,

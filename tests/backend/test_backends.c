@@ -1,6 +1,6 @@
 /* Fast backends against the reference one: every case, layout and gradient, with outputs poisoned.
  * Not here: whether the reference is right (test_gradients.c, test_golden.c). */
-#include "harness.h"
+#include "hard.h"
 
 #include "backend/device.h"
 
@@ -362,6 +362,24 @@ static void updates_on_the_gpu_agree_with_the_reference(void **state) {
             check_updates(&gpu_targets[i]);
 }
 
+/* ---- what rounding makes hard ---------------------------------------------------------------- */
+
+static void check_hard(const target *t) {
+    if (!available(t)) skip();
+    const mien_backend *b = mien__backend_with(t->device, offsetof(mien_backend, adam));
+    check_norm_far_from_zero(b->forward[MIEN_OP_batch_norm], b->backward[MIEN_OP_batch_norm],
+                             t->device);
+    check_adam_for_long(b, t->device);
+}
+
+static void hard_cases_agree_with_the_reference(void **state) {
+    check_hard(&targets[0]);
+}
+
+static void hard_cases_on_the_gpu_agree_with_the_reference(void **state) {
+    check_hard(&gpu_targets[0]);
+}
+
 /* The tests of all cases on a GPU, behind the `used` ones that are there; their number. */
 static size_t gpu_tests(struct CMUnitTest *tests, size_t used) {
     static gpu_case list[GPU_TARGETS * CASE_COUNT];
@@ -380,13 +398,15 @@ static size_t gpu_tests(struct CMUnitTest *tests, size_t used) {
 
 /* test_backends [PATTERN]: only tests whose name fits, such as "cuda *". */
 int main(int argc, char **argv) {
-    static struct CMUnitTest tests[4 + GPU_TARGETS * CASE_COUNT] = {
+    static struct CMUnitTest tests[6 + GPU_TARGETS * CASE_COUNT] = {
         cmocka_unit_test(every_backend_agrees_with_the_reference),
         cmocka_unit_test(updates_in_place_agree_with_the_reference),
         cmocka_unit_test(updates_on_the_gpu_agree_with_the_reference),
+        cmocka_unit_test(hard_cases_agree_with_the_reference),
+        cmocka_unit_test(hard_cases_on_the_gpu_agree_with_the_reference),
         cmocka_unit_test(the_gpu_agrees_with_the_reference),
     };
-    size_t n = available(&gpu_targets[0]) ? gpu_tests(tests, 3) : 4;
+    size_t n = available(&gpu_targets[0]) ? gpu_tests(tests, 5) : 6;
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return _cmocka_run_group_tests("backends", tests, n, NULL, NULL);
 }

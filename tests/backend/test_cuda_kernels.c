@@ -2,7 +2,7 @@
  * Not here: what only a GPU shows: memory order between threads, nvcc's code, speed. */
 #include "backend/cuda/kernels/kernels.h"
 #include "optim/judge.h"
-#include "harness.h"
+#include "hard.h"
 
 static mien_backend table;
 
@@ -256,6 +256,15 @@ static void adam_updates_all_parameters_in_one_go(void **state) {
     assert_true(distance(&sum, &expected, 1) <= 1e-12);
 }
 
+static void numbers_far_from_zero_keep_their_digits(void **state) {
+    check_norm_far_from_zero(table.forward[MIEN_OP_batch_norm], table.backward[MIEN_OP_batch_norm],
+                             MIEN_DEVICE_CPU);
+}
+
+static void adam_keeps_to_the_reference_for_long(void **state) {
+    check_adam_for_long(&table, MIEN_DEVICE_CPU);
+}
+
 /* ---- decisions that the host need not know of ------------------------------------------------ */
 
 /* In place of backend/capture.c's: what a recorded launch would read. */
@@ -448,6 +457,8 @@ int main(void) {
         cmocka_unit_test(the_order_of_threads_does_not_matter),
         cmocka_unit_test(updates_in_place_agree_with_the_reference),
         cmocka_unit_test(adam_updates_all_parameters_in_one_go),
+        cmocka_unit_test(numbers_far_from_zero_keep_their_digits),
+        cmocka_unit_test(adam_keeps_to_the_reference_for_long),
         cmocka_unit_test(fed_numbers_replace_those_of_the_launch),
         cmocka_unit_test(a_verdict_leaves_the_update_out_or_sets_its_divisor),
         cmocka_unit_test(the_device_judges_as_the_host_does),

@@ -12,6 +12,7 @@
 
 #include "backend/cuda/plan.h"
 #include "backend/device.h"
+#include "cases.h"
 #include "plugin.h"
 
 #define GOLDEN "tests/golden/cudnn_support.txt"
@@ -202,8 +203,51 @@ static void every_plain_convolution_has_a_plan(void **state) {
     assert_true(plans > 300);
 }
 
+/* As conv.c describes it to cuDNN. */
+static mien__conv_case odd_case(const test_case *t, mien_dtype dtype, int use) {
+    const mien_conv2d_attr *a = (const mien_conv2d_attr *)t->attr;
+    const int64_t *x = t->in[0].shape, *w = t->in[1].shape;
+    int64_t grain = dtype == MIEN_F32 ? 1 : 8;
+    mien__conv_case c;
+    memset(&c, 0, sizeof c);
+    c.use = use, c.dtype = dtype, c.deterministic = 1;
+    c.n = x[0], c.c = (x[1] + grain - 1) / grain * grain, c.h = x[2], c.w = x[3];
+    c.k = w[0], c.r = w[2], c.s = w[3];
+    c.stride_h = (int64_t)a->stride_h, c.stride_w = (int64_t)a->stride_w;
+    c.top = (int64_t)a->pad_top, c.left = (int64_t)a->pad_left;
+    c.bottom = (int64_t)a->pad_bottom, c.right = (int64_t)a->pad_right;
+    c.oh = (c.h + c.top + c.bottom - c.r) / c.stride_h + 1;
+    c.ow = (c.w + c.left + c.right - c.s) / c.stride_w + 1;
+    return c;
+}
+
+/* The odd sizes that a GPU's tests run: what has no engine would be an error there. */
+static void odd_convolutions_have_plans(void **state) {
+    (void)state;
+    mien_cuda_info info;
+    int planned = 0, refused = 0;
+    need_cudnn(&info);
+    for (int i = 0; i < CASE_COUNT; i++) {
+        test_case t = case_at(i);
+        if (t.op != MIEN_OP_conv2d) continue;
+        for (mien_dtype dtype = MIEN_F32; dtype <= MIEN_F16; dtype++)
+            for (int use = MIEN_CONV_FORWARD; use <= MIEN_CONV_WEIGHT_GRADIENT; use++) {
+                if (use == MIEN_CONV_FUSED) continue;
+                mien__conv_case c = odd_case(&t, dtype, use);
+                bool has_plan = !strcmp(answer(&c), "plan");
+                if (!has_plan)
+                    printf("no plan: %s use %d of %s\n", mien_dtype_name(dtype), use, t.key);
+                planned += has_plan;
+                refused += !has_plan;
+            }
+    }
+    printf("%d odd convolutions planned\n", planned);
+    assert_int_equal(refused, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(odd_convolutions_have_plans),
         cmocka_unit_test(convolutions_of_all_models_are_planned_for_an_h200),
         cmocka_unit_test(every_plain_convolution_has_a_plan),
     };

@@ -40,7 +40,7 @@ describe("the command line", function()
       ["predict a.mp4 --devise cpu"] = "unknown option --devise; did you mean --device?",
       ["sql --jsn"] = "unknown option --jsn; did you mean --json?",
       ["run experiments/context.lua --device gpu"] = "--device takes auto, cpu, cuda, not gpu",
-      ["predict a.mp4 --weights w.h5 --int8 c.h5 --device cuda"] = "--int8 runs on the CPU",
+      ["predict a.mp4 --weights w.h5 --int8 c.h5 --precision f32"] = "--int8 is a precision of its own",
       ["predict a.mp4 --weights w.h5 --precision half"] = "--precision takes f32, tf32, bf16, fp16, not half",
       ["profile experiments/context.lua --precision half"] = "--precision takes f32, tf32, bf16, fp16, not half",
     } do

@@ -112,6 +112,18 @@ describe("a device", function()
     assert.equal("2\ttrue", text)
   end)
 
+  it("runs networks in 8-bit whole numbers, calibrated where they lie", function()
+    local text = with_plugin(plugin.serving, [[
+      mien.backend.use "ref"
+      local x = mien.rand({ 2, 3, 32, 32 }, { rng = mien.rng.stream(3, "frames") })
+      local net = mien.models.framewise { features = mien.models.resnet50 { width = 2 }, outputs = { "a" } }:train(false)
+      local right = mien.nn.quantise(net, { frames = x })(x:reshape { 1, 2, 3, 32, 32 })
+      local whole = mien.nn.quantise(net:to "cuda", { frames = x })
+      local y = whole(x:reshape({ 1, 2, 3, 32, 32 }):to "cuda")
+      print(whole:device(), y.device, (right - y:to "cpu"):abs():max():item() < 1e-5)]])
+    assert.equal("cuda\tcuda\ttrue", text)
+  end)
+
   it("keeps its settings", function()
     local text = with_plugin(fake, [[
       print(mien.device.tf32(), mien.device.deterministic(), mien.device.autotune())

@@ -60,9 +60,8 @@ local function parse(args)
   if options.help then return options end
   if (options.video or "") == "" then check.raise("usage", "mien predict: name a video") end
   if not options.weights then check.raise("usage", "mien predict: name the weights with --weights") end
-  if options.int8 and (options.device or options.precision) then
-    check.raise("usage", "mien predict: --int8 runs on the CPU and is a precision of its own; leave out --%s",
-      options.device and "device" or "precision")
+  if options.int8 and options.precision then
+    check.raise("usage", "mien predict: --int8 is a precision of its own; leave out --precision")
   end
   if options.save and not options.int8 then
     check.raise("usage", "mien predict: --save keeps what --int8 CORPUS makes; name the corpus")

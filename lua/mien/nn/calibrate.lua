@@ -30,7 +30,7 @@ function histogram:grow()
 end
 
 function histogram:add(t, what)
-  local flat = t:reshape { -1 } -- side by side
+  local flat = (t.device == "cpu" and t or t:to "cpu"):reshape { -1 } -- side by side
   local p, n, low, high = flat:data(), flat:count(), 0, 0
   for i = 0, n - 1 do
     local x = p[i]

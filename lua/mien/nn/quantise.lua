@@ -11,7 +11,8 @@ local tensor = require "mien.tensor"
 local quantise = {}
 
 -- Activations travel as u8 (after ReLU) or i8 tensors that lie channels-last; a signal says what they stand
--- for: { step =, signed = } while layers are chained, nil for f32.
+-- for: { step =, signed = } while layers are chained, nil for f32. Weights are rounded on the CPU and go to where
+-- those of the layer lie.
 
 -- ---- layers ------------------------------------------------------------------------------------------
 
@@ -29,7 +30,8 @@ function conv:detail()
   return ("%d, %d, step %.3g"):format(self.weight:size(2), self.weight:size(1), self.output.step)
 end
 
-local function buffer(self, name, t)
+local function buffer(self, name, t, where)
+  if t.device ~= where then t = t:to(where) end
   self.entries[#self.entries + 1] = { name = name, kind = "buffer", tensor = scope.keep(t) }
   self[name] = t
 end
@@ -40,7 +42,8 @@ local function round_weights(layer)
   local shape = layer.weight:size()
   local size, steps = shape[2] * shape[3] * shape[4], {}
   local weight, lost = tensor.empty(shape, { dtype = "i8" }), tensor.empty(shape)
-  local from, to, rest = layer.weight:data(), weight:data(), lost:data()
+  local given = layer.weight:to "cpu"
+  local from, to, rest = given:data(), weight:data(), lost:data()
   for k = 1, shape[1] do
     local first, largest = (k - 1) * size, 0
     for i = first, first + size - 1 do largest = math.max(largest, math.abs(from[i])) end
@@ -51,6 +54,7 @@ local function round_weights(layer)
     end
     steps[k] = step
   end
+  given:free() -- not before: `from` points into it
   return weight, steps, lost
 end
 
@@ -58,12 +62,14 @@ end
 -- from a filter's mean response to the frames goes into its bias (Nagel et al. 2019, "bias correction").
 local function bias_and_scale(layer, steps, lost, input_step, output_step)
   local bias, scale = tensor.empty { #steps }, tensor.empty { #steps }
-  local from, to, scale_to = layer.bias:data(), bias:data(), scale:data()
+  local given = layer.bias:to "cpu"
+  local from, to, scale_to = given:data(), bias:data(), scale:data()
   for k = 1, #steps do
     local unit = input_step * steps[k]
     to[k - 1] = (from[k - 1] + lost[k]) / unit
     scale_to[k - 1] = unit / output_step
   end
+  given:free() -- not before: `from` points into it
   return bias, scale
 end
 
@@ -80,7 +86,7 @@ function quantise.conv(layer, plan, signal, residual)
   if not lost then
     local rounded, steps, rest = round_weights(layer)
     plan.rounded[layer] = { weight = rounded, steps = steps }
-    plan:respond(layer, rest)
+    plan:respond(layer, rest:to(layer.weight.device))
     return layer, output
   end
   local attributes = { is_signed = signed and 1 or 0, residual_scale = residual and residual.step / step or nil }
@@ -88,9 +94,10 @@ function quantise.conv(layer, plan, signal, residual)
   local self = conv.create { attributes = attributes, output = output, input = not signal and input or nil }
   local rounded = plan.rounded[layer]
   local bias, scale = bias_and_scale(layer, rounded.steps, lost, input.step, step)
-  buffer(self, "weight", rounded.weight)
-  buffer(self, "bias", bias)
-  buffer(self, "scale", scale)
+  local where = layer.weight.device
+  buffer(self, "weight", rounded.weight, where)
+  buffer(self, "bias", bias, where)
+  buffer(self, "scale", scale, where)
   return self, output
 end
 
@@ -179,11 +186,7 @@ function quantise.quantise(model, options)
     check.raise("argument", "nn.quantise takes a module, got %s", check.describe(model))
   end
   options = check.keys(options or {}, known, "nn.quantise")
-  require_kernels("nn.quantise", "nn.fuse(model) is the fast form here")
-  if model:device() ~= "cpu" then
-    check.raise("device", "nn.quantise: the model is on %s; whole numbers run on the CPU: model:to \"cpu\" first",
-      model:device())
-  end
+  if model:device() == "cpu" then require_kernels("nn.quantise", "nn.fuse(model) is the fast form here") end
   local fused = model:fused():train(false)
   fused.activations = nil -- pictures come in f32, whatever the model's precision
   local plan = calibrate.observer(options.range)
@@ -195,7 +198,7 @@ function quantise.quantise(model, options)
   plan:watch(function()
     calibrate.frames(options, function(frames)
       if pictures and frames:dim() == 5 then frames = frames:reshape { -1, unpack(frames:size(), 3) } end
-      fused(frames)
+      fused(fused:place(frames))
     end)
   end)
   return build(fused, plan)
