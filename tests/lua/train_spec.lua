@@ -305,17 +305,19 @@ describe("training", function()
     end)
   end)
 
-  it("leaves the weights of the best epoch in the model", function()
-    local seen = {}
-    local result, model = fit(folder .. "/best", function(options)
-      return { validate = function(epoch)
-        seen[epoch] = bits(options.model)
-        return { ["validation/score"] = ({ 1, 3, 2 })[epoch] }
-      end }
-    end)
-    assert.equal(2, result.best_epoch)
-    assert.equal(seen[2], bits(model))
-    assert.not_equal(seen[3], bits(model))
+  it("leaves the weights of the best epoch in the model, with a folder or without", function()
+    for _, checkpoint in ipairs { folder .. "/best", false } do
+      local seen = {}
+      local result, model = fit(checkpoint or nil, function(options)
+        return { validate = function(epoch)
+          seen[epoch] = bits(options.model)
+          return { ["validation/score"] = ({ 1, 3, 2 })[epoch] }
+        end }
+      end)
+      assert.equal(2, result.best_epoch)
+      assert.equal(seen[2], bits(model))
+      assert.not_equal(seen[3], bits(model))
+    end
   end)
 
   it("names the nearest metric when it watches one that there is not", function()

@@ -149,6 +149,20 @@ function fit:steps()
   return problem
 end
 
+--- The weights of this epoch as the best so far: in the folder, or in memory where there is none.
+function fit:keep_best()
+  if self.folder then
+    local meta = { epoch = self.at.epoch }
+    for key, given in pairs(self.meta or {}) do meta[key] = given end
+    return require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
+  end
+  self.best = self.best or {}
+  for i, entry in ipairs(self.model:state()) do
+    if self.best[i] then self.best[i][2]:copy_(entry[2])
+    else self.best[i] = { entry[1], scope.keep(entry[2]:clone()) } end
+  end
+end
+
 --- Validation, early stopping, checkpoint; returns why training ends, or nil.
 function fit:finish_epoch()
   local at = self.at
@@ -156,12 +170,7 @@ function fit:finish_epoch()
   local metrics = scope.run(self.validate, at.epoch)
   local value = metrics[self.stop.watch]
   if value == nil then check.unknown("train: stop.watch", "metric", self.stop.watch, metrics) end
-  local better = self.stop:update(at.epoch, value)
-  if better and self.folder then
-    local meta = { epoch = at.epoch }
-    for key, given in pairs(self.meta or {}) do meta[key] = given end
-    require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
-  end
+  if self.stop:update(at.epoch, value) then self:keep_best() end
   local keys = {}
   for key in pairs(metrics) do keys[#keys + 1] = key end
   table.sort(keys)
@@ -220,10 +229,11 @@ end
 
 --- Puts the weights of the best epoch back into the model.
 function fit:restore_best()
-  if not (self.folder and self.stop.best) then return end
+  if not self.stop.best then return end
   scope.run(function()
-    self.model:load(require("mien.checkpoint").load_weights(self:path "best.h5").tensors)
+    self.model:load(self.best or require("mien.checkpoint").load_weights(self:path "best.h5").tensors)
   end)
+  for _, entry in ipairs(self.best or {}) do entry[2]:free() end
 end
 
 --- Trains until the epochs are done or early stopping ends it, and leaves the best weights in the model.
