@@ -21,9 +21,9 @@ struct scale_fn {
     float factor;
     MIEN_HD float operator()(const float *x) const { return x[0] * factor; }
 };
-/* dy, a, b: the gradient of a / b by b */
+/* dy, a, b: the gradient of a / b by b, whose square may be too small or large for f32 */
 struct div_back_fn {
-    MIEN_HD float operator()(const float *x) const { return -x[0] * x[1] / (x[2] * x[2]); }
+    MIEN_HD float operator()(const float *x) const { return -x[0] * (x[1] / x[2]) / x[2]; }
 };
 
 static bool same_shape(const mien_tensor *a, const mien_tensor *b) {
