@@ -162,8 +162,8 @@ static mien_status from_space(const layer *l, mien_tensor *stacked, int gate, vo
                               gate_count(l, stacked));
 }
 
-/* The weight space with the layer's parameters; NULL with an error record. Backward has no biases
- * (it does not need them): their places stay unset. */
+/* The weight space with the layer's parameters; NULL with an error record. In backward there is no
+ * bias but the GRU's bias_hh, which r's gradient takes part in: the places of others stay unset. */
 static mien_storage *packed_weights(const layer *l) {
     mien_tensor *given[4] = {l->weight_ih, l->weight_hh, l->bias_ih, l->bias_hh}, *plain[4] = {0};
     mien_storage *space = mien__cuda_scratch(l->weight_bytes);
