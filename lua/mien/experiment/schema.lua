@@ -139,8 +139,8 @@ function schema.of_pictures(config)
   return out
 end
 
---- Raises the error of a key that there is not: it names the keys elsewhere that end in the same word (lr is said
--- for train.optimiser.lr), else the nearest one here.
+--- Raises the error of a key that there is not: it names the keys elsewhere that end in the same word (batch is said
+-- for data.batch), else the nearest one here.
 local function no_such_key(config, path, word, known)
   local same = {}
   for _, pair in ipairs(schema.flat(config)) do
@@ -199,9 +199,11 @@ local function typed(spec, old, text, path, free)
   return value
 end
 
---- Sets a known key from text: schema.set(config, "train.optimiser.lr", "1e-4"). `data=FILE` means data.corpus.
+--- Sets a known key from text: schema.set(config, "train.epochs", "30"). Two short forms: `data=FILE` means data.corpus,
+-- `train.lr=1e-4` means train.optimiser.lr.
 function schema.set(config, path, text)
   if path == "data" then path = "data.corpus" end
+  if path == "train.lr" then path = "train.optimiser.lr" end
   local spec, at, last, free = locate(config, path)
   if not spec.leaf then
     local names = {}
