@@ -109,7 +109,7 @@ function parser:table()
     local key = self:take "([%a_][%w_]*)%s*=%s*"
     if not key and self:take "%[" then
       key = self:value()
-      if key == nil or not self:take "%]" or not self:take "=" then self:fail "a key in [] and =" end
+      if key == nil or key ~= key or not self:take "%]" or not self:take "=" then self:fail "a key in [] and =" end
     end
     local value = self:value()
     if key == nil then

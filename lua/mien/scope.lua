@@ -76,6 +76,7 @@ end
 -- parameters of modules. Returns what fn returns.
 --   local loss = mien.scope(function() return criterion(model(x), y) end)
 function scope.run(fn, ...)
+  if fn == nil then check.raise("argument", "scope: the function to run is missing") end
   local this = { n = 0, outer = current }
   current = this
   return close(this, xpcall(fn, check.trace, ...))
@@ -95,7 +96,10 @@ function scope.keep(value)
   return value
 end
 
-local names = { cpu = C.MIEN_DEVICE_CPU, cuda = C.MIEN_DEVICE_CUDA }
+local function device_of(name, what)
+  name = check.one_of(name or "cpu", { "cpu", "cuda" }, what .. ": device")
+  return name == "cpu" and C.MIEN_DEVICE_CPU or C.MIEN_DEVICE_CUDA
+end
 
 local memory_class = {
   __tostring = function(m)
@@ -108,7 +112,7 @@ local memory_class = {
 --- Bytes of tensors on a device ("cpu" when left out): `live`, `pooled` (kept for the next step), `peak`
 -- (highest live since the last reset) and `tensors` (live storages). Printed as one line.
 function scope.memory(device)
-  C.mien_memory(names[check.one_of(device or "cpu", { "cpu", "cuda" }, "memory: device")], stats)
+  C.mien_memory(device_of(device, "memory"), stats)
   return setmetatable({
     live = tonumber(stats.live_bytes), pooled = tonumber(stats.pooled_bytes),
     peak = tonumber(stats.peak_bytes), tensors = tonumber(stats.live_storages),
@@ -117,7 +121,7 @@ end
 
 --- Starts the peak of mien.memory afresh.
 function scope.reset_peak(device)
-  C.mien_memory_reset_peak(names[device or "cpu"])
+  C.mien_memory_reset_peak(device_of(device, "reset_peak"))
 end
 
 return scope

@@ -173,6 +173,17 @@ describe("re-sampling", function()
     assert.are.equal(table4[3].after, (mien.data.class_counts(corpus, result))[3])
   end)
 
+  it("admits a share of neutral frames to the frame", function() -- 0.58 * 50 is less than 29
+    local own = write("share.h5", { emotions = { "neutral", "contempt" }, length = 50,
+      label = function(data, t) data[2 * t + (t < 29 and 0 or 1)] = 1 end })
+    local list = own:windows { sequence = 50, partition = "train" }
+    local function eligible(share)
+      return select(2, mien.data.resample { corpus = own, starts = list, max_neutral = share, minority = { "contempt" },
+        rng = mien.rng.stream(1, "resample") }).eligible
+    end
+    assert.are.same({ 0, #list }, { eligible(0.57), eligible(0.58) })
+  end)
+
   it("boosts all but the most frequent emotion where they are not the paper's", function()
     local own = write("own.h5", { emotions = { "happiness", "sadness", "contempt" }, length = 40,
       label = function(data, t, i) data[3 * t + (i == 7 and 1 or i == 8 and 2 or 0)] = 1 end })

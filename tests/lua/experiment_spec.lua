@@ -22,7 +22,7 @@ describe("literals", function()
   end)
 
   it("run no code", function()
-    for _, text in ipairs { "os.exit()", "{1,2", "1 2", "{a=}", "'x", "nope", "" } do
+    for _, text in ipairs { "os.exit()", "{1,2", "1 2", "{a=}", "{[nan]=1}", "'x", "nope", "" } do
       fails("is wanted", literal.decode, text)
     end
     fails("function cannot be written", literal.encode, { print })

@@ -111,6 +111,12 @@ describe("memory", function()
   it("prints as one line", function()
     assert.is_truthy(tostring(mien.memory()):match "^live .* in %d+ tensors, pooled .*, peak ")
   end)
+
+  it("is not run without a function", function()
+    local ok, problem = pcall(mien.scope, nil)
+    assert.is_false(ok)
+    assert.matches("the function to run is missing", tostring(problem))
+  end)
 end)
 
 describe("nn.chain", function()

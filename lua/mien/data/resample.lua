@@ -89,7 +89,7 @@ function resample.draw(options)
   local corpus, starts, rng = options.corpus, options.starts, options.rng
   local sequence = options.sequence or starts.sequence
   if not sequence then check.raise("argument", "data.resample: sequence is missing") end
-  local max_neutral = (options.max_neutral or 0) * sequence
+  local max_neutral = options.max_neutral or 0
 
   local before = split.class_counts(corpus, starts, sequence)
   local classes, neutral = find_minority(corpus, options.minority, before)
@@ -97,7 +97,7 @@ function resample.draw(options)
   for _, c in ipairs(classes) do pools[c] = {} end
   for _, start in ipairs(starts) do
     local window = split.window_counts(corpus, start, sequence)
-    if not neutral or window[neutral] <= max_neutral then
+    if not neutral or window[neutral] / sequence <= max_neutral then
       window.start = start
       local rare = false
       for _, c in ipairs(classes) do
