@@ -2,7 +2,6 @@
 -- Not here: installing (the launcher) and testing (mien test).
 local C = require "mien.ffi"
 local cli = require "mien.cli"
-local ffi = require "ffi"
 local host = require "mien.host"
 local lfs = require "lfs"
 
@@ -93,8 +92,7 @@ local function run(args)
   line("luajit", jit.version .. (jit.status() and "" or " (compiler off)"))
   local release = answer ". /etc/os-release; echo $PRETTY_NAME" or "an unknown system"
   line("system", ("%s, %s, %s"):format(release, answer "uname -sr" or "?", processor()))
-  local backend = C.mien_backend_current()
-  line("backend", ffi.string(backend) .. ": " .. ffi.string(C.mien_backend_describe(backend)))
+  line("backend", require("mien.backend").describe())
   line("threads", C.mien_threads())
   line("memory", ("%.1f GiB, %.1f GiB free"):format(memory "MemTotal", memory "MemAvailable"))
   line("video", video_part(function()

@@ -24,7 +24,7 @@ frames nearby. Emotions are given as probabilities.
   --device NAME    cpu or cuda; auto (when left out) is a GPU when one can be used, else the CPU
   --precision NAME f32, tf32, bf16 or fp16 (f32)
   --int8 CORPUS.h5 convolutions in 8-bit whole numbers, calibrated on 256 frames of this corpus (its faces must be like
-                   the video's): twice as fast as bf16 on a CPU with VNNI
+                   the video's): 1.8 times as fast as bf16 on a CPU with VNNI
   --save FILE      with --int8: keeps that network as weights of their own, to be named with --weights from then on
   --size n         side of the faces in pixels, where the weights do not say
   --cascade FILE   another face detector of OpenCV
