@@ -24,8 +24,7 @@ typedef struct factor {
     int64_t at[2 * LINES]; /* the chosen pixels, counted from the map's first */
 } factor;
 
-/* ---- the product ------------------------------------------------------------------------------
- */
+/* ---- the product ----------------------------------------------------------------------------- */
 
 /* Where a product goes: on top of what earlier chunks of pixels left there, or past the caches,
  * which spares reading lines that are about to be overwritten. */
@@ -92,8 +91,7 @@ static void multiply(const mien__wgrad *g, const factor *src, const factor *dst,
                     lanes_step, way);
 }
 
-/* ---- gathering --------------------------------------------------------------------------------
- */
+/* ---- gathering ------------------------------------------------------------------------------- */
 
 WIDE static void gather_f32(const factor *f, int64_t n) {
     float *to = f->lines;
@@ -145,8 +143,7 @@ static int64_t choose(const mien__wgrad *g, int64_t tap, int64_t first, int64_t 
     return n;
 }
 
-/* ---- who does what ----------------------------------------------------------------------------
- */
+/* ---- who does what --------------------------------------------------------------------------- */
 
 static int64_t pixels_of(const mien__wgrad *g) {
     return g->c.dst[0] * g->c.dst[2] * g->c.dst[3];
@@ -227,24 +224,19 @@ void mien__wgrad_run(const mien__wgrad *g, const void *src, const void *dout, fl
 bool mien__wgrad_plan(const mien__conv_case *c, mien__wgrad *g) {
     int64_t taps = c->weight[2] * c->weight[3], pixels = c->dst[2] * c->dst[3];
     bool half = c->dtype == MIEN_BF16;
+    int64_t most = taps > 1 ? 100 : half ? 49 : 25;
     if (c->bias || c->src[1] % 16 || c->dst[1] % 16 || c->src[1] < 64 || c->dst[1] < 64 ||
-        taps > MIEN_TILES_TAPS ||
-        pixels > (taps > 1 ? 100
-                  : half   ? 49
-                           : 25) ||
-        mien__cpu_block() != 16 || (half && !mien__cpu_has_bf16()) || mien__winograd_pays(c))
+        taps > MIEN_TILES_TAPS || pixels > most || mien__cpu_block() != 16 ||
+        (half && !mien__cpu_has_bf16()) || mien__winograd_pays(c))
         return false;
     *g = (mien__wgrad){.c = *c,
                        .inputs = c->src[1] / 16,
                        .outputs = c->dst[1] / 16,
                        .taps = taps,
                        .half = half,
-                       .threads = mien__cpu_threads()};
+                       .threads = mien__cpu_threads(),
+                       .name = half ? "pixels:avx512_core_bf16" : "pixels:avx512_core"};
     return true;
-}
-
-const char *mien__wgrad_name(const mien__wgrad *g) {
-    return g->half ? "pixels:avx512_core_bf16" : "pixels:avx512_core";
 }
 #else
 bool mien__wgrad_plan(const mien__conv_case *c, mien__wgrad *g) {
@@ -260,10 +252,5 @@ int64_t mien__wgrad_scratch(const mien__wgrad *g) {
 void mien__wgrad_run(const mien__wgrad *g, const void *src, const void *dout, float *weights,
                      void *scratch) {
     (void)g, (void)src, (void)dout, (void)weights, (void)scratch;
-}
-
-const char *mien__wgrad_name(const mien__wgrad *g) {
-    (void)g;
-    return "";
 }
 #endif

@@ -9,6 +9,7 @@ typedef struct mien__wgrad {
     int64_t inputs, outputs, taps; /* channels in blocks of 16 */
     bool half;
     int threads;
+    const char *name; /* of this implementation, for profiles */
 } mien__wgrad;
 
 /* Describes the pass in *g if it is one that goes faster this way. Both maps have to lie in blocks
@@ -19,5 +20,4 @@ int64_t mien__wgrad_scratch(const mien__wgrad *g);
 /* weights [O,I,KH,KW] = the gradient. */
 void mien__wgrad_run(const mien__wgrad *g, const void *src, const void *dout, float *weights,
                      void *scratch);
-const char *mien__wgrad_name(const mien__wgrad *g);
 #endif

@@ -198,6 +198,7 @@ static mien_status forward(mien_op_call *call) {
     if (call->in[0]->shape[0] == 0) return mien__layer_zeros(call->out, MIEN_OP_MAX_OUT);
     return own_forward(call);
 }
+
 static mien_status backward(mien_op_call *call) {
     if (!is_own(call)) return other_backward(call);
     mien__cuda_says(call, "own:gru");

@@ -119,11 +119,9 @@ local function write_csv(path, rows, outputs)
     os.remove(partial)
     check.raise("io", "%s cannot be written; is the disk full?", path)
   end
-  local renamed, why = os.rename(partial, path)
-  if not renamed then
-    os.remove(partial)
-    check.raise("io", "cannot write %s", why)
-  end
+  local status = C.mien_file_commit(partial, path)
+  if status ~= C.MIEN_OK then os.remove(partial) end
+  check.status(status)
 end
 
 --- A panel for each face, a line for each output.
