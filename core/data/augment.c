@@ -13,8 +13,7 @@
 #define MULTIVERSION
 #endif
 
-/* ---- axes -------------------------------------------------------------------------------------
- */
+/* ---- axes ------------------------------------------------------------------------------------ */
 
 static int clamp(int value, int low, int high) {
     return value < low ? low : value > high ? high : value;
@@ -71,8 +70,7 @@ void mien__axis_free(mien__axis *axis) {
     axis->weight = NULL;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* out[i] = sum over k of weight[k * step] * src[k * stride + i] */
 MULTIVERSION static void blend_rows(const uint8_t *src, size_t stride, const float *weight,
@@ -130,8 +128,7 @@ MULTIVERSION static void normalise(const float *restrict in, int n, float gain, 
     for (int x = 0; x < n; x++) out[x] = in[x] * gain + bias;
 }
 
-/* ---- frames -----------------------------------------------------------------------------------
- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 size_t mien__frame_scratch(const mien__frame_plan *plan) {
     return (size_t)plan->columns.in * 3 + (size_t)plan->width * 3;

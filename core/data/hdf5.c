@@ -65,8 +65,7 @@ mien_status mien__h5_usable(mien_h5 *file, bool writing) {
     return MIEN_OK;
 }
 
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static mien_h5 *new_handle(const char *path, bool writing) {
     mien_h5 *file = calloc(1, sizeof *file);

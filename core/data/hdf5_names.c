@@ -20,8 +20,7 @@ mien_status mien__text_add(mien__text *text, const char *bytes, size_t n) {
     return MIEN_OK;
 }
 
-/* ---- listings ---------------------------------------------------------------------------------
- */
+/* ---- listings -------------------------------------------------------------------------------- */
 
 typedef struct walk {
     mien__text text;
@@ -100,8 +99,7 @@ const char *mien_h5_list(mien_h5 *file) {
     return result;
 }
 
-/* ---- attributes -------------------------------------------------------------------------------
- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 static mien_status open_object(mien_h5 *file, const char *object, bool writing, hid_t *id) {
     MIEN_TRY(mien__h5_usable(file, writing));

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- element types ----------------------------------------------------------------------------
- */
+/* ---- element types --------------------------------------------------------------------------- */
 
 static hid_t memory_type(mien_dtype dtype) {
     switch (dtype) {
@@ -64,8 +63,7 @@ static int dtype_of(hid_t type) {
     }
 }
 
-/* ---- datasets ---------------------------------------------------------------------------------
- */
+/* ---- datasets -------------------------------------------------------------------------------- */
 
 static mien_status check_name(mien_h5 *file, const char *name) {
     if (!name || !*name) MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: a dataset needs a name", file->path);

@@ -66,8 +66,7 @@ static int64_t windows_in(const mien_loader *l, int64_t batch) {
     return left < l->config.batch ? left : l->config.batch;
 }
 
-/* ---- one window, on a worker -------------------------------------------------------------------
- */
+/* ---- one window, on a worker ----------------------------------------------------------------- */
 
 /* The draw of (epoch, position in the epoch, frame when drawn per frame): a pure function, so the
  * number of threads does not matter and a resumed run draws the same. */
@@ -200,8 +199,7 @@ static void *worker(void *data) {
     return NULL;
 }
 
-/* ---- making one --------------------------------------------------------------------------------
- */
+/* ---- making one ------------------------------------------------------------------------------ */
 
 static mien_status check_config(const mien_loader_config *c) {
     if (c->sequence < 1 || c->batch < 1 || c->height < 1 || c->width < 1 || c->workers < 1)
@@ -474,8 +472,7 @@ void mien_loader_close(mien_loader *l) {
     free(l);
 }
 
-/* ---- pulling -----------------------------------------------------------------------------------
- */
+/* ---- pulling --------------------------------------------------------------------------------- */
 
 /* Waits for the batch, looking up now and then for a wish to stop. */
 static mien_status wait_for(mien_loader *l, slot *s) {

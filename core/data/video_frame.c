@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- messages ---------------------------------------------------------------------------------
- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* FFmpeg decodes on threads of its own */
 static char last[256];
@@ -51,8 +50,7 @@ bool mien__ffmpeg_cut_short(const AVFormatContext *format) {
     return cut;
 }
 
-/* ---- pixels -----------------------------------------------------------------------------------
- */
+/* ---- pixels ---------------------------------------------------------------------------------- */
 
 /* The j formats are the plain ones with full range; swscale wants them told apart by range. */
 static enum AVPixelFormat plain_format(enum AVPixelFormat format, int *full) {

@@ -99,8 +99,7 @@ mien_tensor *mien_image_read(const char *path) {
     return image;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Encodes; the caller unrefs the packet. */
 static mien_status encode(const char *path, mien_tensor *pixels, AVPacket *packet) {

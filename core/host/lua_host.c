@@ -5,8 +5,7 @@
 #include <lauxlib.h>
 #include <unistd.h>
 
-/* ---- completion: the Lua function (line, cursor) -> list, 1-based start of the word -------------
- */
+/* ---- completion: the Lua function (line, cursor) -> list, 1-based start of the word ---------- */
 
 typedef struct completion {
     lua_State *L;
@@ -55,8 +54,7 @@ static int host_readline(lua_State *L) {
     return 1;
 }
 
-/* ---- history ------------------------------------------------------------------------------------
- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 static int host_history_add(lua_State *L) {
     mien__edit_history_add(luaL_checkstring(L, 1));
@@ -79,8 +77,7 @@ static int host_edit_end(lua_State *L) {
     return 0;
 }
 
-/* ---- interrupts ---------------------------------------------------------------------------------
- */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 /* on_interrupt(function): makes the error that Ctrl-C raises in interpreted Lua. */
 static int host_on_interrupt(lua_State *L) {

@@ -44,8 +44,7 @@ static inline void bad_case(const case_row *row, const char *why) {
     exit(2);
 }
 
-/* ---- parsing -----------------------------------------------------------------------------------
- */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 static inline const char *parse_input(const char *at, case_input *in) {
     *in = (case_input){.kind = ' ', .count = 1};
@@ -105,8 +104,7 @@ static inline test_case case_at(int i) {
     return parse_case(&case_rows[i]);
 }
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Knuth's MMIX generator, seeded by the FNV-1a hash of the key and the number of the stream. */
 typedef struct lcg {

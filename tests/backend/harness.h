@@ -29,8 +29,7 @@ static inline void must(mien_status status, const char *what) {
     if (status != MIEN_OK) fail_msg("%s: %s", what, mien_error_last()->message);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------
- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 static inline mien_tensor *plain_tensor(const double *values, mien_dtype dtype, int ndim,
                                         const int64_t *shape) {
@@ -113,8 +112,7 @@ static inline void poison(const mien_tensor *header) {
     for (int i = 0; i < 3; i++) mien_tensor_release(held[i]);
 }
 
-/* ---- what ops.def says --------------------------------------------------------------------------
- */
+/* ---- what ops.def says ----------------------------------------------------------------------- */
 
 /* Does word `i` of the list end with this mark, or is it this name? */
 static inline const char *list_word(const char *list, int i, size_t *length) {
@@ -176,8 +174,7 @@ static const mien_op_fn infer_functions[MIEN_OP_COUNT] = {
 #undef MIEN_OP
 };
 
-/* ---- running ------------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* Values of f32 parameters that 16 bits hold as well: a recurrent layer with weights as large as
  * these multiplies what is lost by rounding them from step to step, and that is no kernel's error.
@@ -309,8 +306,7 @@ static inline bool has_backward(const test_case *c) {
     return !is_in_whole_numbers(c) && !is_for_inference(c->op);
 }
 
-/* ---- comparing ----------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static inline double norm(const double *x, int64_t n) {
     double sum = 0;

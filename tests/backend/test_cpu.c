@@ -61,8 +61,7 @@ static mien_tensor *convolve(mien_tensor *x, mien_tensor *w) {
     return out[0];
 }
 
-/* ---- batch norm ---------------------------------------------------------------------------------
- */
+/* ---- batch norm ------------------------------------------------------------------------------ */
 
 static mien_tensor *batch_norm(mien_tensor *x, mien_tensor *running_var) {
     int64_t c = x->shape[1];
@@ -122,8 +121,7 @@ static void statistics_survive_outliers_where_the_mean_is_guessed(void **unused)
     release((mien_tensor *[]){x, var, y}, 3);
 }
 
-/* ---- layouts and packed weights -----------------------------------------------------------------
- */
+/* ---- layouts and packed weights -------------------------------------------------------------- */
 
 static void activations_stay_blocked_between_ops(void **unused) {
     const int64_t xs[] = {2, 3, 12, 12}, w1s[] = {24, 3, 3, 3}, w2s[] = {40, 24, 3, 3};

@@ -23,8 +23,7 @@ static mien__conv_case cases[CASES_MOST];
 static const char *models[CASES_MOST];
 static int count;
 
-/* ---- the models' convolutions -------------------------------------------------------------------
- */
+/* ---- the models' convolutions ---------------------------------------------------------------- */
 
 typedef struct map {
     int64_t n, c, h;

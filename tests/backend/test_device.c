@@ -19,8 +19,7 @@ static void *fake(void) {
     return fake_gpu("libfake_gpu.so");
 }
 
-/* ---- no GPU ------------------------------------------------------------------------------------
- */
+/* ---- no GPU ---------------------------------------------------------------------------------- */
 
 static void no_gpu_to_be_had(const char *why) {
     mien_device device = MIEN_DEVICE_CUDA;
@@ -80,8 +79,7 @@ static void a_device_that_does_not_exist(void) {
     HOLDS(mien_device_choose("cpu", &device) == MIEN_OK && device == MIEN_DEVICE_CPU);
 }
 
-/* ---- cuDNN -------------------------------------------------------------------------------------
- */
+/* ---- cuDNN ----------------------------------------------------------------------------------- */
 
 /* A folder where these names all are one library; MIEN_CUDNN_DIR points at it. */
 static void cudnn_folder(const char *library, bool with_parts) {
@@ -173,8 +171,7 @@ static void a_choice_of_buffers_is_kept(void) {
     HOLDS(!strcmp(seen_by_cudnn(), ":16:8"));
 }
 
-/* ---- NCCL --------------------------------------------------------------------------------------
- */
+/* ---- NCCL ------------------------------------------------------------------------------------ */
 
 /* Whether or not this machine has it: nothing is missing for that. */
 static void nccl_is_told_and_not_needed(void) {
@@ -187,8 +184,7 @@ static void nccl_is_told_and_not_needed(void) {
     HOLDS(!dlopen("libnccl.so.2", RTLD_NOW | RTLD_NOLOAD));
 }
 
-/* ---- a GPU, though a fake one -------------------------------------------------------------------
- */
+/* ---- a GPU, though a fake one ---------------------------------------------------------------- */
 
 static const int64_t shape[] = {3, 4};
 static const double numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
@@ -305,8 +301,7 @@ static void a_lost_gpu_is_an_error_everywhere(void) {
     mien_tensor_release(there);
 }
 
-/* ---- what CUDA's errors become ------------------------------------------------------------------
- */
+/* ---- what CUDA's errors become --------------------------------------------------------------- */
 
 static void cuda_errors_become_statuses(void) {
     void *plugin = plugin_open();

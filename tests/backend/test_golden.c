@@ -46,8 +46,7 @@ static void compare(const char *key, const char *item, const double *values, int
     close_to(key, item, "last element", values[n - 1], g->last, g->norm);
 }
 
-/* ---- ops ----------------------------------------------------------------------------------------
- */
+/* ---- ops ------------------------------------------------------------------------------------- */
 
 static const char *item_name(char *buffer, size_t size, const char *prefix, const char *list,
                              int i) {
@@ -91,8 +90,7 @@ static void every_case_agrees_with_pytorch(void **state) {
     }
 }
 
-/* ---- optimisers ---------------------------------------------------------------------------------
- */
+/* ---- optimisers ------------------------------------------------------------------------------ */
 
 enum { PARAMETERS = 37, STEPS = 3 };
 

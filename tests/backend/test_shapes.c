@@ -2,8 +2,7 @@
  * Not here: elements (test_golden.c). */
 #include "harness.h"
 
-/* ---- inputs that do not fit ---------------------------------------------------------------------
- */
+/* ---- inputs that do not fit ------------------------------------------------------------------ */
 
 typedef struct refusal {
     case_row row;
@@ -146,8 +145,7 @@ static void misfits_are_named(void **state) {
     }
 }
 
-/* ---- shapes -------------------------------------------------------------------------------------
- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 static const struct {
     case_row row;
@@ -187,8 +185,7 @@ static void outputs_have_the_shapes_of_the_documentation(void **state) {
     }
 }
 
-/* ---- dtypes -------------------------------------------------------------------------------------
- */
+/* ---- dtypes ---------------------------------------------------------------------------------- */
 
 /* Statistics, labels and losses stay in f32 beside half-precision inputs. */
 static void half_precision_keeps_what_adds_up_in_f32(void **state) {

@@ -104,8 +104,7 @@ mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call) {
     return forward(call, MIEN_CONV_INFERENCE, call->in[3], a->relu != 0);
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 static mien_status data_gradient(mien_op_call *call) {
     mien_tensor *dout = NULL, *weight = NULL, *dense = NULL, *din = call->din[0];

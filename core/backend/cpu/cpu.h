@@ -5,8 +5,7 @@
 #include "../backend.h"
 #include <string.h>
 
-/* ---- layouts ----------------------------------------------------------------------------------
- */
+/* ---- layouts --------------------------------------------------------------------------------- */
 
 /* Channels per block of a 4-d activation: 16 with AVX-512, else 8. */
 int mien__cpu_block(void);
@@ -47,8 +46,7 @@ void mien__cpu_says(mien_op_call *call, const char *implementation);
 /* Appends the implementation of a second step, " + name", when it is another one. */
 void mien__cpu_says_also(mien_op_call *call, const char *implementation);
 
-/* ---- bf16 -------------------------------------------------------------------------------------
- */
+/* ---- bf16 ------------------------------------------------------------------------------------ */
 
 /* Is the first input bf16? Then all activations are. */
 bool mien__cpu_is_half(const mien_op_call *call);
@@ -63,8 +61,7 @@ const float *mien__cpu_read(const mien_tensor *t, int64_t i, int64_t n, float *r
 float *mien__cpu_write_to(const mien_tensor *t, int64_t i, float *room);
 void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *room);
 
-/* ---- kernels ----------------------------------------------------------------------------------
- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 /* One kernel, compiled for AVX-512, AVX2 and the baseline and chosen when the library is loaded.
  * (The sanitizers' run-time is not up yet when such choices are made.) */
@@ -97,8 +94,7 @@ int mien__cpu_threads(void);
 /* Fewer floats than this are not worth waking other threads for. */
 #define MIEN_PARALLEL_FLOATS 16384
 
-/* ---- passes -----------------------------------------------------------------------------------
- */
+/* ---- passes ---------------------------------------------------------------------------------- */
 
 #define MIEN_PASS(name)                                                                            \
     mien_status mien__cpu_##name##_forward(mien_op_call *call);                                    \

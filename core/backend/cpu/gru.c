@@ -46,8 +46,7 @@ static inline place place_of(const gru *l, int64_t t, int64_t b, int64_t block) 
                    l->reserve + (t * l->r.batch + b) * 4 * H + u};
 }
 
-/* ---- forward ----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* The state that step t starts from, for sequence b. */
 static inline const float *state_at(const gru *l, int64_t t, int64_t b) {
@@ -151,8 +150,7 @@ mien_status mien__cpu_gru_forward(mien_op_call *call) {
     return mien__rnn_end(&l.r, status);
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) void both(const gru *l, place p, int gate, v16 d) {
     int64_t at = (p.frame * 3 + gate) * l->r.hidden + p.u;

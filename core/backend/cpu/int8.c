@@ -29,8 +29,7 @@ bool mien__cpu_int8_supports(const mien_op_call *call) {
     }
 }
 
-/* ---- layout -----------------------------------------------------------------------------------
- */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static void set_channels_last(mien_tensor *t) {
     t->stride[1] = 1;
@@ -65,8 +64,7 @@ static mien_tensor *as_channels_last(mien_tensor *t) {
     return last;
 }
 
-/* ---- quantise ---------------------------------------------------------------------------------
- */
+/* ---- quantise -------------------------------------------------------------------------------- */
 
 enum { TILE = 256 }; /* pixels whose channels are brought together while they are in the cache */
 
@@ -123,8 +121,7 @@ mien_status mien__cpu_quantise_forward(mien_op_call *call) {
     return status;
 }
 
-/* ---- convolution ------------------------------------------------------------------------------
- */
+/* ---- convolution ----------------------------------------------------------------------------- */
 
 static dnnl_data_type_t type_of(const mien_tensor *t) {
     return !t ? dnnl_data_type_undef : t->dtype == MIEN_I8 ? dnnl_s8 : dnnl_u8;
@@ -175,8 +172,7 @@ out:
     return status;
 }
 
-/* ---- pooling ----------------------------------------------------------------------------------
- */
+/* ---- pooling --------------------------------------------------------------------------------- */
 
 /* Signed numbers compare as unsigned ones once their top bit is flipped. */
 MIEN_CLONES static void max_run(uint8_t *restrict y, const uint8_t *restrict x, int64_t n,

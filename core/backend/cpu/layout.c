@@ -64,8 +64,7 @@ mien_tensor *mien__cpu_as_dtype(mien_tensor *t, int block, mien_dtype dtype) {
     return dense;
 }
 
-/* ---- plain <-> blocked ------------------------------------------------------------------------
- */
+/* ---- plain <-> blocked ----------------------------------------------------------------------- */
 
 /* One image and channel block: `rows` of `block` channels lie in `plain`, `plane` apart. */
 MIEN_CLONES static void block_rows(float *restrict blocked, const float *restrict plain, int rows,
@@ -102,8 +101,7 @@ static void reblock(mien_tensor *dst, mien_tensor *src, int block) {
     }
 }
 
-/* ---- strided ----------------------------------------------------------------------------------
- */
+/* ---- strided --------------------------------------------------------------------------------- */
 
 static void copy_strided(mien_tensor *dst, mien_tensor *src) {
     int last = dst->ndim - 1;
@@ -198,8 +196,7 @@ mien_status mien__cpu_fill(mien_tensor *t, double value) {
     return MIEN_OK;
 }
 
-/* ---- every second pixel -----------------------------------------------------------------------
- */
+/* ---- every second pixel ---------------------------------------------------------------------- */
 
 /* Copies between a map and the pixels of it that a stride meets. */
 static void pick_pixels(mien_tensor *few, mien_tensor *all, int64_t stride_h, int64_t stride_w,

@@ -21,8 +21,7 @@ static inline float *kept_at(const lstm *l, int64_t t, int64_t b) {
     return l->reserve + (t * l->r.batch + b) * 5 * l->r.hidden;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* Step t for the hidden units [u, u + n) of sequence b; sums: U h. */
 static inline __attribute__((always_inline)) void cell(const lstm *l, int64_t t, int64_t b,
@@ -93,8 +92,7 @@ mien_status mien__cpu_lstm_forward(mien_op_call *call) {
     return mien__rnn_end(&l.r, status);
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* From the gradient of h after step t to those before the non-linearities. */
 static inline __attribute__((always_inline)) void cell_back(const lstm *l, int64_t t, int64_t b,

@@ -66,8 +66,7 @@ static void guess_mean(float lanes[16], const void *x, int64_t group, const cut 
     for (int i = 0; i < 16; i++) lanes[i] = sum[i % c->block] / (float)samples;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 typedef struct pass {
     cut cut;
@@ -280,8 +279,7 @@ done:
     return status;
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 static void gradient_sums(const pass *p, int64_t group, int part) {
     const cut *c = &p->cut;

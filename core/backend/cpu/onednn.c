@@ -54,8 +54,7 @@ bool mien__onednn_is_naive(const char *name) {
 #endif
 }
 
-/* ---- the cache --------------------------------------------------------------------------------
- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 static unsigned bucket_of(const mien__primitive_key *key) {
     uint32_t hash = 2166136261u; /* FNV-1a */
@@ -104,8 +103,7 @@ void mien__primitive_keep(mien__primitive *p) {
     state.count++;
 }
 
-/* ---- building and running ---------------------------------------------------------------------
- */
+/* ---- building and running -------------------------------------------------------------------- */
 
 mien_status mien__primitive_arg(mien__primitive *p, int id, const dnnl_memory_desc_t *md) {
     dnnl_memory_t memory = NULL;
@@ -204,8 +202,7 @@ mien_status mien__onednn_activation(dnnl_memory_desc_t *md, const int64_t *shape
     return MIEN_OK;
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------
- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 int mien__cpu_threads(void) {
     return omp_get_max_threads();

@@ -11,8 +11,7 @@ static bool plain_f32(const mien_tensor *t) {
     return t->dtype == MIEN_F32 && t->block == 0 && mien__tensor_is_contiguous(t);
 }
 
-/* ---- sums -------------------------------------------------------------------------------------
- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 MIEN_INLINE void add(int form, void *acc, const void *x, int64_t n) {
     int64_t i = 0;
@@ -88,8 +87,7 @@ mien_status mien__cpu_scale(mien_tensor *t, double factor) {
     return MIEN_OK;
 }
 
-/* ---- updates ----------------------------------------------------------------------------------
- */
+/* ---- updates --------------------------------------------------------------------------------- */
 
 typedef struct adam_numbers {
     float beta1, beta2, step, root, eps, l2, shrink, factor;

@@ -11,8 +11,7 @@ static int64_t floats_of(const mien_tensor *t) {
     return mien__cpu_floats(t, t->block);
 }
 
-/* ---- two inputs -------------------------------------------------------------------------------
- */
+/* ---- two inputs ------------------------------------------------------------------------------ */
 
 static bool same_shape(const mien_tensor *a, const mien_tensor *b) {
     if (a->ndim != b->ndim) return false;
@@ -128,8 +127,7 @@ done:
     return status;
 }
 
-/* ---- one input --------------------------------------------------------------------------------
- */
+/* ---- one input ------------------------------------------------------------------------------- */
 
 typedef struct numbers {
     float scale, shift, exponent;
@@ -275,8 +273,7 @@ done:
     return status;
 }
 
-/* ---- another dtype -----------------------------------------------------------------------------
- */
+/* ---- another dtype --------------------------------------------------------------------------- */
 
 /* In the layout that it comes in. */
 static mien_status convert(mien_tensor *from, mien_tensor *to) {
@@ -292,8 +289,7 @@ mien_status mien__cpu_cast_backward(mien_op_call *call) {
     return convert(call->dout[0], call->din[0]);
 }
 
-/* ---- dropout ----------------------------------------------------------------------------------
- */
+/* ---- dropout --------------------------------------------------------------------------------- */
 
 /* n elements from `first` in row-major order, a multiple of 4, on. */
 static void drop(const mien_dropout_attr *a, float *y, const float *x, int64_t first, int64_t n) {

@@ -166,8 +166,7 @@ static float *room_of(const rooms *r) {
     return mien__cpu_f32(r->floats) + r->each * omp_get_thread_num();
 }
 
-/* ---- windows ----------------------------------------------------------------------------------
- */
+/* ---- windows --------------------------------------------------------------------------------- */
 
 static mien_status forward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
@@ -256,8 +255,7 @@ mien_status mien__cpu_avg_pool2d_backward(mien_op_call *call) {
             kernel(1, __VA_ARGS__);                                                                \
     } while (0)
 
-/* ---- mean over the whole picture --------------------------------------------------------------
- */
+/* ---- mean over the whole picture ------------------------------------------------------------- */
 
 MIEN_INLINE void global_group(int block, bool half, const void *x, int64_t pixels, float *mean) {
     double total[16] = {0};

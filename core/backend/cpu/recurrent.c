@@ -9,8 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- a call -----------------------------------------------------------------------------------
- */
+/* ---- a call ---------------------------------------------------------------------------------- */
 
 mien__rnn mien__rnn_begin(mien_op_call *call, int gates) {
     const int64_t *x = call->in[0]->shape;
@@ -72,8 +71,7 @@ mien_status mien__rnn_write(mien__rnn *r, mien_tensor *t, float **to) {
     return hold(r, mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, t->ndim, t->shape), to);
 }
 
-/* ---- recurrent weights ------------------------------------------------------------------------
- */
+/* ---- recurrent weights ----------------------------------------------------------------------- */
 
 static int64_t length_of(const mien__rnn *r, const mien__rnn_part *part) {
     return part->back ? part->gates * r->hidden : r->hidden;
@@ -169,8 +167,7 @@ int mien__rnn_product(float *sums, const mien__rnn *r, const mien__rnn_part *par
     return columns;
 }
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 /* Threads meet here several times per 10 microseconds. libgomp's barrier makes a system call each
  * time; this one makes none while all are on time. Who waits longer sleeps, so that on a busy
@@ -244,8 +241,7 @@ void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t 
     }
 }
 
-/* ---- all frames at once -----------------------------------------------------------------------
- */
+/* ---- all frames at once ---------------------------------------------------------------------- */
 
 /* t as a factor, dense. */
 static mien_status factor_of(mien__rnn *r, mien_tensor *t, const void **to) {

@@ -43,8 +43,7 @@ mien_status mien__rnn_room(mien__rnn *r, int64_t n, float **to);
 /* Where an output or a gradient goes; NULL where there is no t. */
 mien_status mien__rnn_write(mien__rnn *r, mien_tensor *t, float **to);
 
-/* ---- recurrent weights ------------------------------------------------------------------------
- */
+/* ---- recurrent weights ----------------------------------------------------------------------- */
 
 /* Which of the weights [gates * hidden, hidden] a product takes: `gates` gates from `first` on, for
  * `group` blocks of units at a time. For h -> gates a group has a column per gate and block, and
@@ -62,8 +61,7 @@ mien_status mien__rnn_pack(mien__rnn *r, mien__rnn_part *part);
 int mien__rnn_product(float *sums, const mien__rnn *r, const mien__rnn_part *part, int64_t block,
                       const float *x, int64_t row_step, int rows);
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 /* What one thread does at step t, for its blocks [first, last) of hidden units. */
 typedef void (*mien__rnn_phase)(const void *layer, int64_t t, int64_t first, int64_t last);
@@ -72,8 +70,7 @@ typedef void (*mien__rnn_phase)(const void *layer, int64_t t, int64_t first, int
 void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t to,
                    const mien__rnn_phase *phases, int count);
 
-/* ---- all frames at once -----------------------------------------------------------------------
- */
+/* ---- all frames at once ---------------------------------------------------------------------- */
 
 /* gates [B,T,wide] = input times weight_ih transposed. */
 mien_status mien__rnn_input(mien__rnn *r, float *gates);

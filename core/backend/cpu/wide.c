@@ -38,8 +38,7 @@ void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *
         narrow(mien__lanes_of(t->dtype), (mien__bf16 *)mien__cpu_ptr(t) + i, room, n);
 }
 
-/* ---- whole calls ------------------------------------------------------------------------------
- */
+/* ---- whole calls ----------------------------------------------------------------------------- */
 
 /* Retained: t itself, or an f32 copy of it; a header stays a header. */
 static mien_status as_f32(mien_tensor *t, mien_tensor **wide) {

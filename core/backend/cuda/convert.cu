@@ -5,8 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-/* ---- loops: dimensions in the order of dst's memory, neighbours joined -------------------------
- */
+/* ---- loops: dimensions in the order of dst's memory, neighbours joined ----------------------- */
 
 struct loops {
     int n;
@@ -44,8 +43,7 @@ static loops loops_of(const mien_tensor *dst, const mien_tensor *src) {
     return l;
 }
 
-/* ---- kernels -----------------------------------------------------------------------------------
- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 template <typename T, typename F> __device__ inline T cast(F value) {
     return (T)value;
@@ -161,8 +159,7 @@ __global__ void fill_any(void *dst, int to_type, double value, int64_t n, loops 
     }
 }
 
-/* ---- choosing one ------------------------------------------------------------------------------
- */
+/* ---- choosing one ---------------------------------------------------------------------------- */
 
 enum { THREADS = 256 };
 

@@ -14,8 +14,7 @@ bool mien__cuda_supports_linear(const mien_op_call *call, bool backward) {
     return is_product_dtype(call->in[0]->dtype);
 }
 
-/* ---- linear: input [rows,D], weight [K,D] -> [rows,K] ------------------------------------------
- */
+/* ---- linear: input [rows,D], weight [K,D] -> [rows,K] ---------------------------------------- */
 
 static int64_t rows_of(const mien_tensor *t) {
     int64_t rows = 1;
@@ -114,8 +113,7 @@ static mien_status linear_backward(mien_op_call *call) {
     return status;
 }
 
-/* ---- matmul: a [B,M,K], b [B,K,N] -> [B,M,N], or without B -------------------------------------
- */
+/* ---- matmul: a [B,M,K], b [B,K,N] -> [B,M,N], or without B ----------------------------------- */
 
 static mien__product product_of(const mien_tensor *a, const mien_tensor *b) {
     int s = a->ndim == 3;

@@ -55,8 +55,7 @@ static cudnnDataType_t data_type(mien_dtype dtype) {
                                : CUDNN_DATA_FLOAT;
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------
- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 static void layer_close(layer *l) {
     const mien__vendor *v = &mien__vendor_table;
@@ -122,8 +121,7 @@ static mien_status layer_open(layer *l, bool training) {
     return MIEN_OK;
 }
 
-/* ---- weights ----------------------------------------------------------------------------------
- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 /* Rows [gate*H, (gate+1)*H) of a stacked parameter and where cuDNN keeps them in `space`. */
 typedef mien_status (*move)(const layer *l, mien_tensor *stacked, int gate, void *in_space);
@@ -179,8 +177,7 @@ static mien_storage *packed_weights(const layer *l) {
     return NULL;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 bool mien__cuda_supports_recurrent(const mien_op_call *call, bool backward) {
     (void)backward;
@@ -250,8 +247,7 @@ static mien_status forward(mien_op_call *call) {
     return status;
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* What backward reads and writes, dense and in the layer's dtype; absent ones NULL. */
 typedef struct backward_data {

@@ -19,8 +19,7 @@ static void *cudnn, *cublaslt;
 static char cudnn_path[PATH_MAX], cublaslt_path[PATH_MAX];
 static int cudnn_version, cublaslt_version;
 
-/* ---- places ------------------------------------------------------------------------------------
- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 /* Where Python's wheels put libraries: folders below each prefix, with any Python version. */
 static const char *const wheel_folders[] = {
@@ -87,8 +86,7 @@ static void path_of(void *library, char *path) {
         snprintf(path, PATH_MAX, "%s", map->l_name);
 }
 
-/* ---- cuDNN -------------------------------------------------------------------------------------
- */
+/* ---- cuDNN ----------------------------------------------------------------------------------- */
 
 /* libcudnn.so.9 opens its parts by name when it first needs them, and the loader takes whatever
  * copy it finds first. Opened here beforehand, from the folder of the main library, the right ones
@@ -203,8 +201,7 @@ static mien_status check_cudnn(void) {
     return MIEN_OK;
 }
 
-/* ---- cuBLASLt ----------------------------------------------------------------------------------
- */
+/* ---- cuBLASLt -------------------------------------------------------------------------------- */
 
 static const char *const cublaslt_names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
 
@@ -243,8 +240,7 @@ static mien_status load_cublaslt(void) {
     return MIEN_OK;
 }
 
-/* ---- NCCL --------------------------------------------------------------------------------------
- */
+/* ---- NCCL ------------------------------------------------------------------------------------ */
 
 static void *nccl;
 
@@ -267,8 +263,7 @@ int mien__vendor_nccl(char *path, size_t size) {
     return version;
 }
 
-/* ---- the same bits on every run ----------------------------------------------------------------
- */
+/* ---- the same bits on every run -------------------------------------------------------------- */
 
 /* NVIDIA's matrix products that run in several streams take a buffer of whichever size is free, and
  * with it a kernel, unless this names one size. That is so for RNNs by the release notes of cuDNN
@@ -298,8 +293,7 @@ mien_status mien__vendor_open(void) {
     return MIEN_OK;
 }
 
-/* ---- what was found, what went wrong -----------------------------------------------------------
- */
+/* ---- what was found, what went wrong --------------------------------------------------------- */
 
 int mien__vendor_cudnn_version(void) {
     return cudnn_version;

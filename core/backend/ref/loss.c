@@ -3,8 +3,7 @@
 #include "ref.h"
 #include <math.h>
 
-/* ---- concordance correlation coefficient (Lin 1989) -------------------------------------------
- */
+/* ---- concordance correlation coefficient (Lin 1989) ------------------------------------------ */
 
 /* prediction and target seen as [groups, n, k]: one coefficient per group and output. */
 typedef struct traces {
@@ -74,8 +73,7 @@ mien_status mien__ref_ccc_loss_backward(mien__ref *r) {
     return MIEN_OK;
 }
 
-/* ---- mean squared error ------------------------------------------------------------------------
- */
+/* ---- mean squared error ---------------------------------------------------------------------- */
 
 mien_status mien__ref_mse_loss_forward(mien__ref *r) {
     int64_t count = mien_tensor_count(r->call->in[0]);
@@ -98,8 +96,7 @@ mien_status mien__ref_mse_loss_backward(mien__ref *r) {
     return MIEN_OK;
 }
 
-/* ---- cross-entropies ---------------------------------------------------------------------------
- */
+/* ---- cross-entropies ------------------------------------------------------------------------- */
 
 static int64_t classes_of(const mien__ref *r) {
     const mien_tensor *x = r->call->in[0];

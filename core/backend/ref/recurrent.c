@@ -51,8 +51,7 @@ static const double *before(const sizes *s, const double *output, const double *
     return h0 ? h0 + b * s->h : zeros;
 }
 
-/* ---- LSTM (Hochreiter & Schmidhuber 1997; gate order i, f, g, o) ------------------------------
- */
+/* ---- LSTM (Hochreiter & Schmidhuber 1997; gate order i, f, g, o) ----------------------------- */
 
 /* in: 0 input, 1 weight_ih, 2 weight_hh, 3 bias, 4 h0, 5 c0. out: 0 output, 1 h, 2 c, 3 reserve.
  * Unit k of sequence b at frame t has reserve[(t * b_count + b) * 5h + q * h + k]. */
@@ -145,8 +144,7 @@ mien_status mien__ref_lstm_backward(mien__ref *r) {
     return MIEN_OK;
 }
 
-/* ---- GRU (Cho et al. 2014; gate order r, z, n) ------------------------------------------------
- */
+/* ---- GRU (Cho et al. 2014; gate order r, z, n) ----------------------------------------------- */
 
 /* in: 0 input, 1 weight_ih, 2 weight_hh, 3 bias_ih, 4 bias_hh, 5 h0. out: 0 output, 1 h, 2 reserve:
  * r, z, n and u, where u = U h + c (reset_after) or U (r h) + c. gated [h]: space for r h. */
