@@ -36,8 +36,9 @@ mien_status mien_backend_use(const char *name) {
         chosen = b;
         return MIEN_OK;
     }
-    MIEN_FAIL(MIEN_ERR_ARGUMENT, "there is no backend '%s' for the CPU; there are 'cpu' and 'ref'",
-              name ? name : "");
+    MIEN_FAIL(MIEN_ERR_ARGUMENT,
+              "there is no backend '%s' for the CPU in this build; there is '%s'%s",
+              name ? name : "", known[0]->name, KNOWN > 1 ? " and 'ref'" : "");
 }
 
 const char *mien_backend_current(void) {
