@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "affect/affect.h"
@@ -13,6 +14,7 @@
 #include "data/loader.h"
 #include "data/video.h"
 #include "optim/optim.h"
+#include "tensor/assert.h"
 #include "tensor/rng.h"
 
 static _Thread_local mien_error last_error;
@@ -79,6 +81,24 @@ void mien__fail_cause(const char *fmt, ...) {
     va_end(args);
     memcpy(last_error.cause, cause, sizeof cause);
 }
+
+/* ---- promises, in debug builds -------------------------------------------------------------- */
+
+#ifdef MIEN_DEBUG
+void mien__broken(const char *promise, const char *file, int line) {
+    fprintf(stderr, "%s:%d: a defect of mien: not true: %s\n", file, line, promise);
+    abort();
+}
+
+bool mien__on_lua_thread(void) {
+    static _Thread_local char here;
+    static char *owner;
+    char *nobody = NULL;
+    return __atomic_compare_exchange_n(&owner, &nobody, &here, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE) ||
+           nobody == &here;
+}
+#endif
 
 /* ---- what ffi.lua checks ------------------------------------------------------------------- */
 
