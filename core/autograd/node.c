@@ -213,8 +213,7 @@ static void attach_outputs(mien_node *node, mien_tensor *const *out) {
 /* How to make output 0 again. A batch norm that added a residual cannot: it has not saved it. */
 static mien_op_fn again_for(const mien_op_call *call) {
     if (keeping_all || call->op != MIEN_OP_batch_norm || call->in[5]) return NULL;
-    const mien_backend *b = mien__backend_for(call, false);
-    return b ? b->again[call->op] : NULL;
+    return call->served ? call->served->again[call->op] : NULL;
 }
 
 /* In a rehearsal: marks what wants a gradient. */
@@ -228,6 +227,7 @@ mien_status mien__tape_record(const mien_op_call *call, int n_in, int n_out) {
     if (rehearsing) return mark(call->out, n_out);
     mien_node *node = node_new(call->op, n_in, n_out);
     if (!node) return mien_error_last()->code;
+    node->served = call->served;
     node->again = again_for(call);
     memcpy(node->attr, call->attr, (size_t)mien_op_info_at(call->op)->n_attr * sizeof(double));
     mien_status status = keep_inputs(node, call->in);

@@ -185,7 +185,7 @@ static mien_status run_node(mien_walk *w, mien_node *node) {
         MIEN_TRY(narrow_into(node, slot, &done));
         if (done) return MIEN_OK;
     }
-    mien_op_call call = {.op = (mien_op)node->op, .attr = node->attr};
+    mien_op_call call = {.op = (mien_op)node->op, .attr = node->attr, .served = node->served};
     /* Batch norm reads its output for the mask of its ReLU alone. */
     mien_status status = MIEN_OK;
     if (node->again && ((const mien_batch_norm_attr *)node->attr)->relu)

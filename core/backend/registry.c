@@ -81,7 +81,7 @@ static mien_device device_of(const mien_op_call *call) {
 
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
     mien_device device = device_of(call);
-    const mien_backend *b = current(device);
+    const mien_backend *b = backward && call->served ? call->served : current(device);
     if (!b) return NULL;
     if (serves(b, call, backward)) return b;
     if (device == MIEN_DEVICE_CPU && serves(&mien__backend_ref, call, backward))

@@ -182,7 +182,7 @@ static mien_status check_arguments(int op, mien_tensor *const *in, int n_in, con
 
 static mien_status compute(mien_op_call *call) {
     if (mien__op_is_view(call->op)) return timed(mien__view_forward, call, false, "view");
-    const mien_backend *b = mien__backend_for(call, false);
+    const mien_backend *b = call->served = mien__backend_for(call, false);
     if (!b) return mien_error_last()->code;
     return timed(b->forward[call->op], call, false, b->name);
 }
