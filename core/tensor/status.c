@@ -2,6 +2,7 @@
  * Not here: how errors are shown to people (lua/mien/check.lua). */
 #include "status.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,6 +81,44 @@ void mien__fail_cause(const char *fmt, ...) {
     vsnprintf(cause, sizeof cause, fmt, args);
     va_end(args);
     memcpy(last_error.cause, cause, sizeof cause);
+}
+
+/* ---- notices ------------------------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    char texts[32][640];
+    int said, taken;
+} notices = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void mien_notice(const char *text) {
+    enum { MOST = sizeof notices.texts / sizeof notices.texts[0] };
+    pthread_mutex_lock(&notices.lock);
+    bool known = notices.said == MOST;
+    for (int i = 0; i < notices.said && !known; i++)
+        known = strncmp(notices.texts[i], text, sizeof notices.texts[i] - 1) == 0;
+    if (!known)
+        snprintf(notices.texts[notices.said], sizeof notices.texts[0], "%s",
+                 notices.said < MOST - 1 ? text : "there are more notices than can be kept");
+    notices.said += !known;
+    pthread_mutex_unlock(&notices.lock);
+}
+
+void mien__notice(const char *fmt, ...) {
+    char text[sizeof notices.texts[0]];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    mien_notice(text);
+}
+
+bool mien_notice_take(char *text, size_t size) {
+    pthread_mutex_lock(&notices.lock);
+    bool any = notices.taken < notices.said;
+    if (any) snprintf(text, size, "%s", notices.texts[notices.taken++]);
+    pthread_mutex_unlock(&notices.lock);
+    return any;
 }
 
 /* ---- promises, in debug builds -------------------------------------------------------------- */

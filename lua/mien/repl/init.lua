@@ -5,6 +5,7 @@ local complete = require "mien.repl.complete"
 local evaluate = require "mien.repl.evaluate"
 local help = require "mien.help"
 local host = require "mien.host"
+local notices = require "mien.notices"
 local show = require "mien.repl.show"
 
 local repl = {}
@@ -64,6 +65,7 @@ function session:evaluate(chunk)
   local values, err, trace = evaluate.run(chunk, self.env)
   host.interrupt_reset()
   if not values then self:report(err, trace) end
+  notices.tell()
   return values
 end
 

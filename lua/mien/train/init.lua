@@ -4,6 +4,7 @@ local C = require "mien.ffi"
 local captured = require "mien.train.captured"
 local check = require "mien.check"
 local checkpoint_state = require "mien.train.state"
+local notices = require "mien.notices"
 local precision = require "mien.precision"
 local progress = require "mien.train.progress"
 local scope = require "mien.scope"
@@ -72,10 +73,15 @@ function fit:metric(key, value)
   if self.run then self.run:metric(key, value, { step = self.at.step, epoch = self.at.epoch }) end
 end
 
---- Something that a user should know once.
-function fit:say(text)
-  if self.run then self.run:event("graph", text) end
+--- Something that a user should know once; kind: that of the run's event.
+function fit:say(text, kind)
+  if self.run then self.run:event(kind or "graph", text) end
   self.display:say(text)
+end
+
+--- What was noticed below training since the last call.
+function fit:tell_notices()
+  notices.tell(function(text) self:say(text, "notice") end)
 end
 
 --- Lets the GPU record the steps, where that is possible.
@@ -107,6 +113,7 @@ function fit:step(frames, labels)
     self.phase = "updating"
     norm = self.work:update()
   end
+  self:tell_notices()
   at.step, at.epoch_step = at.step + 1, at.epoch_step + 1
   at.loss_sum, at.loss_n = at.loss_sum + value, at.loss_n + 1
   self.phase = "between"
