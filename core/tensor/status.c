@@ -74,6 +74,11 @@ mien_status mien__fail(mien_status code, const char *file, int line, const char 
     return code;
 }
 
+mien_status mien__fail_again(const mien_error *error) {
+    last_error = *error;
+    return error->code;
+}
+
 void mien__fail_cause(const char *fmt, ...) {
     char cause[sizeof last_error.cause];
     va_list args;
