@@ -1,7 +1,7 @@
 # Joins the cdef regions of the public headers into lua/mien/cdef.lua, and the numbered migrations
 # of core/store/schema into schema.c. Not here: reading either (lua/mien/ffi.lua, core/store).
 # The order of the headers is the order of their types.
-set(headers tensor/status tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
+set(headers tensor/status tensor/isa tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
   backend/backend backend/capture backend/device data/hdf5 data/loader data/image data/video data/face affect/affect store/store
   host/host)
 

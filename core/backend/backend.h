@@ -14,8 +14,8 @@ const char *mien_backend_current(void);
 /* Number of threads the CPU backend uses; 0 sets the default (all cores). */
 void mien_threads_set(int n);
 int mien_threads(void);
-/* One line on the backend: library, version, instruction set; NULL when there is none of the name.
- */
+/* One line on the backend: library, version, instruction set; NULL when there is none of the name,
+ * and with an error record when MIEN_CPU_ISA (mien_cpu_isa) forbids it. */
 const char *mien_backend_describe(const char *name);
 /* cdef:end */
 

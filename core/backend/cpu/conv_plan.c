@@ -14,9 +14,10 @@ bool mien__winograd_pays(const mien__conv_case *c) {
     int64_t channels = c->src[1], filters = c->dst[1], pixels = c->dst[2] * c->dst[3];
     int64_t small = c->bias ? 25 : 36;
     int64_t most = gradient ? 512 : 256, fewest_pixels = gradient && channels > 256 ? small : 64;
-    return c->dtype == MIEN_F32 && c->weight[2] == 3 && c->weight[3] == 3 && c->stride[0] == 1 &&
-           c->stride[1] == 1 && channels >= 64 && channels <= most && filters >= 64 &&
-           filters <= most && pixels >= fewest_pixels && c->src[0] * pixels >= 16 * fewest_pixels;
+    return !mien__cpu_plain() && c->dtype == MIEN_F32 && c->weight[2] == 3 && c->weight[3] == 3 &&
+           c->stride[0] == 1 && c->stride[1] == 1 && channels >= 64 && channels <= most &&
+           filters >= 64 && filters <= most && pixels >= fewest_pixels &&
+           c->src[0] * pixels >= 16 * fewest_pixels;
 }
 
 static mien__primitive_key key_of(const mien__conv_case *c) {

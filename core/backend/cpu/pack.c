@@ -28,7 +28,8 @@ static packed *slot_for(mien_tensor *weight, int use, const mien__primitive_key 
     }
     packed *slot = (packed *)storage->packed + use;
     bool same_layout = slot->elements && memcmp(&slot->key, key, sizeof *key) == 0;
-    *stale = !same_layout || slot->version != storage->version || slot->offset != weight->offset;
+    *stale = !same_layout || slot->version != storage->version || slot->offset != weight->offset ||
+             mien__cpu_plain();
     if (slot->elements && slot->elements->shape[0] != bytes) {
         mien_tensor_release(slot->elements);
         slot->elements = NULL;

@@ -126,22 +126,25 @@ MIEN_INLINE void mean_gradient_8(int block, const window *w, const float *dy, fl
         }
 }
 
-MIEN_CLONES static void max_one(int block, const window *w, const float *x, float *y,
-                                int32_t *index) {
+MIEN_CLONES(void, max_one, (int block, const window *w, const float *x, float *y, int32_t *index),
+            (block, w, x, y, index)) {
     for (int i = 0; i < block; i += 8) max_8(block, w, x + i, y + i, index + i);
 }
 
-MIEN_CLONES static void max_one_gradient(int block, const window *w, const float *dy,
-                                         const int32_t *index, float *dx) {
+MIEN_CLONES(void, max_one_gradient,
+            (int block, const window *w, const float *dy, const int32_t *index, float *dx),
+            (block, w, dy, index, dx)) {
     memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
     for (int i = 0; i < block; i += 8) max_gradient_8(block, w, dy + i, index + i, dx + i);
 }
 
-MIEN_CLONES static void mean_one(int block, const window *w, const float *x, float *y) {
+MIEN_CLONES(void, mean_one, (int block, const window *w, const float *x, float *y),
+            (block, w, x, y)) {
     for (int i = 0; i < block; i += 8) mean_8(block, w, x + i, y + i);
 }
 
-MIEN_CLONES static void mean_one_gradient(int block, const window *w, const float *dy, float *dx) {
+MIEN_CLONES(void, mean_one_gradient, (int block, const window *w, const float *dy, float *dx),
+            (block, w, dy, dx)) {
     memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
     for (int i = 0; i < block; i += 8) mean_gradient_8(block, w, dy + i, dx + i);
 }
@@ -282,16 +285,17 @@ MIEN_INLINE void global_group_gradient(int block, bool half, void *dx, int64_t p
         for (int k = 0; k < block; k++) mien__lane_store(half, dx, p * block + k, share[k]);
 }
 
-MIEN_CLONES static void global_one(int block, bool half, const void *x, int64_t pixels,
-                                   float *mean) {
+MIEN_CLONES(void, global_one, (int block, bool half, const void *x, int64_t pixels, float *mean),
+            (block, half, x, pixels, mean)) {
     if (half)
         WITH_BLOCK(global_group, true, x, pixels, mean);
     else
         WITH_BLOCK(global_group, false, x, pixels, mean);
 }
 
-MIEN_CLONES static void global_one_gradient(int block, bool half, void *dx, int64_t pixels,
-                                            const float *share) {
+MIEN_CLONES(void, global_one_gradient,
+            (int block, bool half, void *dx, int64_t pixels, const float *share),
+            (block, half, dx, pixels, share)) {
     if (half)
         WITH_BLOCK(global_group_gradient, true, dx, pixels, share);
     else
