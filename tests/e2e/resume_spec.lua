@@ -135,6 +135,20 @@ describe("a killed experiment", function()
     assert.equal("n\n2\n", sql '--csv "select count(*) as n from run"')
   end)
 
+  it("answers SQL on a terminal in lines that fit, and whole when asked", function()
+    local function on_terminal(words)
+      local pipe = io.popen(([[MIEN_HOME='%s/whole' script -qec "stty cols 70; '%s' sql %s \"select config from run\""]]
+        .. " /dev/null </dev/null"):format(folder, MIEN, words))
+      local text = pipe:read "*a":gsub("\r", "")
+      pipe:close()
+      return text
+    end
+    local text = on_terminal ""
+    assert.matches("\n{ data = [^\n]*…\n.*texts are cut at the end of the line; %-%-long shows all", text)
+    for line in text:gmatch "[^\n]+" do assert.is_true(#line:gsub("[\128-\191]", "") <= 70, line) end
+    assert.is_nil(on_terminal "--long":find("…", 1, true))
+  end)
+
   it("is refused to a second process while the first works on it", function()
     local home = make_home "busy"
     -- The first stays at a beat until its input ends: that is when this closes the pipe, or ends itself.

@@ -173,17 +173,16 @@ WHERE EXISTS (SELECT 1 FROM param s WHERE s.run = r.id);
 -- The keys in which runs of an experiment differ; `within` is 1 where runs of this comparison do, else only
 -- comparisons differ.
 CREATE VIEW param_diff AS
-WITH filled AS MATERIALIZED (
-  SELECT c.experiment, c.profile, c.variant, c.arm, c.arm_order, c.seed, c.run, c.status, p.key, p.value
-  FROM comparison_run c JOIN run_param p ON p.run = c.run),
-over_all AS (
-  SELECT experiment, key FROM filled GROUP BY experiment, key
-  HAVING count(DISTINCT value) + (count(value) < count(*)) > 1),
-inside AS (
-  SELECT experiment, profile, variant, key, count(DISTINCT value) + (count(value) < count(*)) > 1 AS within
-  FROM filled GROUP BY experiment, profile, variant, key)
-SELECT experiment, profile, variant, arm, seed, run, status, key, value, within
-FROM filled JOIN over_all USING (experiment, key) JOIN inside USING (experiment, profile, variant, key)
+SELECT experiment, profile, variant, arm, seed, run, status, key, value, within FROM (
+  SELECT c.experiment, c.profile, c.variant, c.arm, c.arm_order, c.seed, c.run, c.status, p.key, p.value,
+         min(p.value) OVER everywhere IS NOT max(p.value) OVER everywhere
+           OR count(p.value) OVER everywhere BETWEEN 1 AND count(*) OVER everywhere - 1 AS anywhere,
+         min(p.value) OVER here IS NOT max(p.value) OVER here
+           OR count(p.value) OVER here BETWEEN 1 AND count(*) OVER here - 1 AS within
+  FROM comparison_run c JOIN run_param p ON p.run = c.run
+  WINDOW everywhere AS (PARTITION BY c.experiment, p.key),
+         here AS (PARTITION BY c.experiment, p.key, c.profile, c.variant))
+WHERE anywhere
 ORDER BY experiment, profile, variant, key, arm_order, seed;
 
 -- ---- continuous targets ------------------------------------------------------------------------
