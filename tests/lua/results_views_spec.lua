@@ -269,6 +269,11 @@ describe("results.db", function()
     assert.equal(mien.backend.describe(), cost.library)
     assert.matches("^cpu", cost.device)
     if ffi.os == "Linux" and io.open("/proc/self/clear_refs", "w") then assert.is_true(cost.peak_memory > 2 ^ 20) end
+    run:claim() -- and is killed before its first sign of life: its zeros are no unknowns
+    run:claim()
+    run:interrupt()
+    cost = db:row "SELECT * FROM cost"
+    assert.same({ 4, 1800 }, { cost.attempts, cost.frames })
     db:exec "UPDATE attempt SET frames = NULL, threads = 7 WHERE id = 1"
     cost = db:row "SELECT * FROM cost"
     assert.is_nil(cost.frames)

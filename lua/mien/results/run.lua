@@ -70,6 +70,13 @@ local function busy(row)
   return alive and row.owner or nil
 end
 
+--- What this attempt has used so far.
+local function store_cost(self)
+  local used = self.meter:used()
+  self.db:write([[UPDATE attempt SET frames = ?, train_seconds = ?, joules = ?, memory = ?
+    WHERE run = ? AND ended IS NULL]], used.frames, used.seconds, used.joules, used.memory, self.id)
+end
+
 --- Takes the run for this process; an error when another living process has it.
 -- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda".
 function run:claim(position, device)
@@ -90,8 +97,9 @@ function run:claim(position, device)
     self.db:write([[INSERT INTO attempt (run, owner, started, epoch, step, host, device, library, threads)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)]], self.id, process.name, now(), position.epoch, position.step, process.host,
       process.device(device), backend.describe(device ~= "cpu" and device or nil), backend.threads())
+    self.meter = meter.start()
+    store_cost(self)
   end)
-  self.meter = meter.start()
   self.beaten = C.mien_time_monotonic()
   return self:look()
 end
@@ -115,14 +123,6 @@ function run:clear()
   end)
 end
 
---- What this attempt has used so far.
-local function store_cost(self)
-  if not self.meter then return end
-  local used = self.meter:used()
-  self.db:write([[UPDATE attempt SET frames = ?, train_seconds = ?, joules = ?, memory = ?
-    WHERE run = ? AND ended IS NULL]], used.frames, used.seconds, used.joules, used.memory, self.id)
-end
-
 --- A sign of life, at most every five seconds; call it as often as you like. frames: trained on since the last call,
 -- and the seconds that took.
 function run:beat(frames, seconds)
@@ -131,7 +131,7 @@ function run:beat(frames, seconds)
   if time - self.beaten < HEARTBEAT then return end
   self.beaten = time
   self.db:write("UPDATE run SET heartbeat = ? WHERE id = ?", now(), self.id)
-  store_cost(self)
+  if self.meter then store_cost(self) end
 end
 
 -- ---- what it reports ---------------------------------------------------------------------------
@@ -208,7 +208,7 @@ end
 local function close(self, status, reason)
   self.db:flush()
   self.db:transaction(function()
-    store_cost(self)
+    if self.meter then store_cost(self) end -- nobody has to claim what is written by hand
     self.db:write("UPDATE run SET status = ?, stop_reason = ?, owner = NULL, heartbeat = ?, finished = ? WHERE id = ?",
       status, reason, now(), status == "finished" and now() or nil, self.id)
     self.db:write("UPDATE attempt SET ended = ?, reason = ? WHERE run = ? AND ended IS NULL", now(), reason, self.id)
