@@ -98,6 +98,9 @@ describe("results.db", function()
     db:run { experiment = "e", variant = "v", arm = "a", arm_order = 1, seed = 1, config = "c1" }
     assert.equal("v", db:value "SELECT variant FROM current")
     assert.equal(3, db:value "SELECT count(*) FROM run")
+    db:exec "UPDATE run SET profile = 'quick', variant = 'v' WHERE arm = 'a'" -- of another profile, too
+    assert.same({ 3, 1 }, { db:value "SELECT count(*) FROM table5 WHERE variant = 'v' AND profile = 'default'",
+      db:value "SELECT count(*) FROM table5 WHERE variant = 'v' AND profile = 'quick'" })
   end)
 
   it("has one run of each arm and seed in a comparison: the one that was asked for last", function()

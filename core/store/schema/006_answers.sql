@@ -5,29 +5,31 @@
 
 -- Which runs a comparison (variant) holds. A run may be in several: whoever asks for two of six arms leaves the six.
 CREATE TABLE comparison (
+  profile   TEXT NOT NULL,
   variant   TEXT NOT NULL,
   run       INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,
   arm_order INTEGER NOT NULL,
   asked     REAL NOT NULL,            -- when it was asked for last
-  PRIMARY KEY (variant, run)
+  PRIMARY KEY (profile, variant, run)
 ) WITHOUT ROWID;
 CREATE INDEX comparison_of_run ON comparison (run);
-INSERT INTO comparison SELECT variant, max(id), arm_order, created FROM run GROUP BY experiment, profile, variant, arm, seed;
+INSERT INTO comparison
+SELECT profile, variant, max(id), arm_order, created FROM run GROUP BY experiment, profile, variant, arm, seed;
 
--- run.variant is the comparison that asked for the run last; asking again is an UPDATE to the same value. An arm and
--- seed is one run in a comparison: when the arm was declared otherwise, the new run takes the place of the old.
+-- run.profile and run.variant are of the comparison that asked for the run last; asking again is an UPDATE to the same
+-- values. An arm and seed is one run in a comparison: when the arm was declared otherwise, the new run takes the place
+-- of the old.
 CREATE TRIGGER run_is_compared AFTER INSERT ON run BEGIN
-  DELETE FROM comparison WHERE variant = new.variant AND run IN (
-    SELECT id FROM run WHERE experiment = new.experiment AND profile = new.profile AND arm = new.arm
-      AND seed = new.seed AND id <> new.id);
-  INSERT INTO comparison VALUES (new.variant, new.id, new.arm_order, new.created);
+  DELETE FROM comparison WHERE profile = new.profile AND variant = new.variant AND run IN (
+    SELECT id FROM run WHERE experiment = new.experiment AND arm = new.arm AND seed = new.seed AND id <> new.id);
+  INSERT INTO comparison VALUES (new.profile, new.variant, new.id, new.arm_order, new.created);
 END;
 CREATE TRIGGER run_is_compared_again AFTER UPDATE OF variant ON run BEGIN
-  DELETE FROM comparison WHERE variant = new.variant AND run IN (
-    SELECT id FROM run WHERE experiment = new.experiment AND profile = new.profile AND arm = new.arm
-      AND seed = new.seed AND id <> new.id);
-  INSERT INTO comparison VALUES (new.variant, new.id, new.arm_order, (julianday('now') - 2440587.5) * 86400)
-  ON CONFLICT (variant, run) DO UPDATE SET arm_order = excluded.arm_order, asked = excluded.asked;
+  DELETE FROM comparison WHERE profile = new.profile AND variant = new.variant AND run IN (
+    SELECT id FROM run WHERE experiment = new.experiment AND arm = new.arm AND seed = new.seed AND id <> new.id);
+  INSERT INTO comparison
+  VALUES (new.profile, new.variant, new.id, new.arm_order, (julianday('now') - 2440587.5) * 86400)
+  ON CONFLICT (profile, variant, run) DO UPDATE SET arm_order = excluded.arm_order, asked = excluded.asked;
 END;
 
 CREATE TABLE recording_score (
@@ -106,7 +108,7 @@ DROP VIEW stale_run;
 DROP VIEW table4;
 
 CREATE VIEW comparison_run AS
-SELECT e.name AS experiment, r.profile, c.variant, r.arm, c.arm_order, r.seed, r.id AS run, r.status, r.epochs,
+SELECT e.name AS experiment, c.profile, c.variant, r.arm, c.arm_order, r.seed, r.id AS run, r.status, r.epochs,
        r.best_epoch, r.best_value AS best, r.procedural, r.corpus, r.folder, c.asked
 FROM comparison c JOIN run r ON r.id = c.run JOIN experiment e ON e.id = r.experiment;
 
@@ -227,7 +229,7 @@ SELECT r.id AS run, e.name AS experiment, r.profile, r.variant, r.arm, r.seed, r
        (SELECT count(*) FROM attempt a WHERE a.run = r.id) AS attempts,
        r.host, r.code_version, datetime(r.created, 'unixepoch') AS created
 FROM run r JOIN experiment e ON e.id = r.experiment
-LEFT JOIN run_target t ON t.run = r.id AND t.variant = r.variant
+LEFT JOIN run_target t ON t.run = r.id AND t.profile = r.profile AND t.variant = r.variant
 GROUP BY r.id ORDER BY r.id;
 
 -- CCC after post-processing, one row per arm and target. The paper's values stand beside an arm only when all its
@@ -422,7 +424,7 @@ INSERT INTO about VALUES
   ('benchmark_best', 'speed beside a peer: the newest of each case, beside the peer''s fastest setting'),
   ('experiment', 'declarations by name'),
   ('run', 'one arm and seed of one configuration'),
-  ('comparison', 'which runs each comparison (variant) holds'),
+  ('comparison', 'which runs each comparison (profile and variant) holds'),
   ('attempt', 'each time a process worked on a run, and what it used'),
   ('param', 'parameters as they were stored'),
   ('metric', 'numbers at a moment of the training'),

@@ -70,23 +70,24 @@ end
 local function table5(db, node, chains)
   local found = ask(db, node, "SELECT * FROM table5_long", "ORDER BY arm_order, target")
   if #found == 0 then return end
-  local rows, by_arm, columns, papers = {}, {}, { "strategy" }, {}
-  for _, target in ipairs(node.corpus.label_names) do columns[#columns + 1] = target end
-  columns[#columns + 1] = "seeds"
+  local rows, by_arm, targets, papers, known = {}, {}, {}, {}, {}
   for _, one in ipairs(found) do
     local row = by_arm[one.strategy]
     if not row then
       row = { strategy = one.strategy, seeds = one.seeds }
       by_arm[one.strategy], rows[#rows + 1] = row, row
     end
-    row[one.target] = pair(spread(one.test, one.test_sd), spread(one.devel, one.devel_sd))
+    local target, paper = one.target, "paper: " .. one.target
+    if not known[target] then known[target], targets[#targets + 1] = true, target end
+    row[target] = pair(spread(one.test, one.test_sd), spread(one.devel, one.devel_sd))
     if one.paper_test then
-      papers[one.target], row["paper: " .. one.target] = true, pair(ccc(one.paper_test), ccc(one.paper_devel))
+      if not known[paper] then known[paper], papers[#papers + 1] = true, paper end
+      row[paper] = pair(ccc(one.paper_test), ccc(one.paper_devel))
     end
   end
-  for _, target in ipairs(node.corpus.label_names) do
-    if papers[target] then columns[#columns + 1] = "paper: " .. target end
-  end
+  local columns = { "strategy", unpack(targets) }
+  columns[#columns + 1] = "seeds"
+  for _, paper in ipairs(papers) do columns[#columns + 1] = paper end
   print_table(("%s: CCC%s, test (devel), %s, %s"):format(is_papers(db, rows) and "Table 5" or node.config.name,
     chains and " after post-processing" or "", over_seeds(rows), origin(node)), rows, columns)
 end
