@@ -7,9 +7,16 @@
 /* cdef:begin */
 typedef struct mien_db mien_db;
 typedef struct mien_statement mien_statement;
-typedef enum mien_column { MIEN_NULL = 0, MIEN_INTEGER, MIEN_REAL, MIEN_TEXT } mien_column;
+typedef enum mien_column {
+    MIEN_NULL = 0,
+    MIEN_INTEGER,
+    MIEN_REAL,
+    MIEN_TEXT,
+    MIEN_BLOB
+} mien_column;
 
 /* Opens or makes a database: WAL, foreign keys on, busy timeout 10 s; read_only never makes one.
+ * SQL has the aggregates stdev(x) (sample: 1/(n-1)) and median(x) in it, also as window functions.
  * NULL: cannot be opened, or is no database (the message names the file). */
 mien_db *mien_db_open(const char *path, bool read_only);
 /* Finalises open statements and closes; NULL is allowed. */
@@ -38,6 +45,7 @@ mien_status mien_statement_reset(mien_statement *s);
 mien_column mien_statement_type(mien_statement *s, int column);
 int64_t mien_statement_integer(mien_statement *s, int column);
 double mien_statement_real(mien_statement *s, int column);
+/* The bytes of a text or a blob, valid until the next step. */
 const char *mien_statement_text(mien_statement *s, int column, int64_t *bytes);
 
 /* SHA-256 of a file as 64 hex digits into out[65]: artifacts and configurations. */

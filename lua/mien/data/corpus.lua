@@ -43,7 +43,8 @@ local function find_recordings(self)
 end
 
 --- Opens a corpus for reading: fields path, name, frames, height, width, fps, label_kind, label_names,
--- procedural, source, recordings (list of { name, subject, partition, first, count }, first is 0-based).
+-- procedural, source, split (the name of a published one, or nil), recordings (list of { name, subject, partition,
+-- first, count }, first is 0-based).
 function corpus.open(path)
   local h5 = file.open(path)
   local function wrong(fmt, ...)
@@ -63,6 +64,7 @@ function corpus.open(path)
     self.frames, self.height, self.width = shape[1], shape[2], shape[3]
     self.name = h5:text "name" or path
     self.source = h5:text "source"
+    self.split = h5:text "split" -- whose partitions these are: "paper46"
     self.fps = h5:number "fps" or 0
     self.procedural = h5:number "procedural" == 1
     self.grey = h5:number "grey" == 1 -- three equal channels

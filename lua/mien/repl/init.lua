@@ -71,11 +71,12 @@ end
 
 function session:query(text)
   self:evaluate(function()
-    local results = require("mien").results.open(nil, { read_only = true })
-    local ok, answer = pcall(results.table, results, text)
-    results:close()
-    if not ok then error(answer, 0) end
-    print(answer)
+    local results = require("mien").results
+    local db = results.open(nil, { read_only = true })
+    local ok, rows = pcall(db.rows, db, text)
+    db:close()
+    if not ok then error(rows, 0) end
+    print(results.text.table(rows, nil, C.mien_terminal(1) and C.mien_terminal_columns() or nil))
   end)
 end
 

@@ -126,6 +126,7 @@ end
 function fit:steps()
   local at, frames_done = self.at, 0
   local started = C.mien_time_monotonic()
+  local last = started
   self.model:train(true)
   local loader = self.train(at.epoch, at.epoch_step)
   local steps = loader.steps
@@ -139,7 +140,8 @@ function fit:steps()
       frames_done = frames_done + size[1] * size[2]
       local time = C.mien_time_monotonic()
       self.rate = frames_done / math.max(time - started, 1e-9)
-      if self.run then self.run:beat() end
+      if self.run then self.run:beat(size[1] * size[2], time - last) end
+      last = time
       self.display:step { epoch = at.epoch, step = at.epoch_step, steps = steps, loss = at.loss_sum / at.loss_n,
         rate = self.rate, best = self.stop.best, best_epoch = self.stop.best_epoch, watch = self.stop.watch }
       if time - self.saved > math.max(self.save_seconds, SAVE_SHARE * self.save_cost) then self:save() end
