@@ -155,7 +155,10 @@ describe("results.db", function()
     assert.equal("arousal,liking", db:value "SELECT group_concat(target) FROM table5_long")
     expect.near(-0.1, db:value "SELECT others ->> '$.liking.test_raw' FROM run_wide WHERE seed = 3")
     expect.near(0.2, db:value "SELECT test FROM run_target WHERE seed = 1 AND target = 'liking'")
-    db:exec "DELETE FROM score WHERE target = 'liking'"
+    add { seed = 4, scores = { ['a "b\\'] = 0.5, c = 0.25 } } -- any name at all
+    local others = require("cjson").decode(db:value "SELECT others FROM run_wide WHERE seed = 4")
+    assert.same({ 0.5, 0.25 }, { others['a "b\\'].test, others.c.test })
+    db:exec "DELETE FROM score WHERE target <> 'arousal'"
     assert.is_nil(db:value "SELECT others FROM table5")
     assert.is_nil(db:value "SELECT others FROM run_wide")
   end)
@@ -376,7 +379,9 @@ describe("results.db", function()
       assert.equal(table.concat(columns, ", "), told[row.name].columns, row.name)
       assert.equal(db:value("SELECT text FROM about WHERE name = ?", row.name), told[row.name].text)
     end
-    -- plain sqlite3 can read every view
+    -- every program can read every view, also one that does not trust the file
+    db:exec "PRAGMA trusted_schema = OFF"
+    for _, row in ipairs(there) do db:rows(('SELECT * FROM "%s"'):format(row.name)) end
     assert.equal(0, db:value "SELECT count(*) FROM sqlite_master WHERE sql LIKE '%stdev(%' OR sql LIKE '%median(%'")
   end)
 

@@ -212,7 +212,8 @@ GROUP BY c.experiment, c.profile, c.variant, c.run, s.target
 ORDER BY c.experiment, c.profile, c.variant, c.arm_order, c.seed, s.target;
 
 -- One row per run with the figures that are looked at first; `others` is JSON of the targets without a column:
--- others ->> '$.liking.test'.
+-- others ->> '$.liking.test'. It is put together by hand, as SQLite lets no view call json_object() where the schema
+-- is not trusted.
 CREATE VIEW run_wide AS
 SELECT r.id AS run, e.name AS experiment, r.profile, r.variant, r.arm, r.seed, r.status,
        r.stop_reason, r.epochs, r.best_epoch, r.best_value AS best, r.procedural,
@@ -224,8 +225,10 @@ SELECT r.id AS run, e.name AS experiment, r.profile, r.variant, r.arm, r.seed, r
        max(iif(t.target = 'valence', t.devel, NULL)) AS valence_devel,
        max(iif(t.target = 'valence', t.test_raw, NULL)) AS valence_test_raw,
        max(iif(t.target = 'valence', t.test, NULL)) AS valence_test,
-       nullif(json_group_object(t.target, json_object('devel_raw', t.devel_raw, 'devel', t.devel,
-         'test_raw', t.test_raw, 'test', t.test)) FILTER (WHERE t.target NOT IN ('arousal', 'valence')), '{}') AS others,
+       '{' || group_concat('"' || replace(replace(t.target, '\', '\\'), '"', '\"')
+         || '": {"devel_raw": ' || coalesce(t.devel_raw, 'null') || ', "devel": ' || coalesce(t.devel, 'null')
+         || ', "test_raw": ' || coalesce(t.test_raw, 'null') || ', "test": ' || coalesce(t.test, 'null') || '}', ', ')
+         FILTER (WHERE t.target NOT IN ('arousal', 'valence')) || '}' AS others,
        (SELECT count(*) FROM attempt a WHERE a.run = r.id) AS attempts,
        r.host, r.code_version, datetime(r.created, 'unixepoch') AS created
 FROM run r JOIN experiment e ON e.id = r.experiment
@@ -267,8 +270,10 @@ SELECT experiment, profile, variant, strategy, max(seeds) AS seeds,
        max(iif(target = 'valence', round(test, 3), NULL)) AS valence,
        max(iif(target = 'valence', round(test_sd, 3), NULL)) AS valence_sd,
        max(iif(target = 'valence', round(devel, 3), NULL)) AS valence_devel,
-       nullif(json_group_object(target, json_object('test', round(test, 3), 'test_sd', round(test_sd, 3), 'devel',
-         round(devel, 3))) FILTER (WHERE target NOT IN ('arousal', 'valence')), '{}') AS others,
+       '{' || group_concat('"' || replace(replace(target, '\', '\\'), '"', '\"')
+         || '": {"test": ' || coalesce(round(test, 3), 'null') || ', "test_sd": ' || coalesce(round(test_sd, 3), 'null')
+         || ', "devel": ' || coalesce(round(devel, 3), 'null') || '}', ', ')
+         FILTER (WHERE target NOT IN ('arousal', 'valence')) || '}' AS others,
        corpus,
        max(iif(target = 'arousal', paper_test,  NULL)) AS paper_arousal,
        max(iif(target = 'arousal', paper_devel, NULL)) AS paper_arousal_devel,
