@@ -2,6 +2,7 @@
  * Not here: running them (conv.c). Choices depend on shapes alone, never on a measurement, so that
  * the same seed gives the same bits. */
 #include "conv_plan.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 
 /* Winograd F(4x4,3x3) (Lavin & Gray 2016) does 3x3 convolutions of stride 1 in about a quarter of
@@ -161,7 +162,7 @@ static mien_status attempt(const mien__conv_case *c, dnnl_alg_kind_t alg, bool r
     mien_status status = attributes(c, &d.dst, residual_in_dst, &attr);
     if (status == MIEN_OK) status = describe(c, &d, alg, attr, &pd);
     if (status == MIEN_OK && pd) {
-        mien__primitive *made = calloc(1, sizeof *made);
+        mien__primitive *made = mien__calloc(1, sizeof *made);
         if (!made) {
             status =
                 mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "conv2d: no memory for a plan");

@@ -1,6 +1,7 @@
 /* The cache of re-laid-out weights.
  * Not here: the LSTM's recurrent weights, which are packed per call (lstm.c). */
 #include "pack.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 
 typedef struct packed {
@@ -22,7 +23,7 @@ static packed *slot_for(mien_tensor *weight, int use, const mien__primitive_key 
                         bool *stale) {
     mien_storage *storage = weight->storage;
     if (!storage->packed) {
-        storage->packed = calloc(MIEN_PACK_USES, sizeof(packed));
+        storage->packed = mien__calloc(MIEN_PACK_USES, sizeof(packed));
         if (!storage->packed) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "cpu: no memory to pack weights");
         storage->packed_release = release;
     }
