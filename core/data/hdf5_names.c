@@ -1,6 +1,7 @@
 /* HDF5 listings and attributes.
  * Not here: datasets (hdf5.c). */
 #include "hdf5_inner.h"
+#include "tensor/nan.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,6 +227,7 @@ bool mien_h5_get_number(mien_h5 *file, const char *object, const char *key, doub
     if (attribute >= 0) {
         if (elements == 1 && (class == H5T_INTEGER || class == H5T_FLOAT || class == H5T_ENUM))
             found = H5Aread(attribute, H5T_NATIVE_DOUBLE, value) >= 0;
+        if (found) *value = mien__canonical(*value);
         H5Eclear2(H5E_DEFAULT);
         H5Aclose(attribute);
     }

@@ -1,6 +1,7 @@
 /* HDF5 datasets: make, grow, read and write rows.
  * Not here: files (hdf5.c), attributes and listings (hdf5_names.c). */
 #include "hdf5_inner.h"
+#include "tensor/nan.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,6 +252,12 @@ static mien_status transfer(mien_h5 *file, const char *name, hid_t dataset, int 
                 "filter that is not here?",
                 file->path, (long long)first, (long long)(first + count - 1), name);
     }
+    if (!writing) { /* no NaN with a payload comes into memory from a file */
+        int64_t n = ndim ? count : 1;
+        for (int i = 1; i < ndim; i++) n *= shape[i];
+        if (dtype == MIEN_F32) mien__canonical_floats(buffer, n);
+        if (dtype == MIEN_F64) mien__canonical_doubles(buffer, n);
+    }
     return MIEN_OK;
 }
 
@@ -283,7 +290,7 @@ static mien_status append(mien_h5 *file, const char *name, mien_tensor *t) {
     }
     if (status == MIEN_OK) {
         status = transfer(file, name, dataset, ndim, shape, first, count, mien_tensor_dtype(t),
-                          mien_tensor_data(t), true);
+                          mien__tensor_data(t), true);
         if (status != MIEN_OK) { /* on failure nothing has happened */
             hsize_t size[MIEN_MAX_DIMS];
             for (int i = 0; i < ndim; i++) size[i] = (hsize_t)shape[i];
@@ -321,7 +328,7 @@ static mien_status put_all(mien_h5 *file, const char *name, mien_tensor *t) {
     mien_status status = mien_tensor_count(t) == 0
                              ? MIEN_OK
                              : transfer(file, name, dataset, ndim, shape, 0, ndim ? shape[0] : 1,
-                                        mien_tensor_dtype(t), mien_tensor_data(t), true);
+                                        mien_tensor_dtype(t), mien__tensor_data(t), true);
     H5Dclose(dataset);
     return status;
 }
@@ -398,7 +405,7 @@ mien_tensor *mien_h5_read(mien_h5 *file, const char *name, int64_t first, int64_
     if (ndim) shape[0] = count;
     mien_tensor *t = mien_tensor_new(dtype, MIEN_DEVICE_CPU, ndim, shape);
     if (!t || mien_tensor_count(t) == 0) return t;
-    void *data = mien_tensor_data(t);
+    void *data = mien__tensor_data(t);
     if (!data || mien__h5_read_rows(file, name, first, count, dtype, data) != MIEN_OK) {
         mien_tensor_release(t);
         return NULL;

@@ -279,7 +279,7 @@ static mien_status plan_frames(mien_loader *l) {
 
 static bool make(mien_tensor **t, void **data, mien_dtype dtype, int ndim, const int64_t *shape) {
     *t = mien_tensor_new(dtype, MIEN_DEVICE_CPU, ndim, shape);
-    *data = *t ? mien_tensor_data(*t) : NULL;
+    *data = *t ? mien__tensor_data(*t) : NULL;
     return *data != NULL;
 }
 
@@ -316,8 +316,8 @@ static mien_status make_frames(const mien_loader *l, slot *fresh, int64_t batch)
         return make(&fresh->frames, &fresh->pixels, MIEN_F32, 5, shape) ? MIEN_OK
                                                                         : mien_error_last()->code;
     MIEN_TRY(make_stored(l, batch, MIEN_DEVICE_CPU, &fresh->frames, &fresh->draws));
-    fresh->pixels = mien_tensor_data(fresh->frames);
-    fresh->drawn = mien_tensor_data(fresh->draws);
+    fresh->pixels = mien__tensor_data(fresh->frames);
+    fresh->drawn = mien__tensor_data(fresh->draws);
     return MIEN_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SQLite databases and statements: opening, migrating, stepping, with every error in our terms.
  * Not here: the tables (schema/), batching and objects for runs (lua/mien/results.lua). */
 #include "store.h"
+#include "tensor/nan.h"
 
 #include <math.h>
 #include <sqlite3.h>
@@ -322,7 +323,7 @@ int64_t mien_statement_integer(mien_statement *s, int column) {
     return sqlite3_column_int64(s->handle, column);
 }
 double mien_statement_real(mien_statement *s, int column) {
-    return sqlite3_column_double(s->handle, column);
+    return mien__canonical(sqlite3_column_double(s->handle, column));
 }
 const char *mien_statement_text(mien_statement *s, int column, int64_t *bytes) {
     const char *text = (const char *)sqlite3_column_text(s->handle, column);

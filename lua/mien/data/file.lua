@@ -10,10 +10,9 @@ file.__index = file
 
 local dtypes = { f32 = C.MIEN_F32, f64 = C.MIEN_F64, u8 = C.MIEN_U8, i32 = C.MIEN_I32, i64 = C.MIEN_I64 }
 
---- A new tensor with unset elements; file.array("i32", { 10 }).
+--- A new tensor to be written whole (mien.empty); file.array("i32", { 10 }).
 function file.array(dtype, shape)
-  local sizes = ffi.new("int64_t[?]", math.max(#shape, 1), shape)
-  return tensor.wrap(C.mien_tensor_new(dtypes[dtype], C.MIEN_DEVICE_CPU, #shape, sizes))
+  return tensor.empty(shape, { dtype = dtype })
 end
 
 local function own(pointer)
