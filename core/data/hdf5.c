@@ -125,6 +125,13 @@ hid_t mien__h5_ordered_plist(hid_t cls) {
     return plist;
 }
 
+/* Removes what a failed creation left, unless somebody else is writing there by now. */
+static void remove_partial(const char *partial) {
+    int fd = open(partial, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) unlink(partial);
+    if (fd >= 0) close(fd);
+}
+
 /* Closes a file that was never begun; what lies under its temporary name is not its own. */
 static mien_h5 *abandon(mien_h5 *file) {
     free(file->partial);
@@ -157,6 +164,7 @@ mien_h5 *mien_h5_create(const char *path) {
     if (file->file < 0) {
         mien__fail(MIEN_ERR_IO, __FILE__, __LINE__, "%s: cannot be created", file->partial);
         mien__h5_cause();
+        remove_partial(file->partial);
     }
     mien__h5_unlock();
     return file->file < 0 ? abandon(file) : file;

@@ -20,13 +20,13 @@ void mien_h5_close(mien_h5 *file);
 const char *mien_h5_path(const mien_h5 *file);
 
 /* Makes dataset `name` ("a/b" makes group a) of dtype and shape; the first dimension grows when
- * it is 0. chunk: ndim sizes or NULL (contiguous, or about 1 MiB a chunk when growing).
+ * it is 0. chunk: ndim sizes or NULL (contiguous, or about 32 KiB a chunk when growing).
  * gzip 0..9; f16 and bf16 are not stored: convert first. */
 mien_status mien_h5_dataset(mien_h5 *file, const char *name, mien_dtype dtype, int ndim,
                             const int64_t *shape, const int64_t *chunk, int gzip);
 /* Appends rows [n, ...] of t (converted to the dataset's dtype) to a growing dataset. */
 mien_status mien_h5_append(mien_h5 *file, const char *name, mien_tensor *t);
-/* A dataset that holds exactly t. */
+/* A dataset that holds exactly t; on failure there is none. */
 mien_status mien_h5_write(mien_h5 *file, const char *name, mien_tensor *t);
 
 /* Shape and dtype of a dataset. Error: no such dataset (the message lists those near it). */
@@ -52,9 +52,9 @@ const char *mien_h5_attributes(mien_h5 *file, const char *object);
 /* cdef:end */
 
 /* For the loader, whose threads read into buffers of their own: rows first .. first+count-1 as
- * `dtype` into dst. */
+ * `dtype` into dst. Error: they do not have exactly `bytes` bytes. */
 mien_status mien__h5_read_rows(mien_h5 *file, const char *name, int64_t first, int64_t count,
-                               mien_dtype dtype, void *dst);
+                               mien_dtype dtype, void *dst, size_t bytes);
 /* Rows in a chunk of a dataset, 0 when it is contiguous. */
 mien_status mien__h5_chunk_rows(mien_h5 *file, const char *name, int64_t *rows);
 #endif

@@ -13,7 +13,8 @@ struct mien_h5 {
     char *text; /* what list, get_text and attributes gave last */
 };
 
-/* Debian's HDF5 is not built thread-safe: every call into it happens between these two. */
+/* HDF5 need not be built thread-safe: every call into it happens between these two. Its names of
+ * types (H5T_NATIVE_FLOAT ...) are such calls. */
 void mien__h5_lock(void);
 void mien__h5_unlock(void);
 

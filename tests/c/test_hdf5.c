@@ -1,6 +1,7 @@
 /* HDF5 files: what is written comes back, and damage gives a clear error.
  * Not here: corpora (tests/lua/data_corpus_spec.lua), the loader (test_loader.c). */
 #include "data_files.h"
+#include "data/hdf5_inner.h"
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -149,6 +150,93 @@ static void misuse_is_told(void **state) {
     assert_message("No such file");
 }
 
+static void sizes_beyond_64_bits_are_refused(void **state) {
+    mien_h5 *file = mien_h5_create(scratch("huge.h5"));
+    int64_t square[3] = {0, (int64_t)1 << 32, (int64_t)1 << 32};
+    int64_t deep[3] = {0, (int64_t)1 << 62, 2};
+    assert_int_equal(mien_h5_dataset(file, "x", MIEN_U8, 3, square, NULL, 0), MIEN_ERR_SHAPE);
+    assert_message("more than 2^63 bytes");
+    assert_int_equal(mien_h5_dataset(file, "x", MIEN_U8, 3, deep, NULL, 0), MIEN_ERR_SHAPE);
+    int64_t rows[1] = {4};
+    mien_tensor *t = pattern(MIEN_U8, 1, rows, 0);
+    assert_int_equal(mien_h5_write(file, "y", t), MIEN_OK);
+    mien_tensor_release(t);
+    assert_null(mien_h5_read(file, "y", INT64_MAX, 2));
+    assert_message("4");
+    assert_null(mien_h5_read(file, "y", 2, INT64_MAX));
+    assert_message("which has 4");
+    mien_h5_close(file);
+}
+
+static void rows_that_do_not_fit_the_buffer_are_refused(void **state) {
+    mien_h5 *file = mien_h5_create(scratch("fit.h5"));
+    int64_t shape[2] = {4, 3};
+    mien_tensor *t = pattern(MIEN_F32, 2, shape, 0);
+    assert_int_equal(mien_h5_write(file, "x", t), MIEN_OK);
+    mien_tensor_release(t);
+    float rows[6] = {-1, -1, -1, -1, -1, -1};
+    assert_int_equal(mien__h5_read_rows(file, "x", 1, 2, MIEN_F32, rows, 20), MIEN_ERR_FORMAT);
+    assert_message("24 bytes");
+    assert_true(rows[0] == -1);
+    assert_int_equal(mien__h5_read_rows(file, "x", 1, 2, MIEN_F32, rows, 24), MIEN_OK);
+    assert_true(rows[0] == 21 && rows[5] == 56);
+    mien_h5_close(file);
+}
+
+static void a_failed_write_leaves_nothing(void **state) {
+    mien_h5 *file = mien_h5_create(scratch("freed.h5"));
+    int64_t shape[2] = {4, 3};
+    mien_tensor *t = pattern(MIEN_F32, 2, shape, 0);
+    mien_tensor_free(t);
+    assert_int_equal(mien_h5_write(file, "x", t), MIEN_ERR_MEMORY);
+    assert_message("freed");
+    assert_false(mien_h5_has(file, "x"));
+    mien_tensor_release(t);
+    mien_h5_close(file);
+}
+
+/* A file of another program: what mien does not write itself. */
+static void put_foreign(mien_h5 *file, const char *name, hid_t type, hsize_t n,
+                        const void *values) {
+    hid_t space = H5Screate_simple(1, &n, NULL);
+    hid_t dataset =
+        H5Dcreate2(file->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(dataset >= 0);
+    assert_true(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Dclose(dataset);
+    H5Sclose(space);
+}
+
+static void whole_numbers_that_no_type_holds_are_an_error(void **state) {
+    mien_h5 *file = mien_h5_create(scratch("u64.h5"));
+    uint64_t values[2] = {INT64_MAX, (uint64_t)INT64_MAX + 1};
+    put_foreign(file, "most", H5T_NATIVE_UINT64, 1, values);
+    put_foreign(file, "beyond", H5T_NATIVE_UINT64, 2, values);
+    mien_tensor *t = mien_h5_read(file, "most", 0, -1);
+    assert_non_null(t);
+    assert_true(*(int64_t *)mien_tensor_data(t) == INT64_MAX);
+    mien_tensor_release(t);
+    assert_null(mien_h5_read(file, "beyond", 0, -1));
+    assert_message("a value that i64 does not hold");
+    int32_t narrow;
+    assert_int_equal(mien__h5_read_rows(file, "most", 0, 1, MIEN_I32, &narrow, 4), MIEN_ERR_FORMAT);
+    mien_h5_close(file);
+}
+
+static void a_creation_that_fails_leaves_no_partial_file(void **state) {
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit limit, none;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    none = limit;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_FSIZE, &none);
+    mien_h5 *file = mien_h5_create(scratch("nothing.h5"));
+    setrlimit(RLIMIT_FSIZE, &limit);
+    assert_null(file);
+    assert_message("cannot be created");
+    assert_int_equal(access(scratch("nothing.h5.partial"), F_OK), -1);
+}
+
 static void a_file_that_is_being_written_is_left_alone(void **state) {
     const char *path = scratch("busy.h5");
     mien_h5 *first = mien_h5_create(path);
@@ -292,6 +380,11 @@ int main(void) {
         cmocka_unit_test(listings_keep_the_order_of_writing),
         cmocka_unit_test(attributes_come_back),
         cmocka_unit_test(misuse_is_told),
+        cmocka_unit_test(sizes_beyond_64_bits_are_refused),
+        cmocka_unit_test(rows_that_do_not_fit_the_buffer_are_refused),
+        cmocka_unit_test(a_failed_write_leaves_nothing),
+        cmocka_unit_test(whole_numbers_that_no_type_holds_are_an_error),
+        cmocka_unit_test(a_creation_that_fails_leaves_no_partial_file),
         cmocka_unit_test(a_file_that_is_being_written_is_left_alone),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_worker_thread_prints_no_error_stack),
