@@ -65,6 +65,11 @@ static int dtype_of(hid_t type) {
     }
 }
 
+hid_t mien__h5_memory_type(hid_t type) {
+    int dtype = dtype_of(type);
+    return dtype < 0 ? -1 : memory_type((mien_dtype)dtype);
+}
+
 /* ---- datasets -------------------------------------------------------------------------------- */
 
 static mien_status check_name(mien_h5 *file, const char *name) {
@@ -72,7 +77,7 @@ static mien_status check_name(mien_h5 *file, const char *name) {
     return MIEN_OK;
 }
 
-static bool exists(mien_h5 *file, const char *name) {
+bool mien__h5_exists(mien_h5 *file, const char *name) {
     /* H5Lexists wants every group on the way to exist. */
     char *path = strdup(name);
     if (!path) return false;
@@ -95,7 +100,7 @@ static mien_status no_dataset(mien_h5 *file, const char *name) {
     snprintf(group, sizeof group, "%s", name);
     char *slash = strrchr(group, '/');
     if (slash) *slash = 0;
-    if (!slash || !*group || !exists(file, group)) snprintf(group, sizeof group, "/");
+    if (!slash || !*group || !mien__h5_exists(file, group)) snprintf(group, sizeof group, "/");
     hid_t object = H5Gopen2(file->file, group, H5P_DEFAULT);
     char *names = object >= 0 ? mien__h5_names(object, 8) : NULL;
     if (object >= 0) H5Gclose(object);
@@ -111,7 +116,7 @@ static mien_status no_dataset(mien_h5 *file, const char *name) {
 
 static mien_status open_dataset(mien_h5 *file, const char *name, hid_t *dataset) {
     MIEN_TRY(check_name(file, name));
-    if (!exists(file, name)) return no_dataset(file, name);
+    if (!mien__h5_exists(file, name)) return no_dataset(file, name);
     *dataset = mien__h5_note(H5Dopen2(file->file, name, H5P_DEFAULT));
     if (*dataset < 0) H5_FAIL(MIEN_ERR_FORMAT, "%s: '%s' is no dataset", file->path, name);
     return MIEN_OK;
@@ -152,7 +157,7 @@ static mien_status make_groups(mien_h5 *file, const char *name) {
          slash = strchr(slash + 1, '/')) {
         *slash = 0;
         if (H5Lexists(file->file, path, H5P_DEFAULT) <= 0) {
-            hid_t gcpl = mien__h5_ordered_plist(H5P_GROUP_CREATE);
+            hid_t gcpl = mien__h5_creation_plist(H5P_GROUP_CREATE);
             hid_t group =
                 mien__h5_note(H5Gcreate2(file->file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT));
             H5Pclose(gcpl);
@@ -171,7 +176,7 @@ static mien_status make_groups(mien_h5 *file, const char *name) {
 }
 
 /* Bytes of a chunk, about. A growing dataset is often a small one that does not know it yet. */
-enum { CHUNK = 1 << 20, GROWING_CHUNK = 1 << 15 };
+enum { CHUNK = 1 << 20, GROWING_CHUNK = 1 << 15, SMALL = 1 << 14, LARGEST_CHUNK = 1 << 30 };
 
 static mien_status make_dataset(mien_h5 *file, const char *name, mien_dtype dtype, int ndim,
                                 const int64_t *shape, const int64_t *chunk, int gzip) {
@@ -184,30 +189,46 @@ static mien_status make_dataset(mien_h5 *file, const char *name, mien_dtype dtyp
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: dataset '%s': %d dimensions (0 to %d), gzip %d (0 to 9)",
                   file->path, name, ndim, MIEN_MAX_DIMS, gzip);
     bool grows = ndim > 0 && shape[0] == 0;
-    hsize_t size[MIEN_MAX_DIMS], most[MIEN_MAX_DIMS], chunks[MIEN_MAX_DIMS];
+    hsize_t size[MIEN_MAX_DIMS], limit[MIEN_MAX_DIMS], chunks[MIEN_MAX_DIMS];
     int64_t bytes = (int64_t)mien_dtype_size(dtype); /* of a row */
     for (int i = 0; i < ndim; i++) {
         if (shape[i] < 0 || (i > 0 && shape[i] == 0) || (chunk && chunk[i] < 1))
             MIEN_FAIL(MIEN_ERR_SHAPE, "%s: dataset '%s': size %lld, chunk %lld on dimension %d",
                       file->path, name, (long long)shape[i], chunk ? (long long)chunk[i] : 0LL,
                       i + 1);
-        size[i] = most[i] = (hsize_t)shape[i];
+        size[i] = limit[i] = (hsize_t)shape[i];
         if (i > 0 && __builtin_mul_overflow(bytes, shape[i], &bytes))
             MIEN_FAIL(MIEN_ERR_SHAPE, "%s: dataset '%s': a row has more than 2^63 bytes",
                       file->path, name);
     }
-    int64_t rows = (grows ? GROWING_CHUNK : CHUNK) / bytes;
-    if (!grows && ndim && rows > shape[0]) rows = shape[0];
+    bool small = ndim == 0 || (!grows && !chunk && !gzip && bytes <= SMALL / shape[0]);
+    const int64_t wanted = grows ? GROWING_CHUNK : CHUNK;
     for (int i = 0; i < ndim; i++) {
-        chunks[i] = chunk ? (hsize_t)chunk[i] : i ? size[i] : (hsize_t)(rows > 0 ? rows : 1);
+        int64_t rows = i == 0 ? wanted / bytes : (int64_t)size[i];
+        if (i == 0 && !grows && rows > 0) { /* all of about one size: the last is filled up */
+            int64_t pieces = (shape[0] + rows - 1) / rows;
+            rows = (shape[0] + pieces - 1) / pieces;
+        }
+        chunks[i] = chunk ? (hsize_t)chunk[i] : (hsize_t)(rows > 0 ? rows : 1);
         if (!grows && chunks[i] > size[i]) chunks[i] = size[i];
     }
-    if (grows) most[0] = H5S_UNLIMITED;
+    /* HDF5 takes chunks of less than 4 GiB: a row beyond that is cut. */
+    for (int i = 1; !chunk && i < ndim && bytes > LARGEST_CHUNK; i++) {
+        bytes /= shape[i];
+        int64_t most = LARGEST_CHUNK / bytes;
+        chunks[i] = (hsize_t)(most > 0 ? most : 1);
+    }
+    if (grows) limit[0] = H5S_UNLIMITED;
     MIEN_TRY(make_groups(file, name));
-    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
-    if (ndim && (grows || chunk || gzip)) H5Pset_chunk(dcpl, ndim, chunks);
-    if (ndim && gzip) H5Pset_deflate(dcpl, (unsigned)gzip);
-    hid_t space = ndim ? H5Screate_simple(ndim, size, most) : H5Screate(H5S_SCALAR);
+    hid_t dcpl = mien__h5_creation_plist(H5P_DATASET_CREATE);
+    if (small) {
+        H5Pset_layout(dcpl, H5D_COMPACT);
+    } else {
+        H5Pset_chunk(dcpl, ndim, chunks);
+        if (gzip) H5Pset_deflate(dcpl, (unsigned)gzip);
+        H5Pset_fletcher32(dcpl);
+    }
+    hid_t space = ndim ? H5Screate_simple(ndim, size, limit) : H5Screate(H5S_SCALAR);
     hid_t dataset = mien__h5_note(
         H5Dcreate2(file->file, name, file_type(dtype), space, H5P_DEFAULT, dcpl, H5P_DEFAULT));
     H5Sclose(space);
@@ -392,7 +413,7 @@ mien_status mien_h5_info(mien_h5 *file, const char *name, mien_dtype *dtype, int
 
 bool mien_h5_has(mien_h5 *file, const char *name) {
     mien__h5_lock();
-    bool found = file && file->file >= 0 && name && *name && exists(file, name);
+    bool found = file && file->file >= 0 && name && *name && mien__h5_exists(file, name);
     mien__h5_unlock();
     return found;
 }

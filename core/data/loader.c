@@ -255,19 +255,22 @@ static mien_status read_layout(mien_loader *l, int64_t *frames) {
                   (long long)shape[0]);
     l->outputs = real ? (int)shape[1] : 0;
     if (!real) {
-        const char *names = mien_h5_get_text(l->file, "", "label_names");
+        const char *names;
+        MIEN_TRY(mien_h5_get_text(l->file, "", "label_names", &names));
         l->classes = names && *names ? 1 : 0;
         for (; names && *names; names++) l->classes += *names == '\n';
         return mien__h5_chunk_rows(l->file, "frames", &l->chunk);
     }
-    const char *kind = mien_h5_get_text(l->file, "", "label_kind");
+    const char *kind;
+    bool found;
+    MIEN_TRY(mien_h5_get_text(l->file, "", "label_kind", &kind));
     if (kind && strcmp(kind, "class") == 0)
         MIEN_FAIL(MIEN_ERR_FORMAT, "%s: labels of classes must be i32 [N], these are %s [N,%d]",
                   path, mien_dtype_name(dtype), l->outputs);
     l->low = kind && strcmp(kind, "multilabel") == 0 ? 0 : -1;
     l->high = 1;
-    mien_h5_get_number(l->file, "", "label_low", &l->low);
-    mien_h5_get_number(l->file, "", "label_high", &l->high);
+    MIEN_TRY(mien_h5_get_number(l->file, "", "label_low", &l->low, &found));
+    MIEN_TRY(mien_h5_get_number(l->file, "", "label_high", &l->high, &found));
     return mien__h5_chunk_rows(l->file, "frames", &l->chunk);
 }
 

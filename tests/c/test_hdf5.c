@@ -1,9 +1,12 @@
 /* HDF5 files: what is written comes back, and damage gives a clear error.
  * Not here: corpora (tests/lua/data_corpus_spec.lua), the loader (test_loader.c). */
+#define _GNU_SOURCE /* memmem */
 #include "data_files.h"
 #include "data/hdf5_inner.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -114,16 +117,16 @@ static void attributes_come_back(void **state) {
     assert_int_equal(mien_h5_finish(file), MIEN_OK);
     mien_h5_close(file);
     file = mien_h5_open(path);
-    assert_string_equal(mien_h5_get_text(file, "recording", "names"), long_text);
-    assert_string_equal(mien_h5_get_text(file, "", "name"), "Müller");
-    assert_string_equal(mien_h5_get_text(file, "", "empty"), "");
-    assert_null(mien_h5_get_text(file, "", "absent"));
-    assert_null(mien_h5_get_text(file, "nowhere", "absent"));
-    assert_null(mien_h5_get_text(file, "", "fps"));
+    assert_string_equal(text_of(file, "recording", "names"), long_text);
+    assert_string_equal(text_of(file, "", "name"), "Müller");
+    assert_string_equal(text_of(file, "", "empty"), "");
+    assert_null(text_of(file, "", "absent"));
+    assert_null(text_of(file, "nowhere", "absent"));
+    assert_null(text_of(file, "", "fps"));
     double fps = 0;
-    assert_true(mien_h5_get_number(file, "", "fps", &fps));
+    assert_true(number_of(file, "", "fps", &fps));
     assert_true(fps == 29.97);
-    assert_false(mien_h5_get_number(file, "", "name", &fps));
+    assert_false(number_of(file, "", "name", &fps));
     assert_string_equal(mien_h5_attributes(file, ""), "empty\nfps\nname\n");
     mien_h5_close(file);
     free(long_text);
@@ -276,6 +279,219 @@ static void damaged_files_are_refused(void **state) {
     assert_null(mien_h5_open("/"));
 }
 
+static void the_first_line_says_why_a_file_is_not_opened(void **state) {
+    const char *path = scratch("held.h5");
+    write_corpus(path, 16, 16, 16, 2, -1);
+    hid_t held = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT); /* HDF5 is started */
+    assert_true(held >= 0 && H5Fclose(held) >= 0);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX), 0); /* as whoever writes it holds it */
+    assert_null(mien_h5_open(path));
+    assert_non_null(strstr(mien_error_last()->message, "open for writing in another program"));
+    close(fd);
+    mien_h5 *file = mien_h5_open(path);
+    assert_non_null(file);
+    mien_h5_close(file);
+    path = scratch("empty.h5");
+    close(open(path, O_CREAT | O_RDWR, 0600));
+    assert_null(mien_h5_open(path));
+    assert_non_null(strstr(mien_error_last()->message, "an empty file"));
+    assert_null(mien_h5_open("/dev/zero"));
+    assert_non_null(strstr(mien_error_last()->message, "a device or a pipe"));
+    path = scratch("fifo.h5");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_null(mien_h5_open(path));
+    assert_non_null(strstr(mien_error_last()->message, "a device or a pipe"));
+    assert_null(mien_h5_open("/"));
+    assert_non_null(strstr(mien_error_last()->message, "a folder"));
+}
+
+/* As other programs and older versions write: metadata without checksums. */
+static hid_t create_foreign(const char *path) {
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(file >= 0);
+    return file;
+}
+
+static void put_variable_text(hid_t file, const char *key, const char *text) {
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    H5Tset_size(type, H5T_VARIABLE);
+    hid_t attribute = H5Acreate2(file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(attribute, type, &text) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tclose(type);
+}
+
+static void put_numbers(hid_t file, const char *name, hid_t type, hid_t dcpl) {
+    const int32_t values[64] = {7};
+    hsize_t n = 64;
+    hid_t space = H5Screate_simple(1, &n, NULL);
+    hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
+    assert_true(dataset >= 0);
+    if (dcpl == H5P_DEFAULT) H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
+    H5Dclose(dataset);
+    H5Sclose(space);
+}
+
+static void files_made_of_other_files_are_refused(void **state) {
+    const char *path = scratch("outside.h5");
+    hsize_t n = 64, chunk = 16;
+    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE), file = create_foreign(path);
+    H5Pset_external(dcpl, "/etc/passwd", 0, 256);
+    put_numbers(file, "frames", H5T_NATIVE_INT32, dcpl);
+    H5Fclose(file);
+    H5Pclose(dcpl);
+    assert_null(mien_h5_open(path));
+    assert_message("'/frames' lies in another file (external storage)");
+
+    file = create_foreign(path);
+    hid_t group = H5Gcreate2(file, "deep", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_external("other.h5", "/labels", group, "labels", H5P_DEFAULT, H5P_DEFAULT);
+    H5Gclose(group);
+    H5Fclose(file);
+    assert_null(mien_h5_open(path));
+    assert_message("'/deep/labels' is a link to another file");
+
+    file = create_foreign(path);
+    dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t space = H5Screate_simple(1, &n, NULL);
+    H5Pset_virtual(dcpl, space, "other.h5", "labels", space);
+    H5Sclose(space);
+    put_numbers(file, "labels", H5T_NATIVE_INT32, dcpl);
+    H5Fclose(file);
+    H5Pclose(dcpl);
+    assert_null(mien_h5_open(path));
+    assert_message("'/labels' is put together out of other files (virtual)");
+
+    file = create_foreign(path);
+    dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(dcpl, 1, &chunk);
+    H5Pset_nbit(dcpl);
+    put_numbers(file, "labels", H5T_NATIVE_INT32, dcpl);
+    H5Fclose(file);
+    H5Pclose(dcpl);
+    assert_null(mien_h5_open(path));
+    assert_message("filter nbit");
+
+    file = create_foreign(path); /* links within the file are followed, also in a circle */
+    put_numbers(file, "labels", H5T_NATIVE_INT32, H5P_DEFAULT);
+    group = H5Gcreate2(file, "deep", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_soft("/labels", group, "same", H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_soft("/nothing", group, "dangling", H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_hard(file, "/", group, "up", H5P_DEFAULT, H5P_DEFAULT);
+    H5Gclose(group);
+    H5Fclose(file);
+    mien_h5 *opened = mien_h5_open(path);
+    assert_non_null(opened);
+    mien_tensor *t = mien_h5_read(opened, "deep/same", 0, -1);
+    assert_non_null(t);
+    assert_int_equal(*(int32_t *)mien_tensor_data(t), 7);
+    mien_tensor_release(t);
+    mien_h5_close(opened);
+}
+
+/* A flipped bit in a file without checksums may end the library that reads it, but not this
+ * process. */
+static void damage_in_files_of_others_ends_no_process(void **state) {
+    const char *path = scratch("foreign.h5");
+    hid_t file = create_foreign(path);
+    char key[16], text[40];
+    for (int i = 0; i < 12; i++) {
+        snprintf(key, sizeof key, "key%d", i);
+        snprintf(text, sizeof text, "text number %d in the heap", i);
+        put_variable_text(file, key, text);
+        put_numbers(file, key, H5T_NATIVE_INT32, H5P_DEFAULT);
+    }
+    H5Fclose(file);
+    FILE *in = fopen(path, "rb");
+    static unsigned char good[1 << 16], bad[1 << 16];
+    const size_t n = fread(good, 1, sizeof good, in);
+    fclose(in);
+    assert_true(n > 4000 && n < sizeof good);
+    int refused = 0;
+    uint64_t draw = 17;
+    for (int i = 0; i < 150; i++) {
+        draw = draw * 6364136223846793005u + 1442695040888963407u;
+        const size_t at = (draw >> 20) % n;
+        memcpy(bad, good, n);
+        bad[at] ^= (unsigned char)(1u << (draw >> 60 & 7));
+        FILE *out = fopen(path, "wb");
+        fwrite(bad, 1, n, out);
+        fclose(out);
+        mien_h5 *h = mien_h5_open(path);
+        if (!h) {
+            assert_int_equal(mien_error_last()->code, MIEN_ERR_FORMAT);
+            refused++;
+            continue;
+        }
+        for (int k = 0; k < 12; k++) {
+            const char *words;
+            snprintf(key, sizeof key, "key%d", k);
+            mien_h5_get_text(h, "", key, &words);
+            mien_tensor_release(mien_h5_read(h, key, 0, -1));
+        }
+        assert_null(mien_h5_read(h, "not there", 0, -1));
+        assert_non_null(mien_h5_list(h));
+        assert_non_null(mien_h5_attributes(h, ""));
+        mien_h5_close(h);
+    }
+    assert_true(refused > 0);
+}
+
+static void damage_in_what_was_written_is_told(void **state) {
+    const char *path = scratch("sums.h5");
+    mien_h5 *file = mien_h5_create(path);
+    char *names = malloc(200001);
+    for (int i = 0; i < 200000; i++) names[i] = (char)('a' + i % 23);
+    names[200000] = 0;
+    int64_t shape[2] = {300, 1000};
+    mien_tensor *t = pattern(MIEN_F32, 2, shape, 0);
+    assert_int_equal(mien_h5_write(file, "labels", t), MIEN_OK);
+    assert_int_equal(mien_h5_set_text(file, "labels", "names", names), MIEN_OK);
+    assert_int_equal(mien_h5_finish(file), MIEN_OK);
+    mien_h5_close(file);
+    FILE *in = fopen(path, "r+b");
+    unsigned char *bytes = malloc(2000000);
+    const size_t n = fread(bytes, 1, 2000000, in);
+    const unsigned char *data = memmem(bytes, n, mien_tensor_data(t), 4000);
+    const unsigned char *text = memmem(bytes, n, names, 4000);
+    assert_non_null(data);
+    assert_non_null(text);
+    fseek(in, data - bytes + 1001, SEEK_SET);
+    fputc(data[1001] ^ 4, in);
+    fseek(in, text - bytes + 1001, SEEK_SET);
+    fputc(text[1001] ^ 4, in);
+    fclose(in);
+    file = mien_h5_open(path);
+    assert_non_null(file);
+    assert_null(mien_h5_read(file, "labels", 0, -1));
+    assert_message("is it damaged");
+    assert_non_null(strstr(mien_error_last()->cause, "checksum"));
+    const char *words;
+    assert_int_equal(mien_h5_get_text(file, "labels", "names", &words), MIEN_ERR_FORMAT);
+    assert_message("its sha256 is another");
+    mien_h5_close(file);
+    free(bytes);
+    free(names);
+    mien_tensor_release(t);
+}
+
+static void the_same_contents_are_the_same_bytes(void **state) {
+    static unsigned char bytes[2][1 << 20];
+    size_t n[2];
+    for (int i = 0; i < 2; i++) {
+        if (i) sleep(1); /* HDF5 would keep the second */
+        const char *path = scratch("same.h5");
+        write_corpus(path, 16, 16, 16, 2, -1);
+        FILE *in = fopen(path, "rb");
+        n[i] = fread(bytes[i], 1, sizeof bytes[i], in);
+        fclose(in);
+    }
+    assert_int_equal(n[0], n[1]);
+    assert_memory_equal(bytes[0], bytes[1], n[0]);
+}
+
 static void *open_it(void *path) {
     return mien_h5_open(path);
 }
@@ -387,6 +603,11 @@ int main(void) {
         cmocka_unit_test(a_creation_that_fails_leaves_no_partial_file),
         cmocka_unit_test(a_file_that_is_being_written_is_left_alone),
         cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(the_first_line_says_why_a_file_is_not_opened),
+        cmocka_unit_test(files_made_of_other_files_are_refused),
+        cmocka_unit_test(damage_in_files_of_others_ends_no_process),
+        cmocka_unit_test(damage_in_what_was_written_is_told),
+        cmocka_unit_test(the_same_contents_are_the_same_bytes),
         cmocka_unit_test(a_worker_thread_prints_no_error_stack),
         cmocka_unit_test(real_files_of_others_open),
         cmocka_unit_test(a_full_disk_is_an_error_and_leaves_the_old_file),

@@ -26,7 +26,7 @@ static void an_attribute_of_a_file_is_plain(void **state) {
     mien_h5_close(file);
     file = mien_h5_open(path);
     double value = 0;
-    assert_true(mien_h5_get_number(file, "", "fps", &value));
+    assert_true(number_of(file, "", "fps", &value));
     assert_plain(value);
     mien_h5_close(file);
 }

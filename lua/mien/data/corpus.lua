@@ -82,8 +82,8 @@ function corpus.open(path)
     if not classes and labels[2] ~= #self.label_names then
       wrong("%d labels a frame but %d label names", labels[2], #self.label_names)
     end
-    local low, high = h5:number "label_low", h5:number "label_high"
-    if not ((low or -math.huge) <= (high or math.huge)) then
+    local low, high = h5:number "label_low" or -math.huge, h5:number "label_high" or math.huge
+    if low ~= low or high ~= high or low > high then
       wrong("labels from %s to %s (label_low, label_high)", tostring(low), tostring(high))
     end
     self.recordings = find_recordings(self)

@@ -97,14 +97,16 @@ end
 
 --- An attribute as text, or nil.
 function file:text(key, object)
-  local text = C.mien_h5_get_text(open_handle(self), object or "", key)
-  return text ~= nil and ffi.string(text) or nil
+  local text = ffi.new "const char *[1]"
+  check.status(C.mien_h5_get_text(open_handle(self), object or "", key, text))
+  return text[0] ~= nil and ffi.string(text[0]) or nil
 end
 
 --- An attribute as a number, or nil.
 function file:number(key, object)
-  local value = ffi.new "double[1]"
-  return C.mien_h5_get_number(open_handle(self), object or "", key, value) and value[0] or nil
+  local value, found = ffi.new "double[1]", ffi.new "bool[1]"
+  check.status(C.mien_h5_get_number(open_handle(self), object or "", key, value, found))
+  return found[0] and value[0] or nil
 end
 
 --- An attribute that holds lines, as a list of texts, or nil.
