@@ -47,6 +47,10 @@ bool mien__h5_is_vetted(const struct stat *about);
 herr_t mien__h5_each_link(hid_t group, H5L_iterate_t visit, void *data);
 /* Texts of an attribute, joined by newlines; the caller frees. NULL: they cannot be read. */
 char *mien__h5_texts(hid_t attribute, int64_t elements);
+/* Rows of a dataset whose chunks are those of memory and a sum, checked; false: HDF5 is to read
+ * them, and says what is wrong with them if anything is. */
+bool mien__h5_read_plain(hid_t dataset, hid_t memory_type, int ndim, const int64_t *shape,
+                         int64_t first, int64_t count, void *buffer);
 /* What a stored type is read as; -1: no numbers. */
 hid_t mien__h5_memory_type(hid_t type);
 /* "a\nb\n" of the names in a group, at most `most` of them; the caller frees. NULL: no memory. */

@@ -267,11 +267,24 @@ static H5T_conv_ret_t refuse(H5T_conv_except_t what, hid_t from, hid_t to, void 
     return H5T_CONV_ABORT;
 }
 
+/* No NaN with a payload comes into memory from a file. */
+static void clean(mien_dtype dtype, void *rows, int ndim, const int64_t *shape, int64_t count) {
+    int64_t n = ndim ? count : 1;
+    for (int i = 1; i < ndim; i++) n *= shape[i];
+    if (dtype == MIEN_F32) mien__canonical_floats(rows, n);
+    if (dtype == MIEN_F64) mien__canonical_doubles(rows, n);
+}
+
 /* Reads or writes rows of a dataset of `ndim` dimensions; buffer is contiguous. */
 static mien_status transfer(mien_h5 *file, const char *name, hid_t dataset, int ndim,
                             const int64_t *shape, int64_t first, int64_t count, mien_dtype dtype,
                             void *buffer, bool writing) {
     if (ndim && count == 0) return MIEN_OK;
+    if (!writing && !file->partial &&
+        mien__h5_read_plain(dataset, memory_type(dtype), ndim, shape, first, count, buffer)) {
+        clean(dtype, buffer, ndim, shape, count);
+        return MIEN_OK;
+    }
     hid_t space = H5S_ALL, memory = H5S_ALL, dxpl = H5Pcreate(H5P_DATASET_XFER);
     bool beyond = false;
     H5Pset_type_conv_cb(dxpl, refuse, &beyond);
@@ -304,12 +317,7 @@ static mien_status transfer(mien_h5 *file, const char *name, hid_t dataset, int 
                 "filter that is not here?",
                 file->path, (long long)first, (long long)(first + count - 1), name);
     }
-    if (!writing) { /* no NaN with a payload comes into memory from a file */
-        int64_t n = ndim ? count : 1;
-        for (int i = 1; i < ndim; i++) n *= shape[i];
-        if (dtype == MIEN_F32) mien__canonical_floats(buffer, n);
-        if (dtype == MIEN_F64) mien__canonical_doubles(buffer, n);
-    }
+    if (!writing) clean(dtype, buffer, ndim, shape, count);
     return MIEN_OK;
 }
 

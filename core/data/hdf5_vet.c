@@ -85,12 +85,14 @@ static const char *unsafe_filter(hid_t dcpl) {
     return NULL;
 }
 
-/* One row, as it is read later; whether its elements are damaged is told then. */
+/* One row of a type that HDF5 has to convert, as it is read later; whether its elements are damaged
+ * is told then. */
 static void read_a_row(hid_t dataset, hid_t type, hid_t space) {
     hid_t memory_type = mien__h5_memory_type(type);
     hsize_t sizes[H5S_MAX_RANK], first[H5S_MAX_RANK] = {0}, bytes = 8;
     int ndim = H5Sget_simple_extent_dims(space, sizes, NULL);
-    if (memory_type < 0 || ndim < 0 || H5Sget_simple_extent_npoints(space) < 1) return;
+    if (memory_type < 0 || H5Tequal(type, memory_type) > 0) return;
+    if (ndim < 0 || H5Sget_simple_extent_npoints(space) < 1) return;
     if (ndim) sizes[0] = 1;
     for (int i = 0; i < ndim; i++)
         if (__builtin_mul_overflow(bytes, sizes[i], &bytes) || bytes > 64 << 20) return;

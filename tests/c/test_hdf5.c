@@ -477,6 +477,37 @@ static void damage_in_what_was_written_is_told(void **state) {
     mien_tensor_release(t);
 }
 
+/* Our sum is HDF5's: else rows would come from HDF5, as well and much later. */
+static void plain_chunks_are_read_past_the_filters(void **state) {
+    const char *path = scratch("plain.h5");
+    const int64_t rows[] = {1, 2, 3, 15, 16, 17, 2047, 2049, 70001};
+    static uint8_t back[70001 * 3];
+    for (int i = 0; i < 9; i++)
+        for (int kind = 0; kind < 3; kind++) {
+            int64_t shape[2] = {rows[i], 3}, growing[2] = {0, 3}, chunk[2] = {rows[i], 3};
+            mien_h5 *file = mien_h5_create(path);
+            mien_tensor *t = pattern(MIEN_U8, 2, shape, i);
+            if (kind < 2) assert_int_equal(mien_tensor_fill(t, kind ? 255 : 0), MIEN_OK);
+            assert_int_equal(mien_h5_dataset(file, "x", MIEN_U8, 2, growing, chunk, 0), MIEN_OK);
+            assert_int_equal(mien_h5_append(file, "x", t), MIEN_OK);
+            assert_int_equal(mien_h5_append(file, "x", t), MIEN_OK);
+            assert_int_equal(mien_h5_finish(file), MIEN_OK);
+            mien_h5_close(file);
+            file = mien_h5_open(path);
+            hid_t dataset = H5Dopen2(file->file, "x", H5P_DEFAULT);
+            int64_t first = rows[i] / 2;
+            assert_true(
+                mien__h5_read_plain(dataset, H5T_NATIVE_UINT8, 2, shape, first, rows[i], back));
+            const uint8_t *wanted = mien_tensor_data(t);
+            assert_memory_equal(back, wanted + 3 * first, (size_t)(3 * (rows[i] - first)));
+            assert_memory_equal(back + 3 * (rows[i] - first), wanted, (size_t)(3 * first));
+            assert_false(mien__h5_read_plain(dataset, H5T_NATIVE_INT8, 2, shape, 0, rows[i], back));
+            H5Dclose(dataset);
+            mien_h5_close(file);
+            mien_tensor_release(t);
+        }
+}
+
 static void the_same_contents_are_the_same_bytes(void **state) {
     static unsigned char bytes[2][1 << 20];
     size_t n[2];
@@ -607,6 +638,7 @@ int main(void) {
         cmocka_unit_test(files_made_of_other_files_are_refused),
         cmocka_unit_test(damage_in_files_of_others_ends_no_process),
         cmocka_unit_test(damage_in_what_was_written_is_told),
+        cmocka_unit_test(plain_chunks_are_read_past_the_filters),
         cmocka_unit_test(the_same_contents_are_the_same_bytes),
         cmocka_unit_test(a_worker_thread_prints_no_error_stack),
         cmocka_unit_test(real_files_of_others_open),
