@@ -1,6 +1,7 @@
 /* CCC of every candidate of a post-processing step, over recordings joined.
  * Not here: which candidate is kept (lua/mien/post.lua). */
 #include "median.h"
+#include "tensor/nan.h"
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ mien_status mien_shift(const double *in, double *out, int64_t n, int delay) {
     int64_t held = delay < n ? delay : n;
     for (int64_t t = 0; t < held; t++) out[t] = in[0];
     if (held < n) memcpy(out + held, in, sizeof(double) * (size_t)(n - held));
+    mien__canonical_doubles(out, n);
     return MIEN_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "judge.h"
 #include "ops/profile.h"
 #include "tensor/allocate.h"
+#include "tensor/nan.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -228,7 +229,7 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
         if (!b) return mien_error_last()->code;
         if (b->sum_squares_all) {
             MIEN_TRY(b->sum_squares_all(grads, n, &total));
-            *norm = sqrt(total);
+            *norm = mien__canonical(sqrt(total));
             return MIEN_OK;
         }
     }
@@ -241,7 +242,7 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
         MIEN_TRY(b->sum_squares(grads[i], &sum));
         total += sum;
     }
-    *norm = sqrt(total);
+    *norm = mien__canonical(sqrt(total));
     return MIEN_OK;
 }
 

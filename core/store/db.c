@@ -2,6 +2,7 @@
  * Not here: the tables (schema/), batching and objects for runs (lua/mien/results.lua). */
 #include "functions.h"
 #include "store.h"
+#include "tensor/nan.h"
 
 #include <math.h>
 #include <sqlite3.h>
@@ -326,7 +327,7 @@ int64_t mien_statement_integer(mien_statement *s, int column) {
     return sqlite3_column_int64(s->handle, column);
 }
 double mien_statement_real(mien_statement *s, int column) {
-    return sqlite3_column_double(s->handle, column);
+    return mien__canonical(sqlite3_column_double(s->handle, column));
 }
 const char *mien_statement_text(mien_statement *s, int column, int64_t *bytes) {
     const char *text = sqlite3_column_type(s->handle, column) == SQLITE_BLOB

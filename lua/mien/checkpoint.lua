@@ -22,13 +22,14 @@ local function set_attribute(file, key, value)
   check.status(C.mien_h5_set_text(file, "/", key, check.type(value, "string", "save_weights: meta." .. key)))
 end
 
-local number = ffi.new "double[1]"
+local number, found, words = ffi.new "double[1]", ffi.new "bool[1]", ffi.new "const char *[1]"
 
 local function get_attribute(file, key)
-  if C.mien_h5_get_number(file, "/", key, number) then return number[0] end
-  local text = C.mien_h5_get_text(file, "/", key)
-  if text == nil then return nil end
-  text = ffi.string(text)
+  check.status(C.mien_h5_get_number(file, "/", key, number, found))
+  if found[0] then return number[0] end
+  check.status(C.mien_h5_get_text(file, "/", key, words))
+  if words[0] == nil then return nil end
+  local text = ffi.string(words[0])
   if text:sub(-1) ~= "\n" then return text end
   local list = {}
   for line in text:gmatch "([^\n]*)\n" do list[#list + 1] = tonumber(line) or line end
@@ -49,7 +50,7 @@ end
 --- Runs fn(file) and closes the file, also on an error.
 local function with(file, fn)
   local ok, result = xpcall(fn, check.trace, file)
-  C.mien_h5_close(file)
+  C.mien_h5_close(ffi.gc(file, nil))
   if not ok then check.rethrow(result) end
   return result
 end
@@ -79,10 +80,9 @@ end
 --- Opens a weight file or raises an error that says what is wrong with it.
 local function open(path)
   check.type(path, "string", "load_weights: path")
-  local file = check.pointer(C.mien_h5_open(path))
+  local file = ffi.gc(check.pointer(C.mien_h5_open(path)), C.mien_h5_close)
   local format = get_attribute(file, "mien_format")
   if format ~= FORMAT then
-    C.mien_h5_close(file)
     check.raise("format", "%s is no weight file of mien: its mien_format is %s", path, check.describe(format))
   end
   return file
@@ -92,10 +92,10 @@ end
 --   model:load(mien.checkpoint.load_weights("weights/affwild.h5").tensors)
 function checkpoint.load_weights(path)
   return with(open(path), function(file)
-    local order = C.mien_h5_get_text(file, GROUP, "order")
-    if order == nil then check.raise("format", "%s: group /%s has no list 'order' of its tensors", path, GROUP) end
+    check.status(C.mien_h5_get_text(file, GROUP, "order", words))
+    if words[0] == nil then check.raise("format", "%s: group /%s has no list 'order' of its tensors", path, GROUP) end
     local names, tensors = {}, {}
-    for name in ffi.string(order):gmatch "[^\n]+" do names[#names + 1] = name end
+    for name in ffi.string(words[0]):gmatch "[^\n]+" do names[#names + 1] = name end
     for i, name in ipairs(names) do
       tensors[i] = { name, tensor.wrap(C.mien_h5_read(file, GROUP .. "/" .. name, 0, -1)) }
     end

@@ -59,6 +59,19 @@ static inline mien_tensor *pattern(mien_dtype dtype, int ndim, const int64_t *sh
     return t;
 }
 
+/* An attribute, or NULL. */
+static inline const char *text_of(mien_h5 *file, const char *object, const char *key) {
+    const char *text;
+    assert_int_equal(mien_h5_get_text(file, object, key, &text), MIEN_OK);
+    return text;
+}
+
+static inline bool number_of(mien_h5 *file, const char *object, const char *key, double *value) {
+    bool found;
+    assert_int_equal(mien_h5_get_number(file, object, key, value, &found), MIEN_OK);
+    return found;
+}
+
 /* A corpus of n frames with K continuous labels (or classes, K = 0) in [-1, 1]. */
 static inline void write_corpus(const char *path, int64_t n, int64_t height, int64_t width,
                                 int64_t outputs, int64_t bad_frame) {
