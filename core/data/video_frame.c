@@ -95,8 +95,11 @@ mien_tensor *mien__ffmpeg_rgb(const AVFrame *frame, int width, int height,
     sws_setColorspaceDetails(*scaler, table, full, table, 1, 0, 1 << 16, 1 << 16);
     int64_t shape[3] = {height, width, 3};
     mien_tensor *image = mien_tensor_new(MIEN_U8, MIEN_DEVICE_CPU, 3, shape);
-    if (!image) return NULL;
-    uint8_t *planes[4] = {mien_tensor_data(image)};
+    uint8_t *planes[4] = {image ? mien_tensor_data(image) : NULL};
+    if (!planes[0]) {
+        mien_tensor_release(image);
+        return NULL;
+    }
     int strides[4] = {width * 3};
     if (sws_scale(*scaler, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height,
                   planes, strides) != height) {

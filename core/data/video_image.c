@@ -116,6 +116,7 @@ static mien_status encode(const char *path, mien_tensor *pixels, AVPacket *packe
         code = avcodec_open2(codec, encoder, NULL);
         if (code >= 0) code = av_frame_get_buffer(frame, 0);
         const uint8_t *rows = mien_tensor_data(pixels);
+        if (!rows) code = AVERROR(EINVAL);
         size_t row = (size_t)frame->width * 3;
         for (int y = 0; code >= 0 && y < frame->height; y++)
             memcpy(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], rows + (size_t)y * row, row);
@@ -155,12 +156,9 @@ static mien_status write_file(const char *path, const AVPacket *packet) {
 }
 
 mien_status mien_image_write(const char *path, mien_tensor *image) {
-    if (!path || !image) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: needs a path and an image");
-    if (mien_tensor_dtype(image) != MIEN_U8 || mien_tensor_ndim(image) != 3 ||
-        mien_tensor_size(image, 2) != 3 || mien_tensor_count(image) == 0)
-        MIEN_FAIL(MIEN_ERR_SHAPE, "image_write: image must be u8 [H,W,3]");
+    if (!path) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: no path was given");
     mien__ffmpeg_listen();
-    mien_tensor *pixels = mien__tensor_contiguous(image);
+    mien_tensor *pixels = mien__picture(image, "image_write");
     if (!pixels) return mien_error_last()->code;
     AVPacket *packet = av_packet_alloc();
     mien_status status =

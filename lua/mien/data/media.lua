@@ -36,15 +36,10 @@ function video:next()
   return tensor.wrap(frame[0]), time[0]
 end
 
---- Iterates: `for frame, time in video:frames() do`. A frame is freed when the next one is asked for.
+--- Iterates: `for frame, time in video:frames() do`. A frame that is kept stays valid; one that is not goes as any tensor
+-- does (frame:free() gives its memory back at once).
 function video:frames()
-  local last
-  return function()
-    if last then last:free() end
-    local frame, time = self:next()
-    last = frame
-    return frame, time
-  end
+  return function() return self:next() end
 end
 
 --- Closes; again is allowed.
@@ -72,11 +67,7 @@ end
 
 --- Takes the colour out of u8 [H,W,3], in place: three equal channels of luma (ITU-R BT.601).
 function media.image.grey(image)
-  local pixels = image:data()
-  for i = 0, image:count() - 3, 3 do
-    local luma = math.floor(0.299 * pixels[i] + 0.587 * pixels[i + 1] + 0.114 * pixels[i + 2] + 0.5)
-    pixels[i], pixels[i + 1], pixels[i + 2] = luma, luma, luma
-  end
+  check.status(C.mien_image_grey(image))
   return image
 end
 
