@@ -1,5 +1,6 @@
 /* Picture files through FFmpeg's codecs: read JPEG, PNG, BMP, TIFF, WebP; write PNG.
  * Not here: resize and crop (image.c). EXIF marks (size, rotation) are ignored. */
+#include "../store/store.h"
 #include "image.h"
 #include "video_inner.h"
 #include <errno.h>
@@ -134,27 +135,6 @@ static mien_status encode(const char *path, mien_tensor *pixels, AVPacket *packe
     return MIEN_OK;
 }
 
-static mien_status write_file(const char *path, const AVPacket *packet) {
-    size_t size = strlen(path) + sizeof ".partial";
-    char *partial = malloc(size);
-    if (!partial) MIEN_FAIL(MIEN_ERR_MEMORY, "%s: out of memory", path);
-    snprintf(partial, size, "%s.partial", path);
-    int fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool good = fd >= 0;
-    for (int at = 0; good && at < packet->size;) {
-        ssize_t n = write(fd, packet->data + at, (size_t)(packet->size - at));
-        good = n > 0;
-        at += (int)n;
-    }
-    good = good && fsync(fd) == 0 && rename(partial, path) == 0;
-    int reason = errno;
-    if (fd >= 0) close(fd);
-    if (!good && fd >= 0) unlink(partial);
-    free(partial);
-    if (!good) MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be written: %s", path, strerror(reason));
-    return MIEN_OK;
-}
-
 mien_status mien_image_write(const char *path, mien_tensor *image) {
     if (!path) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: no path was given");
     mien__ffmpeg_listen();
@@ -164,7 +144,7 @@ mien_status mien_image_write(const char *path, mien_tensor *image) {
     mien_status status =
         packet ? encode(path, pixels, packet)
                : mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "%s: out of memory", path);
-    if (status == MIEN_OK) status = write_file(path, packet);
+    if (status == MIEN_OK) status = mien_file_write(path, packet->data, packet->size);
     av_packet_free(&packet);
     mien_tensor_release(pixels);
     return status;

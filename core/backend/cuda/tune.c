@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "../../store/store.h"
 #include "cuda.h"
 #include "kernels/kernels.h"
 #include "planner.h"
@@ -106,20 +106,20 @@ static bool load(const mien__planner *by, const char *line, mien__plan *plan) {
     return good;
 }
 
-/* Whole or not at all: written aside, then renamed. Without a place for it nothing is kept. */
+/* The line and the text. Without a place for it nothing is kept. */
 static void save(const char *line, const mien__plan *plan) {
-    char path[1200], aside[1240];
+    char path[1200];
     int64_t length = 0;
     if (!file_of(line, path, sizeof path)) return;
     char *text = mien__plan_text(plan, &length);
-    snprintf(aside, sizeof aside, "%s.%d", path, (int)getpid());
-    FILE *file = text ? fopen(aside, "w") : NULL;
-    if (file) {
-        bool good = fprintf(file, "%s\n", line) > 0 &&
-                    fwrite(text, 1, (size_t)length, file) == (size_t)length;
-        good = fclose(file) == 0 && good;
-        if (!good || rename(aside, path) != 0) unlink(aside);
+    size_t size = text ? strlen(line) + 1 + (size_t)length : 0;
+    char *all = text ? malloc(size + 1) : NULL;
+    if (all) {
+        int head = snprintf(all, size + 1, "%s\n", line);
+        memcpy(all + head, text, (size_t)length);
+        mien_file_write(path, all, (int64_t)size);
     }
+    free(all);
     free(text);
 }
 

@@ -103,25 +103,16 @@ end
 local function counted(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
 
 local function write_csv(path, rows, outputs)
-  local partial = path .. ".partial"
-  local out, problem = io.open(partial, "w")
-  if not out then check.raise("io", "cannot write %s", problem) end
-  local ok = out:write("frame,time,face,x,y,w,h,detected,", table.concat(outputs, ","), "\n")
+  local lines = { "frame,time,face,x,y,w,h,detected," .. table.concat(outputs, ",") .. "\n" }
   for _, row in ipairs(rows) do
     local values = {}
     for k, value in ipairs(row.values) do values[k] = ("%.6f"):format(value) end
     local b = row.box
-    ok = ok and out:write(("%d,%.6f,%d,%.1f,%.1f,%.1f,%.1f,%d,%s\n"):format(row.frame, row.time, row.face, b[1], b[2],
-      b[3], b[4], row.detected and 1 or 0, table.concat(values, ",")))
+    lines[#lines + 1] = ("%d,%.6f,%d,%.1f,%.1f,%.1f,%.1f,%d,%s\n"):format(row.frame, row.time, row.face, b[1], b[2],
+      b[3], b[4], row.detected and 1 or 0, table.concat(values, ","))
   end
-  ok = out:close() and ok
-  if not ok then
-    os.remove(partial)
-    check.raise("io", "%s cannot be written; is the disk full?", path)
-  end
-  local status = C.mien_file_commit(partial, path)
-  if status ~= C.MIEN_OK then os.remove(partial) end
-  check.status(status)
+  local text = table.concat(lines)
+  check.status(C.mien_file_write(path, text, #text))
 end
 
 --- A panel for each face, a line for each output.
