@@ -67,8 +67,8 @@ describe("plot", function()
   --- Draws in a process with other variables; returns the file's bytes.
   local function drawn_with(variables, name)
     local file = folder .. "/" .. name
-    local code = ([[require("mien.plot").lines { { y = { 1, 4, 9 }, label = "Ω" }, title = "ü", file = "%s" }]]):format(file)
-    assert.equal(0, os.execute(("env %s luajit -e '%s' 2>&1"):format(variables, code)))
+    local code = [[require("mien.plot").lines { { y = { 1, 4, 9 }, label = "Ω" }, title = "ü", file = "%s" }]]
+    assert.equal(0, os.execute(("env %s luajit -e '%s' 2>&1"):format(variables, code:format(file))))
     return head(file, 1e6)
   end
 
@@ -87,7 +87,8 @@ describe("plot", function()
     local quotes = ("'\"`touch %s`\\ \0'; system 'touch %s' #"):format(trace, trace)
     for _, text in ipairs { evil, quotes } do
       plot.bars { { label = text, value = 1 }, { label = "c", value = 2 }, title = text, file = folder .. "/bars.svg" }
-      plot.panels { { { y = { 1, 2 }, label = text }, title = text }, { { 1, 2 } }, ylabel = text, file = folder .. "/p.svg" }
+      plot.panels { { { y = { 1, 2 }, label = text }, title = text }, { { 1, 2 } }, ylabel = text,
+        file = folder .. "/p.svg" }
       plot.lines { { y = { 1, 2 }, label = text }, xlabel = text, file = folder .. "/it's;system('touch ran')#.svg" }
     end
     assert.is_nil(io.open(trace))
