@@ -59,6 +59,19 @@ static mien_status read_file(const char *path, AVPacket *packet) {
     return status;
 }
 
+/* What a decoder asks for memory with: the first place where the size is known, whatever the kind.
+ */
+typedef struct {
+    const char *path;
+    bool too_large;
+} asked;
+
+static int give_room(AVCodecContext *codec, AVFrame *frame, int flags) {
+    asked *by = codec->opaque;
+    by->too_large = mien__ffmpeg_size(by->path, frame->width, frame->height) != MIEN_OK;
+    return by->too_large ? AVERROR(EINVAL) : avcodec_default_get_buffer2(codec, frame, flags);
+}
+
 static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
     const AVCodec *decoder = avcodec_find_decoder(codec_of(packet->data, (size_t)packet->size));
     if (!decoder)
@@ -67,16 +80,25 @@ static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
     AVCodecContext *codec = avcodec_alloc_context3(decoder);
     if (!codec) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: out of memory", path);
     codec->thread_count = 1;
-    codec->err_recognition = AV_EF_EXPLODE; /* half a picture is no picture */
+    asked by = {.path = path};
+    codec->opaque = &by;
+    codec->get_buffer2 = give_room;
+    /* Half a picture is no picture. FFmpeg's TIFF would then also refuse every tag that it does not
+     * know, the resolution's unit among them; there, what it complains about counts instead. */
+    bool strict = decoder->id != AV_CODEC_ID_TIFF;
+    if (strict) codec->err_recognition = AV_EF_EXPLODE;
+    mien__ffmpeg_watch(codec);
     int code = avcodec_open2(codec, decoder, NULL);
     if (code >= 0) code = avcodec_send_packet(codec, packet);
     if (code >= 0) code = avcodec_send_packet(codec, NULL);
     if (code >= 0) code = avcodec_receive_frame(codec, frame);
+    if (code >= 0 && !strict && mien__ffmpeg_complaints() > 0) code = AVERROR_INVALIDDATA;
+    mien__ffmpeg_watch(NULL);
     mien_tensor *image = NULL;
-    if (code < 0) {
+    if (code < 0 && !by.too_large) {
         mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: a damaged picture", path);
         mien__ffmpeg_cause(code);
-    } else {
+    } else if (code >= 0) {
         struct SwsContext *scaler = NULL;
         image = mien__ffmpeg_rgb(frame, frame->width, frame->height, &scaler);
         sws_freeContext(scaler);

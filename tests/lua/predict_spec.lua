@@ -144,6 +144,19 @@ describe("mien predict", function()
     assert.matches("no plot: .*no value is finite", text)
   end)
 
+  it("says that frames had another size", function()
+    write_foreign {}
+    mien.data.image.write(folder .. "/one.png", mien.zeros { 20, 30, 3, dtype = "u8" })
+    local whole, small = text_of(video), text_of(folder .. "/one.png")
+    local file = assert(io.open(folder .. "/two.png", "wb"))
+    file:write(whole, small)
+    file:close()
+    local status = os.execute(("cd '%s' && '%s' predict two.png --weights w.h5 --box 1,1,40,40 --plot none > said 2>&1")
+      :format(folder, MIEN))
+    assert.equal(0, status)
+    assert.matches("note: 1 frame had another size", text_of(folder .. "/said"))
+  end)
+
   it("refuses shapes that no network has", function()
     for name, shape in pairs { ["head.weight"] = {}, ["features.conv1.weight"] = { 2, 3 },
       ["context.weight_hh_l0"] = { 7 }, ["fully_connected.0.weight"] = { 4 } } do

@@ -210,6 +210,9 @@ function command.run(args)
   say(("%s: %s of %dx%d, %.3f frames/s"):format(name, counted(#faces.times, "frame"), faces.width, faces.height,
     faces.fps))
   say(("%s, %s without a face"):format(counted(#faces.tracks, "face"), counted(missing, "frame")))
+  if faces.resized > 0 then
+    say(("note: %s had another size, brought to this one"):format(counted(faces.resized, "frame")))
+  end
   for _, note in ipairs(network.notes) do say("note: ", note) end
   say(("%s: %s of %s"):format(out, counted(#rows, "row"), table.concat(network.outputs, ", ")))
   if plot ~= "none" then

@@ -24,8 +24,8 @@ function media.video(path)
   }, video)
 end
 
---- The next frame u8 [H,W,3] and its presentation time in seconds; nil at the end. A damaged file raises an
--- error after the frames that could be decoded.
+--- The next frame u8 [H,W,3] and its presentation time in seconds; nil at the end. A file that is damaged or breaks off
+-- raises an error after the frames that could be decoded.
 function video:next()
   if not self.handle then check.raise("argument", "data.video: %s was closed already", self.path) end
   local frame, time = ffi.new "mien_tensor *[1]", ffi.new "double[1]"
@@ -34,6 +34,14 @@ function video:next()
   if code == 0 then return nil end
   self.given = self.given + 1
   return tensor.wrap(frame[0]), time[0]
+end
+
+--- Frames so far that had another size and were brought to the video's.
+function video:resized()
+  if not self.handle then check.raise("argument", "data.video: %s was closed already", self.path) end
+  local info = ffi.new "mien_video_info"
+  C.mien_video_get_info(self.handle, info)
+  return tonumber(info.resized)
 end
 
 --- Iterates: `for frame, time in video:frames() do`. A frame that is kept stays valid; one that is not goes as any tensor
