@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../../store/store.h"
 #include "cuda.h"
@@ -104,32 +103,24 @@ static bool load(const mien__planner *by, const char *line, mien__plan *plan) {
     return good;
 }
 
-static mien_status write_file(const char *path, const char *line, const char *text, size_t length) {
-    FILE *file = fopen(path, "w");
-    bool good = file && fprintf(file, "%s\n", line) > 0 && fwrite(text, 1, length, file) == length;
-    int problem = errno;
-    if (file && fclose(file) != 0 && good) {
-        good = false;
-        problem = errno;
-    }
-    if (good) return MIEN_OK;
-    MIEN_FAIL(MIEN_ERR_IO, "cannot write %s: %s", path, strerror(problem));
-}
-
-/* Whole or not at all: written aside, then put in its place. */
+/* The line and the text, whole or not at all. */
 static void save(const char *line, const mien__plan *plan) {
-    char path[1200], aside[1240];
+    char path[1200];
     int64_t length = 0;
     if (!file_of(line, path, sizeof path)) return;
     char *text = mien__plan_text(plan, &length);
     if (!text) return tell_not_kept("cuDNN does not write them as text");
-    snprintf(aside, sizeof aside, "%s.%d", path, (int)getpid());
-    mien_status status = write_file(aside, line, text, (size_t)length);
-    if (status == MIEN_OK) status = mien_file_commit(aside, path);
-    if (status != MIEN_OK) {
-        tell_not_kept(mien_error_last()->message);
-        unlink(aside);
+    size_t size = strlen(line) + 1 + (size_t)length;
+    char *all = malloc(size + 1);
+    if (all) {
+        int head = snprintf(all, size + 1, "%s\n", line);
+        memcpy(all + head, text, (size_t)length);
     }
+    if (!all)
+        tell_not_kept("out of memory");
+    else if (mien_file_write(path, all, (int64_t)size) != MIEN_OK)
+        tell_not_kept(mien_error_last()->message);
+    free(all);
     free(text);
 }
 
