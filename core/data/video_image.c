@@ -85,6 +85,7 @@ static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
 }
 
 mien_tensor *mien_image_read(const char *path) {
+    MIEN_CALL("reading a picture");
     if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "image_read: no path was given");
     mien__ffmpeg_listen();
     AVPacket *packet = av_packet_alloc();
@@ -155,6 +156,7 @@ static mien_status write_file(const char *path, const AVPacket *packet) {
 }
 
 mien_status mien_image_write(const char *path, mien_tensor *image) {
+    MIEN_CALL_THAT_WRITES("writing a picture");
     if (!path || !image) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: needs a path and an image");
     if (mien_tensor_dtype(image) != MIEN_U8 || mien_tensor_ndim(image) != 3 ||
         mien_tensor_size(image, 2) != 3 || mien_tensor_count(image) == 0)

@@ -124,6 +124,7 @@ static ssize_t write_quietly(int fd, const char *text, size_t n) {
 }
 
 mien_status mien_child_write(mien_child *child, const char *text, int64_t bytes) {
+    MIEN_CALL("writing to another program");
     while (bytes > 0) {
         ssize_t wrote = write_quietly(child->input, text, (size_t)bytes);
         if (wrote >= 0) {
@@ -151,6 +152,7 @@ static double now(void) {
 
 mien_status mien_child_close(mien_child *child, double seconds, int *exit_status,
                              const char **stderr_text) {
+    MIEN_CALL("waiting for another program");
     double end = now() + seconds;
     close(child->input);
     int status = 0;

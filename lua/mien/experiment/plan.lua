@@ -4,6 +4,7 @@ local check = require "mien.check"
 local corpus_of = require "mien.experiment.corpus"
 local device = require "mien.device"
 local home = require "mien.home"
+local interrupt = require "mien.interrupt"
 local one = require "mien.experiment.run"
 local precision = require "mien.precision"
 local results_run = require "mien.results.run"
@@ -211,7 +212,11 @@ local function execute(node, r, context)
   end
   local ok, status, line = xpcall(one.train, check.trace, what)
   if not ok then
-    local reason = check.is_error(status) and status.code == "interrupted" and "interrupted" or tostring(status)
+    local reason = tostring(status)
+    if interrupt.is(status) then
+      interrupt.honour() -- else the run could not be told that it was interrupted
+      reason = "interrupted"
+    end
     pcall(run.interrupt, run, reason)
     check.rethrow(status)
   end

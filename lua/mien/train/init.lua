@@ -4,6 +4,7 @@ local C = require "mien.ffi"
 local captured = require "mien.train.captured"
 local check = require "mien.check"
 local checkpoint_state = require "mien.train.state"
+local interrupt = require "mien.interrupt"
 local precision = require "mien.precision"
 local progress = require "mien.train.progress"
 local scope = require "mien.scope"
@@ -27,10 +28,6 @@ local KEYS = {
   label = "string", quiet = "boolean", out = "any", save_seconds = "number", device = "string", precision = "string",
   graph = "boolean",
 }
-
-local function interrupted(err)
-  return check.is_error(err) and err.code == "interrupted"
-end
 
 --- Files of the checkpoint folder.
 function fit:path(name)
@@ -201,9 +198,7 @@ end
 --- After Ctrl-C: the checkpoint holds the last whole step.
 function fit:keep_interrupted()
   local at = self.at
-  C.mien_interrupt_clear()
-  local ok, host = pcall(require, "mien.host")
-  if ok then host.interrupt_reset() end
+  interrupt.honour()
   if self.phase == "updating" then return end -- half an update: the checkpoint before it is the truth
   if self.phase ~= "between" then self.before:restore() end
   if self.phase == "validating" then self.stop:set_state(self.stop_before) end
@@ -273,7 +268,7 @@ function train.fit(options)
     reason = ("%s, at epoch %d, step %d"):format(status.message, self.at.epoch, self.at.step + 1)
     status = "failed"
   elseif not ok then
-    if interrupted(status) then self:keep_interrupted() end
+    if interrupt.is(status) then self:keep_interrupted() end
     check.rethrow(status)
   end
   self.display:close()
