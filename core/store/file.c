@@ -15,6 +15,7 @@
 /* ---- files and folders ----------------------------------------------------------------------- */
 
 mien_status mien_file_commit(const char *temporary, const char *path) {
+    MIEN_CALL_THAT_WRITES("putting a file on disk");
     int fd = open(temporary, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) < 0) {
         int problem = errno;
