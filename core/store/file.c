@@ -74,3 +74,9 @@ double mien_time_now(void) {
 double mien_time_monotonic(void) {
     return seconds(CLOCK_MONOTONIC);
 }
+
+void mien_time_sleep(double seconds) {
+    MIEN_CALL("waiting");
+    time_t whole = (time_t)seconds;
+    nanosleep(&(struct timespec){whole, (long)((seconds - (double)whole) * 1e9)}, NULL);
+}

@@ -54,5 +54,7 @@ mien_status mien_folder_make(const char *path);
 /* Seconds since 1970 and a monotonic clock. */
 double mien_time_now(void);
 double mien_time_monotonic(void);
+/* Waits that many seconds, less when a signal comes. */
+void mien_time_sleep(double seconds);
 /* cdef:end */
 #endif

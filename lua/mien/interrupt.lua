@@ -17,4 +17,18 @@ function interrupt.honour()
   if ok then host.interrupt_honour() end
 end
 
+--- Raises the error when somebody wishes to stop.
+function interrupt.poll()
+  if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+end
+
+--- Waits; a wish to stop ends it.
+function interrupt.sleep(seconds)
+  local till = C.mien_time_monotonic() + seconds
+  repeat
+    C.mien_time_sleep(math.max(0, math.min(0.1, till - C.mien_time_monotonic())))
+    interrupt.poll()
+  until C.mien_time_monotonic() >= till
+end
+
 return interrupt

@@ -100,7 +100,7 @@ function fit:step(frames, labels)
     return nil, ("loss is %s at epoch %d, step %d%s"):format(what, at.epoch, at.step + 1, why)
   end
   if not self.captured then
-    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    interrupt.poll()
     self.phase = "updating"
     norm = self.work:update()
   end
@@ -133,7 +133,7 @@ function fit:steps()
       self.display:step { epoch = at.epoch, step = at.epoch_step, steps = steps, loss = at.loss_sum / at.loss_n,
         rate = self.rate, best = self.stop.best, best_epoch = self.stop.best_epoch, watch = self.stop.watch }
       if time - self.saved > math.max(self.save_seconds, SAVE_SHARE * self.save_cost) then self:save() end
-      if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+      interrupt.poll()
     end
   end)
   if ok and loader.waited then self:metric("time/loader_wait", loader:waited()) end
@@ -217,7 +217,7 @@ function fit:loop()
     self.stop_before = self.stop:state()
     self.phase = "validating"
     self:finish_epoch()
-    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    interrupt.poll()
   end
   return "finished", at.done
 end
