@@ -27,6 +27,16 @@ describe("literals", function()
     end
     fails("function cannot be written", literal.encode, { print })
   end)
+
+  it("are a value or an error for any text", function()
+    assert.is_true(assert(loadfile "tests/fuzz/literal.lua")()(3000, 5) > 100)
+    local itself = {}
+    itself[1] = itself
+    fails("deeper than 100", literal.encode, itself)
+    fails("at most 100 deep is wanted", literal.decode, ("{"):rep(1e5))
+    local deep = ("{"):rep(100) .. ("}"):rep(100)
+    assert.equal(deep, (literal.encode(literal.decode(deep)):gsub(" ", "")))
+  end)
 end)
 
 describe("a declaration", function()
