@@ -104,6 +104,7 @@ mien_status mien_device_choose(const char *name, mien_device *device) {
 }
 
 mien_status mien_device_synchronize(mien_device device) {
+    MIEN_CALL("waiting for the GPU");
     if (device != MIEN_DEVICE_CUDA || !__atomic_load_n(&opened, __ATOMIC_ACQUIRE)) return MIEN_OK;
     return plugin->synchronize();
 }

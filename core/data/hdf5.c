@@ -17,6 +17,7 @@ static _Thread_local bool h5_quiet; /* a thread-safe HDF5 has a stack of errors 
 #define NOTED 400
 
 void mien__h5_lock(void) {
+    mien__call_begin("reading an HDF5 file", false);
     pthread_mutex_lock(&h5_mutex);
     if (!h5_started) {
         /* HDF5's own clean-up at exit crashes on a file that it could not flush to a full disk. */
@@ -31,6 +32,7 @@ void mien__h5_lock(void) {
 
 void mien__h5_unlock(void) {
     pthread_mutex_unlock(&h5_mutex);
+    mien__call_end();
 }
 
 /* The deepest entry of HDF5's stack, past its search for filter plugins. */
@@ -247,6 +249,7 @@ static mien_status close_file(mien_h5 *file) {
 }
 
 mien_status mien_h5_finish(mien_h5 *file) {
+    MIEN_CALL_THAT_WRITES("putting an HDF5 file on disk");
     MIEN_TRY(mien__h5_usable(file, true));
     MIEN_TRY(close_file(file));
     MIEN_TRY(mien__file_commit(file->partial, file->path));

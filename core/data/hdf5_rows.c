@@ -365,6 +365,7 @@ static mien_status append(mien_h5 *file, const char *name, mien_tensor *t) {
 typedef mien_status (*put)(mien_h5 *file, const char *name, mien_tensor *t);
 
 static mien_status locked(put write, mien_h5 *file, const char *name, mien_tensor *t) {
+    MIEN_CALL_THAT_WRITES("writing an HDF5 file");
     mien_tensor *ready = storable(t);
     if (!ready) return mien_error_last()->code;
     mien__h5_lock();

@@ -440,6 +440,7 @@ static mien_status set_up(mien_loader *l, const char *path, const int64_t *start
 
 mien_loader *mien_loader_new(const char *path, const int64_t *starts, int64_t n,
                              const mien_loader_config *config) {
+    MIEN_CALL("starting a loader");
     if (!path || !config || n < 0 || (n && !starts))
         MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "loader: needs a path, a configuration and windows");
     mien_loader *l = calloc(1, sizeof *l);
@@ -468,6 +469,7 @@ mien_loader *mien_loader_new(const char *path, const int64_t *starts, int64_t n,
 
 void mien_loader_close(mien_loader *l) {
     if (!l) return;
+    MIEN_CALL("waiting for the loader's workers");
     pthread_mutex_lock(&l->mutex);
     l->stop = true;
     pthread_cond_broadcast(&l->work);
@@ -526,6 +528,7 @@ static mien_status deliver(mien_loader *l, slot *s, mien_tensor *got[MIEN_CARRIE
 
 int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels,
                      mien_tensor **draws, int64_t *starts) {
+    MIEN_CALL("waiting for frames");
     if (l->consumer >= l->batches) return 0;
     if (mien_interrupt_requested())
         return mien__fail(MIEN_ERR_INTERRUPTED, __FILE__, __LINE__, "loader: interrupted"), -1;

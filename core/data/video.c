@@ -209,6 +209,7 @@ static void feed(mien_video *v) {
 }
 
 int mien_video_next(mien_video *v, mien_tensor **frame, double *time) {
+    MIEN_CALL("decoding a video");
     int code;
     while ((code = avcodec_receive_frame(v->codec, v->frame)) < 0) {
         if (mien_interrupt_requested()) {

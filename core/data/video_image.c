@@ -108,6 +108,7 @@ static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
 }
 
 mien_tensor *mien_image_read(const char *path) {
+    MIEN_CALL("reading a picture");
     if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "image_read: no path was given");
     mien__ffmpeg_listen();
     AVPacket *packet = av_packet_alloc();
@@ -158,6 +159,7 @@ static mien_status encode(const char *path, mien_tensor *pixels, AVPacket *packe
 }
 
 mien_status mien_image_write(const char *path, mien_tensor *image) {
+    MIEN_CALL_THAT_WRITES("writing a picture");
     if (!path) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: no path was given");
     mien__ffmpeg_listen();
     mien_tensor *pixels = mien__picture(image, "image_write");

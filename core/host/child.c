@@ -154,6 +154,7 @@ static ssize_t write_quietly(int fd, const char *text, size_t n) {
 }
 
 mien_status mien_child_write(mien_child *child, const char *text, int64_t bytes) {
+    MIEN_CALL("writing to another program");
     while (bytes > 0) {
         ssize_t wrote = write_quietly(child->input, text, (size_t)bytes);
         if (wrote >= 0) {
@@ -178,6 +179,7 @@ static double now(void) {
 }
 
 mien_status mien_child_close(mien_child *child, double seconds, mien_child_end *end) {
+    MIEN_CALL("waiting for another program");
     double latest = now() + seconds;
     close(child->input);
     int status = 0;

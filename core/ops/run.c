@@ -123,6 +123,7 @@ const char *mien__op_running;
 
 /* Runs fn and books it. */
 static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const char *backend) {
+    MIEN_CALL(infos[call->op].name);
     char implementation[64];
     strncpy(implementation, backend, sizeof implementation - 1);
     implementation[sizeof implementation - 1] = '\0';

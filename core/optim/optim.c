@@ -140,6 +140,7 @@ static mien_status adam_all(const mien_adam *hyper, mien_tensor *const *params,
 mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
                            mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
                            int n, int64_t step) {
+    MIEN_CALL("a step of adam");
     if (step < 1)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "adam: step %lld, steps count from 1", (long long)step);
     for (int i = 0; i < n; i++) {

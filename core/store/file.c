@@ -139,6 +139,7 @@ static mien_status write_aside(const char *path, const char *target, const void 
 }
 
 mien_status mien_file_write(const char *path, const void *bytes, int64_t n) {
+    MIEN_CALL_THAT_WRITES("putting a file on disk");
     place to;
     mien_status status = find_place(path, &to);
     if (status == MIEN_OK)
@@ -169,6 +170,7 @@ char *mien__file_aside(const char *path) {
 }
 
 mien_status mien__file_commit(const char *aside, const char *path) {
+    MIEN_CALL_THAT_WRITES("putting a file on disk");
     int fd = open_again(aside, O_RDONLY);
     bool good = fd >= 0 && synced(fd);
     int problem = errno;
@@ -222,4 +224,10 @@ double mien_time_now(void) {
 }
 double mien_time_monotonic(void) {
     return seconds(CLOCK_MONOTONIC);
+}
+
+void mien_time_sleep(double seconds) {
+    MIEN_CALL("waiting");
+    time_t whole = (time_t)seconds;
+    nanosleep(&(struct timespec){whole, (long)((seconds - (double)whole) * 1e9)}, NULL);
 }

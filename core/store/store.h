@@ -15,10 +15,14 @@ typedef enum mien_column {
     MIEN_BLOB
 } mien_column;
 
-/* Opens or makes a database: WAL, foreign keys on, busy timeout 10 s; read_only never makes one.
+/* Opens or makes a database: WAL, foreign keys on, 10 s for another process's lock. read_only never
+ * makes one, and neither changes it nor opens other files. Ctrl-C ends queries and waiting.
  * SQL has the aggregates stdev(x) (sample: 1/(n-1)) and median(x) in it, also as window functions.
  * NULL: cannot be opened, or is no database (the message names the file). */
 mien_db *mien_db_open(const char *path, bool read_only);
+/* The journal that SQLite granted: "wal", or another where the file system cannot share memory. ""
+ * when open for reading. */
+const char *mien_db_journal(const mien_db *db);
 /* Finalises open statements and closes; NULL is allowed. */
 void mien_db_close(mien_db *db);
 /* Runs one or more statements that give no rows. */
@@ -32,6 +36,7 @@ mien_status mien_db_migrate(mien_db *db);
 mien_statement *mien_db_prepare(mien_db *db, const char *sql);
 void mien_statement_close(mien_statement *s);
 int mien_statement_columns(mien_statement *s);
+/* 0 columns and the name "" when the database was closed. */
 const char *mien_statement_name(mien_statement *s, int column);
 /* Parameters are 0-based; a NaN is stored as NULL. */
 mien_status mien_statement_bind_null(mien_statement *s, int index);
@@ -61,6 +66,8 @@ mien_status mien_folder_make(const char *path);
 /* Seconds since 1970 and a monotonic clock. */
 double mien_time_now(void);
 double mien_time_monotonic(void);
+/* Waits that many seconds, less when a signal comes. */
+void mien_time_sleep(double seconds);
 /* cdef:end */
 
 /* The two halves of mien_file_write for what a library writes by name: the name aside (free it),

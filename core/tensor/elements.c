@@ -112,6 +112,7 @@ mien_status mien_tensor_write(mien_tensor *t, const double *values, int64_t n) {
 }
 
 mien_status mien_tensor_fill(mien_tensor *t, double value) {
+    MIEN_CALL("filling a tensor");
     MIEN_TRY(mien__tensor_check(t, "fill"));
     const mien_backend *b = mien__backend_with(t->device, offsetof(mien_backend, fill));
     return b ? b->fill(t, value) : mien_error_last()->code;
@@ -166,6 +167,7 @@ static mien_status download(mien_tensor *dst, mien_tensor *src) {
 }
 
 mien_status mien_tensor_copy(mien_tensor *dst, mien_tensor *src) {
+    MIEN_CALL("copying a tensor");
     MIEN_TRY(mien__tensor_check(dst, "copy"));
     MIEN_TRY(mien__tensor_check(src, "copy"));
     char a[96], b[96];
@@ -282,6 +284,7 @@ static mien_status moments(mien_tensor *t, const char *who, piece *all) {
 }
 
 mien_status mien_tensor_summary(mien_tensor *t, double out[5]) {
+    MIEN_CALL("the summary of a tensor");
     piece all;
     MIEN_TRY(moments(t, "summary", &all));
     bool any = all.finite > 0;
@@ -294,6 +297,7 @@ mien_status mien_tensor_summary(mien_tensor *t, double out[5]) {
 }
 
 mien_status mien_tensor_is_finite(mien_tensor *t, bool *finite) {
+    MIEN_CALL("is_finite of a tensor");
     piece all;
     MIEN_TRY(moments(t, "is_finite", &all));
     *finite = all.finite == mien_tensor_count(t);

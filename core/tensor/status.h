@@ -76,4 +76,19 @@ void mien__fail_cause(const char *fmt, ...) __attribute__((format(printf, 1, 2))
         mien_status mien_try_status = (call);                                                      \
         if (mien_try_status != MIEN_OK) return mien_try_status;                                    \
     } while (0)
+
+/* A call that may take seconds says what it does until the function returns; of calls inside calls
+ * the outermost counts. doing: a literal, as the watchdog reads it when the call may be over. */
+#define MIEN_CALL(doing) MIEN__CALL(doing, false)
+/* The same while a file is being written, which gets more time. */
+#define MIEN_CALL_THAT_WRITES(doing) MIEN__CALL(doing, true)
+#define MIEN__CALL(doing, writes)                                                                  \
+    mien__call_begin(doing, writes);                                                               \
+    const char mien_call_here __attribute__((cleanup(mien__call_left), unused)) = 0
+void mien__call_begin(const char *doing, bool writes);
+void mien__call_end(void);
+static inline void mien__call_left(const char *unused) {
+    (void)unused;
+    mien__call_end();
+}
 #endif

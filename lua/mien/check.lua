@@ -129,10 +129,12 @@ function check.nearest(name, list)
   local best, best_distance
   for _, candidate in ipairs(names) do
     local d = distance(name, candidate)
-    if candidate:sub(1, #name) == name or name:sub(1, #candidate) == candidate then d = math.min(d, 2) end
+    local shorter = math.min(#name, #candidate)
+    if shorter >= 3 and candidate:sub(1, shorter) == name:sub(1, shorter) then d = math.min(d, 2) end
     if not best or d < best_distance then best, best_distance = candidate, d end
   end
-  if best and best_distance <= math.max(2, math.floor(#name * 0.6)) then return best end
+  -- One letter of a short word, two of a longer one, a third of a long one may differ.
+  if best and best_distance <= (#name < 4 and 1 or math.max(2, math.floor(#name / 3))) then return best end
 end
 
 --- Raises "what: unknown noun "name"; did you mean "nearest"?", or lists what there is.

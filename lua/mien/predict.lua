@@ -4,6 +4,7 @@ local check = require "mien.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local precision = require "mien.precision"
+local evaluate = require "mien.train.evaluate"
 local scope = require "mien.scope"
 
 local predict = {}
@@ -99,8 +100,12 @@ function predict.window(network, crops)
       end
     end
     local y = require("mien.tensor.grad").no_grad(function() return (network.model(network.model:place(x, true))) end)
-    local rows = y:reshape({ n, -1 }):totable()
-    for _, row in ipairs(rows) do to_probabilities(network.kind, row) end
+    local values, rows, outputs = evaluate.outputs(y, x, network.outputs), {}, #network.outputs
+    for t = 1, n do
+      rows[t] = {}
+      for k = 1, outputs do rows[t][k] = values[(t - 1) * outputs + k - 1] end
+      to_probabilities(network.kind, rows[t])
+    end
     return rows
   end)
 end

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/store.h"
@@ -107,6 +109,9 @@ static void closing_the_database_invalidates_its_statements(void **state) {
     assert_int_equal(mien_statement_step(first), -1);
     said("was closed");
     assert_int_equal(mien_statement_bind_real(third, 0, 1), MIEN_ERR_ARGUMENT);
+    assert_int_equal(mien_statement_columns(first), 0);
+    assert_string_equal(mien_statement_name(first, 0), "");
+    assert_int_equal(mien_statement_type(first, 0), MIEN_NULL);
     mien_statement_close(first);
     mien_statement_close(third);
     mien_statement_close(NULL);
@@ -141,12 +146,18 @@ static void migration_happens_once_and_makes_every_view(void **state) {
     mien_db_close(db);
 }
 
-static void a_newer_schema_is_refused_and_left_alone(void **state) {
+static void a_schema_that_is_not_known_is_refused_and_left_alone(void **state) {
     mien_db *db = fresh("newer.db");
-    assert_int_equal(mien_db_exec(db, "PRAGMA user_version = 999"), MIEN_OK);
-    assert_int_equal(mien_db_migrate(db), MIEN_ERR_FORMAT);
-    said("schema 999");
-    assert_int_equal(integer(db, "PRAGMA user_version"), 999);
+    const int unknown[] = {999, -1, INT32_MIN, INT32_MAX, 6};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        char sql[64], words[64];
+        snprintf(sql, sizeof sql, "PRAGMA user_version = %d", unknown[i]);
+        snprintf(words, sizeof words, "schema %d", unknown[i]);
+        assert_int_equal(mien_db_exec(db, sql), MIEN_OK);
+        assert_int_equal(mien_db_migrate(db), MIEN_ERR_FORMAT);
+        said(words);
+        assert_int_equal(integer(db, "PRAGMA user_version"), unknown[i]);
+    }
     /* the failed migration left no transaction open */
     assert_int_equal(mien_db_exec(db, "BEGIN; ROLLBACK"), MIEN_OK);
     mien_db_close(db);
@@ -191,6 +202,107 @@ static void a_reader_may_not_write_and_works_beside_a_writer(void **state) {
     said("may not be written");
     mien_db_close(reader);
     mien_db_close(writer);
+}
+
+static void a_reader_writes_no_other_file_either(void **state) {
+    mien_db_close(fresh("alone.db"));
+    mien_db *reader = mien_db_open(in_folder("alone.db"), true);
+    const char *ways[] = {"VACUUM INTO '%s'", "ATTACH '%s' AS other"};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char sql[512];
+        snprintf(sql, sizeof sql, ways[i], in_folder("copy.db"));
+        assert_int_equal(mien_db_exec(reader, sql), MIEN_ERR_ARGUMENT);
+        said("open for reading alone");
+        assert_int_not_equal(access(in_folder("copy.db"), F_OK), 0);
+    }
+    assert_true(integer(reader, "SELECT count(*) FROM pragma_table_info('run')") > 10);
+    assert_int_equal(integer(reader,
+                             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                             "LIMIT 9) SELECT max(i) FROM n"),
+                     9);
+    mien_db_close(reader);
+}
+
+/* Opens a database as somebody who owns neither file nor folder; the child's status says what came
+ * of it. */
+static int read_as_a_stranger(const char *path) {
+    pid_t child = fork();
+    if (child == 0) {
+        if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) _exit(99);
+        mien_db *db = mien_db_open(path, true);
+        if (!db) {
+            fprintf(stderr, "# %s\n", mien_error_last()->message);
+            _exit(2);
+        }
+        mien_statement *s = mien_db_prepare(db, "SELECT count(*) FROM experiment");
+        _exit(s && mien_statement_step(s) == 1 && mien_statement_integer(s, 0) == 1 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_database_in_a_folder_that_may_not_be_written_is_read(void **state) {
+    assert_int_equal(mien_folder_make(in_folder("theirs")), MIEN_OK);
+    mien_db *db = fresh("theirs/results.db");
+    assert_int_equal(mien_db_exec(db, "INSERT INTO experiment VALUES (1,'a',NULL,NULL,0)"), 0);
+    mien_db_close(db);
+    chmod(folder, 0755);
+    chmod(in_folder("theirs/results.db"), 0444);
+    chmod(in_folder("theirs"), 0555);
+    int got = read_as_a_stranger(in_folder("theirs/results.db"));
+    chmod(in_folder("theirs"), 0755);
+    assert_int_equal(got, 0);
+}
+
+static void the_journal_that_was_granted_is_told(void **state) {
+    mien_db *db = fresh("journal.db");
+    assert_string_equal(mien_db_journal(db), "wal");
+    mien_db_close(db);
+    db = mien_db_open(":memory:", false); /* has no file to keep a log beside */
+    assert_string_equal(mien_db_journal(db), "memory");
+    mien_db_close(db);
+}
+
+/* ---- the wish to stop ------------------------------------------------------------------------ */
+
+static void a_query_without_end_heeds_the_wish_and_writes_do_not(void **state) {
+    mien_db *db = fresh("endless.db");
+    mien_statement *s =
+        mien_db_prepare(db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+                            "FROM n) SELECT count(*) FROM n");
+    mien_interrupt_request();
+    assert_int_equal(mien_statement_step(s), -1);
+    assert_int_equal(mien_error_last()->code, MIEN_ERR_INTERRUPTED);
+    mien_statement_close(s);
+    assert_int_equal(mien_db_exec(db,
+                                  "CREATE TABLE many AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+                                  "SELECT i + 1 FROM n LIMIT 300000) SELECT i FROM n"),
+                     MIEN_OK);
+    mien_interrupt_clear();
+    assert_int_equal(integer(db, "SELECT count(*) FROM many"), 300000);
+    mien_db_close(db);
+}
+
+static void waiting_for_a_lock_heeds_the_wish(void **state) {
+    mien_db *one = fresh("locked.db"), *two = fresh("locked.db");
+    assert_int_equal(mien_db_exec(one, "BEGIN IMMEDIATE"), MIEN_OK);
+    mien_interrupt_request();
+    assert_int_equal(mien_db_exec(two, "BEGIN IMMEDIATE"), MIEN_ERR_INTERRUPTED);
+    mien_interrupt_clear();
+    assert_int_equal(mien_db_exec(one, "ROLLBACK"), MIEN_OK);
+    assert_int_equal(mien_db_exec(two, "BEGIN IMMEDIATE; ROLLBACK"), MIEN_OK);
+    mien_db_close(two);
+    mien_db_close(one);
+}
+
+static void a_hash_heeds_the_wish(void **state) {
+    char hex[65];
+    write_text(in_folder("text"), "some text");
+    mien_interrupt_request();
+    assert_int_equal(mien_file_sha256(in_folder("text"), hex), MIEN_ERR_INTERRUPTED);
+    mien_interrupt_clear();
+    assert_int_equal(mien_file_sha256(in_folder("text"), hex), MIEN_OK);
 }
 
 static void a_full_disk_rolls_back_and_loses_nothing(void **state) {
@@ -432,10 +544,16 @@ int main(void) {
         cmocka_unit_test(closing_the_database_invalidates_its_statements),
         cmocka_unit_test(wrong_sql_is_an_error_with_sqlites_words),
         cmocka_unit_test(migration_happens_once_and_makes_every_view),
-        cmocka_unit_test(a_newer_schema_is_refused_and_left_alone),
+        cmocka_unit_test(a_schema_that_is_not_known_is_refused_and_left_alone),
         cmocka_unit_test(somebody_elses_database_is_refused),
         cmocka_unit_test(a_file_that_is_no_database_is_named),
         cmocka_unit_test(a_reader_may_not_write_and_works_beside_a_writer),
+        cmocka_unit_test(a_reader_writes_no_other_file_either),
+        cmocka_unit_test(a_database_in_a_folder_that_may_not_be_written_is_read),
+        cmocka_unit_test(the_journal_that_was_granted_is_told),
+        cmocka_unit_test(a_query_without_end_heeds_the_wish_and_writes_do_not),
+        cmocka_unit_test(waiting_for_a_lock_heeds_the_wish),
+        cmocka_unit_test(a_hash_heeds_the_wish),
         cmocka_unit_test(a_full_disk_rolls_back_and_loses_nothing),
         cmocka_unit_test(writers_wait_for_each_other),
         cmocka_unit_test(a_summary_is_the_same_when_steps_come_twice),

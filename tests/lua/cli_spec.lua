@@ -21,6 +21,12 @@ describe("the command line", function()
     assert.falsy(output:find("traceback", 1, true))
   end)
 
+  it("offers only words that are near", function()
+    for word in ("zzz qq x planet dctr"):gmatch "%S+" do
+      assert.equal(word == "dctr", run(word):find("did you mean", 1, true) ~= nil, word)
+    end
+  end)
+
   it("answers an unknown option with exit code 2", function()
     local output, code = run "--versoin"
     assert.equal(2, code)
@@ -73,6 +79,18 @@ describe("the command line", function()
     assert.equal(1, code)
   end)
 
+  it("says before a run what a small limit on the address space may do", function()
+    if executable:find "asan" then return end
+    local function said(limit)
+      local pipe = io.popen(("(ulimit -v %s; exec '%s' run nowhere.lua) 2>&1"):format(limit, executable))
+      local text = pipe:read "*a"
+      pipe:close()
+      return text
+    end
+    assert.matches("address space is limited to 1465 MiB", said "1500000")
+    assert.falsy(said("unlimited"):find("address space", 1, true))
+  end)
+
   it("explains the keys of an experiment", function()
     local output = run "help keys"
     assert.truthy(output:find('precision +"f32" +f32, tf32, bf16, fp16: '))
@@ -116,6 +134,16 @@ describe("the command line", function()
     local output, code = run "-e 'mien = require \"mien\"; mien.zeros{2}:reshape{3}'"
     assert.equal(1, code)
     assert.truthy(output:find("reshape", 1, true))
+  end)
+
+  it("reports that memory ran out with the little that is left", function()
+    if executable:find "asan" then return end -- ASan's own memory has no place below a limit
+    local endless = 'local t = {} while true do t[#t + 1] = ("x"):rep(1e6) .. #t end'
+    local pipe = io.popen(("(ulimit -v 1500000; exec '%s' -e '%s') 2>&1; echo $?"):format(executable, endless))
+    local text = pipe:read "*a"
+    pipe:close()
+    assert.matches("^mien: .*not enough memory.*\n1\n$", text)
+    assert.falsy(text:find("attempt to", 1, true), text)
   end)
 
   it("names the missing script", function()

@@ -74,7 +74,8 @@ local function report(err, trace)
   if check.is_error(err) and err.code == "usage" then return 2 end
   if check.is_error(err) and not tracing then return 1 end
   if check.is_error(err) and err.where then io.stderr:write("  noticed at ", err.where, "\n") end
-  for _, line in ipairs(frames(check.traceback(err) or trace)) do io.stderr:write(line, "\n") end
+  -- out of memory there is no room for a traceback either
+  for _, line in ipairs(frames(check.traceback(err) or trace or "")) do io.stderr:write(line, "\n") end
   return 1
 end
 

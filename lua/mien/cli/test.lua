@@ -136,11 +136,11 @@ local function count(lines, status)
 end
 
 local function build_all(build, preset)
-  local _, status = capture(("cmake --preset %s && cmake --build %s"):format(preset, build))
+  local command = ("bash cmake/configure.sh %s %s && cmake --build %s"):format(build, preset, build)
+  local _, status = capture(command)
   if status == 0 then return end
   -- Once more for the messages alone: what was built is not built again.
-  local lines = capture(("cmake --preset %s && cmake --build %s"):format(preset, build))
-  check.raise("internal", "the build failed:\n%s", table.concat(lines, "\n"))
+  check.raise("internal", "the build failed:\n%s", table.concat(capture(command), "\n"))
 end
 
 local function run(args)

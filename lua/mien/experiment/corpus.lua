@@ -6,6 +6,7 @@ local check = require "mien.check"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.home"
+local interrupt = require "mien.interrupt"
 local results_run = require "mien.results.run"
 local rng = require "mien.rng"
 local lfs = require "lfs"
@@ -24,6 +25,19 @@ local function missing(config, path)
   check.raise("io", "%s", table.concat(lines, "\n  "))
 end
 
+--- Makes the procedural corpus, after waiting for a process that is making it; whether it was made now.
+local function generate(config, path, say)
+  local make, said = require "mien.experiment.generate", false
+  while true do
+    local ok, made = xpcall(make, check.trace, path, config.data.generate)
+    if ok then return made end
+    if not (check.is_error(made) and made.message:find("being written already", 1, true)) then check.rethrow(made) end
+    if not said then say(("%s: another process is making %s; waiting"):format(config.name, home.short(path))) end
+    said = true
+    interrupt.sleep(1)
+  end
+end
+
 --- Opens the corpus of a configuration. Where the profile says how, one that is missing, or procedural but of
 -- another recipe, is generated; any other file is left alone.
 function corpus.open(config, say)
@@ -38,7 +52,7 @@ function corpus.open(config, say)
   if not there then path = home.path(d.corpus) end
   check.status(C.mien_folder_make(path:match "^(.*)/[^/]*$" or "."))
   local started = C.mien_time_monotonic()
-  if require "mien.experiment.generate"(path, d.generate) then
+  if generate(config, path, say) then
     say(("%s: generated the procedural corpus %s in %.0f s"):format(config.name, home.short(path),
       C.mien_time_monotonic() - started))
   end

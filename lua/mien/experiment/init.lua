@@ -1,6 +1,7 @@
 -- Experiments: `return mien.experiment{ name = ..., data = ..., model = ..., train = ... }`.
 -- Not here: the keys (experiment/schema.lua), running (experiment/plan.lua), printing (experiment/report.lua).
 local check = require "mien.check"
+local home = require "mien.home"
 local schema = require "mien.experiment.schema"
 
 local experiment = {}
@@ -58,7 +59,8 @@ return setmetatable(experiment, {
   __call = function(_, declaration)
     check.type(declaration, "table", "mien.experiment")
     schema.check(declaration)
-    if not declaration.name then check.raise("argument", "mien.experiment: name is missing") end
+    if declaration.name == nil then check.raise("argument", "mien.experiment: name is missing") end
+    home.name(declaration.name, "the experiment's name")
     return setmetatable({ declaration = declaration, name = declaration.name, about = declaration.about }, class)
   end,
 })

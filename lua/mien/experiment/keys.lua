@@ -16,11 +16,20 @@ local function word(default, words, about)
   return spec
 end
 
+--- A key that takes a list of numbers: { n = how many, low =, high =, whole =, sum = }.
+local function numbers(default, types, wanted, about)
+  local spec = key(default, types, about)
+  spec.numbers = wanted
+  return spec
+end
+
+local PIXELS = { n = 2, low = 1, high = 32767, whole = true }
+
 -- The defaults are the paper's settings (MISSION S1 to S9) where it gives any.
 return {
   name = key(nil, "string", "of the experiment in results.db"),
   about = key("", "string", "one line that says what is asked"),
-  seeds = key({ 1 }, "list", "one run per arm and seed"),
+  seeds = numbers({ 1 }, "list", { low = 0, high = 2 ^ 53, whole = true }, "one run per arm and seed"),
   start = key(nil, "table", "an initialiser: where the weights begin, unless the arms say"),
   arms = key(nil, "list", "what is compared, in this order: { \"name\", start = ..., other keys ... }"),
   prerequisites = key({}, "list", "experiment files that make the weights of the starts"),
@@ -39,18 +48,20 @@ return {
     generate = key(false, "table|boolean", "the procedural generator's options, when the corpus is missing", "own"),
     sequence = key(150, "count", "frames in a window"),
     batch = key(2, "count", "windows in a batch"),
-    size = key({ 150, 150 }, "list", "height and width that the network sees"),
-    resize = key(false, "list|boolean", "height and width before cropping"),
+    size = numbers({ 150, 150 }, "list", PIXELS, "height and width that the network sees"),
+    resize = numbers(false, "list|boolean", PIXELS, "height and width before cropping"),
     scale = key(false, "table|boolean", "of pixels / 255; the start's own when it has one",
-      { mean = key(nil, "list", "per channel"), sd = key(nil, "list", "per channel") }),
+      { mean = numbers(nil, "list", { n = 3 }, "per channel"),
+        sd = numbers(nil, "list", { n = 3, low = 1e-6 }, "per channel") }),
     augment = key(false, "table|boolean", "training frames only", {
       crop = key(false, "boolean", "random offset in the resized frame"),
       brightness = key(0, "number", "largest shift, of 255"),
-      saturation = key(nil, "list", "smallest and largest factor"),
+      saturation = numbers(nil, "list", { n = 2, low = 0 }, "smallest and largest factor"),
       flip = key(false, "boolean", "mirror half of them"),
       per = key("sequence", "string", "one draw per sequence or frame"),
     }),
-    split = key(false, "list|boolean", "shares of participants to train and validate on, instead of the corpus's own"),
+    split = numbers(false, "list|boolean", { low = 0, high = 1, sum = 1 },
+      "shares of participants to train and validate on, instead of the corpus's own"),
     resample = key(false, "table|boolean", "draw windows with rare emotions again", {
       minority = key(nil, "list", "the rare emotions"),
       max_neutral = key(0, "number", "largest share of neutral frames in a window"),

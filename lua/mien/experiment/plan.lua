@@ -4,6 +4,7 @@ local check = require "mien.check"
 local corpus_of = require "mien.experiment.corpus"
 local device = require "mien.device"
 local home = require "mien.home"
+local interrupt = require "mien.interrupt"
 local one = require "mien.experiment.run"
 local precision = require "mien.precision"
 local results_run = require "mien.results.run"
@@ -171,6 +172,21 @@ local function folder_of(node, r, hash)
   return home.path(("runs/%s/%s/%s-%d-%s"):format(node.config.name, node.profile, r.arm, r.seed, hash:sub(1, 8)))
 end
 
+--- A prerequisite that another process is at work on is waited for; a run of the experiment itself is not done twice.
+local function wait_for_other(node, run, label, context)
+  if node == context.root then return end
+  local said
+  while true do
+    local other = run:taken()
+    if not other then return end
+    if not said then
+      context.say(("%s: process %s is at work on it; waiting"):format(label, other))
+      said = true
+    end
+    interrupt.sleep(1)
+  end
+end
+
 --- Does one run unless it is done; returns its status.
 local function execute(node, r, context)
   local config = r.config
@@ -187,7 +203,9 @@ local function execute(node, r, context)
     quiet = context.quiet,
     exports = r.order == 1 and r.seed == node.config.seeds[1],
   }
+  wait_for_other(node, run, label, context)
   if run.row.status == "finished" then
+    os.remove(what.folder .. "/last.h5") -- left when a kill came after the end
     if not (what.exports and node.stale) or one.export_again(what) then
       context.say(("%s: finished already (best %s %.3f at epoch %d); nothing to do"):format(label,
         config.train.stop.watch, run.row.best_value or 0 / 0, run.row.best_epoch or 0))
@@ -211,7 +229,11 @@ local function execute(node, r, context)
   end
   local ok, status, line = xpcall(one.train, check.trace, what)
   if not ok then
-    local reason = check.is_error(status) and status.code == "interrupted" and "interrupted" or tostring(status)
+    local reason = tostring(status)
+    if interrupt.is(status) then
+      interrupt.honour() -- else the run could not be told that it was interrupted
+      reason = "interrupted"
+    end
     pcall(run.interrupt, run, reason)
     check.rethrow(status)
   end

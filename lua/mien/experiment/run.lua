@@ -90,6 +90,10 @@ end
 -- device and precision, and the stream of its dropouts.
 function one.build(what, seed)
   local model = what.config.model(what.config.network, what.corpus)
+  if type(model) ~= "table" or not model.parameters then
+    check.raise("argument", "%s: `model` must return a network (mien.nn, mien.models), it returns %s", what.config.name,
+      check.describe(model))
+  end
   what.start:apply(model, rng.stream(seed, "init"))
   local dropout = rng.stream(seed, "dropout")
   model:use_rng(dropout)
@@ -116,7 +120,7 @@ function one.train(what)
   for _, pair in ipairs(schema.flat(config)) do run:param(pair[1], pair[2]) end
   run:param("arm", what.arm)
   run:param("seed", seed)
-  run:param("start", what.start:describe())
+  run:param("start", what.start:describe(home.short))
   run:param("corpus.path", home.short(c.path))
   run:param("corpus.split", not config.data.split and c.split or nil) -- own shares are no published split
   for path, hash in pairs(code_of(config, run.row.config)) do run:param(path, hash) end

@@ -1,6 +1,7 @@
 -- Declarations checked, completed with defaults, changed by --set, and written as the text that is hashed.
 -- Not here: which keys there are (experiment/keys.lua), what they do (experiment/run.lua, corpus.lua).
 local check = require "mien.check"
+local home = require "mien.home"
 local KEYS = require "mien.experiment.keys"
 local literal = require "mien.literal"
 
@@ -24,6 +25,23 @@ local function is_list(value)
   return true
 end
 
+--- A list of numbers as the key says: { n = how many, low =, high =, whole =, sum = }.
+local function check_numbers(wanted, list, path)
+  local low, high, sum = wanted.low or -math.huge, wanted.high or math.huge, 0
+  local function fail(got)
+    check.raise("argument", "%s must hold %s%snumbers from %g to %g%s, got %s", path, wanted.n and wanted.n .. " " or "",
+      wanted.whole and "whole " or "", low, high, wanted.sum and (", %g together"):format(wanted.sum) or "", got)
+  end
+  if wanted.n and #list ~= wanted.n then fail(("%d values"):format(#list)) end
+  for i = 1, #list do
+    local value = list[i]
+    local fits = type(value) == "number" and value >= low and value <= high and not (wanted.whole and value % 1 ~= 0)
+    if not fits then fail(check.describe(value)) end
+    sum = sum + value
+  end
+  if wanted.sum and math.abs(sum - wanted.sum) > 1e-6 then fail(("%g together"):format(sum)) end
+end
+
 local function check_value(spec, value, path)
   if spec.words then return check.one_of(value, spec.words, path) end
   for kind in spec.types:gmatch "[^|]+" do
@@ -35,7 +53,10 @@ local function check_value(spec, value, path)
     else
       fits = type(value) == kind
     end
-    if fits then return end
+    if fits then
+      if spec.numbers and type(value) == "table" then check_numbers(spec.numbers, value, path) end
+      return
+    end
   end
   check.raise("argument", "%s must be a %s (%s), got %s", path, (spec.types:gsub("|", " or a ")), spec.about,
     check.describe(value))
@@ -76,10 +97,13 @@ function schema.check(declaration)
     if changes.pictures then check_changes(changes.pictures, path .. ".pictures") end
   end
   if declaration.pictures then check_changes(declaration.pictures, "pictures") end
-  for name, profile in pairs(declaration.profiles or {}) do check_changes(profile, "profiles." .. tostring(name)) end
+  for name, profile in pairs(declaration.profiles or {}) do
+    home.name(name, "the profile's name")
+    check_changes(profile, "profiles." .. name)
+  end
   for i, arm in ipairs(declaration.arms or {}) do
     check.type(arm, "table", ("arms: entry %d"):format(i))
-    check.type(arm[1], "string", ("arms: the name of entry %d"):format(i))
+    home.name(arm[1], ("arms: the name of entry %d"):format(i))
     local rest = {}
     for k, value in pairs(arm) do
       if k ~= 1 then rest[k] = value end

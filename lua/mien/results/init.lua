@@ -251,6 +251,11 @@ function results.open(path, options)
       db:close()
       check.rethrow(problem)
     end
+    local journal = ffi.string(C.mien_db_journal(pointer))
+    if journal ~= "wal" then
+      io.stderr:write(("mien: %s: no write-ahead log can be kept here (journal: %s); who reads and who writes wait for each "
+        .. "other\n"):format(home.short(path), journal))
+    end
   end
   return db
 end

@@ -77,17 +77,22 @@ local function store_cost(self)
     WHERE run = ? AND ended IS NULL]], used.frames, used.seconds, used.joules, used.memory, self.id)
 end
 
+--- The process that is at work on it ("17 on host"), nil when none is or it is this one; looks at the row anew.
+function run:taken()
+  local other = busy(self:look())
+  return other and ("%s on %s"):format(other:match ":(%d+):" or "?", other:match "^[^:]*")
+end
+
 --- Takes the run for this process; an error when another living process has it.
 -- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda".
 function run:claim(position, device)
   position = position or { epoch = 1, step = 0 }
   self.db:flush()
   self.db:transaction(function()
-    local row = self.db:row("SELECT * FROM run WHERE id = ?", self.id)
-    local other = busy(row)
+    local other, row = self:taken(), self.row
     if other then
-      check.raise("argument", "run %d (%s, seed %d) is being run by process %s on %s: wait for it, or stop it",
-        self.id, row.arm, row.seed, other:match ":(%d+):" or "?", other:match "^[^:]*")
+      check.raise("argument", "run %d (%s, seed %d) is being run by process %s: wait for it, or stop it", self.id, row.arm,
+        row.seed, other)
     end
     self.db:write([[UPDATE attempt SET ended = coalesce(?, started), reason = 'killed'
       WHERE run = ? AND ended IS NULL]], row.heartbeat, self.id)

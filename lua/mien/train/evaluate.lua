@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local interrupt = require "mien.interrupt"
 local loader = require "mien.data.loader"
 local metric = require "mien.metric"
 local scope = require "mien.scope"
@@ -37,6 +38,22 @@ local function cover(recordings, sequence)
   return by_length, lengths
 end
 
+--- The numbers of a network's output, row by row, after a look that they are all there: one row of `names` outputs for
+-- each of the frames f32 [B,T,3,H,W] that it was given.
+function evaluate.outputs(output, frames, names)
+  check.type(output, "tensor", "what the network returns")
+  local shape, given = output:size(), frames:size()
+  local n = given[1] * given[2] * #names
+  if output:count() ~= n or shape[#shape] ~= #names then
+    check.raise("shape", "the network's output is [%s] for frames [%s]; wanted is [%d,%d,%d]: "
+      .. "a row of %d (%s) for every frame",
+      table.concat(shape, ","), table.concat(given, ","), given[1], given[2], #names, #names, table.concat(names, ", "))
+  end
+  local values = ffi.new("double[?]", n)
+  check.status(C.mien_tensor_read(output, values, n))
+  return values
+end
+
 --- Copies a window's outputs to the frames that no earlier window has covered.
 local function place(out, values, window, length, classes, start)
   local first = start - out.recording.first
@@ -68,11 +85,8 @@ function evaluate.predict(options)
       for frames, labels in batches:batches() do
         labels:free()
         scope.run(require("mien.tensor.grad").no_grad, function()
-          local output = model(model:place(frames, true))
-          local shape = output:size()
-          local classes, n = shape[#shape], output:count()
-          local values = ffi.new("double[?]", n)
-          check.status(C.mien_tensor_read(output, values, n))
+          local values = evaluate.outputs(model(model:place(frames, true)), frames, corpus.label_names)
+          local classes = #corpus.label_names
           for window = 0, frames:size(1) - 1 do
             done = done + 1
             local out = outs[list.of[done]]
@@ -81,7 +95,7 @@ function evaluate.predict(options)
           end
         end)
         if options.beat then options.beat() end
-        if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+        interrupt.poll()
       end
     end)
     batches:close()

@@ -5,6 +5,7 @@ local captured = require "mien.train.captured"
 local check = require "mien.check"
 local checkpoint_state = require "mien.train.state"
 local notices = require "mien.notices"
+local interrupt = require "mien.interrupt"
 local precision = require "mien.precision"
 local progress = require "mien.train.progress"
 local scope = require "mien.scope"
@@ -28,10 +29,6 @@ local KEYS = {
   label = "string", quiet = "boolean", out = "any", save_seconds = "number", device = "string", precision = "string",
   graph = "boolean",
 }
-
-local function interrupted(err)
-  return check.is_error(err) and err.code == "interrupted"
-end
 
 --- Files of the checkpoint folder.
 function fit:path(name)
@@ -109,7 +106,7 @@ function fit:step(frames, labels)
     return nil, ("loss is %s at epoch %d, step %d%s"):format(what, at.epoch, at.step + 1, why)
   end
   if not self.captured then
-    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    interrupt.poll()
     self.phase = "updating"
     norm = self.work:update()
   end
@@ -145,7 +142,7 @@ function fit:steps()
       self.display:step { epoch = at.epoch, step = at.epoch_step, steps = steps, loss = at.loss_sum / at.loss_n,
         rate = self.rate, best = self.stop.best, best_epoch = self.stop.best_epoch, watch = self.stop.watch }
       if time - self.saved > math.max(self.save_seconds, SAVE_SHARE * self.save_cost) then self:save() end
-      if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+      interrupt.poll()
     end
   end)
   if ok and loader.waited then self:metric("time/loader_wait", loader:waited()) end
@@ -210,9 +207,7 @@ end
 --- After Ctrl-C: the checkpoint holds the last whole step.
 function fit:keep_interrupted()
   local at = self.at
-  C.mien_interrupt_clear()
-  local ok, host = pcall(require, "mien.host")
-  if ok then host.interrupt_reset() end
+  interrupt.honour()
   if self.phase == "updating" then return end -- half an update: the checkpoint before it is the truth
   if self.phase ~= "between" then self.before:restore() end
   if self.phase == "validating" then self.stop:set_state(self.stop_before) end
@@ -231,7 +226,7 @@ function fit:loop()
     self.stop_before = self.stop:state()
     self.phase = "validating"
     self:finish_epoch()
-    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    interrupt.poll()
   end
   return "finished", at.done
 end
@@ -282,7 +277,7 @@ function train.fit(options)
     reason = ("%s, at epoch %d, step %d"):format(status.message, self.at.epoch, self.at.step + 1)
     status = "failed"
   elseif not ok then
-    if interrupted(status) then self:keep_interrupted() end
+    if interrupt.is(status) then self:keep_interrupted() end
     check.rethrow(status)
   end
   self.display:close()
