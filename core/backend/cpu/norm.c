@@ -137,7 +137,7 @@ static void finish_statistics(const pass *p, int64_t group, const float shift[16
     for (int i = 0; i < c->block; i++) {
         int64_t channel = group * c->block + i;
         if (channel >= c->channels) break;
-        variance[i] = fmax(variance[i], 0);
+        variance[i] = variance[i] < 0 ? 0 : variance[i]; /* NaN shows */
         p->mean[channel] = mean[i];
         p->variance[channel] = variance[i];
         p->rstd[channel] = (float)(1 / sqrt(variance[i] + p->eps));
@@ -322,15 +322,15 @@ static void gradient_part(const pass *p, int64_t group, int part) {
     spread(dweight, p->dweight, group, c);
     for (int i = 0; i < 16; i++) {
         scale[i] *= rstd[i];
-        offset[i] = p->training ? (float)(dbias[i] / c->count) : 0;
-        slope[i] = p->training ? (float)(dweight[i] * (double)rstd[i] / c->count) : 0;
+        offset[i] = (float)(dbias[i] / c->count);
+        slope[i] = (float)(dweight[i] * (double)rstd[i] / c->count);
     }
     mien__norm_span span;
     int64_t first = part_of(c, part, &span);
     mien__norm_gradient(c->form, &span, at(p->out, c, first, group),
                         at(p->dres ? p->dres : p->dy, c, first, group),
-                        p->dres ? NULL : at(p->y, c, first, group), at(p->x, c, first, group), mean,
-                        scale, offset, slope);
+                        p->dres ? NULL : at(p->y, c, first, group),
+                        p->training ? at(p->x, c, first, group) : NULL, mean, scale, offset, slope);
 }
 
 static void backward_kernel(const pass *p) {

@@ -132,16 +132,17 @@ done:
 /* ---- one input ------------------------------------------------------------------------------- */
 
 typedef struct numbers {
-    float scale, shift, exponent;
+    float scale, shift, divisor, exponent;
 } numbers;
 
 static numbers numbers_of(const mien_op_call *call) {
-    numbers k = {1, 0, 1};
+    numbers k = {1, 0, 1, 1};
     if (call->op == MIEN_OP_affine) {
         const mien_affine_attr *a = call->attr;
-        k.scale = (float)a->scale, k.shift = (float)a->shift;
+        k.scale = (float)a->scale, k.shift = (float)a->shift, k.divisor = (float)a->divisor;
     } else if (call->op == MIEN_OP_power) {
-        k.exponent = (float)((const mien_power_attr *)call->attr)->exponent;
+        const mien_power_attr *a = call->attr;
+        k.exponent = (float)a->exponent, k.scale = (float)a->scale;
     }
     return k;
 }
@@ -174,10 +175,16 @@ MIEN_CLONES(void, unary_piece,
             (op, k, y, x, n)) {
     switch (op) {
     case MIEN_OP_affine:
-        for (int64_t i = 0; i < n; i++) y[i] = k.scale * x[i] + k.shift;
+        if (k.divisor == 1)
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale * x[i] + k.shift;
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale * x[i] / k.divisor + k.shift;
         break;
     case MIEN_OP_power:
-        for (int64_t i = 0; i < n; i++) y[i] = power_of(x[i], k.exponent);
+        if (k.exponent == -1)
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale / x[i];
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale * power_of(x[i], k.exponent);
         break;
     case MIEN_OP_relu:
         for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i]; /* NaN shows */
@@ -206,11 +213,14 @@ MIEN_CLONES(void, unary_piece_gradient,
             (op, k, dx, dy, s, n)) {
     switch (op) {
     case MIEN_OP_affine:
-        for (int64_t i = 0; i < n; i++) dx[i] = k.scale * dy[i];
+        if (k.divisor == 1)
+            for (int64_t i = 0; i < n; i++) dx[i] = k.scale * dy[i];
+        else
+            for (int64_t i = 0; i < n; i++) dx[i] = k.scale * dy[i] / k.divisor;
         break;
     case MIEN_OP_power:
         for (int64_t i = 0; i < n; i++)
-            dx[i] = k.exponent ? dy[i] * k.exponent * power_of(s[i], k.exponent - 1) : 0;
+            dx[i] = k.exponent ? dy[i] * k.scale * k.exponent * power_of(s[i], k.exponent - 1) : 0;
         break;
     case MIEN_OP_relu:
         for (int64_t i = 0; i < n; i++) dx[i] = s[i] <= 0 ? 0 : dy[i];
