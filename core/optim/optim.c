@@ -145,14 +145,14 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
     }
     if (one_device(grads, n, &device)) {
         const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sgd));
-        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n, step);
+        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n);
     }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
         mien_tensor *v = velocity ? velocity[i] : NULL;
         double start = mien__profile_start();
-        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v, step));
+        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v));
         mien__profile_work(start, "sgd", 4 * (double)mien_tensor_count(params[i]),
                            (mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5);
     }

@@ -121,7 +121,7 @@ static void step_adam(const char *list, mien_tensor **t, mien_tensor *grad, int 
 static void step_sgd(const char *list, mien_tensor **t, mien_tensor *grad, int step) {
     mien_sgd h = {hyper(list, "lr"), hyper(list, "momentum"), hyper(list, "weight_decay"),
                   (int)hyper(list, "nesterov")};
-    must(mien__backend_ref.sgd(&h, t[0], grad, h.momentum > 0 ? t[1] : NULL, step), "sgd");
+    must(mien__backend_ref.sgd(&h, t[0], grad, h.momentum > 0 ? t[1] : NULL), "sgd");
 }
 
 static void check_optimiser(const char *name, const char *list) {

@@ -146,7 +146,7 @@ static void quantise_tile(uint8_t *restrict y, const float *restrict x, int64_t 
 mien_status mien__cpu_quantise_forward(mien_op_call *call) {
     const mien_quantise_attr *a = call->attr;
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], 0);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = alloc_channels_last(out);
     if (status == MIEN_OK) {
         int64_t channels = in->shape[1], plane = in->shape[2] * in->shape[3];
@@ -196,7 +196,7 @@ mien_status mien__cpu_conv2d_int8_forward(mien_op_call *call) {
     mien_tensor *src = as_channels_last(call->in[0]), *weight = mien__cpu_as(call->in[1], 0);
     mien_tensor *bias = mien__cpu_as(call->in[2], 0), *scale = mien__cpu_as(call->in[3], 0);
     mien_tensor *residual = call->in[4] ? as_channels_last(call->in[4]) : NULL;
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!src || !weight || !bias || !scale || (call->in[4] && !residual)) goto out;
     mien__primitive *p = NULL;
     mien__int8_case c = case_of(call, scale);
@@ -248,7 +248,7 @@ static void max_row(const mien_max_pool2d_attr *a, const int64_t *in, uint8_t *y
 
 mien_status mien__cpu_int8_max_pool2d(mien_op_call *call) {
     mien_tensor *out = call->out[0], *in = as_channels_last(call->in[0]);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = alloc_channels_last(out);
     if (status == MIEN_OK) {
         int64_t out_h = out->shape[2], row = out->shape[3] * out->shape[1];
@@ -293,7 +293,7 @@ static void mean_of(float *y, const void *x, bool is_signed, int64_t pixels, int
 
 mien_status mien__cpu_int8_global_avg_pool(mien_op_call *call) {
     mien_tensor *out = call->out[0], *in = as_channels_last(call->in[0]);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK) {
         int64_t channels = in->shape[1], pixels = in->shape[2] * in->shape[3];

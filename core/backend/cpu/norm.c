@@ -227,7 +227,8 @@ mien_status mien__cpu_batch_norm_forward(mien_op_call *call) {
     }
     p.variance = p.partial + p.cut.parts * p.cut.groups * 32;
     for (int i = 0; i < 6; i++)
-        if (call->in[i] && !(in[i] = mien__cpu_as(call->in[i], i == 0 || i == 5 ? block : 0)))
+        if (call->in[i] &&
+            mien__failed(in[i] = mien__cpu_as(call->in[i], i == 0 || i == 5 ? block : 0), &status))
             goto done;
     if ((status = mien__tensor_alloc(out, block)) != MIEN_OK) goto done;
     for (int i = 1; i < 3; i++)
@@ -265,7 +266,7 @@ mien_status mien__cpu_batch_norm_again(mien_op_call *call) {
     mien_status status = MIEN_ERR_MEMORY;
     pass p = {.cut = cut_of(call->out[0], block), .relu = a->relu != 0};
     for (int i = 0; i < 3; i++)
-        if (!(in[i] = mien__cpu_as(call->in[i], i == 0 ? block : 0))) goto done;
+        if (mien__failed(in[i] = mien__cpu_as(call->in[i], i == 0 ? block : 0), &status)) goto done;
     if ((status = mien__tensor_alloc(call->out[0], block)) != MIEN_OK) goto done;
     p.x = mien__cpu_ptr(in[0]);
     p.weight = mien__cpu_f32(in[1]);
@@ -371,12 +372,12 @@ mien_status mien__cpu_batch_norm_backward(mien_op_call *call) {
         mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "batch_norm: no memory for sums");
         goto done;
     }
-    if (!(x = mien__cpu_as(call->in[0], block))) goto done;
-    if (!(dy = mien__cpu_as(call->dout[0], block))) goto done;
-    if (!(weight = mien__cpu_as(call->in[1], 0))) goto done;
-    if (p.relu && !(y = mien__cpu_as(call->out[0], block))) goto done;
-    if (!(dweight = mien__cpu_scratch(p.cut.channels))) goto done;
-    if (!(dbias = mien__cpu_scratch(p.cut.channels))) goto done;
+    if (mien__failed(x = mien__cpu_as(call->in[0], block), &status)) goto done;
+    if (mien__failed(dy = mien__cpu_as(call->dout[0], block), &status)) goto done;
+    if (mien__failed(weight = mien__cpu_as(call->in[1], 0), &status)) goto done;
+    if (p.relu && mien__failed(y = mien__cpu_as(call->out[0], block), &status)) goto done;
+    if (mien__failed(dweight = mien__cpu_scratch(p.cut.channels), &status)) goto done;
+    if (mien__failed(dbias = mien__cpu_scratch(p.cut.channels), &status)) goto done;
     for (int i = 0; i < 6; i++) {
         if (!call->want[i] || (i != 0 && i != 5)) continue;
         if ((status = mien__tensor_alloc(call->din[i], block)) != MIEN_OK) goto done;

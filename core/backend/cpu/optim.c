@@ -46,7 +46,7 @@ mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x) {
     if (!floats || x->dtype != acc->dtype || !mien__cpu_dense(acc))
         return mien__backend_ref.accumulate(acc, x);
     mien_tensor *same = mien__cpu_as(x, acc->block);
-    if (!same) return MIEN_ERR_MEMORY;
+    if (!same) return mien_error_last()->code;
     int form = mien__lanes_of(acc->dtype);
     void *to = mien__cpu_ptr(acc), *from = mien__cpu_ptr(same);
     int64_t n = mien__cpu_floats(acc, acc->block);
@@ -112,7 +112,7 @@ mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tens
     if (!plain_f32(param) || !plain_f32(m) || !plain_f32(v) || grad->dtype != MIEN_F32)
         return mien__backend_ref.adam(hyper, param, grad, m, v, step);
     mien_tensor *g = mien__cpu_as(grad, 0);
-    if (!g) return MIEN_ERR_MEMORY;
+    if (!g) return mien_error_last()->code;
     double now[4];
     mien__adam_numbers(hyper, step, now);
     adam_numbers a = {
@@ -165,11 +165,11 @@ MIEN_CLONES(void, sgd_plain_piece,
 }
 
 mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step) {
+                          mien_tensor *velocity) {
     if (!plain_f32(param) || (velocity && !plain_f32(velocity)) || grad->dtype != MIEN_F32)
-        return mien__backend_ref.sgd(hyper, param, grad, velocity, step);
+        return mien__backend_ref.sgd(hyper, param, grad, velocity);
     mien_tensor *g = mien__cpu_as(grad, 0);
-    if (!g) return MIEN_ERR_MEMORY;
+    if (!g) return mien_error_last()->code;
     float *p = mien__cpu_f32(param), *v = velocity ? mien__cpu_f32(velocity) : NULL;
     const float *gg = mien__cpu_f32(g);
     sgd_numbers a = {(float)hyper->lr, (float)hyper->momentum, (float)hyper->weight_decay,

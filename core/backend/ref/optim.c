@@ -90,7 +90,7 @@ mien_status mien__ref_adam(const mien_adam *hyper, mien_tensor *param, mien_tens
 }
 
 mien_status mien__ref_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step) {
+                          mien_tensor *velocity) {
     group g = {.n = 3, .tensors = {param, grad, velocity}};
     MIEN_TRY(load_group(&g));
     double factor = mien__grad_factor(hyper->divisor);
