@@ -55,11 +55,10 @@ typedef struct mien_backend {
                             mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
                             int n, int64_t step);
     mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                       mien_tensor *velocity, int64_t step);
+                       mien_tensor *velocity);
     /* n parameters in one go, as adam_all. NULL: one by one. */
     mien_status (*sgd_all)(const mien_sgd *hyper, mien_tensor *const *params,
-                           mien_tensor *const *grads, mien_tensor *const *velocity, int n,
-                           int64_t step);
+                           mien_tensor *const *grads, mien_tensor *const *velocity, int n);
     /* Decisions that the host need not know of, so that it does not wait for the device. NULL: the
      * host decides. norm, f64 [1], gets the 2-norm of all tensors (NULLs skipped), which are scaled
      * by max_norm / norm where that is below 1. judge: mien__judge (optim/judge.h). */

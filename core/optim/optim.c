@@ -166,19 +166,18 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
 }
 
 static mien_status sgd_all(const mien_sgd *hyper, mien_tensor *const *params,
-                           mien_tensor *const *grads, mien_tensor *const *velocity, int n,
-                           int64_t step) {
+                           mien_tensor *const *grads, mien_tensor *const *velocity, int n) {
     mien_device device;
     if (one_device(grads, n, &device)) {
         const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sgd));
-        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n, step);
+        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n);
     }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
         mien_tensor *v = velocity ? velocity[i] : NULL;
         double start = mien__profile_start();
-        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v, step));
+        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v));
         mien__profile_work(start, "sgd", 4 * (double)mien_tensor_count(params[i]),
                            (mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5);
     }
@@ -188,6 +187,7 @@ static mien_status sgd_all(const mien_sgd *hyper, mien_tensor *const *params,
 mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
                           mien_tensor *const *grads, mien_tensor *const *velocity, int n,
                           int64_t step) {
+    MIEN_CALL("a step of sgd");
     if (step < 1)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "sgd: step %lld, steps count from 1", (long long)step);
     for (int i = 0; i < n; i++) {
@@ -210,7 +210,7 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
     }
     mien_tensor **ready;
     MIEN_TRY(prepare(params, grads, velocity, NULL, n, &ready));
-    mien_status status = sgd_all(hyper, params, ready, velocity, n, step);
+    mien_status status = sgd_all(hyper, params, ready, velocity, n);
     let_go(ready, n);
     return status;
 }

@@ -296,12 +296,12 @@ static mien_status adam(const mien_backend *b, mien_tensor **t, double *number) 
 
 static mien_status sgd(const mien_backend *b, mien_tensor **t, double *number) {
     mien_sgd h = {.lr = 0.1, .weight_decay = 0.1};
-    MIEN_TRY(b->sgd(&h, t[0], t[1], NULL, 1));
+    MIEN_TRY(b->sgd(&h, t[0], t[1], NULL));
     h.momentum = 0.9;
-    MIEN_TRY(b->sgd(&h, t[0], t[1], t[2], 1));
+    MIEN_TRY(b->sgd(&h, t[0], t[1], t[2]));
     h.nesterov = 1;
     h.divisor = 3;
-    return b->sgd(&h, t[0], t[1], t[2], 2);
+    return b->sgd(&h, t[0], t[1], t[2]);
 }
 
 static const struct {

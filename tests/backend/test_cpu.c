@@ -299,6 +299,34 @@ static void products_over_pixels_agree(void **unused) {
     omp_set_num_threads(usual);
 }
 
+/* ---- whole numbers --------------------------------------------------------------------------- */
+
+/* Numbers in the middle between two steps, as f32 has them: a little above or below, which a
+ * product with 1 / scale in f32 does not see. */
+static void quantise_rounds_ties_as_the_reference_does(void **unused) {
+    const double scales[] = {0.1, 0.3, 0.02, 0.7, 0.0123};
+    for (int s = 0; s < 5; s++) {
+        mien_tensor *x = normal(4, (int64_t[]){1, 3, 5, 17}, 0, 1), *found, *right;
+        float *values = mien_tensor_data(x);
+        for (int i = 0; i < 255; i++) values[i] = (float)((i + 0.5) * scales[s]);
+        const double attr[] = {scales[s], 0};
+        char name[64] = "";
+        mien_op_call call = {.op = MIEN_OP_quantise, .in = {x}, .implementation = name};
+        assert_string_equal(mien__backend_for(&call, false)->name, "cpu");
+        must(mien_op_run(MIEN_OP_quantise, &x, 1, attr, 2, &found, 1));
+        must(mien_backend_use("ref"));
+        must(mien_op_run(MIEN_OP_quantise, &x, 1, attr, 2, &right, 1));
+        must(mien_backend_use("cpu"));
+        double *a = elements(found), *b = elements(right);
+        for (int i = 0; i < 255; i++)
+            if (a[i] != b[i])
+                fail_msg("%g / %g is %g, not %g", (double)values[i], scales[s], a[i], b[i]);
+        free(a);
+        free(b);
+        release((mien_tensor *[]){x, found, right}, 3);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statistics_are_right_when_the_mean_is_1000_sd),
@@ -310,6 +338,7 @@ int main(void) {
         cmocka_unit_test(packed_weights_are_kept_unless_plain),
         cmocka_unit_test(winograd_keeps_single_precision),
         cmocka_unit_test(products_over_pixels_agree),
+        cmocka_unit_test(quantise_rounds_ties_as_the_reference_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

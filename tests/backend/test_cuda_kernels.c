@@ -226,12 +226,12 @@ static mien_status update(const mien_backend *b, int which, mien_tensor **t, dou
         a.divisor = 3;
         return b->adam(&a, t[0], t[1], t[2], t[3], 2);
     default:
-        MIEN_TRY(b->sgd(&s, t[0], t[1], NULL, 1));
+        MIEN_TRY(b->sgd(&s, t[0], t[1], NULL));
         s.momentum = 0.9;
-        MIEN_TRY(b->sgd(&s, t[0], t[1], t[2], 1));
+        MIEN_TRY(b->sgd(&s, t[0], t[1], t[2]));
         s.nesterov = 1;
         s.divisor = 3;
-        return b->sgd(&s, t[0], t[1], t[2], 2);
+        return b->sgd(&s, t[0], t[1], t[2]);
     }
 }
 
@@ -386,7 +386,7 @@ static float *update_bits(bool sgd, double lr, double divisor, int64_t step, mie
     mien_sgd s = {.lr = lr, .momentum = 0.9, .divisor = divisor, .verdict = verdict};
     fresh(t);
     if (sgd)
-        must(table.sgd_all(&s, &t[0], &t[1], &t[2], 1, step), "sgd");
+        must(table.sgd_all(&s, &t[0], &t[1], &t[2], 1), "sgd");
     else
         must(table.adam_all(&a, &t[0], &t[1], &t[2], &t[3], 1, step), "adam");
     return take_bits(t);

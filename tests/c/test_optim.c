@@ -44,6 +44,23 @@ static void adam_follows_the_published_algorithm(void **state) {
     }
 }
 
+/* From zero moments, m is 1 - beta1 and v 1 - beta2 of a gradient of ones. */
+static void the_moments_take_what_beta_leaves(void **state) {
+    for (int b = 0; b < 2; b++) {
+        assert_ok(mien_backend_use(backends[b]));
+        mien_adam h = {1e-3, 0.9, 0.9999, 1e-8};
+        mien_tensor *p = test_range(SHAPE(3), 1, 0), *g = test_range(SHAPE(3), 1, 0);
+        mien_tensor *m = test_range(SHAPE(3), 0, 0), *v = test_range(SHAPE(3), 0, 0);
+        assert_ok(mien_adam_step(&h, &p, &g, &m, &v, 1, 1));
+        assert_true(fabs(test_element(m, 0) / 0.1 - 1) < 1e-7);
+        assert_true(fabs(test_element(v, 0) / 1e-4 - 1) < 1e-7);
+        mien_tensor_release(p);
+        mien_tensor_release(g);
+        mien_tensor_release(m);
+        mien_tensor_release(v);
+    }
+}
+
 static void sgd_has_momentum_nesterov_and_decay(void **state) {
     for (int b = 0; b < 2; b++) {
         assert_ok(mien_backend_use(backends[b]));
@@ -157,6 +174,7 @@ static void a_norm_that_is_not_finite_changes_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(adam_follows_the_published_algorithm, use_default),
+        cmocka_unit_test_teardown(the_moments_take_what_beta_leaves, use_default),
         cmocka_unit_test_teardown(sgd_has_momentum_nesterov_and_decay, use_default),
         cmocka_unit_test(gradients_are_divided_on_the_way),
         cmocka_unit_test(nothing_changes_when_any_parameter_is_wrong),

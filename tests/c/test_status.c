@@ -160,7 +160,7 @@ static void wrong_calls_are_refused_by_name(void **state) {
     assert_error(mien_op_run(MIEN_OP_relu, two, 2, NULL, 0, &out, 1), MIEN_ERR_ARGUMENT, "relu");
     assert_error(mien_op_run(MIEN_OP_add, hole, 2, NULL, 0, &out, 1), MIEN_ERR_ARGUMENT, "'b'");
     assert_error(mien_op_run(MIEN_OP_affine, &a, 1, NULL, 0, &out, 1), MIEN_ERR_ARGUMENT, "scale");
-    assert_error(mien_op_run(MIEN_OP_affine, &a, 1, (double[]){NAN, 0}, 2, &out, 1),
+    assert_error(mien_op_run(MIEN_OP_affine, &a, 1, (double[]){NAN, 0, 1}, 3, &out, 1),
                  MIEN_ERR_NUMERIC, "not a number");
     assert_error(mien_op_run(MIEN_OP_relu, &a, 1, NULL, 0, &out, 0), MIEN_ERR_ARGUMENT, "outputs");
     mien_tensor_free(a);

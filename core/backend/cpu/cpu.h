@@ -51,6 +51,12 @@ void mien__cpu_says(mien_op_call *call, const char *implementation);
 /* Appends the implementation of a second step, " + name", when it is another one. */
 void mien__cpu_says_also(mien_op_call *call, const char *implementation);
 
+/* Did a constructor give NULL? Then the status is what its error record says. */
+static inline bool mien__failed(const void *made, mien_status *status) {
+    if (!made) *status = mien_error_last()->code;
+    return !made;
+}
+
 /* ---- bf16 ------------------------------------------------------------------------------------ */
 
 /* Is the first input bf16? Then all activations are. */
@@ -131,5 +137,5 @@ mien_status mien__cpu_scale(mien_tensor *t, double factor);
 mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
                            mien_tensor *m, mien_tensor *v, int64_t step);
 mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step);
+                          mien_tensor *velocity);
 #endif

@@ -179,7 +179,7 @@ mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src) {
             reblock(dst, src, dst->block ? dst->block : src->block);
         } else { /* through a contiguous copy */
             mien_tensor *dense = mien__cpu_as(src, 0);
-            if (!dense) return MIEN_ERR_MEMORY;
+            if (!dense) return mien_error_last()->code;
             mien_status status = mien__cpu_copy(dst, dense);
             mien_tensor_release(dense);
             return status;

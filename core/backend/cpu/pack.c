@@ -71,7 +71,7 @@ void *mien__pack_rounded(mien_tensor *weight) {
     mien_tensor *half =
         mien__tensor_header(MIEN_BF16, MIEN_DEVICE_CPU, weight->ndim, weight->shape);
     if (half) half->storage = mien__storage_retain(slot->elements->storage);
-    mien_status status = half ? mien__cpu_copy(half, weight) : MIEN_ERR_MEMORY;
+    mien_status status = half ? mien__cpu_copy(half, weight) : mien_error_last()->code;
     mien_tensor_release(half);
     if (status == MIEN_OK) return mien__cpu_ptr(slot->elements);
     forget(slot);

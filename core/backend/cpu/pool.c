@@ -163,7 +163,7 @@ typedef struct rooms {
 static mien_status rooms_start(rooms *r, const mien_tensor *t, int64_t each) {
     *r = (rooms){NULL, t->dtype == MIEN_BF16 ? each : 0};
     r->floats = mien__cpu_scratch(r->each * mien__cpu_threads());
-    return r->floats ? MIEN_OK : MIEN_ERR_MEMORY;
+    return r->floats ? MIEN_OK : mien_error_last()->code;
 }
 
 static float *room_of(const rooms *r) {
@@ -175,7 +175,7 @@ static float *room_of(const rooms *r) {
 static mien_status forward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, block);
     if (status == MIEN_OK && index) status = mien__tensor_alloc(index, block);
     if (status == MIEN_OK) {
@@ -206,10 +206,10 @@ static mien_status forward(mien_op_call *call, mien_tensor *index) {
 static mien_status backward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
     mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], block);
-    if (!dout) return MIEN_ERR_MEMORY;
+    if (!dout) return mien_error_last()->code;
     if (index && !(index = mien__cpu_as(index, block))) {
         mien_tensor_release(dout);
-        return MIEN_ERR_MEMORY;
+        return mien_error_last()->code;
     }
     mien_status status = mien__tensor_alloc(din, block);
     if (status == MIEN_OK) {
@@ -306,7 +306,7 @@ mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
     if (mien__is_quantised(call->in[0])) return mien__cpu_int8_global_avg_pool(call);
     int block = call->in[0]->block, lanes = block ? block : 1;
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK) {
         int64_t channels = in->shape[1], pixels = in->shape[2] * in->shape[3];
@@ -330,7 +330,7 @@ mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
 mien_status mien__cpu_global_avg_pool_backward(mien_op_call *call) {
     int block = call->in[0]->block, lanes = block ? block : 1;
     mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], 0);
-    if (!dout) return MIEN_ERR_MEMORY;
+    if (!dout) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(din, block);
     if (status == MIEN_OK) {
         int64_t channels = din->shape[1], pixels = din->shape[2] * din->shape[3];

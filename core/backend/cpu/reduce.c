@@ -64,7 +64,7 @@ mien_status mien__cpu_reduce_forward(mien_op_call *call) {
     /* Over all elements the zeros that pad channels do no harm. */
     mien_tensor *in = mien__cpu_as(call->in[0], dim < 0 ? call->in[0]->block : 0);
     mien_tensor *out = call->out[0];
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK && dim < 0) {
         double sum = sum_all(mien__cpu_f32(in), mien__cpu_floats(in, in->block));
@@ -90,7 +90,7 @@ mien_status mien__cpu_reduce_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_reduce_backward);
     int dim = dim_of(call);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *din = call->din[0];
-    if (!dout) return MIEN_ERR_MEMORY;
+    if (!dout) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(din, 0);
     if (status == MIEN_OK) {
         extent e = dim < 0 ? (extent){1, mien_tensor_count(din), 1} : extent_of(din, dim);

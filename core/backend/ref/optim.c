@@ -126,7 +126,7 @@ static void sgd_run(double *const *v, int64_t n, void *context) {
 }
 
 mien_status mien__ref_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step) {
+                          mien_tensor *velocity) {
     mien_sgd h = *hyper;
     return each_run(3, (mien_tensor *[]){param, grad, velocity}, 1u | 4u, sgd_run, &h);
 }

@@ -226,7 +226,7 @@ static mien_status adam(const mien_adam *h, mien_tensor *param, mien_tensor *gra
 }
 
 static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_tensor *const *grads,
-                           mien_tensor *const *velocity, int n, int64_t step) {
+                           mien_tensor *const *velocity, int n) {
     mien__feed now = {};
     control c;
     mien__sgd_numbers(h, now.sgd);
@@ -237,8 +237,8 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
 }
 
 static mien_status sgd(const mien_sgd *h, mien_tensor *param, mien_tensor *grad,
-                       mien_tensor *velocity, int64_t step) {
-    return sgd_all(h, &param, &grad, &velocity, 1, step);
+                       mien_tensor *velocity) {
+    return sgd_all(h, &param, &grad, &velocity, 1);
 }
 
 /* ---- norms ----------------------------------------------------------------------------------- */
