@@ -3,6 +3,7 @@
 local lfs = require "lfs"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local checks = require "mien.checkpoint.check"
 local cli = require "mien.cli"
 local predict = require "mien.predict"
 
@@ -75,6 +76,9 @@ local function parse(args)
       end
       options[key] = n
     end
+  end
+  if options.size and options.size > checks.SIDE then
+    check.raise("usage", "mien predict: --size %d is more than %d pixels", options.size, checks.SIDE)
   end
   if options.box then
     local box = {}
@@ -215,6 +219,11 @@ function command.run(args)
   end
   for _, note in ipairs(network.notes) do say("note: ", note) end
   say(("%s: %s of %s"):format(out, counted(#rows, "row"), table.concat(network.outputs, ", ")))
+  local wrong = not_finite(rows)
+  if wrong > 0 then
+    io.stderr:write(("mien: %s: in %d of %s an output is no finite number: these weights say nothing about such "
+      .. "pictures\n"):format(out, wrong, counted(#rows, "row")))
+  end
   if plot ~= "none" then
     local drawn, result = pcall(draw, plot, rows, network, faces,
       network.procedural and name .. " (weights of a procedural corpus)" or name)
@@ -225,11 +234,6 @@ function command.run(args)
     else
       say("no plot: ", tostring(result))
     end
-  end
-  local wrong = not_finite(rows)
-  if wrong > 0 then
-    io.stderr:write(("mien: %s: in %d of %s an output is no finite number: these weights say nothing about such "
-      .. "pictures\n"):format(out, wrong, counted(#rows, "row")))
   end
   if faces.error then
     io.stderr:write("mien: ", tostring(faces.error), "\n")
