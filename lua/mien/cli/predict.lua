@@ -16,9 +16,13 @@ Writes frame,time,face,x,y,w,h,detected and one column for each output, a row fo
 from 0, time is the frame's own in seconds, the box is in pixels; detected is 0 where the box was carried over from
 frames nearby. Emotions are given as probabilities.
 
+A video that is damaged or breaks off gives the rows of what can be decoded; that is said, and the exit status is 1, as
+where an output is no finite number.
+
   --weights FILE   of a network with a head, as `mien run` writes them
   --box x,y,w,h    one face at this place in all frames; nothing is searched
-  --out FILE       the CSV (the video's name with .csv, in this folder)
+  --out FILE       the CSV (the video's name with .csv, in this folder);
+                   /dev/stdout or a FIFO gets the rows alone, the words go to standard error
   --plot FILE      .svg, .png or .pdf (the CSV's name with .svg); none for no plot
   --every n        only each n-th frame (else all frames; a network that was trained at another frame rate sees them
                    at that rate, in interleaved turns)
