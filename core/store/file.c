@@ -64,26 +64,32 @@ static mien_status find_place(const char *path, place *found) {
     return MIEN_OK;
 }
 
-/* All of it, through interrupted calls; false with errno. */
-static bool write_all(int fd, const char *bytes, int64_t n) {
+/* A signal cuts calls short. A file is finished all the same; where somebody else may never read (a
+ * FIFO) the wish to stop is heeded. */
+static bool goes_on(bool direct) {
+    return errno == EINTR && !(direct && mien_interrupt_requested());
+}
+
+/* All of it; false with errno. */
+static bool write_all(int fd, const char *bytes, int64_t n, bool direct) {
     while (n > 0) {
         ssize_t wrote = write(fd, bytes, (size_t)n);
-        if (wrote < 0 && (errno != EINTR || mien_interrupt_requested())) return false;
+        if (wrote < 0 && !goes_on(direct)) return false;
         if (wrote > 0) bytes += wrote, n -= wrote;
     }
     return true;
 }
 
-static int open_again(const char *path, int flags) {
+static int open_for(const char *path, int flags, bool direct) {
     int fd;
     do fd = open(path, flags | O_CLOEXEC, 0666);
-    while (fd < 0 && errno == EINTR && !mien_interrupt_requested());
+    while (fd < 0 && goes_on(direct));
     return fd;
 }
 
 static mien_status write_direct(const char *path, const place *to, const void *bytes, int64_t n) {
-    int fd = to->number >= 0 ? dup(to->number) : open_again(to->target, O_WRONLY | O_NOCTTY);
-    bool good = fd >= 0 && write_all(fd, bytes, n);
+    int fd = to->number >= 0 ? dup(to->number) : open_for(to->target, O_WRONLY | O_NOCTTY, true);
+    bool good = fd >= 0 && write_all(fd, bytes, n, true);
     int problem = errno;
     if (fd >= 0 && close(fd) < 0 && good && errno != EINTR) good = false, problem = errno;
     if (good) return MIEN_OK;
@@ -102,7 +108,7 @@ static bool synced(int fd) {
 static void sync_folder_of(const char *path) {
     char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
     if (slash) slash[slash == folder] = 0;
-    int fd = folder ? open_again(slash ? folder : ".", O_RDONLY | O_DIRECTORY) : -1;
+    int fd = folder ? open_for(slash ? folder : ".", O_RDONLY | O_DIRECTORY, false) : -1;
     if (fd >= 0) {
         synced(fd);
         close(fd);
@@ -123,8 +129,8 @@ static mien_status write_aside(const char *path, const char *target, const void 
     snprintf(mark, sizeof mark, ".%d", (int)getpid());
     char *aside = partial_name(target, mark);
     if (!aside) MIEN_FAIL(MIEN_ERR_MEMORY, "cannot write %s: out of memory", path);
-    int fd = open_again(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
-    bool good = fd >= 0 && write_all(fd, bytes, n) && synced(fd);
+    int fd = open_for(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, false);
+    bool good = fd >= 0 && write_all(fd, bytes, n, false) && synced(fd);
     int problem = errno;
     if (fd >= 0 && close(fd) < 0 && good && errno != EINTR) good = false, problem = errno;
     if (good && rename(aside, target) < 0) good = false, problem = errno;
@@ -171,7 +177,7 @@ char *mien__file_aside(const char *path) {
 
 mien_status mien__file_commit(const char *aside, const char *path) {
     MIEN_CALL_THAT_WRITES("putting a file on disk");
-    int fd = open_again(aside, O_RDONLY);
+    int fd = open_for(aside, O_RDONLY, false);
     bool good = fd >= 0 && synced(fd);
     int problem = errno;
     if (fd >= 0) close(fd);

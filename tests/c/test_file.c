@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 
 /* Kinds of what lies at a path: '-' file, 'l' link, 'p' FIFO, 'c' device, ' ' nothing. */
 static char kind(const char *path) {
@@ -116,6 +117,25 @@ static void a_fifo_is_written_into(void **state) {
     assert_int_equal(entries(), before);
 }
 
+/* Nobody reads: the wish to stop ends the waiting, at the signal that brings it. */
+static void stop(int number) {
+    mien_interrupt_request();
+}
+
+static void a_fifo_that_nobody_reads_can_be_given_up(void **state) {
+    const char *path = scratch("unread");
+    assert_int_equal(mkfifo(path, 0666), 0);
+    struct sigaction action = {.sa_handler = stop}, before;
+    sigaction(SIGALRM, &action, &before);
+    /* again and again: whichever comes while it waits */
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 20000}, {0, 20000}}, NULL);
+    assert_int_equal(mien_file_write(path, "x", 1), MIEN_ERR_INTERRUPTED);
+    setitimer(ITIMER_REAL, &(struct itimerval){{0}}, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    written(scratch("finished"), "a file is finished all the same");
+    mien_interrupt_clear();
+}
+
 static void a_device_is_written_into(void **state) {
     const char *path = device("null", 3);
     written(path, "gone");
@@ -175,6 +195,7 @@ int main(void) {
         cmocka_unit_test(a_full_disk_leaves_what_was_there),
         cmocka_unit_test(a_link_stays_one_and_its_file_is_replaced),
         cmocka_unit_test(a_fifo_is_written_into),
+        cmocka_unit_test(a_fifo_that_nobody_reads_can_be_given_up),
         cmocka_unit_test(a_device_is_written_into),
         cmocka_unit_test(a_descriptor_is_gone_on_with),
         cmocka_unit_test(what_was_written_aside_is_put_in_its_place),

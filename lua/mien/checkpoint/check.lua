@@ -57,7 +57,10 @@ local function numbers(counts, good, wanted)
   end
 end
 
-local function is_side(n) return n % 1 == 0 and n >= 1 and n <= 32767 end
+-- The largest side of a face: a window of 150 such faces has 30 GB as it is.
+checks.SIDE = 4096
+
+local function is_side(n) return n % 1 == 0 and n >= 1 and n <= checks.SIDE end
 local function is_finite(n) return n - n == 0 end
 local function is_positive(n) return is_finite(n) and n > 0 end
 
@@ -103,7 +106,8 @@ end
 -- ---- meta ----------------------------------------------------------------------------------------------
 
 local KNOWN = {
-  image_size = numbers({ true, true }, is_side, "one or two whole numbers from 1 to 32767 (height, width)"),
+  image_size = numbers({ true, true }, is_side,
+    ("one or two whole numbers from 1 to %d (height, width)"):format(checks.SIDE)),
   scale_mean = channels(is_finite, "one or three finite numbers"),
   scale_sd = channels(is_positive, "one or three finite numbers above 0"),
   sequence = whole(1, 100000),

@@ -3,6 +3,7 @@
 local lfs = require "lfs"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local checks = require "mien.checkpoint.check"
 local cli = require "mien.cli"
 local predict = require "mien.predict"
 
@@ -15,9 +16,13 @@ Writes frame,time,face,x,y,w,h,detected and one column for each output, a row fo
 from 0, time is the frame's own in seconds, the box is in pixels; detected is 0 where the box was carried over from
 frames nearby. Emotions are given as probabilities.
 
+A video that is damaged or breaks off gives the rows of what can be decoded; that is said, and the exit status is 1, as
+where an output is no finite number.
+
   --weights FILE   of a network with a head, as `mien run` writes them
   --box x,y,w,h    one face at this place in all frames; nothing is searched
-  --out FILE       the CSV (the video's name with .csv, in this folder)
+  --out FILE       the CSV (the video's name with .csv, in this folder);
+                   /dev/stdout or a FIFO gets the rows alone, the words go to standard error
   --plot FILE      .svg, .png or .pdf (the CSV's name with .svg); none for no plot
   --every n        only each n-th frame (else all frames; a network that was trained at another frame rate sees them
                    at that rate, in interleaved turns)
@@ -75,6 +80,9 @@ local function parse(args)
       end
       options[key] = n
     end
+  end
+  if options.size and options.size > checks.SIDE then
+    check.raise("usage", "mien predict: --size %d is more than %d pixels", options.size, checks.SIDE)
   end
   if options.box then
     local box = {}
@@ -215,6 +223,11 @@ function command.run(args)
   end
   for _, note in ipairs(network.notes) do say("note: ", note) end
   say(("%s: %s of %s"):format(out, counted(#rows, "row"), table.concat(network.outputs, ", ")))
+  local wrong = not_finite(rows)
+  if wrong > 0 then
+    io.stderr:write(("mien: %s: in %d of %s an output is no finite number: these weights say nothing about such "
+      .. "pictures\n"):format(out, wrong, counted(#rows, "row")))
+  end
   if plot ~= "none" then
     local drawn, result = pcall(draw, plot, rows, network, faces,
       network.procedural and name .. " (weights of a procedural corpus)" or name)
@@ -225,11 +238,6 @@ function command.run(args)
     else
       say("no plot: ", tostring(result))
     end
-  end
-  local wrong = not_finite(rows)
-  if wrong > 0 then
-    io.stderr:write(("mien: %s: in %d of %s an output is no finite number: these weights say nothing about such "
-      .. "pictures\n"):format(out, wrong, counted(#rows, "row")))
   end
   if faces.error then
     io.stderr:write("mien: ", tostring(faces.error), "\n")
