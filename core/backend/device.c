@@ -11,6 +11,7 @@
 
 #include "../store/store.h"
 #include "backend.h"
+#include "plugin_abi.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const mien__cuda_plugin *plugin; /* NULL: not opened yet, or it cannot be */

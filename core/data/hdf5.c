@@ -78,13 +78,12 @@ static mien_h5 *new_handle(const char *path, bool writing) {
     if (file) {
         file->file = -1;
         file->path = strdup(path);
-        if (writing) {
-            size_t size = strlen(path) + sizeof ".partial";
-            file->partial = malloc(size);
-            if (file->partial) snprintf(file->partial, size, "%s.partial", path);
+        if (writing && !(file->partial = mien__file_aside(path))) {
+            mien_h5_close(file);
+            return NULL;
         }
     }
-    if (!file || !file->path || (writing && !file->partial)) {
+    if (!file || !file->path) {
         mien_h5_close(file);
         MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: out of memory", path);
     }
@@ -250,7 +249,7 @@ static mien_status close_file(mien_h5 *file) {
 mien_status mien_h5_finish(mien_h5 *file) {
     MIEN_TRY(mien__h5_usable(file, true));
     MIEN_TRY(close_file(file));
-    MIEN_TRY(mien_file_commit(file->partial, file->path));
+    MIEN_TRY(mien__file_commit(file->partial, file->path));
     file->finished = true;
     return MIEN_OK;
 }

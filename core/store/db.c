@@ -1,5 +1,6 @@
 /* SQLite databases and statements: opening, migrating, stepping, with every error in our terms.
  * Not here: the tables (schema/), batching and objects for runs (lua/mien/results.lua). */
+#include "functions.h"
 #include "store.h"
 #include "tensor/nan.h"
 
@@ -138,6 +139,7 @@ mien_db *mien_db_open(const char *path, bool read_only) {
         rc = open_immutable(path, &db->handle);
         if (rc == SQLITE_OK) rc = probe(db->handle);
     }
+    if (rc == SQLITE_OK) rc = mien__db_functions(db->handle);
     if (rc == SQLITE_OK) {
         const char *setup = read_only ? "PRAGMA foreign_keys = ON"
                                       : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
@@ -315,6 +317,8 @@ mien_column mien_statement_type(mien_statement *s, int column) {
         return MIEN_REAL;
     case SQLITE_NULL:
         return MIEN_NULL;
+    case SQLITE_BLOB:
+        return MIEN_BLOB;
     default:
         return MIEN_TEXT;
     }
@@ -326,7 +330,9 @@ double mien_statement_real(mien_statement *s, int column) {
     return mien__canonical(sqlite3_column_double(s->handle, column));
 }
 const char *mien_statement_text(mien_statement *s, int column, int64_t *bytes) {
-    const char *text = (const char *)sqlite3_column_text(s->handle, column);
+    const char *text = sqlite3_column_type(s->handle, column) == SQLITE_BLOB
+                           ? sqlite3_column_blob(s->handle, column)
+                           : (const char *)sqlite3_column_text(s->handle, column);
     if (bytes) *bytes = sqlite3_column_bytes(s->handle, column);
-    return text;
+    return text ? text : ""; /* of an empty blob SQLite gives NULL */
 }

@@ -42,6 +42,13 @@ int mien_abi_version(void);
  */
 size_t mien_struct_size(const char *name);
 
+/* Notes something that a user should know and that is no error: a slower path, a cache that cannot
+ * be kept. The same text is noted once in a process; any thread may. */
+void mien_notice(const char *text);
+/* Takes the oldest notice that nobody has taken, cut to `size`; false when there is none. Who runs
+ * the program shows them (lua/mien/notices.lua). */
+bool mien_notice_take(char *text, size_t size);
+
 /* A wish to stop, set by the signal handler or by hand; every op and loader call polls it and
  * fails with MIEN_ERR_INTERRUPTED. `clear` starts afresh. */
 void mien_interrupt_request(void);
@@ -54,6 +61,10 @@ void mien_interrupt_clear(void);
 /* Records an error of this thread and returns its code. */
 mien_status mien__fail(mien_status code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* mien_notice with a format. */
+void mien__notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Records once more an error that was kept aside. */
+mien_status mien__fail_again(const mien_error *error);
 /* Adds what the library below said to the error recorded last. */
 void mien__fail_cause(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -159,6 +159,8 @@ mien_tensor *mien__tensor_header(mien_dtype dtype, mien_device device, int ndim,
 mien_status mien__tensor_alloc(mien_tensor *t, int block);
 /* Another header over the same storage, same strides; no gradient history. NULL: no memory. */
 mien_tensor *mien__tensor_alias(mien_tensor *t);
+/* Makes a header of t's shape that has no elements such a one. */
+void mien__tensor_share(mien_tensor *header, const mien_tensor *t);
 bool mien__tensor_is_contiguous(const mien_tensor *t);
 /* Brings t into the plain layout in place (other views of the storage keep theirs). */
 mien_status mien__tensor_make_plain(mien_tensor *t);

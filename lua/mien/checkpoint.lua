@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local checks = require "mien.checkpoint.check"
 local tensor = require "mien.tensor"
 
 local checkpoint = {}
@@ -32,7 +33,9 @@ local function get_attribute(file, key)
   local text = ffi.string(words[0])
   if text:sub(-1) ~= "\n" then return text end
   local list = {}
-  for line in text:gmatch "([^\n]*)\n" do list[#list + 1] = tonumber(line) or line end
+  for line in text:gmatch "([^\n]*)\n" do
+    list[#list + 1] = not checks.TEXTS[key] and tonumber(line) or line
+  end
   return list
 end
 
@@ -42,7 +45,7 @@ local function read_attributes(file)
   for _, key in ipairs(keys) do
     if not key:match "^mien_" then meta[key] = get_attribute(file, key) end
   end
-  return meta
+  return checks.meta(meta, ffi.string(C.mien_h5_path(file)))
 end
 
 -- ---- files ---------------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ end
 function checkpoint.save_weights(path, module, meta)
   check.type(path, "string", "save_weights: path")
   check.type(module, "table", "save_weights: module")
+  checks.meta(meta or {}, "save_weights: meta", "argument")
   local list = module.state and module:state() or module
   with(check.pointer(C.mien_h5_create(path)), function(file)
     set_attribute(file, "mien_format", FORMAT)

@@ -50,6 +50,21 @@ describe("the command line", function()
     end
   end)
 
+  it("says what was noticed on the way once, when a script has ended", function()
+    local script = os.tmpname()
+    local file = assert(io.open(script .. ".lua", "w"))
+    file:write('require "mien"; local C = require "mien.ffi"; print "first"\n',
+      'for _ = 1, 3 do C.mien_notice "a cache that cannot be kept" end; if ... then error "it failed" end\n')
+    file:close()
+    assert.same({ "first\nmien: a cache that cannot be kept\n", 0 }, { run(script .. ".lua") })
+    local output, code = run(script .. ".lua fail")
+    assert.equal(1, code)
+    assert.truthy(output:find("mien: a cache that cannot be kept\n", 1, true))
+    assert.equal("first\nmien: a cache that cannot be kept\n", (run("", "dofile [[" .. script .. ".lua]]\n")))
+    os.remove(script .. ".lua")
+    os.remove(script)
+  end)
+
   it("shows where an error of mien began only when it is asked to", function()
     local plain = run "run no_such_experiment.lua"
     assert.equal("mien: experiment: cannot open no_such_experiment.lua: No such file or directory\n", plain)

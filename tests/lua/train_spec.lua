@@ -127,6 +127,21 @@ describe("training", function()
     return ok and result, model, losses, not ok and result
   end
 
+  it("tells what was noticed below it, as an event of its run", function()
+    local events, run = {}, { metric = function() end, progress = function() end, beat = function() end }
+    function run:event(kind, text) events[#events + 1] = self == run and kind .. ": " .. text end
+    local result, _, _, err = fit(nil, function(options)
+      local loss = options.loss
+      options.loss = function(...)
+        C.mien_notice "a slower path was taken"
+        return loss(...)
+      end
+      return { run = run, epochs = 1 }
+    end)
+    assert.is_truthy(result, tostring(err))
+    assert.same({ "notice: a slower path was taken" }, events)
+  end)
+
   local function bits(model)
     local text = {}
     for _, entry in ipairs(model:state()) do

@@ -1,7 +1,8 @@
 /* The CPU backend's own declarations: layouts, kernel helpers, the passes of each op.
- * Not here: anything of oneDNN (dnnl.h in this folder), the table itself (backend.c). */
+ * Not here: anything of oneDNN (onednn.h), the table itself (backend.c). */
 #ifndef MIEN_CPU_H
 #define MIEN_CPU_H
+#include "../../tensor/isa.h"
 #include "../backend.h"
 #include <string.h>
 
@@ -27,6 +28,10 @@ mien_tensor *mien__cpu_as(mien_tensor *t, int block);
 mien_tensor *mien__cpu_as_dtype(mien_tensor *t, int block, mien_dtype dtype);
 /* Has the processor instructions for products of bf16? */
 bool mien__cpu_has_bf16(void);
+/* Does MIEN_CPU_PLAIN=1 ask for oneDNN's direct convolutions alone: no Winograd, no own gradients
+ * of weights, no weights re-laid by own code or kept so? To find out where a wrong number is from.
+ */
+bool mien__cpu_plain(void);
 /* few = the pixels (i * stride_h, j * stride_w) of all, and back, with zeros between; in one
  * layout.
  */
@@ -62,16 +67,6 @@ float *mien__cpu_write_to(const mien_tensor *t, int64_t i, float *room);
 void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *room);
 
 /* ---- kernels --------------------------------------------------------------------------------- */
-
-/* One kernel, compiled for AVX-512, AVX2 and the baseline and chosen when the library is loaded.
- * (The sanitizers' run-time is not up yet when such choices are made.) */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__)
-#define MIEN_CLONES                                                                                \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
-#else
-#define MIEN_CLONES __attribute__((noinline))
-#endif
 
 /* Sixteen floats: the compiler makes one, two or four registers of them. */
 typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));

@@ -8,8 +8,7 @@
 /* Without VNNI oneDNN adds pairs of products in 16 bits, which saturate: such a machine has ref. */
 static bool has_vnni(void) {
 #if defined(__x86_64__)
-    unsigned isa = dnnl_get_effective_cpu_isa();
-    return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni;
+    return mien__onednn_has(dnnl_cpu_isa_avx512_core_vnni);
 #else
     return false;
 #endif
@@ -78,8 +77,10 @@ static inline int32_t nearest(float x) {
     return u.i - 0x4B400000;
 }
 
-MIEN_CLONES static void quantise_run(uint8_t *restrict y, const float *restrict x, int64_t n,
-                                     float factor, float low, float high) {
+MIEN_CLONES(void, quantise_run,
+            (uint8_t *restrict y, const float *restrict x, int64_t n, float factor, float low,
+             float high),
+            (y, x, n, factor, low, high)) {
     for (int64_t i = 0; i < n; i++) {
         float v = x[i] * factor;
         v = v > low ? v : low; /* NaN gives low */
@@ -175,8 +176,9 @@ out:
 /* ---- pooling --------------------------------------------------------------------------------- */
 
 /* Signed numbers compare as unsigned ones once their top bit is flipped. */
-MIEN_CLONES static void max_run(uint8_t *restrict y, const uint8_t *restrict x, int64_t n,
-                                uint8_t flip) {
+MIEN_CLONES(void, max_run,
+            (uint8_t *restrict y, const uint8_t *restrict x, int64_t n, uint8_t flip),
+            (y, x, n, flip)) {
     for (int64_t i = 0; i < n; i++) {
         uint8_t a = y[i] ^ flip, b = x[i] ^ flip;
         y[i] = (a > b ? a : b) ^ flip;
@@ -218,11 +220,13 @@ mien_status mien__cpu_int8_max_pool2d(mien_op_call *call) {
     return status;
 }
 
-MIEN_CLONES static void add_unsigned(int32_t *restrict sum, const uint8_t *restrict x, int64_t n) {
+MIEN_CLONES(void, add_unsigned, (int32_t *restrict sum, const uint8_t *restrict x, int64_t n),
+            (sum, x, n)) {
     for (int64_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
-MIEN_CLONES static void add_signed(int32_t *restrict sum, const int8_t *restrict x, int64_t n) {
+MIEN_CLONES(void, add_signed, (int32_t *restrict sum, const int8_t *restrict x, int64_t n),
+            (sum, x, n)) {
     for (int64_t i = 0; i < n; i++) sum[i] += x[i];
 }
 

@@ -3,14 +3,16 @@
 #include "pack.h"
 
 /* out[i] += bias for each of `rows` rows of k. */
-MIEN_CLONES static void add_bias(float *restrict out, const float *restrict bias, int64_t rows,
-                                 int64_t k) {
+MIEN_CLONES(void, add_bias,
+            (float *restrict out, const float *restrict bias, int64_t rows, int64_t k),
+            (out, bias, rows, k)) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < k; i++) out[r * k + i] += bias[i];
 }
 
-MIEN_CLONES static void sum_rows(float *restrict sum, const float *restrict x, int64_t rows,
-                                 int64_t k, int64_t stride) {
+MIEN_CLONES(void, sum_rows,
+            (float *restrict sum, const float *restrict x, int64_t rows, int64_t k, int64_t stride),
+            (sum, x, rows, k, stride)) {
     double part[64];
     for (int64_t i0 = 0; i0 < k; i0 += 64) {
         int64_t width = mien__min64(64, k - i0);

@@ -44,8 +44,8 @@ static inline void denominators(const lrn *l, const float *x, int64_t c, int64_t
     for (int64_t i = 0; i < n; i++) d[i] = l->k + l->slope * d[i];
 }
 
-MIEN_CLONES static void forward_strip(const lrn *l, const float *x, float *y, int64_t p,
-                                      int64_t n) {
+MIEN_CLONES(void, forward_strip, (const lrn *l, const float *x, float *y, int64_t p, int64_t n),
+            (l, x, y, p, n)) {
     float d[STRIP];
     for (int64_t c = 0; c < l->channels; c++) {
         int64_t at = c * l->pixels + p;
@@ -56,9 +56,10 @@ MIEN_CLONES static void forward_strip(const lrn *l, const float *x, float *y, in
 
 /* dx_c = dy_c d_c^-beta - 2 beta slope x_c * sum of dy_j y_j / d_j over the channels j whose window
  * holds c. `ratio` [channels, n] and `scale` [channels, n] are room for the terms. */
-MIEN_CLONES static void backward_strip(const lrn *l, const float *x, const float *y,
-                                       const float *dy, float *dx, float *ratio, float *scale,
-                                       int64_t p, int64_t n) {
+MIEN_CLONES(void, backward_strip,
+            (const lrn *l, const float *x, const float *y, const float *dy, float *dx, float *ratio,
+             float *scale, int64_t p, int64_t n),
+            (l, x, y, dy, dx, ratio, scale, p, n)) {
     float d[STRIP], sum[STRIP];
     for (int64_t c = 0; c < l->channels; c++) {
         int64_t at = c * l->pixels + p;

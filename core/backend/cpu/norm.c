@@ -2,6 +2,7 @@
  * Not here: the passes over elements (norm_kernels.c); [N,C] inputs, which are ref's. */
 #include "lanes.h"
 #include "norm_kernels.h"
+#include "tensor/allocate.h"
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -208,7 +209,7 @@ static void update_running(const pass *p, mien_tensor *mean, mien_tensor *var, d
 }
 
 static double *room_for_sums(const cut *c) {
-    return malloc(((size_t)c->parts * (size_t)c->groups * 32 + (size_t)c->channels) *
+    return mien__malloc(((size_t)c->parts * (size_t)c->groups * 32 + (size_t)c->channels) *
                   sizeof(double));
 }
 

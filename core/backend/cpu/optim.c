@@ -24,7 +24,7 @@ MIEN_INLINE void add(int form, void *acc, const void *x, int64_t n) {
 
 MIEN_KERNEL(static void add_piece, add, (int form, void *acc, const void *x, int64_t n), acc, x, n)
 
-MIEN_CLONES static double squares_piece(const float *x, int64_t n) {
+MIEN_CLONES(double, squares_piece, (const float *x, int64_t n), (x, n)) {
     double total = 0;
     for (int64_t i = 0; i < n; i += 1024) {
         double lanes[16] = {0};
@@ -37,7 +37,7 @@ MIEN_CLONES static double squares_piece(const float *x, int64_t n) {
     return total;
 }
 
-MIEN_CLONES static void scale_piece(float *x, int64_t n, float factor) {
+MIEN_CLONES(void, scale_piece, (float *x, int64_t n, float factor), (x, n, factor)) {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
 
@@ -93,9 +93,10 @@ typedef struct adam_numbers {
     float beta1, beta2, step, root, eps, l2, shrink, factor;
 } adam_numbers;
 
-MIEN_CLONES static void adam_piece(const adam_numbers *h, float *restrict p,
-                                   const float *restrict grad, float *restrict m, float *restrict v,
-                                   int64_t n) {
+MIEN_CLONES(void, adam_piece,
+            (const adam_numbers *h, float *restrict p, const float *restrict grad,
+             float *restrict m, float *restrict v, int64_t n),
+            (h, p, grad, m, v, n)) {
     adam_numbers a = *h;
     for (int64_t i = 0; i < n; i++) {
         float g = a.factor * grad[i] + a.l2 * p[i];
@@ -139,8 +140,10 @@ typedef struct sgd_numbers {
     bool nesterov;
 } sgd_numbers;
 
-MIEN_CLONES static void sgd_piece(const sgd_numbers *h, float *restrict p,
-                                  const float *restrict grad, float *restrict velocity, int64_t n) {
+MIEN_CLONES(void, sgd_piece,
+            (const sgd_numbers *h, float *restrict p, const float *restrict grad,
+             float *restrict velocity, int64_t n),
+            (h, p, grad, velocity, n)) {
     sgd_numbers a = *h;
     for (int64_t i = 0; i < n; i++) {
         float g = a.factor * grad[i] + a.decay * p[i];
@@ -149,8 +152,9 @@ MIEN_CLONES static void sgd_piece(const sgd_numbers *h, float *restrict p,
     }
 }
 
-MIEN_CLONES static void sgd_plain_piece(const sgd_numbers *h, float *restrict p,
-                                        const float *restrict grad, int64_t n) {
+MIEN_CLONES(void, sgd_plain_piece,
+            (const sgd_numbers *h, float *restrict p, const float *restrict grad, int64_t n),
+            (h, p, grad, n)) {
     sgd_numbers a = *h;
     for (int64_t i = 0; i < n; i++) p[i] -= a.lr * (a.factor * grad[i] + a.decay * p[i]);
 }

@@ -1,6 +1,7 @@
 /* The cache of re-laid-out weights.
  * Not here: the LSTM's recurrent weights, which are packed per call (lstm.c). */
 #include "pack.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 
 typedef struct packed {
@@ -22,13 +23,14 @@ static packed *slot_for(mien_tensor *weight, int use, const mien__primitive_key 
                         bool *stale) {
     mien_storage *storage = weight->storage;
     if (!storage->packed) {
-        storage->packed = calloc(MIEN_PACK_USES, sizeof(packed));
+        storage->packed = mien__calloc(MIEN_PACK_USES, sizeof(packed));
         if (!storage->packed) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "cpu: no memory to pack weights");
         storage->packed_release = release;
     }
     packed *slot = (packed *)storage->packed + use;
     bool same_layout = slot->elements && memcmp(&slot->key, key, sizeof *key) == 0;
-    *stale = !same_layout || slot->version != storage->version || slot->offset != weight->offset;
+    *stale = !same_layout || slot->version != storage->version || slot->offset != weight->offset ||
+             mien__cpu_plain();
     if (slot->elements && slot->elements->shape[0] != bytes) {
         mien_tensor_release(slot->elements);
         slot->elements = NULL;

@@ -24,8 +24,9 @@ bool mien__cpu_binary_supports(const mien_op_call *call, bool backward) {
     return same_shape(call->in[0], call->in[1]);
 }
 
-MIEN_CLONES static void binary_piece(mien_op op, float *restrict y, const float *a, const float *b,
-                                     int64_t n) {
+MIEN_CLONES(void, binary_piece,
+            (mien_op op, float *restrict y, const float *a, const float *b, int64_t n),
+            (op, y, a, b, n)) {
     if (op == MIEN_OP_add)
         for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
     else if (op == MIEN_OP_sub)
@@ -66,9 +67,10 @@ done:
 }
 
 /* din of input `which`: a, b are the inputs where the op needs them. */
-MIEN_CLONES static void binary_piece_gradient(mien_op op, int which, float *restrict dx,
-                                              const float *dy, const float *a, const float *b,
-                                              int64_t n) {
+MIEN_CLONES(void, binary_piece_gradient,
+            (mien_op op, int which, float *restrict dx, const float *dy, const float *a,
+             const float *b, int64_t n),
+            (op, which, dx, dy, a, b, n)) {
     if (op == MIEN_OP_sub) {
         for (int64_t i = 0; i < n; i++) dx[i] = -dy[i];
     } else if (op == MIEN_OP_mul) {
@@ -167,8 +169,9 @@ static float power_of(float x, float exponent) {
         memcpy(y + i, &v, bytes == 64 ? 64 : bytes);                                               \
     }
 
-MIEN_CLONES static void unary_piece(mien_op op, numbers k, float *restrict y,
-                                    const float *restrict x, int64_t n) {
+MIEN_CLONES(void, unary_piece,
+            (mien_op op, numbers k, float *restrict y, const float *restrict x, int64_t n),
+            (op, k, y, x, n)) {
     switch (op) {
     case MIEN_OP_affine:
         for (int64_t i = 0; i < n; i++) y[i] = k.scale * x[i] + k.shift;
@@ -197,9 +200,10 @@ MIEN_CLONES static void unary_piece(mien_op op, numbers k, float *restrict y,
 }
 
 /* s is what the op saved: its input or its output. */
-MIEN_CLONES static void unary_piece_gradient(mien_op op, numbers k, float *restrict dx,
-                                             const float *restrict dy, const float *restrict s,
-                                             int64_t n) {
+MIEN_CLONES(void, unary_piece_gradient,
+            (mien_op op, numbers k, float *restrict dx, const float *restrict dy,
+             const float *restrict s, int64_t n),
+            (op, k, dx, dy, s, n)) {
     switch (op) {
     case MIEN_OP_affine:
         for (int64_t i = 0; i < n; i++) dx[i] = k.scale * dy[i];

@@ -148,8 +148,10 @@ static inline __attribute__((always_inline)) void product(float *out, const floa
     CASE(rows, 3);                                                                                 \
     CASE(rows, 4)
 
-MIEN_CLONES static void any_product(float *out, const float *packed, const float *x,
-                                    int64_t row_step, int64_t length, int columns, int rows) {
+MIEN_CLONES(void, any_product,
+            (float *out, const float *packed, const float *x, int64_t row_step, int64_t length,
+             int columns, int rows),
+            (out, packed, x, row_step, length, columns, rows)) {
     switch (rows * 8 + columns) {
         ROWS(1);
         ROWS(2);

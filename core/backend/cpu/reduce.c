@@ -2,7 +2,7 @@
  * Not here: max, softmax and the losses, whose tensors are small (ref). */
 #include "cpu.h"
 
-MIEN_CLONES static double sum_run(const float *x, int64_t n) {
+MIEN_CLONES(double, sum_run, (const float *x, int64_t n), (x, n)) {
     double lanes[16] = {0}, total = 0;
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
@@ -28,8 +28,10 @@ static double sum_all(const float *x, int64_t n) {
 }
 
 /* x is [outer, length, inner], y [outer, inner]. */
-MIEN_CLONES static void sum_middle(float *restrict y, const float *restrict x, int64_t length,
-                                   int64_t inner, double factor) {
+MIEN_CLONES(void, sum_middle,
+            (float *restrict y, const float *restrict x, int64_t length, int64_t inner,
+             double factor),
+            (y, x, length, inner, factor)) {
     for (int64_t j0 = 0; j0 < inner; j0 += 64) {
         double part[64] = {0};
         int64_t width = mien__min64(64, inner - j0);

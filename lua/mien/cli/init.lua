@@ -137,7 +137,9 @@ end
 --- Runs a command line and returns the exit code of the process.
 function cli.main(args)
   host.on_interrupt(function() check.raise("interrupted", "interrupted") end)
-  return cli.guard(dispatch, args)
+  local code = cli.guard(dispatch, args)
+  if package.loaded["mien.ffi"] then require("mien.notices").tell() end -- commands without it start faster
+  return code
 end
 
 return cli

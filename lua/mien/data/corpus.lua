@@ -43,7 +43,8 @@ local function find_recordings(self)
 end
 
 --- Opens a corpus for reading: fields path, name, frames, height, width, fps, label_kind, label_names,
--- procedural, source, recordings (list of { name, subject, partition, first, count }, first is 0-based).
+-- procedural, source, split (the name of a published one, or nil), recordings (list of { name, subject, partition,
+-- first, count }, first is 0-based).
 function corpus.open(path)
   local h5 = file.open(path)
   local function wrong(fmt, ...)
@@ -63,6 +64,7 @@ function corpus.open(path)
     self.frames, self.height, self.width = shape[1], shape[2], shape[3]
     self.name = h5:text "name" or path
     self.source = h5:text "source"
+    self.split = h5:text "split" -- whose partitions these are: "paper46"
     self.fps = h5:number "fps" or 0 -- 0: pictures
     if h5:text "fps" or not (self.fps >= 0 and self.fps < math.huge) then
       wrong("fps is %s, but must be a number above 0, or 0 for pictures", tostring(h5:text "fps" or self.fps))

@@ -167,6 +167,11 @@ function writer:recording(options)
   self.frames = self.frames + n
 end
 
+--- Says which published split the partitions are; the paper's numbers stand beside its own split alone.
+function writer:split(name)
+  self.h5:set("split", check.type(name, "string", "data.writer: split"))
+end
+
 --- Puts the corpus on disk under its name.
 function writer:finish()
   check_whole(self)

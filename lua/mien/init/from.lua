@@ -26,6 +26,7 @@ end
 function class:apply(model, stream)
   self.rest:apply(model, stream)
   local file = require("mien.checkpoint").load_weights(self.path)
+  require("mien.checkpoint.check").finite(file.tensors, self.path)
   if self.transfer == "all" then
     model:load(file.tensors)
   else

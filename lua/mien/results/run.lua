@@ -2,8 +2,10 @@
 -- Not here: how rows are written (results/init.lua), training (mien.train).
 local ffi = require "ffi"
 local C = require "mien.ffi"
+local backend = require "mien.backend"
 local check = require "mien.check"
 local home = require "mien.home"
+local meter = require "mien.results.meter"
 local process = require "mien.results.process"
 
 local run = {}
@@ -68,6 +70,13 @@ local function busy(row)
   return alive and row.owner or nil
 end
 
+--- What this attempt has used so far.
+local function store_cost(self)
+  local used = self.meter:used()
+  self.db:write([[UPDATE attempt SET frames = ?, train_seconds = ?, joules = ?, memory = ?
+    WHERE run = ? AND ended IS NULL]], used.frames, used.seconds, used.joules, used.memory, self.id)
+end
+
 --- Takes the run for this process; an error when another living process has it.
 -- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda".
 function run:claim(position, device)
@@ -85,31 +94,44 @@ function run:claim(position, device)
     self.db:write([[UPDATE run SET status = 'running', owner = ?, heartbeat = ?, stop_reason = NULL, host = ?,
       device = ?, code_version = ?, finished = NULL WHERE id = ?]], process.name, now(), process.host,
       process.device(device), process.commit(home.folder), self.id)
-    self.db:write("INSERT INTO attempt (run, owner, started, epoch, step) VALUES (?, ?, ?, ?, ?)",
-      self.id, process.name, now(), position.epoch, position.step)
+    self.db:write([[INSERT INTO attempt (run, owner, started, epoch, step, host, device, library, threads)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)]], self.id, process.name, now(), position.epoch, position.step, process.host,
+      process.device(device), backend.describe(device ~= "cpu" and device or nil), backend.threads())
+    self.meter = meter.start()
+    store_cost(self)
   end)
   self.beaten = C.mien_time_monotonic()
   return self:look()
+end
+
+--- The scores and what they were made with.
+local function forget_scores(self)
+  for _, name in ipairs { "post_trial", "post_step", "score", "recording_score", "class_score", "confusion" } do
+    self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id)
+  end
 end
 
 --- Forgets everything it reported: it starts again from nothing.
 function run:clear()
   self.db:flush()
   self.db:transaction(function()
-    for _, name in ipairs { "metric", "metric_summary", "post_trial", "post_step", "score", "class_score",
-      "class_count", "artifact" } do
+    for _, name in ipairs { "metric", "metric_summary", "class_count", "artifact" } do
       self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id)
     end
+    forget_scores(self)
     self.db:write("UPDATE run SET epochs = NULL, best_epoch = NULL, best_value = NULL WHERE id = ?", self.id)
   end)
 end
 
---- A sign of life, at most every five seconds; call it as often as you like.
-function run:beat()
+--- A sign of life, at most every five seconds; call it as often as you like. frames: trained on since the last call,
+-- and the seconds that took.
+function run:beat(frames, seconds)
+  if frames and self.meter then self.meter:add(frames, seconds) end
   local time = C.mien_time_monotonic()
   if time - self.beaten < HEARTBEAT then return end
   self.beaten = time
   self.db:write("UPDATE run SET heartbeat = ? WHERE id = ?", now(), self.id)
+  if self.meter then store_cost(self) end
 end
 
 -- ---- what it reports ---------------------------------------------------------------------------
@@ -144,9 +166,23 @@ run.score = reporter("score", { "target", "split", "stage", "ccc", "pcc", "rmse"
 run.post_trial = reporter("post_trial", { "target", "position", "step", "value", "ccc" })
 run.post_step = reporter("post_step",
   { "target", "position", "step", "kept", "value", "ccc_before", "ccc_after" })
+run.recording_score = reporter("recording_score", { "split", "stage", "position", "recording", "subject", "target",
+  "ccc", "pearson", "rmse", "frames" })
 run.class_score = reporter("class_score", { "split", "class_order", "class", "positives", "frames", "f1",
-  "average_precision", "baseline_f1", "baseline_precision" })
+  "average_precision", "baseline_f1", "baseline_precision", "true_positives", "false_positives", "false_negatives",
+  "true_negatives" })
+run.confusion = reporter("confusion", { "split", "gold_order", "gold", "said_order", "said", "frames" })
 run.class_count = reporter("class_count", { "split", "stage", "class_order", "class", "frames" })
+
+--- All scores at once: `report` calls run:score, run:post_step ... and either all of it is stored, in place of what was
+-- there, or nothing is.
+function run:scored(report)
+  self.db:flush()
+  self.db:transaction(function()
+    forget_scores(self)
+    report()
+  end)
+end
 
 --- A file that the run made; its hash and size are taken now.
 function run:artifact(path, kind)
@@ -181,6 +217,7 @@ end
 local function close(self, status, reason)
   self.db:flush()
   self.db:transaction(function()
+    if self.meter then store_cost(self) end -- nobody has to claim what is written by hand
     self.db:write("UPDATE run SET status = ?, stop_reason = ?, owner = NULL, heartbeat = ?, finished = ? WHERE id = ?",
       status, reason, now(), status == "finished" and now() or nil, self.id)
     self.db:write("UPDATE attempt SET ended = ?, reason = ? WHERE run = ? AND ended IS NULL", now(), reason, self.id)

@@ -182,8 +182,16 @@ local function class_table(corpus, logits, truth)
 end
 
 function kinds.multilabel(corpus, predictions, gold)
-  local classes, f1, ap = class_table(corpus, joined(predictions), joined(gold))
+  local logits = joined(predictions)
+  local classes, f1, ap = class_table(corpus, logits, logits, joined(gold))
   return { classes = classes, metrics = { f1 = f1, average_precision = ap } }
+end
+
+--- The class of a row of scores: the highest, the first of equals.
+local function highest(row)
+  local best = 1
+  for k = 2, #row do if row[k] > row[best] then best = k end end
+  return best
 end
 
 function kinds.class(corpus, predictions, gold)
@@ -197,15 +205,12 @@ function kinds.class(corpus, predictions, gold)
   -- one answer per frame: the highest score says yes, the others no
   local answers = {}
   for i, row in ipairs(logits) do
-    local best = 1
-    for k = 2, #row do if row[k] > row[best] then best = k end end
+    local best = highest(row)
     answers[i] = {}
     for k = 1, #row do answers[i][k] = k == best and 1 or -1 end
   end
-  local classes = class_table(corpus, logits, one_hot)
-  local f1 = metric.f1(answers, one_hot, { threshold = 0 })
-  for k, row in ipairs(classes) do row.f1 = f1[k] end
-  return { classes = classes, metrics = { accuracy = metric.accuracy(logits, truth), f1 = f1.macro,
+  local classes, f1 = class_table(corpus, answers, logits, one_hot)
+  return { classes = classes, metrics = { accuracy = metric.accuracy(logits, truth), f1 = f1,
     baseline_accuracy = most / #truth } }
 end
 
@@ -213,6 +218,41 @@ end
 -- `score` (continuous), classes = rows for `class_score` (the others) }.
 function evaluate.score(corpus, predictions, gold)
   return kinds[corpus.label_kind](corpus, predictions, gold)
+end
+
+--- Each recording's own scores of continuous targets, as rows for the table `recording_score`.
+function evaluate.by_recording(corpus, recordings, predictions, gold)
+  local rows = {}
+  for r, recording in ipairs(recordings) do
+    for k, name in ipairs(corpus.label_names) do
+      local said, wanted = predictions[r][k], gold[r][k]
+      local moments = metric.moments():add(said, wanted)
+      local row = { position = r, recording = recording.name, subject = recording.subject, target = name,
+        frames = (moments:count()) }
+      if not silent({ said }, { wanted }) then
+        row.ccc, row.pearson, row.rmse = moments:ccc(), moments:pearson(), moments:rmse()
+      end
+      rows[#rows + 1] = row
+    end
+  end
+  return rows
+end
+
+--- How often each class of a class corpus was called each other, as rows for the table `confusion`.
+function evaluate.confusion(corpus, predictions, gold)
+  local names, counts, rows = corpus.label_names, {}, {}
+  local truth = joined(gold)
+  for i, row in ipairs(joined(predictions)) do
+    local cell = truth[i][1] * #names + highest(row)
+    counts[cell] = (counts[cell] or 0) + 1
+  end
+  for is = 1, #names do
+    for said = 1, #names do
+      rows[#rows + 1] = { gold_order = is, gold = names[is], said_order = said, said = names[said],
+        frames = counts[(is - 1) * #names + said] or 0 }
+    end
+  end
+  return rows
 end
 
 return evaluate

@@ -5,6 +5,7 @@ local captured = require "mien.train.captured"
 local check = require "mien.check"
 local file_hash = require("mien.results.run").file_hash
 local checkpoint_state = require "mien.train.state"
+local notices = require "mien.notices"
 local precision = require "mien.precision"
 local progress = require "mien.train.progress"
 local scope = require "mien.scope"
@@ -74,10 +75,15 @@ function fit:metric(key, value)
   if self.run then self.run:metric(key, value, { step = self.at.step, epoch = self.at.epoch }) end
 end
 
---- Something that a user should know once.
-function fit:say(text)
-  if self.run then self.run:event("graph", text) end
+--- Something that a user should know once; kind: that of the run's event.
+function fit:say(text, kind)
+  if self.run then self.run:event(kind or "graph", text) end
   self.display:say(text)
+end
+
+--- What was noticed below training since the last call.
+function fit:tell_notices()
+  notices.tell(function(text) self:say(text, "notice") end)
 end
 
 --- Lets the GPU record the steps, where that is possible.
@@ -109,6 +115,7 @@ function fit:step(frames, labels)
     self.phase = "updating"
     norm = self.work:update()
   end
+  self:tell_notices()
   at.step, at.epoch_step = at.step + 1, at.epoch_step + 1
   at.loss_sum, at.loss_n = at.loss_sum + value, at.loss_n + 1
   self.phase = "between"
@@ -121,6 +128,7 @@ end
 function fit:steps()
   local at, frames_done = self.at, 0
   local started = C.mien_time_monotonic()
+  local last = started
   self.model:train(true)
   local loader = self.train(at.epoch, at.epoch_step)
   local steps = loader.steps
@@ -134,7 +142,8 @@ function fit:steps()
       frames_done = frames_done + size[1] * size[2]
       local time = C.mien_time_monotonic()
       self.rate = frames_done / math.max(time - started, 1e-9)
-      if self.run then self.run:beat() end
+      if self.run then self.run:beat(size[1] * size[2], time - last) end
+      last = time
       self.display:step { epoch = at.epoch, step = at.epoch_step, steps = steps, loss = at.loss_sum / at.loss_n,
         rate = self.rate, best = self.stop.best, best_epoch = self.stop.best_epoch, watch = self.stop.watch }
       if time - self.saved > math.max(self.save_seconds, SAVE_SHARE * self.save_cost) then self:save() end
