@@ -112,6 +112,21 @@ describe("results", function()
     assert.same({ reason = "early stopping", epoch = 3, step = 40 }, attempts[2])
   end)
 
+  it("knows whether a file is still the one that a run made", function()
+    local run, path = new_run(), folder .. "/best.h5"
+    local function put(text)
+      local file = assert(io.open(path, "w"))
+      file:write(text)
+      file:close()
+    end
+    put "weights"
+    run:check_artifact(path) -- nobody has taken its hash
+    run:artifact(path, "weights")
+    run:check_artifact(path)
+    put "Weights"
+    expect.failure(function() run:check_artifact(path) end, path, "has changed since run")
+  end)
+
   it("keeps what waits when the disk is full, and writes it when there is room again", function()
     local run = new_run()
     db:exec "PRAGMA max_page_count = 1"

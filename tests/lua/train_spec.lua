@@ -340,6 +340,24 @@ describe("training", function()
     assert.matches('did you mean "validation/score"', tostring(err))
   end)
 
+  it("says what to do about a damaged checkpoint, and sees that the best weights are others", function()
+    local path = folder .. "/damaged"
+    local function one_epoch(options) return { epochs = 1, rngs = options.rngs } end
+    assert.is_falsy(select(4, fit(path, one_epoch)))
+    assert.is_falsy(select(4, fit(path, one_epoch))) -- nothing is left to do
+    mien.checkpoint.save_weights(path .. "/best.h5", tiny.features(8), {})
+    local _, _, _, err = fit(path, one_epoch)
+    assert.matches("best.h5 is another file than this training wrote", tostring(err), 1, true)
+    local file = assert(io.open(path .. "/last.h5", "r+b"))
+    file:seek("set", math.floor(file:seek "end" / 2))
+    file:write(("x"):rep(4000))
+    file:close()
+    _, _, _, err = fit(path, one_epoch)
+    assert.equal("format", err and err.code)
+    assert.matches("last.h5", tostring(err), 1, true)
+    assert.matches("or delete it: the training then starts again at its first epoch", tostring(err), 1, true)
+  end)
+
   it("refuses the checkpoint of another model, and a file that is none", function()
     fit(folder .. "/mine", function(options) return { epochs = 1, rngs = options.rngs } end)
     local other = tiny.features(4)

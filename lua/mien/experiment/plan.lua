@@ -218,7 +218,8 @@ local function execute(node, r, context)
     return "failed"
   end
   local again = run.row.status == "failed"
-  local position = not again and require("mien.train.state").position(what.folder .. "/last.h5") or nil
+  local state = require "mien.train.state"
+  local position = not again and state.advise(what.folder .. "/last.h5", state.position) or nil
   run:claim(position and { epoch = position.epoch, step = position.step }, config.device)
   if again then
     run:clear()

@@ -106,6 +106,7 @@ end
 function one.export_again(what)
   local best = what.folder .. "/best.h5"
   if not require("lfs").attributes(best) then return false end
+  what.run:check_artifact(best)
   local model = what.config.model(what.config.network, what.corpus)
   require("mien.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
   export(what, model, start_of.scale(what.config, what.start))

@@ -196,6 +196,15 @@ function run:artifact(path, kind)
     home.short(path), hash, size, now())
 end
 
+--- Raises an error when a file that the run made is no longer the one whose hash was taken.
+function run:check_artifact(path)
+  local row = self.db:row("SELECT sha256 FROM artifact WHERE run = ? AND path = ?", self.id, home.short(path))
+  if row and row.sha256 ~= run.file_hash(path) then
+    check.raise("format", "%s has changed since run %d wrote it (its sha256 was %s): put that file back, or delete it and "
+      .. "the run is trained again", path, self.id, row.sha256)
+  end
+end
+
 --- Something worth telling that is no number.
 function run:event(kind, text)
   self.db:queue("INSERT INTO event (run, time, kind, text) VALUES (?, ?, ?, ?)", self.id, now(), kind, text)

@@ -3,6 +3,7 @@
 local C = require "mien.ffi"
 local captured = require "mien.train.captured"
 local check = require "mien.check"
+local file_hash = require("mien.results.run").file_hash
 local checkpoint_state = require "mien.train.state"
 local notices = require "mien.notices"
 local interrupt = require "mien.interrupt"
@@ -59,8 +60,9 @@ end
 
 function fit:resume()
   if not self.folder or not require("lfs").attributes(self:path "last.h5") then return end
-  self.at = checkpoint_state.load(self:path "last.h5",
-    { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
+  self.at = checkpoint_state.advise(self:path "last.h5", function(path)
+    return checkpoint_state.load(path, { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
+  end)
   self.stop:set_state(self.at.stop)
   local scaler = self.work.scaler
   if scaler and self.at.scaler then scaler:set_state(self.at.scaler) end
@@ -160,7 +162,9 @@ function fit:keep_best()
   if self.folder then
     local meta = { epoch = self.at.epoch }
     for key, given in pairs(self.meta or {}) do meta[key] = given end
-    return require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
+    require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
+    self.at.best_sha256 = file_hash(self:path "best.h5")
+    return
   end
   self.best = self.best or {}
   for i, entry in ipairs(self.model:state()) do
@@ -234,6 +238,11 @@ end
 --- Puts the weights of the best epoch back into the model.
 function fit:restore_best()
   if not self.stop.best then return end
+  local wanted = self.at.best_sha256
+  if wanted and file_hash(self:path "best.h5") ~= wanted then
+    check.raise("format", "%s is another file than this training wrote (its sha256 is not %s): put that back, or delete "
+      .. "last.h5 beside it to train again from the first epoch", self:path "best.h5", wanted)
+  end
   scope.run(function()
     self.model:load(self.best or require("mien.checkpoint").load_weights(self:path "best.h5").tensors)
   end)
