@@ -31,6 +31,16 @@ describe("results", function()
     assert.equal(0.5, db:value "SELECT max FROM metric_summary")
   end)
 
+  it("names a number of a run that somebody has made a text", function()
+    new_run()
+    for _, name in ipairs { "best_value", "best_epoch", "heartbeat" } do
+      db:exec(("UPDATE run SET %s = 'soon'"):format(name))
+      expect.failure(new_run, "results.db: run 1: " .. name .. ' is the text "soon"', "a number is wanted")
+      db:exec(("UPDATE run SET %s = NULL"):format(name))
+    end
+    assert.equal(1, new_run().id)
+  end)
+
   it("shows batched rows to every question asked through the same object", function()
     local run = new_run()
     for step = 1, 100 do run:metric("loss", step, { step = step, epoch = 1 }) end

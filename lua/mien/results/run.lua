@@ -37,6 +37,19 @@ function run.file_hash(path)
   return ffi.string(out)
 end
 
+local NUMBERS = { "id", "seed", "arm_order", "epochs", "best_epoch", "best_value", "heartbeat", "created", "finished" }
+
+--- The row, when its numbers are numbers: SQLite stores a text in any column, and the file may be anybody's.
+local function sound(db, row)
+  for _, name in ipairs(NUMBERS) do
+    if row[name] ~= nil and type(row[name]) ~= "number" then
+      check.raise("format", "%s: run %s: %s is %s, where a number is wanted; something else than mien has written there",
+        home.short(db.path), tostring(row.id), name, check.describe(row[name]))
+    end
+  end
+  return row
+end
+
 local FIND = "SELECT * FROM run WHERE experiment = ? AND config_hash = ?"
 
 --- Finds the run of this experiment and configuration (arm and seed are part of `config`), or makes it. A run
@@ -50,13 +63,13 @@ function run.open(db, what)
     ON CONFLICT (experiment, config_hash) DO UPDATE SET arm_order = excluded.arm_order, variant = excluded.variant]],
     experiment, what.profile or "default", what.variant, what.arm, what.arm_order or 1, what.seed, hash,
     what.config, what.corpus, what.procedural or false, what.folder, now())
-  local row = db:row(FIND, experiment, hash)
+  local row = sound(db, db:row(FIND, experiment, hash))
   return setmetatable({ db = db, id = row.id, row = row, hash = hash, beaten = 0 }, run)
 end
 
 --- The row as it stands now.
 function run:look()
-  self.row = self.db:row("SELECT * FROM run WHERE id = ?", self.id)
+  self.row = sound(self.db, self.db:row("SELECT * FROM run WHERE id = ?", self.id))
   return self.row
 end
 
