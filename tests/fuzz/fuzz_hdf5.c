@@ -109,6 +109,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
+/* What HDF5 forgets when it meets damage. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+    return "leak:libhdf5";
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static void read_objects(mien_h5 *file) {
