@@ -1,5 +1,5 @@
 /* Copies between any two host layouts, strides and dtypes, and fills.
- * Not here: argument checks and other devices (tensor.c). */
+ * Not here: argument checks and other devices (elements.c). */
 #include "tensor.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* The CPU backend's own declarations: layouts, kernel helpers, the passes of each op.
- * Not here: anything of oneDNN (dnnl.h in this folder), the table itself (backend.c). */
+ * Not here: anything of oneDNN (onednn.h), the table itself (backend.c). */
 #ifndef MIEN_CPU_H
 #define MIEN_CPU_H
 #include "../backend.h"
