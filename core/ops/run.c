@@ -11,6 +11,7 @@
 #include "backend/capture.h"
 #include "backend/device.h"
 #include "profile.h"
+#include "tensor/assert.h"
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
@@ -129,6 +130,8 @@ static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const
     implementation[sizeof implementation - 1] = '\0';
     call->implementation = implementation;
     double start = mien__profile_start();
+    MIEN_ASSERT_LUA_THREAD();
+    MIEN_ASSERT(!mien__op_running);
     mien__op_running = infos[call->op].name;
     for (int i = 0; i < infos[call->op].n_in; i++) mien__tensor_read(call->in[i]);
     for (int i = 0; backward && i < infos[call->op].n_out; i++) {
