@@ -503,7 +503,7 @@ static void an_update_is_of_all_parameters_or_of_none(void **state) {
                                     : plain_tensor(ones, dtype, 2, shape);
             }
         if (lacking) mien__fail_allocation(1);
-        mien_status status = table.sgd_all(&h, sets[0], sets[1], sets[2], N, 1);
+        mien_status status = table.sgd_all(&h, sets[0], sets[1], sets[2], N);
         assert_int_equal(mien__fail_allocation(0), 0);
         assert_int_equal(status, lacking ? MIEN_ERR_MEMORY : MIEN_ERR_UNSUPPORTED);
         for (int kind = 0; kind < 3; kind++)
