@@ -133,11 +133,11 @@ function check.nearest(name, list)
   for _, candidate in ipairs(names) do
     local d = distance(name, candidate)
     local shorter = math.min(#name, #candidate)
-    if shorter >= 3 and candidate:sub(1, shorter) == name:sub(1, shorter) then d = math.min(d, 2) end
+    if shorter >= 3 and candidate:sub(1, shorter) == name:sub(1, shorter) then d = math.min(d, 1) end
     if not best or d < best_distance then best, best_distance = candidate, d end
   end
-  -- One letter of a short word, two of a longer one, a third of a long one may differ.
-  if best and best_distance <= (#name < 4 and 1 or math.max(2, math.floor(#name / 3))) then return best end
+  -- One letter of a short word may differ, half of a longer one's.
+  if best and best_distance <= (#name < 4 and 1 or math.floor(#name / 2)) then return best end
 end
 
 --- Raises "what: unknown noun "name"; did you mean "nearest"?", or lists what there is.
