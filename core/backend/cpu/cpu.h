@@ -45,7 +45,8 @@ mien_tensor *mien__cpu_scratch(int64_t n);
 mien_tensor *mien__cpu_bytes(int64_t n);
 mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src);
 mien_status mien__cpu_fill(mien_tensor *t, double value);
-/* True when every tensor there is (inputs, gradients, outputs) holds f32 or bf16. */
+/* True when every tensor there is (inputs but for classes, gradients, outputs) holds f32 or bf16.
+ */
 bool mien__cpu_all_floats(const mien_op_call *call);
 void mien__cpu_says(mien_op_call *call, const char *implementation);
 /* Appends the implementation of a second step, " + name", when it is another one. */
@@ -89,6 +90,36 @@ int mien__cpu_threads(void);
 /* Fewer floats than this are not worth waking other threads for. */
 #define MIEN_PARALLEL_FLOATS 16384
 
+/* ---- broadcasting and reductions ------------------------------------------------------------- */
+
+/* f32 elements read in the row-major order of a larger shape: a step of 0 repeats them. */
+typedef struct mien__spread {
+    const float *from;
+    int ndim; /* at least 1; dimensions that one walk goes through are one */
+    int64_t size[MIEN_MAX_DIMS], step[MIEN_MAX_DIMS];
+} mien__spread;
+
+/* The dense f32 tensor t broadcast to the shape of `full`. */
+mien__spread mien__spread_of(const mien_tensor *t, const mien_tensor *full);
+/* One more dimension, inside those that it has. */
+void mien__spread_add(mien__spread *s, int64_t size, int64_t step);
+/* Elements [i, i + n) of the larger shape: in place where they lie so, else in `room`. */
+const float *mien__spread_read(const mien__spread *s, int64_t i, int64_t n, float *room);
+/* Allocates t, f32, and fills it with the sums of `full`, dense f32, over all that t would repeat
+ * to be of its shape, divided by `divisor`. */
+mien_status mien__spread_sum(mien_tensor *t, mien_tensor *full, double divisor);
+
+/* A tensor seen as [outer, length, inner] around the dimension `length`. */
+typedef struct mien__lines {
+    int64_t outer, length, inner;
+} mien__lines;
+
+/* t around a 0-based dimension; dim -1: all elements are one line. */
+mien__lines mien__lines_of(const mien_tensor *t, int dim);
+/* y [outer, inner] = sum (op sum, mean) or maximum (op max) of x [outer, length, inner] over
+ * length, divided by `divisor`; the same bits for any number of threads. */
+mien_status mien__reduce(mien_op op, float *y, const float *x, mien__lines l, double divisor);
+
 /* ---- passes ---------------------------------------------------------------------------------- */
 
 #define MIEN_PASS(name)                                                                            \
@@ -117,10 +148,14 @@ MIEN_PASS(binary);    /* add, sub, mul, div */
 MIEN_PASS(pointwise); /* affine ... abs */
 MIEN_PASS(cast);
 MIEN_PASS(dropout);
-MIEN_PASS(reduce); /* sum, mean */
+MIEN_PASS(reduce);  /* sum, mean, max */
+MIEN_PASS(softmax); /* softmax, log_softmax */
+MIEN_PASS(concat);
+MIEN_PASS(ccc_loss);
+MIEN_PASS(mse_loss);
+MIEN_PASS(sigmoid_cross_entropy);
+MIEN_PASS(softmax_cross_entropy);
 #undef MIEN_PASS
-/* Equal shapes; broadcasting goes to ref. */
-bool mien__cpu_binary_supports(const mien_op_call *call, bool backward);
 
 /* sum[i] = sum over rows of x[row, i]; x is [rows, k]. */
 void mien__cpu_sum_rows(float *sum, const float *x, int64_t rows, int64_t k);
