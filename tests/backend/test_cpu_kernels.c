@@ -37,6 +37,7 @@ typedef struct work {
     int64_t shape[2][5];
     double attr[2];
     bool classes; /* the second input: classes below 7 */
+    bool hard;    /* to sum */
 } work;
 
 enum { RESULTS = 3 }; /* output, gradients of both inputs */
@@ -67,9 +68,21 @@ static void run(const char *backend, const work *w, mien_tensor *const *given,
     must(mien_backend_use("cpu"));
 }
 
+/* Numbers whose sums depend on the order even in double, and nearly cancel, so that it shows: every
+ * second one is large, and comes again with the other sign half of the tensor later. */
+static void make_hard(mien_tensor *t) {
+    float *at = mien_tensor_data(t);
+    int64_t half = mien_tensor_count(t) / 2;
+    for (int64_t i = 0; i < half; i += 2) {
+        at[i] *= 1e12f;
+        at[half + i] = -at[i];
+    }
+}
+
 static void inputs_of(const work *w, mien_tensor **in) {
     in[0] = normal(w->shape[0], "first");
     in[1] = w->shape[1][0] ? normal(w->shape[1], "second") : NULL;
+    if (w->hard) make_hard(in[0]);
     if (!w->classes) return;
     int64_t n = mien_tensor_count(in[1]);
     mien_tensor *classes = mien_tensor_new(MIEN_I64, MIEN_DEVICE_CPU, in[1]->ndim, in[1]->shape);
@@ -94,8 +107,9 @@ static void the_number_of_threads_does_not_change_the_bits(void **state) {
         {MIEN_OP_mul, {{200000}, {1}}, {0}},
         {MIEN_OP_div, {{2000, 64}, {64}}, {0}},
         {MIEN_OP_sub, {{300, 1}, {1, 300}}, {0}},
-        {MIEN_OP_sum, {{3000, 70}}, {0, 0}},
-        {MIEN_OP_mean, {{300000}}, {-1, 0}},
+        {MIEN_OP_add, {{3000, 70}, {70}}, {0}, .hard = true},
+        {MIEN_OP_sum, {{3000, 70}}, {0, 0}, .hard = true},
+        {MIEN_OP_mean, {{300000}}, {-1, 0}, .hard = true},
         {MIEN_OP_mean, {{7, 3000, 3}}, {1, 1}},
         {MIEN_OP_max, {{3000, 70}}, {0, 0}},
         {MIEN_OP_max, {{500, 70}}, {1, 0}},

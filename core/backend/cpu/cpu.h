@@ -73,6 +73,19 @@ void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *
 typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t v16i __attribute__((vector_size(64), aligned(4), may_alias));
 
+/* Always inlined, so no call passes such vectors and their calling convention does not matter. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+/* Masks, all ones where true. Without AVX-512 GCC takes a comparison of such vectors apart, number
+ * by number; differences and shifts it does not. a < b; anything where one is NaN, or both are the
+ * same infinity. */
+MIEN_INLINE v16i mien__v16_less(v16 a, v16 b) {
+    return (v16i)(a - b) >> 31;
+}
+MIEN_INLINE v16i mien__v16_is_nan(v16 x) {
+    return (0x7f800000 - ((v16i)x & 0x7fffffff)) >> 31;
+}
+
 static inline int64_t mien__min64(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -116,6 +129,21 @@ typedef struct mien__lines {
 
 /* t around a 0-based dimension; dim -1: all elements are one line. */
 mien__lines mien__lines_of(const mien_tensor *t, int dim);
+/* Of two numbers the larger, of equal ones the first; a NaN is larger than everything. */
+MIEN_INLINE float mien__larger(float most, float x) {
+    return (x > most) | (x != x) ? x : most;
+}
+/* The largest of n. (Of 32 lanes GCC makes vectors, 16 it unrolls.) */
+MIEN_INLINE float mien__largest(const float *x, int64_t n) {
+    float lanes[32], most = x[0];
+    int64_t i = 0;
+    for (int k = 0; k < 32; k++) lanes[k] = x[0];
+    for (; i + 32 <= n; i += 32)
+        for (int k = 0; k < 32; k++) lanes[k] = mien__larger(lanes[k], x[i + k]);
+    for (; i < n; i++) most = mien__larger(most, x[i]);
+    for (int k = 0; k < 32; k++) most = mien__larger(most, lanes[k]);
+    return most;
+}
 /* y [outer, inner] = sum (op sum, mean) or maximum (op max) of x [outer, length, inner] over
  * length, divided by `divisor`; the same bits for any number of threads. */
 mien_status mien__reduce(mien_op op, float *y, const float *x, mien__lines l, double divisor);

@@ -1,6 +1,6 @@
 /* sum, mean and max over one dimension or all.
  * Not here: softmax (softmax.c), the losses (loss.c). */
-#include "vmath.h"
+#include "cpu.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -30,32 +30,19 @@ MIEN_CLONES(void, sum_part,
     memcpy(y, part, (size_t)width * sizeof *y);
 }
 
-/* Of two numbers the larger, of equal ones the first; a NaN is larger than everything. */
-MIEN_INLINE float larger(float most, float x) {
-    return (x > most) | (x != x) ? x : most;
-}
-
 /* The same with the largest. */
 MIEN_CLONES(void, max_part,
             (double *restrict y, const float *restrict x, int64_t rows, int64_t inner,
              int64_t width),
             (y, x, rows, inner, width)) {
+    if (inner == 1) {
+        *y = mien__largest(x, rows);
+        return;
+    }
     float most[TILE];
     for (int j = 0; j < TILE; j++) most[j] = -INFINITY;
-    if (inner == 1) {
-        int64_t i = 0;
-        v16 lanes = mien__v16_set(-INFINITY);
-        for (; i + 16 <= rows; i += 16) {
-            v16 v;
-            memcpy(&v, x + i, sizeof v);
-            lanes = mien__v16_pick((v > lanes) | (v != v), v, lanes);
-        }
-        for (; i < rows; i++) most[0] = larger(most[0], x[i]);
-        for (int k = 0; k < 16; k++) most[0] = larger(most[0], lanes[k]);
-    } else {
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t j = 0; j < width; j++) most[j] = larger(most[j], x[i * inner + j]);
-    }
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < width; j++) most[j] = mien__larger(most[j], x[i * inner + j]);
     for (int64_t j = 0; j < width; j++) y[j] = most[j];
 }
 
@@ -89,7 +76,7 @@ static void finish(mien_op op, float *y, const double *part, mien__lines l, cons
         double total = part[first];
         for (int64_t p = 1; p < c->parts; p++) {
             double next = part[first + p * l.inner];
-            total = op == MIEN_OP_max ? larger((float)total, (float)next) : total + next;
+            total = op == MIEN_OP_max ? mien__larger((float)total, (float)next) : total + next;
         }
         y[i] = (float)(total / divisor);
     }

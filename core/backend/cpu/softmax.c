@@ -1,65 +1,58 @@
 /* softmax and log_softmax over the last dimension, row by row.
  * Not here: the losses built on them (loss.c). */
-#include "vmath.h"
+#include "cpu.h"
 #include <math.h>
 
-/* Sums run in float over this many vectors, then in double. */
-enum { RUN = 64 };
+/* e^x for x <= 0, to about 1e-7 relative error; 0 where that is no normal number, so that e to
+ * minus infinity is 0. Masks choose: of a choice GCC makes a branch, and no vectors of the loop
+ * around it. Coefficients: as in vmath.h. */
+MIEN_INLINE float power_of_e(float x) {
+    union {
+        float f;
+        int32_t i;
+    } t = {x}, shifted, y;
+    int32_t normal = -!(x < -87.3f), nan = -(x != x);
+    t.i &= normal;
+    shifted.f = t.f * 1.44269504088896341f + 12582912.0f; /* 1.5 * 2^23: rounds to an integer */
+    float n = shifted.f - 12582912.0f, r = t.f - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    y.f = p * r * r + r + 1.0f;
+    y.i = ((y.i + (int32_t)((uint32_t)shifted.i << 23)) & normal) | nan;
+    return y.f;
+}
 
-/* Elements [i, i + 16) of n; what is beyond them is `rest`. */
-VMATH load(const float *x, int64_t i, int64_t n, float rest) {
-    v16 v = mien__v16_set(rest);
-    if (i + 16 <= n)
-        memcpy(&v, x + i, sizeof v);
+/* The sum of a b, or with b NULL of a. */
+MIEN_INLINE double sum_of(const float *a, const float *b, int64_t n) {
+    double lanes[16] = {0}, total = 0;
+    int64_t i = 0;
+    if (b)
+        for (; i + 16 <= n; i += 16)
+            for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k];
     else
-        for (int64_t k = 0; k < n - i; k++) v[k] = x[i + k];
-    return v;
-}
-
-MIEN_INLINE void store(float *y, int64_t i, int64_t n, v16 v) {
-    if (i + 16 <= n)
-        memcpy(y + i, &v, sizeof v);
-    else
-        for (int64_t k = 0; k < n - i; k++) y[i + k] = v[k];
-}
-
-/* e^x for x <= 0, and 0 where that is no normal number: e to minus infinity is 0. */
-VMATH power_of_e(v16 x) {
-    return mien__v16_pick(x < mien__v16_set(-87.3f), (v16){0}, mien__v16_exp(x));
-}
-
-MIEN_INLINE double total_of(v16 v) {
-    double total = 0;
-    for (int k = 0; k < 16; k++) total += v[k];
+        for (; i + 16 <= n; i += 16)
+            for (int k = 0; k < 16; k++) lanes[k] += a[i + k];
+    for (; i < n; i++) total += b ? a[i] * b[i] : a[i];
+    for (int k = 0; k < 16; k++) total += lanes[k];
     return total;
 }
 
-/* x - max(x) and its exponentials; softmax keeps these, log_softmax those. */
 MIEN_CLONES(void, softmax_rows,
             (float *restrict y, const float *restrict x, int64_t rows, int64_t n, bool log_of),
             (y, x, rows, n, log_of)) {
     for (int64_t row = 0; row < rows; row++, x += n, y += n) {
-        v16 top = mien__v16_set(-INFINITY);
-        for (int64_t i = 0; i < n; i += 16) {
-            v16 v = load(x, i, n, -INFINITY);
-            top = mien__v16_pick(v > top, v, top);
-        }
-        float most = top[0];
-        for (int k = 1; k < 16; k++) most = top[k] > most ? top[k] : most;
-        double sum = 0;
-        for (int64_t i0 = 0; i0 < n; i0 += 16 * RUN) {
-            v16 part = {0};
-            for (int64_t i = i0; i < mien__min64(n, i0 + 16 * RUN); i += 16) {
-                v16 centred = load(x, i, n, -INFINITY) - most;
-                v16 e = power_of_e(centred);
-                part += e;
-                if (!log_of) centred = e;
-                store(y, i, n, centred);
-            }
-            sum += total_of(part);
-        }
+        float most = mien__largest(x, n);
+        for (int64_t i = 0; i < n; i++) y[i] = power_of_e(x[i] - most);
+        double sum = sum_of(y, NULL, n);
         float factor = (float)(1 / sum), shift = (float)log(sum);
-        for (int64_t i = 0; i < n; i++) y[i] = log_of ? y[i] - shift : y[i] * factor;
+        if (log_of)
+            for (int64_t i = 0; i < n; i++) y[i] = x[i] - most - shift;
+        else
+            for (int64_t i = 0; i < n; i++) y[i] *= factor;
     }
 }
 
@@ -69,25 +62,11 @@ MIEN_CLONES(void, softmax_rows_gradient,
              int64_t n, bool log_of),
             (dx, dy, y, rows, n, log_of)) {
     for (int64_t row = 0; row < rows; row++, dx += n, dy += n, y += n) {
-        double total = 0;
-        for (int64_t i0 = 0; i0 < n; i0 += 16 * RUN) {
-            v16 part = {0};
-            for (int64_t i = i0; i < mien__min64(n, i0 + 16 * RUN); i += 16) {
-                v16 d = load(dy, i, n, 0);
-                if (!log_of) d *= load(y, i, n, 0);
-                part += d;
-            }
-            total += total_of(part);
-        }
-        float sum = (float)total;
-        for (int64_t i = 0; i < n; i += 16) {
-            v16 d = load(dy, i, n, 0), v = load(y, i, n, 0);
-            if (log_of)
-                d -= power_of_e(v) * sum;
-            else
-                d = v * (d - sum);
-            store(dx, i, n, d);
-        }
+        float sum = (float)sum_of(dy, log_of ? NULL : y, n);
+        if (log_of)
+            for (int64_t i = 0; i < n; i++) dx[i] = dy[i] - power_of_e(y[i]) * sum;
+        else
+            for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - sum);
     }
 }
 
