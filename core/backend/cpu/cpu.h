@@ -77,13 +77,16 @@ typedef int32_t v16i __attribute__((vector_size(64), aligned(4), may_alias));
 #pragma GCC diagnostic ignored "-Wpsabi"
 
 /* Masks, all ones where true. Without AVX-512 GCC takes a comparison of such vectors apart, number
- * by number; differences and shifts it does not. a < b; anything where one is NaN, or both are the
- * same infinity. */
+ * by number; differences and shifts it does not. */
+MIEN_INLINE v16i mien__v16_negative(v16i x) {
+    return x >> 31; // cppcheck-suppress shiftTooManyBitsSigned
+}
+/* a < b; anything where one is NaN, or both are the same infinity. */
 MIEN_INLINE v16i mien__v16_less(v16 a, v16 b) {
-    return (v16i)(a - b) >> 31;
+    return mien__v16_negative((v16i)(a - b));
 }
 MIEN_INLINE v16i mien__v16_is_nan(v16 x) {
-    return (0x7f800000 - ((v16i)x & 0x7fffffff)) >> 31;
+    return mien__v16_negative(0x7f800000 - ((v16i)x & 0x7fffffff));
 }
 
 static inline int64_t mien__min64(int64_t a, int64_t b) {

@@ -18,7 +18,7 @@
 
 MIEN_INLINE v16 keep_positive(v16 value, v16 sign) {
     v16u bits = (v16u)sign;
-    v16i not_positive = (v16i)(bits | (bits - 1)) >> 31;
+    v16i not_positive = mien__v16_negative((v16i)(bits | (bits - 1)));
     return (v16)(~(not_positive & ~mien__v16_is_nan(sign)) & (v16i)value);
 }
 

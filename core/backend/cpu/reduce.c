@@ -99,7 +99,7 @@ mien_status mien__reduce(mien_op op, float *y, const float *x, mien__lines l, do
         else
             sum_part(to, from, rows, l.inner, width);
         for (int64_t j = 0; j < width && !part; j++)
-            y[o * l.inner + column + j] = (float)(sums[j] / divisor);
+            y[o * l.inner + column + j] = (float)(sums[j] / divisor); // cppcheck-suppress uninitvar
     }
     if (part) finish(op, y, part, l, &c, divisor);
     free(part);
