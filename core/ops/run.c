@@ -122,9 +122,30 @@ const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, si
 
 const char *mien__op_running;
 
+/* Says once what of the CPU's is left to its slow reference, where it was not chosen: each op of
+ * f32 or bf16, the other floats as a whole. */
+static void tell_slow(const mien_op_call *call, bool backward, const char *backend) {
+    enum { LARGE = 1000000 };
+    if (strcmp(backend, "ref") != 0 || strcmp(mien_backend_current(), "ref") == 0) return;
+    int64_t most = 0;
+    for (int i = 0; i < MIEN_OP_MAX_IN; i++)
+        if (call->in[i] && mien_tensor_count(call->in[i]) > most)
+            most = mien_tensor_count(call->in[i]);
+    if (most < LARGE) return;
+    const char *rule = "one thread, in doubles, for tensors of a million elements and more; "
+                       "docs/performance.md lists what does";
+    mien_dtype dtype = call->in[0]->dtype;
+    if (dtype == MIEN_F16 || dtype == MIEN_F64)
+        mien__notice("%s on the CPU runs in its slow reference: %s", mien_dtype_name(dtype), rule);
+    else
+        mien__notice("%s%s of these inputs runs in the CPU's slow reference: %s",
+                     backward ? "backward of " : "", infos[call->op].name, rule);
+}
+
 /* Runs fn and books it. */
 static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const char *backend) {
     MIEN_CALL(infos[call->op].name);
+    tell_slow(call, backward, backend);
     char implementation[64];
     strncpy(implementation, backend, sizeof implementation - 1);
     implementation[sizeof implementation - 1] = '\0';

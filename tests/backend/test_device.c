@@ -354,7 +354,7 @@ static mien_status use(int how, mien_tensor *read, mien_tensor **own, mien_tenso
         return mien_judge(&rules, number, read);
     case SUM: /* own[0]'s gradient was made outside as well: the walk adds to it */
     case SEED:
-        status = mien_op_run(MIEN_OP_affine, own, 1, (double[]){2, 0}, 2, &y, 1);
+        status = mien_op_run(MIEN_OP_affine, own, 1, (double[]){2, 0, 1}, 3, &y, 1);
         if (status == MIEN_OK) status = mien_backward(y, read);
         mien_tensor_release(y);
         return status;

@@ -96,4 +96,33 @@ function cases.lstm(s, how)
   end, nil, how)
 end
 
+--- A round that walks back from a function's sum; its leaves get new gradients each time.
+local function both_ways(forward, leaves)
+  local trained = {}
+  for i, leaf in ipairs(leaves) do trained[i] = { "leaf" .. i, leaf:requires_grad_() } end
+  local optimiser = mien.optim.adam(trained) -- for its zero_grad alone
+  return function()
+    optimiser:zero_grad()
+    mien.scope(function() forward():sum():backward() end)
+  end
+end
+
+--- Attention of s.heads heads over s.steps frames of s.size features, forward and backward.
+function cases.attention(s)
+  local query, key, value = mien.randn { s.heads, s.steps, s.size }, mien.randn { s.heads, s.steps, s.size },
+    mien.randn { s.heads, s.steps, s.size }
+  return both_ways(function()
+    return (query:matmul(key:permute(1, 3, 2)) * s.size ^ -0.5):softmax():matmul(value)
+  end, { query, key, value })
+end
+
+--- Layer norm of s.rows rows as a user writes it: means, differences, products, all broadcast.
+function cases.layer_norm(s)
+  local x, scale, shift = mien.randn { s.rows, s.size }, mien.randn { s.size }, mien.randn { s.size }
+  return both_ways(function()
+    local centred = x - x:mean(2, true)
+    return centred * ((centred * centred):mean(2, true) + 1e-5):pow(-0.5) * scale + shift
+  end, { x, scale, shift })
+end
+
 return cases

@@ -59,7 +59,19 @@ local function peak(precision)
   end
 end
 
+--- Calls that are too short to be timed one by one.
+local function repeated(make, s)
+  return function()
+    local call = make(s)
+    return function()
+      for _ = 1, 50 do call() end
+    end
+  end
+end
+
 local cases = {
+  attention = repeated(steps.attention, { heads = 8, steps = 150, size = 64 }),
+  layernorm = repeated(steps.layer_norm, { rows = 1200, size = 512 }),
   train = sized(steps.train, 64, 8, 150), full = sized(steps.train, 64, 150, 150),
   infer = sized(steps.infer, 64, 8, 150), demo = sized(steps.train, 16, 30, 48),
   lstm = sized(steps.lstm, 64, 150, 150), ops = ops, peak = peak,

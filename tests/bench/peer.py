@@ -150,6 +150,31 @@ def ops(precision):
     return step
 
 
+def repeated(forward, leaves):
+    """50 times forward and backward from the sum."""
+    def step():
+        for _ in range(50):
+            for leaf in leaves:
+                leaf.grad = None
+            forward().sum().backward()
+    return step
+
+
+def attention():
+    q, k, v = (torch.randn(8, 150, 64, requires_grad=True) for _ in range(3))
+    return repeated(lambda: torch.softmax(q @ k.transpose(1, 2) * 64 ** -0.5, -1) @ v, (q, k, v))
+
+
+def layernorm():
+    x = torch.randn(1200, 512, requires_grad=True)
+    scale, shift = (torch.randn(512, requires_grad=True) for _ in range(2))
+
+    def forward():
+        centred = x - x.mean(1, keepdim=True)
+        return centred * ((centred * centred).mean(1, keepdim=True) + 1e-5) ** -0.5 * scale + shift
+    return repeated(forward, (x, scale, shift))
+
+
 SHAPES = {"train": (64, 8, 150), "infer": (64, 8, 150), "demo": (16, 30, 48), "full": (64, 150, 150)}
 
 
@@ -160,6 +185,10 @@ def make(case, precision, setting):
         return lstm(precision)
     if case == "ops":
         return ops(precision)
+    if case == "attention":
+        return attention()
+    if case == "layernorm":
+        return layernorm()
     if precision == "int8":
         precision = "bf16"  # what PyTorch's users have without a quantised model of their own
     width, steps, size = SHAPES[case]

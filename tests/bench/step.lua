@@ -36,6 +36,10 @@ local cases = {
   { "demo", "training step, width 16, 2 x 30 frames of 48x48", peers = all },
   { "lstm", "LSTM 2 x 256 on [2,150,2048], forward and backward", peers = { "nchw", "tuned" } },
   { "ops", "8000 small ops one by one: relu, sum of two, linear, 1x1 convolution", peers = { "nchw" } },
+  { "attention", "attention of 8 heads, 150 frames, 64 features, forward and backward, 50 times", peers = { "nchw", "tuned" },
+    only = "f32" },
+  { "layernorm", "layer norm of 1200 rows of 512 from single ops, forward and backward, 50 times",
+    peers = { "nchw", "tuned" }, only = "f32" },
   { "start", "a process starts and answers", peers = { "nchw" }, only = "f32" },
   -- both at once do not fit into 24 GiB: a process lives for one warm-up and one timed round
   { "full", "training step of the paper, 2 x 150 frames", peers = { "channels_last", "tuned" }, fresh = true,
@@ -220,7 +224,7 @@ end
 local options = parse { ... }
 if options.help then
   io.write(USAGE)
-  for _, case in ipairs(cases) do print(("  %-6s %s"):format(case[1], case[2])) end
+  for _, case in ipairs(cases) do print(("  %-9s %s"):format(case[1], case[2])) end
   return
 end
 

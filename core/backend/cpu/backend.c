@@ -14,7 +14,7 @@ static bool has_elements(const mien_op_call *call) {
 
 static bool supports(const mien_op_call *call, bool backward) {
     if (!has_elements(call)) return false;
-    if (call->op == MIEN_OP_cast) return true; /* from and to any float */
+    if (call->op == MIEN_OP_cast || call->op == MIEN_OP_concat) return true; /* of any dtype */
     if (call->op == MIEN_OP_conv2d_int8 || call->op == MIEN_OP_quantise ||
         mien__is_quantised(call->in[0]))
         return mien__cpu_int8_supports(call);
@@ -23,15 +23,16 @@ static bool supports(const mien_op_call *call, bool backward) {
     case MIEN_OP_batch_norm: {
         /* The gradient over a handful of values is a difference of nearly equal numbers: ref's
          * double arithmetic keeps its digits, and there is nothing to gain. */
-        const int64_t *shape = call->in[0]->shape;
-        return call->in[0]->ndim == 4 && shape[0] * shape[2] * shape[3] >= 8 &&
-               mien__cpu_f32_parameters(call);
+        const mien_tensor *x = call->in[0];
+        bool statistics =
+            backward && (call->want[3] || call->want[4]); /* ref says they have none */
+        return mien_tensor_count(x) / x->shape[1] >= 8 && mien__cpu_f32_parameters(call) &&
+               !statistics;
     }
-    case MIEN_OP_add:
-    case MIEN_OP_sub:
-    case MIEN_OP_mul:
-    case MIEN_OP_div:
-        return mien__cpu_binary_supports(call, backward);
+    case MIEN_OP_sigmoid_cross_entropy: /* ref says that there is no gradient of these inputs */
+        return !call->want[2] || !backward;
+    case MIEN_OP_softmax_cross_entropy:
+        return !(call->want[1] || call->want[2]) || !backward;
     default:
         return true;
     }
@@ -98,6 +99,14 @@ const mien_backend mien__backend_cpu = {
     BOTH(dropout, dropout),
     BOTH(sum, reduce),
     BOTH(mean, reduce),
+    BOTH(max, reduce),
+    BOTH(softmax, softmax),
+    BOTH(log_softmax, softmax),
+    BOTH(concat, concat),
+    BOTH(ccc_loss, ccc_loss),
+    BOTH(mse_loss, mse_loss),
+    BOTH(sigmoid_cross_entropy, sigmoid_cross_entropy),
+    BOTH(softmax_cross_entropy, softmax_cross_entropy),
     .again[MIEN_OP_batch_norm] = mien__cpu_batch_norm_again,
     .copy = mien__cpu_copy,
     .fill = mien__cpu_fill,

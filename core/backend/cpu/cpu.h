@@ -45,7 +45,8 @@ mien_tensor *mien__cpu_scratch(int64_t n);
 mien_tensor *mien__cpu_bytes(int64_t n);
 mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src);
 mien_status mien__cpu_fill(mien_tensor *t, double value);
-/* True when every tensor there is (inputs, gradients, outputs) holds f32 or bf16. */
+/* True when every tensor there is (inputs but for classes, gradients, outputs) holds f32 or bf16.
+ */
 bool mien__cpu_all_floats(const mien_op_call *call);
 void mien__cpu_says(mien_op_call *call, const char *implementation);
 /* Appends the implementation of a second step, " + name", when it is another one. */
@@ -78,6 +79,22 @@ void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *
 typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t v16i __attribute__((vector_size(64), aligned(4), may_alias));
 
+/* Always inlined, so no call passes such vectors and their calling convention does not matter. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+/* Masks, all ones where true. Without AVX-512 GCC takes a comparison of such vectors apart, number
+ * by number; differences and shifts it does not. */
+MIEN_INLINE v16i mien__v16_negative(v16i x) {
+    return x >> 31; // cppcheck-suppress shiftTooManyBitsSigned
+}
+/* a < b; anything where one is NaN, or both are the same infinity. */
+MIEN_INLINE v16i mien__v16_less(v16 a, v16 b) {
+    return mien__v16_negative((v16i)(a - b));
+}
+MIEN_INLINE v16i mien__v16_is_nan(v16 x) {
+    return mien__v16_negative(0x7f800000 - ((v16i)x & 0x7fffffff));
+}
+
 static inline int64_t mien__min64(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -94,6 +111,51 @@ static inline void mien__share(int64_t n, int64_t grain, int workers, int i, int
 int mien__cpu_threads(void);
 /* Fewer floats than this are not worth waking other threads for. */
 #define MIEN_PARALLEL_FLOATS 16384
+
+/* ---- broadcasting and reductions ------------------------------------------------------------- */
+
+/* f32 elements read in the row-major order of a larger shape: a step of 0 repeats them. */
+typedef struct mien__spread {
+    const float *from;
+    int ndim; /* at least 1; dimensions that one walk goes through are one */
+    int64_t size[MIEN_MAX_DIMS], step[MIEN_MAX_DIMS];
+} mien__spread;
+
+/* The dense f32 tensor t broadcast to the shape of `full`. */
+mien__spread mien__spread_of(const mien_tensor *t, const mien_tensor *full);
+/* One more dimension, inside those that it has. */
+void mien__spread_add(mien__spread *s, int64_t size, int64_t step);
+/* Elements [i, i + n) of the larger shape: in place where they lie so, else in `room`. */
+const float *mien__spread_read(const mien__spread *s, int64_t i, int64_t n, float *room);
+/* Allocates t, f32, and fills it with the sums of `full`, dense f32, over all that t would repeat
+ * to be of its shape, divided by `divisor`. */
+mien_status mien__spread_sum(mien_tensor *t, mien_tensor *full, double divisor);
+
+/* A tensor seen as [outer, length, inner] around the dimension `length`. */
+typedef struct mien__lines {
+    int64_t outer, length, inner;
+} mien__lines;
+
+/* t around a 0-based dimension; dim -1: all elements are one line. */
+mien__lines mien__lines_of(const mien_tensor *t, int dim);
+/* Of two numbers the larger, of equal ones the first; a NaN is larger than everything. */
+MIEN_INLINE float mien__larger(float most, float x) {
+    return (x > most) | (x != x) ? x : most;
+}
+/* The largest of n. (Of 32 lanes GCC makes vectors, 16 it unrolls.) */
+MIEN_INLINE float mien__largest(const float *x, int64_t n) {
+    float lanes[32], most = x[0];
+    int64_t i = 0;
+    for (int k = 0; k < 32; k++) lanes[k] = x[0];
+    for (; i + 32 <= n; i += 32)
+        for (int k = 0; k < 32; k++) lanes[k] = mien__larger(lanes[k], x[i + k]);
+    for (; i < n; i++) most = mien__larger(most, x[i]);
+    for (int k = 0; k < 32; k++) most = mien__larger(most, lanes[k]);
+    return most;
+}
+/* y [outer, inner] = sum (op sum, mean) or maximum (op max) of x [outer, length, inner] over
+ * length, divided by `divisor`; the same bits for any number of threads. */
+mien_status mien__reduce(mien_op op, float *y, const float *x, mien__lines l, double divisor);
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
@@ -123,10 +185,14 @@ MIEN_PASS(binary);    /* add, sub, mul, div */
 MIEN_PASS(pointwise); /* affine ... abs */
 MIEN_PASS(cast);
 MIEN_PASS(dropout);
-MIEN_PASS(reduce); /* sum, mean */
+MIEN_PASS(reduce);  /* sum, mean, max */
+MIEN_PASS(softmax); /* softmax, log_softmax */
+MIEN_PASS(concat);
+MIEN_PASS(ccc_loss);
+MIEN_PASS(mse_loss);
+MIEN_PASS(sigmoid_cross_entropy);
+MIEN_PASS(softmax_cross_entropy);
 #undef MIEN_PASS
-/* Equal shapes; broadcasting goes to ref. */
-bool mien__cpu_binary_supports(const mien_op_call *call, bool backward);
 
 /* sum[i] = sum over rows of x[row, i]; x is [rows, k]. */
 void mien__cpu_sum_rows(float *sum, const float *x, int64_t rows, int64_t k);

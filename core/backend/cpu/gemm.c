@@ -106,3 +106,26 @@ mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, con
     return mien__gemm(&(mien__product){a_t, b_t, m, n, k, lda, ldb, ldc, MIEN_F32, MIEN_F32}, a, b,
                       c);
 }
+
+mien_status mien__sgemm_batch(bool a_t, bool b_t, int64_t batch, int64_t m, int64_t n, int64_t k,
+                              const float *a, const float *b, float *c) {
+    int64_t lda = a_t ? m : k, ldb = b_t ? k : n;
+    bool apart = batch > 1 && batch >= mien__cpu_threads();
+    MIEN_TRY(mien__onednn_lock()); /* starts it with the instruction set that is in use */
+    mien__onednn_unlock();
+    dnnl_status_t failed = dnnl_success;
+    for (int64_t i = 0; i < batch && !apart; i++)
+        MIEN_TRY(mien__sgemm(a_t, b_t, m, n, k, a + i * m * k, lda, b + i * k * n, ldb,
+                             c + i * m * n, n));
+#pragma omp parallel for schedule(static) if (batch * m * n > 4096)
+    for (int64_t i = 0; i < (apart ? batch : 0); i++) {
+        dnnl_status_t status =
+            dnnl_sgemm(a_t ? 'T' : 'N', b_t ? 'T' : 'N', m, n, k, 1, a + i * m * k, lda,
+                       b + i * k * n, ldb, 0, c + i * m * n, n);
+        if (status != dnnl_success)
+#pragma omp atomic write
+            failed = status;
+    }
+    MIEN_TRY_DNNL(failed, "cpu: sgemm");
+    return MIEN_OK;
+}

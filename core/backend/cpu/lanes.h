@@ -8,9 +8,6 @@
 typedef uint32_t v16u __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t v16h __attribute__((vector_size(32), aligned(2), may_alias));
 
-/* Always inlined, so no call passes such vectors and their calling convention does not matter. */
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 /* What lies in memory, and how it is read: by instructions that every AVX-512 has, or by those that
  * are made for bf16. A kernel gets it as a constant: one source, several bodies. */
 enum { MIEN_LANES_F32, MIEN_LANES_BF16, MIEN_LANES_BF16_NATIVE };
@@ -47,7 +44,7 @@ static inline int mien__lanes_of(mien_dtype dtype) {
 
 /* Round to nearest, ties to even; NaN stays NaN (as mien__f32_to_bf16). */
 MIEN_INLINE v16h mien__lanes_narrow(v16 v) {
-    v16u bits = (v16u)v, nan = (v16u)(v != v);
+    v16u bits = (v16u)v, nan = (v16u)mien__v16_is_nan(v);
     v16u rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
     rounded = (nan & (bits | 0x400000u)) | (~nan & rounded);
     return __builtin_convertvector(rounded >> 16, v16h);

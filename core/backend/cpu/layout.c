@@ -19,8 +19,10 @@ static bool is_float(const mien_tensor *t) {
 }
 
 bool mien__cpu_all_floats(const mien_op_call *call) {
-    for (int i = 0; i < MIEN_OP_MAX_IN; i++)
-        if (!is_float(call->in[i]) || !is_float(call->din[i])) return false;
+    for (int i = 0; i < MIEN_OP_MAX_IN; i++) {
+        bool classes = i == 1 && call->op == MIEN_OP_softmax_cross_entropy;
+        if ((!classes && !is_float(call->in[i])) || !is_float(call->din[i])) return false;
+    }
     for (int i = 0; i < MIEN_OP_MAX_OUT; i++)
         if (!is_float(call->dout[i])) return false;
     return true;
@@ -105,29 +107,8 @@ static void reblock(mien_tensor *dst, mien_tensor *src, int block) {
     }
 }
 
-/* ---- strided --------------------------------------------------------------------------------- */
-
-static void copy_strided(mien_tensor *dst, mien_tensor *src) {
-    int last = dst->ndim - 1;
-    int64_t inner = dst->shape[last], rows = 1;
-    for (int i = 0; i < last; i++) rows *= dst->shape[i];
-    int64_t to_step = dst->stride[last], from_step = src->stride[last];
-    float *to = mien__cpu_f32(dst), *from = mien__cpu_f32(src);
-#pragma omp parallel for if (rows * inner > MIEN_PARALLEL_FLOATS)
-    for (int64_t row = 0; row < rows; row++) {
-        int64_t rest = row, d = 0, s = 0;
-        for (int i = last - 1; i >= 0; i--) {
-            int64_t at = rest % dst->shape[i];
-            rest /= dst->shape[i];
-            d += at * dst->stride[i];
-            s += at * src->stride[i];
-        }
-        if (to_step == 1 && from_step == 1)
-            memcpy(to + d, from + s, (size_t)inner * sizeof *to);
-        else
-            for (int64_t i = 0; i < inner; i++) to[d + i * to_step] = from[s + i * from_step];
-    }
-}
+/* ---- dense ------------------------------------------------------------------------------------
+ */
 
 static void copy_dense(void *dst, const void *src, size_t bytes) {
     int64_t chunk = 1 << 16, chunks = ((int64_t)bytes + chunk - 1) / chunk;
@@ -169,9 +150,7 @@ mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src) {
     if (dst->block == src->block && mien__cpu_dense(dst) && mien__cpu_dense(src)) {
         copy_dense(mien__cpu_ptr(dst), mien__cpu_ptr(src),
                    (size_t)mien__cpu_floats(dst, dst->block) * sizeof(float));
-    } else if (!dst->block && !src->block) {
-        copy_strided(dst, src);
-    } else if (dst->block && src->block) { /* two block sizes meet only in tests */
+    } else if (!dst->block == !src->block) { /* strided; two block sizes meet only in tests */
         return mien__host_copy(dst, src);
     } else {
         mien_tensor *plain = dst->block ? src : dst;

@@ -116,10 +116,8 @@ mien_status mien__cpu_matmul_forward(mien_op_call *call) {
     if (!a || !b) goto done;
     if ((status = mien__tensor_alloc(call->out[0], 0)) != MIEN_OK) goto done;
     product p = product_of(a, b);
-    for (int64_t i = 0; i < p.batch && status == MIEN_OK; i++)
-        status = mien__sgemm(false, false, p.m, p.n, p.k, mien__cpu_f32(a) + i * p.m * p.k, p.k,
-                             mien__cpu_f32(b) + i * p.k * p.n, p.n,
-                             mien__cpu_f32(call->out[0]) + i * p.m * p.n, p.n);
+    status = mien__sgemm_batch(false, false, p.batch, p.m, p.n, p.k, mien__cpu_f32(a),
+                               mien__cpu_f32(b), mien__cpu_f32(call->out[0]));
     mien__cpu_says(call, "sgemm");
 done:
     mien_tensor_release(a);
@@ -137,16 +135,12 @@ mien_status mien__cpu_matmul_backward(mien_op_call *call) {
     for (int i = 0; i < 2; i++)
         if (call->want[i] && (status = mien__tensor_alloc(call->din[i], 0)) != MIEN_OK) goto done;
     product p = product_of(a, b);
-    for (int64_t i = 0; i < p.batch && status == MIEN_OK; i++) {
-        const float *dy = mien__cpu_f32(dout) + i * p.m * p.n;
-        if (call->want[0])
-            status =
-                mien__sgemm(false, true, p.m, p.k, p.n, dy, p.n, mien__cpu_f32(b) + i * p.k * p.n,
-                            p.n, mien__cpu_f32(call->din[0]) + i * p.m * p.k, p.k);
-        if (call->want[1] && status == MIEN_OK)
-            status = mien__sgemm(true, false, p.k, p.n, p.m, mien__cpu_f32(a) + i * p.m * p.k, p.k,
-                                 dy, p.n, mien__cpu_f32(call->din[1]) + i * p.k * p.n, p.n);
-    }
+    if (call->want[0])
+        status = mien__sgemm_batch(false, true, p.batch, p.m, p.k, p.n, mien__cpu_f32(dout),
+                                   mien__cpu_f32(b), mien__cpu_f32(call->din[0]));
+    if (call->want[1] && status == MIEN_OK)
+        status = mien__sgemm_batch(true, false, p.batch, p.k, p.n, p.m, mien__cpu_f32(a),
+                                   mien__cpu_f32(dout), mien__cpu_f32(call->din[1]));
     mien__cpu_says(call, "sgemm");
 done:
     mien_tensor_release(a);

@@ -1,5 +1,5 @@
 /* batch_norm with + residual and ReLU, forward and backward, on plain and blocked activations.
- * Not here: the passes over elements (norm_kernels.c); [N,C] inputs, which are ref's. */
+ * Not here: the passes over elements (norm_kernels.c). */
 #include "lanes.h"
 #include "norm_kernels.h"
 #include "tensor/allocate.h"
@@ -7,10 +7,12 @@
 #include <omp.h>
 #include <stdlib.h>
 
-/* How the work is cut: `groups` of channels (a block, or one channel when plain) times `parts` of
- * the batch. With few groups the batch is cut as well, else threads would idle. */
+/* How the work is cut: `groups` of channels (a block, one channel when plain, up to 16 neighbours
+ * in [N,C]) times `parts` of the batch. With few groups the batch is cut as well, else threads
+ * would idle. */
 typedef struct cut {
-    int64_t images, groups, elements; /* elements of one group in one image */
+    int64_t images, groups, elements; /* from one group of an image to the next */
+    int64_t image;                    /* elements from one image to the next */
     int64_t channels;
     int block, parts;
     int form;     /* of activations and their gradients: lanes.h */
@@ -20,11 +22,15 @@ typedef struct cut {
 static cut cut_of(const mien_tensor *t, int block) {
     cut c = {.images = t->shape[0],
              .channels = t->shape[1],
-             .block = block ? block : 1,
+             .block = block         ? block
+                      : t->ndim > 2 ? 1
+                                    : 16,
              .form = mien__lanes_of(t->dtype)};
-    int64_t pixels = t->shape[2] * t->shape[3];
+    int64_t pixels = 1;
+    for (int d = 2; d < t->ndim; d++) pixels *= t->shape[d];
     c.groups = (c.channels + c.block - 1) / c.block;
     c.elements = pixels * c.block;
+    c.image = t->ndim > 2 ? c.groups * c.elements : c.channels;
     c.count = (double)(c.images * pixels);
     int threads = mien__cpu_threads();
     if (c.groups % threads != 0 && c.groups < 2 * threads)
@@ -49,7 +55,13 @@ static void fold(double lanes[16], int block) {
 
 /* The elements of a group in an image, NULL when there are none. */
 static void *at(const void *base, const cut *c, int64_t image, int64_t group) {
-    return base ? mien__lane_at(c->form, base, (image * c->groups + group) * c->elements) : NULL;
+    return base ? mien__lane_at(c->form, base, image * c->image + group * c->elements) : NULL;
+}
+
+/* `images` of them in a row, as the passes walk them: the last group of [N,C] may be smaller. */
+static mien__norm_span span_of(const cut *c, int64_t images, int64_t group) {
+    return (mien__norm_span){images, c->image,
+                             mien__min64(c->elements, c->image - group * c->elements)};
 }
 
 /* A value near the mean of each channel, so that sums of (x - shift) lose nothing even when the
@@ -61,8 +73,9 @@ static void guess_mean(float lanes[16], const void *x, int64_t group, const cut 
     for (int64_t s = 0; s < samples; s++) {
         int64_t place = s * step;
         const void *image = at(x, c, place / pixels, group);
-        int64_t first = place % pixels * c->block;
-        for (int i = 0; i < c->block; i++) sum[i] += mien__lane_load(c->form, image, first + i);
+        int64_t first = place % pixels * c->block, left = c->image - group * c->elements;
+        for (int i = 0; i < mien__min64(c->block, left); i++)
+            sum[i] += mien__lane_load(c->form, image, first + i);
     }
     for (int i = 0; i < 16; i++) lanes[i] = sum[i % c->block] / (float)samples;
 }
@@ -83,10 +96,10 @@ typedef struct pass {
 } pass;
 
 /* The images of one part: where they start, and how they follow each other. */
-static int64_t part_of(const cut *c, int part, mien__norm_span *span) {
+static int64_t part_of(const cut *c, int part, int64_t group, mien__norm_span *span) {
     int64_t first, last;
     mien__share(c->images, 1, c->parts, part, &first, &last);
-    *span = (mien__norm_span){last - first, c->groups * c->elements, c->elements};
+    *span = span_of(c, last - first, group);
     return first;
 }
 
@@ -98,7 +111,7 @@ static double *partial_of(const pass *p, int part, int64_t group) {
 static void sum_part(const pass *p, int64_t group, int part, const float shift[16]) {
     const cut *c = &p->cut;
     mien__norm_span span;
-    int64_t first = part_of(c, part, &span);
+    int64_t first = part_of(c, part, group, &span);
     double *sums = partial_of(p, part, group);
     memset(sums, 0, 32 * sizeof *sums);
     mien__norm_sums(c->form, &span, at(p->x, c, first, group), shift, sums, sums + 16);
@@ -126,7 +139,7 @@ static void finish_statistics(const pass *p, int64_t group, const float shift[16
     if (again) {
         double sums[32] = {0};
         for (int i = c->block; i < 16; i++) mean[i] = mean[i % c->block];
-        mien__norm_span all = {c->images, c->groups * c->elements, c->elements};
+        mien__norm_span all = span_of(c, c->images, group);
         mien__norm_sums(c->form, &all, at(p->x, c, 0, group), mean, sums, sums + 16);
         fold(sums, c->block);
         fold(sums + 16, c->block);
@@ -154,7 +167,7 @@ static void apply_part(const pass *p, int64_t group, int part) {
     spread(bias, p->bias, group, c);
     for (int i = 0; i < 16; i++) scale[i] *= weight[i];
     mien__norm_span span;
-    int64_t first = part_of(c, part, &span);
+    int64_t first = part_of(c, part, group, &span);
     mien__norm_apply(c->form, &span, at(p->out, c, first, group), at(p->x, c, first, group),
                      at(p->residual, c, first, group), mean, scale, bias, p->relu);
 }
@@ -288,7 +301,7 @@ static void gradient_sums(const pass *p, int64_t group, int part) {
     float mean[16];
     spread(mean, p->mean, group, c);
     mien__norm_span span;
-    int64_t first = part_of(c, part, &span);
+    int64_t first = part_of(c, part, group, &span);
     double *sums = partial_of(p, part, group);
     memset(sums, 0, 32 * sizeof *sums);
     mien__norm_gradient_sums(c->form, &span, at(p->dy, c, first, group), at(p->y, c, first, group),
@@ -328,7 +341,7 @@ static void gradient_part(const pass *p, int64_t group, int part) {
         slope[i] = (float)(dweight[i] * (double)rstd[i] / c->count);
     }
     mien__norm_span span;
-    int64_t first = part_of(c, part, &span);
+    int64_t first = part_of(c, part, group, &span);
     mien__norm_gradient(c->form, &span, at(p->out, c, first, group),
                         at(p->dres ? p->dres : p->dy, c, first, group),
                         p->dres ? NULL : at(p->y, c, first, group),

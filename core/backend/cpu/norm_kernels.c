@@ -14,7 +14,13 @@
 #define ONE(from, i)      mien__lane_load(form, from, i)
 #define SET_ONE(to, i, v) mien__lane_store(form, to, i, v)
 /* value, or 0 where sign is not positive; NaN in sign keeps the value, so that NaN shows. */
-#define KEEP_POSITIVE(value, sign) value = (v16)(~(v16i)((sign) <= (v16){0}) & (v16i)(value))
+#define KEEP_POSITIVE(value, sign) value = keep_positive(value, sign)
+
+MIEN_INLINE v16 keep_positive(v16 value, v16 sign) {
+    v16u bits = (v16u)sign;
+    v16i not_positive = mien__v16_negative((v16i)(bits | (bits - 1)));
+    return (v16)(~(not_positive & ~mien__v16_is_nan(sign)) & (v16i)value);
+}
 
 /* Two float sums that go on over images and are emptied into doubles every RUN vectors. */
 #define FLUSH(a, to_a, b, to_b)                                                                    \

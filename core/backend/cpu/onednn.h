@@ -87,4 +87,8 @@ mien_status mien__gemm(const mien__product *p, const void *a, const void *b, voi
 /* The same in f32. */
 mien_status mien__sgemm(bool a_t, bool b_t, int64_t m, int64_t n, int64_t k, const float *a,
                         int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc);
+/* `batch` of them, one after the other in memory, dense: each by one thread where there are as many
+ * as threads. */
+mien_status mien__sgemm_batch(bool a_t, bool b_t, int64_t batch, int64_t m, int64_t n, int64_t k,
+                              const float *a, const float *b, float *c);
 #endif

@@ -1,5 +1,5 @@
-/* Element by element: add, sub, mul, div of equal shapes, affine ... abs, dropout.
- * Not here: broadcasting (ref), reductions (reduce.c). */
+/* Element by element: add, sub, mul, div, affine ... abs, dropout.
+ * Not here: how a smaller tensor repeats (spread.c), reductions (reduce.c). */
 #include "vmath.h"
 #include "../../tensor/rng.h"
 #include <math.h>
@@ -12,17 +12,6 @@ static int64_t floats_of(const mien_tensor *t) {
 }
 
 /* ---- two inputs ------------------------------------------------------------------------------ */
-
-static bool same_shape(const mien_tensor *a, const mien_tensor *b) {
-    if (a->ndim != b->ndim) return false;
-    for (int i = 0; i < a->ndim; i++)
-        if (a->shape[i] != b->shape[i]) return false;
-    return true;
-}
-
-bool mien__cpu_binary_supports(const mien_op_call *call, bool backward) {
-    return same_shape(call->in[0], call->in[1]);
-}
 
 MIEN_CLONES(void, binary_piece,
             (mien_op op, float *restrict y, const float *a, const float *b, int64_t n),
@@ -37,32 +26,55 @@ MIEN_CLONES(void, binary_piece,
         for (int64_t i = 0; i < n; i++) y[i] = a[i] / b[i];
 }
 
-/* Blocked stays blocked, but for div: the padding would become 0/0. */
+/* Blocked stays blocked, but for div (the padding would become 0/0) and broadcasting. */
 static int block_for(const mien_op_call *call) {
     const mien_tensor *a = call->in[0], *b = call->in[1];
-    if (call->op == MIEN_OP_div) return 0;
+    if (call->op == MIEN_OP_div || !mien__same_shape(a, b)) return 0;
     return a->block ? a->block : b->block;
+}
+
+/* An input as the output sees it. */
+typedef struct operand {
+    mien_tensor *dense; /* owned; NULL: not needed */
+    bool repeats;       /* smaller than the output; then in f32 */
+    mien__spread spread;
+} operand;
+
+static mien_status take(operand *o, mien_tensor *t, const mien_tensor *full, int block) {
+    o->repeats = mien_tensor_count(t) != mien_tensor_count(full);
+    o->dense = mien__cpu_as_dtype(t, block, o->repeats ? MIEN_F32 : t->dtype);
+    if (!o->dense) return mien_error_last()->code;
+    if (o->repeats) o->spread = mien__spread_of(o->dense, full);
+    return MIEN_OK;
+}
+
+/* Elements [i, i + n) of the output's. */
+static const float *operand_read(const operand *o, int64_t i, int64_t n, float *room) {
+    if (!o->dense) return NULL;
+    return o->repeats ? mien__spread_read(&o->spread, i, n, room)
+                      : mien__cpu_read(o->dense, i, n, room);
 }
 
 mien_status mien__cpu_binary_forward(mien_op_call *call) {
     int block = block_for(call);
-    mien_tensor *a = mien__cpu_as(call->in[0], block), *b = mien__cpu_as(call->in[1], block);
+    operand a = {0}, b = {0};
     mien_tensor *out = call->out[0];
-    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
-    if (!a || !b) goto done;
-    if ((status = mien__tensor_alloc(out, block)) != MIEN_OK) goto done;
+    mien_status status = take(&a, call->in[0], out, block);
+    if (status == MIEN_OK) status = take(&b, call->in[1], out, block);
+    if (status == MIEN_OK) status = mien__tensor_alloc(out, block);
+    if (status != MIEN_OK) goto done;
     int64_t n = floats_of(out);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
     for (int64_t i = 0; i < n; i += PIECE) {
         float room[3][PIECE], *y = mien__cpu_write_to(out, i, room[0]);
         int64_t m = mien__min64(PIECE, n - i);
-        binary_piece(call->op, y, mien__cpu_read(a, i, m, room[1]),
-                     mien__cpu_read(b, i, m, room[2]), m);
+        binary_piece(call->op, y, operand_read(&a, i, m, room[1]), operand_read(&b, i, m, room[2]),
+                     m);
         mien__cpu_written(out, i, m, y);
     }
 done:
-    mien_tensor_release(a);
-    mien_tensor_release(b);
+    mien_tensor_release(a.dense);
+    mien_tensor_release(b.dense);
     return status;
 }
 
@@ -88,44 +100,59 @@ static void share(mien_tensor *din, mien_tensor *dout) {
     din->storage = mien__storage_retain(dout->storage);
     din->offset = dout->offset;
     din->block = dout->block;
-    memcpy(din->stride, dout->stride, sizeof din->stride);
+}
+
+/* Gradients of the output's elements for input `which`, into `to` of as many elements. */
+static void binary_gradient(const mien_op_call *call, int which, mien_tensor *to, mien_tensor *dout,
+                            const operand *a, const operand *b) {
+    int64_t n = floats_of(to);
+#pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
+    for (int64_t i = 0; i < n; i += PIECE) {
+        float room[4][PIECE], *dx = mien__cpu_write_to(to, i, room[0]);
+        int64_t m = mien__min64(PIECE, n - i);
+        binary_piece_gradient(call->op, which, dx, mien__cpu_read(dout, i, m, room[1]),
+                              operand_read(a, i, m, room[2]), operand_read(b, i, m, room[3]), m);
+        mien__cpu_written(to, i, m, dx);
+    }
+}
+
+/* din of an input that was repeated: the sums over its repetitions. All is f32 here. */
+static mien_status binary_sums(const mien_op_call *call, int which, mien_tensor *dout,
+                               const operand *a, const operand *b) {
+    if (call->op == MIEN_OP_add || call->op == MIEN_OP_sub)
+        return mien__spread_sum(call->din[which], dout,
+                                call->op == MIEN_OP_sub && which == 1 ? -1 : 1);
+    mien_tensor *each = mien_tensor_new(MIEN_F32, dout->device, dout->ndim, dout->shape);
+    if (!each) return mien_error_last()->code;
+    binary_gradient(call, which, each, dout, a, b);
+    mien_status status = mien__spread_sum(call->din[which], each, 1);
+    mien_tensor_release(each);
+    return status;
 }
 
 mien_status mien__cpu_binary_backward(mien_op_call *call) {
+    bool same = mien__same_shape(call->in[0], call->in[1]);
+    if (!same && mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_binary_backward);
     bool reads = call->op == MIEN_OP_mul || call->op == MIEN_OP_div;
-    int block = reads ? block_for(call) : call->dout[0]->block;
-    mien_tensor *a = NULL, *b = NULL, *dout = mien__cpu_as(call->dout[0], block);
-    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
-    if (!dout) goto done;
-    if (reads) {
-        a = mien__cpu_as(call->in[0], block);
-        b = mien__cpu_as(call->in[1], block);
-        if (mien__failed(a, &status) || mien__failed(b, &status)) goto done;
-    }
-    status = MIEN_OK;
-    for (int which = 0; which < 2; which++) {
+    int block = reads || !same ? block_for(call) : call->dout[0]->block;
+    operand a = {0}, b = {0};
+    mien_tensor *dout = mien__cpu_as(call->dout[0], block);
+    mien_status status = dout ? MIEN_OK : mien_error_last()->code;
+    if (status == MIEN_OK && reads) status = take(&a, call->in[0], dout, block);
+    if (status == MIEN_OK && reads) status = take(&b, call->in[1], dout, block);
+    for (int which = 0; which < 2 && status == MIEN_OK; which++) {
         mien_tensor *din = call->din[which];
         if (!call->want[which]) continue;
-        if (call->op == MIEN_OP_add || (call->op == MIEN_OP_sub && which == 0)) {
+        if (mien_tensor_count(din) != mien_tensor_count(dout))
+            status = binary_sums(call, which, dout, &a, &b);
+        else if (call->op == MIEN_OP_add || (call->op == MIEN_OP_sub && which == 0))
             share(din, dout);
-            continue;
-        }
-        if ((status = mien__tensor_alloc(din, block)) != MIEN_OK) goto done;
-        int64_t n = floats_of(din);
-#pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
-        for (int64_t i = 0; i < n; i += PIECE) {
-            float room[4][PIECE], *dx = mien__cpu_write_to(din, i, room[0]);
-            int64_t m = mien__min64(PIECE, n - i);
-            binary_piece_gradient(call->op, which, dx, mien__cpu_read(dout, i, m, room[1]),
-                                  a ? mien__cpu_read(a, i, m, room[2]) : NULL,
-                                  b ? mien__cpu_read(b, i, m, room[3]) : NULL, m);
-            mien__cpu_written(din, i, m, dx);
-        }
+        else if ((status = mien__tensor_alloc(din, block)) == MIEN_OK)
+            binary_gradient(call, which, din, dout, &a, &b);
     }
-done:
     mien_tensor_release(dout);
-    mien_tensor_release(a);
-    mien_tensor_release(b);
+    mien_tensor_release(a.dense);
+    mien_tensor_release(b.dense);
     return status;
 }
 

@@ -4,15 +4,13 @@
 #define MIEN_VMATH_H
 #include "cpu.h"
 
-/* Always inlined, so no call passes such vectors and their calling convention does not matter. */
-#pragma GCC diagnostic ignored "-Wpsabi"
 #define VMATH static inline __attribute__((always_inline)) v16
 
 VMATH mien__v16_set(float x) {
     return (v16){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
 }
 
-/* mask ? a : b, where mask is the result of a comparison. */
+/* mask ? a : b */
 VMATH mien__v16_pick(v16i mask, v16 a, v16 b) {
     return (v16)((mask & (v16i)a) | (~mask & (v16i)b));
 }
@@ -20,8 +18,9 @@ VMATH mien__v16_pick(v16i mask, v16 a, v16 b) {
 /* e^x; inputs beyond +-87.3 are held there (the result stays a normal number); NaN stays NaN. */
 VMATH mien__v16_exp(v16 x) {
     const v16 top = mien__v16_set(87.3365f), bottom = mien__v16_set(-87.3365f);
-    v16i nan = x != x;
-    v16 t = mien__v16_pick(x > top, top, mien__v16_pick(x < bottom, bottom, x));
+    v16i nan = mien__v16_is_nan(x);
+    v16 t = mien__v16_pick(mien__v16_less(x, bottom), bottom, x);
+    t = mien__v16_pick(mien__v16_less(top, x), top, t);
     t = mien__v16_pick(nan, (v16){0}, t);
     /* n = round(t / ln 2): adding and taking away 1.5 * 2^23 rounds to an integer. */
     const v16 magic = mien__v16_set(12582912.0f);
@@ -58,6 +57,6 @@ VMATH mien__v16_tanh(v16 x) {
     v16 near = p * z * x + x;
     v16 far = 1.0f - 2.0f / (mien__v16_exp(size + size) + 1.0f);
     far = (v16)((v16i)far | ((v16i)x & (int32_t)0x80000000));
-    return mien__v16_pick(size < mien__v16_set(0.625f), near, far);
+    return mien__v16_pick(mien__v16_less(size, mien__v16_set(0.625f)), near, far);
 }
 #endif
