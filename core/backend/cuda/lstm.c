@@ -225,9 +225,10 @@ static mien_status fits(const mien_op_call *call, bool *own) {
         if (status != MIEN_OK && status != MIEN_ERR_NUMERIC) return status;
         *verdict = status == MIEN_OK ? GOOD : BAD;
         if (*verdict == BAD)
-            mien__notice("the GPU's own LSTM kernel (%s, %d sequences, H = %d) is left aside, cuDNN "
-                         "serves: %s",
-                         mien_dtype_name(x->dtype), (int)batch, (int)h, mien_error_last()->message);
+            mien__notice(
+                "the GPU's own LSTM kernel (%s, %d sequences, H = %d) is left aside, cuDNN "
+                "serves: %s",
+                mien_dtype_name(x->dtype), (int)batch, (int)h, mien_error_last()->message);
     }
     *own = *verdict == GOOD;
     return MIEN_OK;

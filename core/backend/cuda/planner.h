@@ -21,9 +21,9 @@ typedef struct mien__plan_counts {
     int without_driver; /* of these, what only lacked a driver to load its code */
 } mien__plan_counts;
 
-/* Up to `most` plans that pass the filters, best first, *found of them; 0: cuDNN does not support the
- * case. What kept it from saying so, or an engine from having its plan, may pass: want of memory is
- * an error, anything else is one where no plan came out, else a notice. */
+/* Up to `most` plans that pass the filters, best first, *found of them; 0: cuDNN does not support
+ * the case. What kept it from saying so, or an engine from having its plan, may pass: want of
+ * memory is an error, anything else is one where no plan came out, else a notice. */
 mien_status mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *plans,
                         int most, mien__plan_counts *counts, int *found);
 void mien__plan_free(mien__plan *plan);
