@@ -22,14 +22,17 @@ end
 local here = debug.getinfo(1, "S").source:gsub("check%.lua$", "") -- "@.../lua/mien/"
 local entry = here:gsub("/$", ".lua")
 
+--- Whether a function's source, as debug.getinfo gives it, is mien's own Lua.
+function check.is_mien(source)
+  return source:sub(1, #here) == here or source == entry or source:sub(1, 6) == "=mien."
+end
+
 --- The innermost place that is neither mien's own Lua nor C, as "file:line"; nil when there is none.
 local function caller()
   for level = 3, 100 do
     local info = debug.getinfo(level, "Sl")
     if not info then return nil end
-    local source = info.source
-    local inside = source:sub(1, #here) == here or source == entry or source:sub(1, 6) == "=mien."
-    if info.currentline > 0 and not inside then return info.short_src .. ":" .. info.currentline end
+    if info.currentline > 0 and not check.is_mien(info.source) then return info.short_src .. ":" .. info.currentline end
   end
 end
 
@@ -103,36 +106,41 @@ end
 
 -- ---- names ---------------------------------------------------------------------------------------
 
---- Levenshtein's distance of two short texts, letters' case ignored.
+--- How many letters must be changed, left out, put in, or exchanged with their neighbour to make one short text of
+-- the other (optimal string alignment); case does not matter.
 local function distance(a, b)
   a, b = a:lower(), b:lower()
+  local before, last
   local row = {}
   for j = 0, #b do row[j] = j end
   for i = 1, #a do
-    local diagonal = row[0]
-    row[0] = i
+    before, last, row = last, row, { [0] = i }
     for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a:byte(i) == b:byte(j) and 0 or 1))
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        row[j] = math.min(row[j], before[j - 2] + 1)
+      end
     end
   end
   return row[#b]
 end
 
---- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near.
+--- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near: about a
+-- third of the letters may be wrong, and the beginning of a name, three letters at least, is near it.
 function check.nearest(name, list)
   local names = {}
   for key, value in pairs(list) do
     names[#names + 1] = type(key) == "string" and key or type(value) == "string" and value or nil
   end
   table.sort(names)
+  local limit = math.min(#name - 1, math.max(1, math.floor(#name / 3 + 0.5)))
   local best, best_distance
   for _, candidate in ipairs(names) do
     local d = distance(name, candidate)
-    if candidate:sub(1, #name) == name or name:sub(1, #candidate) == candidate then d = math.min(d, 2) end
-    if not best or d < best_distance then best, best_distance = candidate, d end
+    if #name >= 3 and candidate:sub(1, #name) == name then d = math.min(d, limit) end
+    if d <= limit and (not best or d < best_distance) then best, best_distance = candidate, d end
   end
-  if best and best_distance <= math.max(2, math.floor(#name * 0.6)) then return best end
+  return best
 end
 
 --- Raises "what: unknown noun "name"; did you mean "nearest"?", or lists what there is.
@@ -202,7 +210,9 @@ function check.keys(options, known, what)
       if type(key) == "number" then
         check.raise("argument", "%s: too many values: nothing belongs at position %s", what, key)
       end
-      check.unknown(what, "key", key, known)
+      local names = {} -- positions have none
+      for name in pairs(known) do names[#names + 1] = type(name) == "string" and name or nil end
+      check.unknown(what, "key", key, names)
     elseif type(kinds) == "string" then
       local name = type(key) == "number" and "value " .. key or key
       check.type(value, (kinds:gsub("!$", "")), what .. ": " .. name)

@@ -211,7 +211,7 @@ describe("a training on another device", function()
         for _, row in ipairs(predict.window(network, frames)) do all[i][#all[i] + 1] = table.concat(row, " ") end
       end
       print(all[1][1] == all[2][1], all[1][2] == all[2][2], all[1][1] ~= all[1][2])
-      print(pcall(predict.network, path, { device = "cpu", precision = "f61" }))]], folder, "cuda", "f32")
+      print(pcall(predict.network, path, { device = "cpu", precision = "fp61" }))]], folder, "cuda", "f32")
     assert.matches("^true\ttrue\ttrue\nfalse\t.*did you mean", text)
   end)
 
