@@ -43,21 +43,25 @@ local source = "mien's procedural generator (datasets/procedural.lua), version %
   .. "recorded: its numbers are not those of that corpus"
 local models = { objects = "ImageNet", affwild = "Aff-Wild", realeyes = "RealEyes", recola = "RECOLA" }
 
-local function settings(options)
+local function settings(options, what)
+  what = what or "procedural.make"
   check.keys(options, {
     kind = "string!", path = "string!", seed = "integer", size = "count", profile = "string", train = "count",
     devel = "count", test = "integer", frames = "count", fps = "number", sequence = "count", progress = "function",
-  }, "procedural.make")
-  local kind = check.one_of(options.kind, procedural.kinds, "procedural.make: kind")
+  }, what)
+  local kind = check.one_of(options.kind, procedural.kinds, what .. ": kind")
   local profile = procedural.profiles[options.profile or "demo"]
-  if not profile then check.unknown("procedural.make", "profile", options.profile, procedural.profiles) end
+  if not profile then check.unknown(what, "profile", options.profile, procedural.profiles) end
   local o = { kind = kind, seed = options.seed or 1, size = options.size or 54, sequence = options.sequence or 30 }
   for key, value in pairs(profile[kind]) do o[key] = value end
   for _, key in ipairs { "train", "devel", "test", "frames", "fps" } do o[key] = options[key] or o[key] end
-  if o.size < 16 then check.raise("argument", "procedural.make: size is %d pixels, at least 16 are needed", o.size) end
-  if o.fps and o.fps <= 0 then check.raise("argument", "procedural.make: fps must be above 0, got %g", o.fps) end
+  if o.size < 16 then check.raise("argument", "%s: size is %d pixels, at least 16 are needed", what, o.size) end
+  if o.fps and o.fps <= 0 then check.raise("argument", "%s: fps must be above 0, got %g", what, o.fps) end
   return o
 end
+
+--- Raises the error that `make` would raise for these options, and makes nothing; `what` names them in it.
+procedural.check = settings
 
 --- All that decides the bytes, as one line.
 local function recipe(o)

@@ -60,7 +60,7 @@ describe("a declaration", function()
     assert.same({ "adam", lr = 1e-3 }, config.train.optimiser)
     assert.equal(20, config.train.stop.patience)
     assert.same({ 150, 150 }, config.data.size)
-    assert.same({ "adam", lr = 4e-5 }, schema.resolve(declaration, "paper").train.optimiser)
+    assert.same({ "adam", lr = 4e-5 }, schema.resolve(declaration, "default").train.optimiser)
     assert.same({ "sgd", lr = 0.1 }, schema.resolve(declaration, "other").train.optimiser)
     fails('unknown profile "dmo"; did you mean "demo"', schema.resolve, declaration, "dmo")
   end)
@@ -236,27 +236,27 @@ describe("an experiment", function()
     assert.equal(0, runs "second")
     e:run { db = db, quiet = true }
     assert.same({ 1, 1 }, { runs "first", runs "second" })
-    local meta = mien.checkpoint.read_meta(folder .. "/weights/paper/first.h5")
+    local meta = mien.checkpoint.read_meta(folder .. "/weights/default/first.h5")
     assert.equal("first", meta.experiment)
     e:run { db = db, quiet = true, sets = { { "first.train.optimiser.lr", "0.001" } } }
     assert.same({ 2, 2 }, { runs "first", runs "second" }) -- another start is another run
     local done = attempts()
-    os.remove(folder .. "/weights/paper/first.h5")
+    os.remove(folder .. "/weights/default/first.h5")
     e:run { db = db, quiet = true } -- back to the first: its weights are written again, nothing is trained
     assert.equal(done, attempts())
-    assert.equal(meta.config_hash, mien.checkpoint.read_meta(folder .. "/weights/paper/first.h5").config_hash)
+    assert.equal(meta.config_hash, mien.checkpoint.read_meta(folder .. "/weights/default/first.h5").config_hash)
   end)
 
   it("gives weights from another corpus another name, and starts from those", function()
     local e = mien.experiment.load(folder .. "/second.lua")
     local other = tiny.corpus(folder .. "/other.h5", "class", 5)
-    local own = folder .. "/weights/paper/first.h5"
+    local own = folder .. "/weights/default/first.h5"
     local before = mien.checkpoint.read_meta(own)
     local sets = { { "first.data", other }, { "first.train.loss", "softmax_cross_entropy" },
       { "first.train.stop.watch", "validation/accuracy" } }
     e:run { db = db, quiet = true, sets = sets }
     assert.same(before, mien.checkpoint.read_meta(own))
-    local meta = mien.checkpoint.read_meta(folder .. "/weights/paper/first-other.h5")
+    local meta = mien.checkpoint.read_meta(folder .. "/weights/default/first-other.h5")
     assert.same({ "neutral", "happy", "surprise" }, meta.outputs)
     assert.same({ "class", 8, 25 }, { meta.label_kind, meta.sequence, meta.fps })
     assert.matches("first%-other", db:value [[SELECT value FROM param p JOIN run r ON r.id = p.run
@@ -315,7 +315,7 @@ describe("an experiment", function()
     local e = mien.experiment.load(folder .. "/second.lua")
     local tree = plan.tree(e, { device = "cpu", precision = "bf16", sets = { { "first.precision", "f32" } } })
     local function found(node) return node.config.device .. " " .. node.config.precision end
-    assert.same({ "cpu bf16", "cpu f32" }, { found(tree.root), found(tree.nodes.first) })
+    assert.same({ "cpu bf16", "cpu f32" }, { found(tree.root), found(tree.nodes[1]) })
     fails('precision: unknown value "bf61"; did you mean "bf16"', plan.tree, e, { precision = "bf61" })
     fails('arm a.precision: unknown value "half"', mien.experiment, { name = "x", arms = { { "a", precision = "half" } } })
     fails("device must be one of auto, cpu, cuda", mien.experiment, { name = "x", device = 1 })

@@ -26,9 +26,27 @@ end
 
 --- Where the numbers come from: procedural ones are never shown without saying so.
 local function origin(node)
-  return node.corpus.procedural
-    and ("on the procedural corpus %s: these are no %s numbers"):format(node.corpus.name, "RECOLA")
-    or ("on %s"):format(node.corpus.name)
+  local names, procedural, seen = {}, false, {}
+  for _, arm in ipairs(node.arms) do
+    local c = arm.corpus
+    if c and not seen[c.name] then
+      seen[c.name], names[#names + 1], procedural = true, c.name, procedural or c.procedural
+    end
+  end
+  local all = table.concat(names, ", ")
+  if not procedural then return "on " .. all end
+  return ("on the procedural corpus %s: these are no %s numbers"):format(all, "RECOLA")
+end
+
+--- The rows of a table by strategy with one more, of dashes, for each arm that was left out, in the arms' order.
+local function with_left_out(node, rows)
+  local by_name, all = {}, {}
+  for _, row in ipairs(rows) do by_name[row.strategy] = row end
+  for _, arm in ipairs(node.arms) do
+    local row = by_name[arm.name] or (node.left_out or {})[arm.name] and { strategy = arm.name }
+    if row then all[#all + 1] = row end
+  end
+  return all
 end
 
 -- ---- continuous targets ------------------------------------------------------------------------
@@ -51,7 +69,7 @@ local function table5(db, node)
     columns[5], columns[6] = "paper: arousal", "paper: valence"
   end
   local title = "Table 5: CCC after post-processing, test (devel), mean over seeds, %s"
-  print_table(title:format(origin(node)), rows, columns)
+  print_table(title:format(origin(node)), with_left_out(node, rows), columns)
 end
 
 --- Each arm's mean over seeds of the CCC before and after the chain, by target.
@@ -66,7 +84,8 @@ local function raw_and_post(db, node)
 end
 
 local function post_steps(db, node)
-  local fps = node.corpus.fps > 0 and node.corpus.fps or 25
+  local rates = {}
+  for _, arm in ipairs(node.arms) do rates[arm.name] = arm.corpus and arm.corpus.fps > 0 and arm.corpus.fps or 25 end
   local rows, by_key, columns = {}, {}, { "strategy", "seed", "target" }
   local steps = db:rows([[
     SELECT r.arm, r.seed, p.* FROM post_step p JOIN run r ON r.id = p.run JOIN experiment e ON e.id = r.experiment
@@ -81,7 +100,9 @@ local function post_steps(db, node)
     end
     if step.position + 3 > #columns then columns[step.position + 3] = step.step end
     local value = step.value and ("%+.3f"):format(step.value)
-    if value and (step.step == "median" or step.step == "shift") then value = ("%.2f s"):format(step.value / fps) end
+    if value and (step.step == "median" or step.step == "shift") then
+      value = ("%.2f s"):format(step.value / rates[step.arm])
+    end
     if step.step == "scale" and step.value then value = ("x%.2f"):format(step.value) end
     local gain = (step.ccc_after or 0 / 0) - (step.ccc_before or 0 / 0)
     row[step.step] = step.kept == 1 and ("%s, gain %s"):format(value, gain == gain and ccc(gain) or "-") or "dropped"
@@ -177,9 +198,9 @@ end
 
 --- Prints everything about a node and what happened to its runs.
 function report.print(db, node, counts)
-  if (counts.finished or 0) + (counts.failed or 0) == 0 then
+  if counts.finished + counts.failed + counts.busy == 0 then
     io.stdout:write(("\n%s: all %d runs were finished already; nothing was done.\n"):format(node.config.name,
-      counts.skipped or 0))
+      counts.skipped))
   end
   if node.corpus.label_kind == "continuous" then
     table5(db, node)

@@ -7,6 +7,7 @@ local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.home"
 local loss_of = require "mien.loss"
+local network = require "mien.experiment.network"
 local optim = require "mien.optim"
 local precision = require "mien.precision"
 local rng = require "mien.rng"
@@ -60,20 +61,19 @@ end
 
 --- The weights under the name that other experiments start from.
 local function export(what, model, scale)
-  local config = what.config
-  if not config.weights or not what.exports then return end
-  local path = home.path(start_of.path(config.weights, what.profile))
+  if not what.weights or not what.exports then return end
+  local path = home.path(what.weights)
   local folder = path:match "^(.*)/[^/]*$"
   if folder then check.status(C.mien_folder_make(folder)) end
   require("mien.checkpoint").save_weights(path, model, meta_of(what, model, scale))
   what.run:artifact(path, "weights")
-  what.say(("%s: best weights are in %s"):format(config.name, home.short(path)))
+  what.say(("%s: best weights are in %s"):format(what.config.name, home.short(path)))
 end
 
 --- The model of an arm with its weights drawn (on the CPU: the same numbers for every device) and brought to its
 -- device and precision, and the stream of its dropouts.
 function one.build(what, seed)
-  local model = what.config.model(what.config.network, what.corpus)
+  local model = network.build(what.config, what.corpus)
   what.start:apply(model, rng.stream(seed, "init"))
   local dropout = rng.stream(seed, "dropout")
   model:use_rng(dropout)
@@ -86,13 +86,14 @@ end
 function one.export_again(what)
   local best = what.folder .. "/best.h5"
   if not require("lfs").attributes(best) then return false end
-  local model = what.config.model(what.config.network, what.corpus)
+  local model = network.build(what.config, what.corpus)
   require("mien.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
   export(what, model, start_of.scale(what.config, what.start))
   return true
 end
 
---- Trains and scores. what: { config, corpus, parts, start, seed, run, folder, profile, label, say, exports }.
+--- Trains and scores. what: { config, corpus, parts, start, seed, run, folder, profile, weights (path of those that
+-- others start from), label, say, exports }.
 -- Returns "finished" or "failed" and a line about it.
 function one.train(what)
   local config, c, run, seed = what.config, what.corpus, what.run, what.seed

@@ -45,7 +45,8 @@ function run.open(db, what)
   local hash = run.hash(what.config)
   db:write([[INSERT INTO run (experiment, profile, variant, arm, arm_order, seed, config_hash, config,
       corpus, procedural, folder, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (experiment, config_hash) DO UPDATE SET arm_order = excluded.arm_order, variant = excluded.variant]],
+    ON CONFLICT (experiment, config_hash) DO UPDATE SET profile = excluded.profile, arm_order = excluded.arm_order,
+      variant = excluded.variant]],
     experiment, what.profile or "default", what.variant, what.arm, what.arm_order or 1, what.seed, hash,
     what.config, what.corpus, what.procedural or false, what.folder, now())
   local row = db:row(FIND, experiment, hash)
@@ -68,7 +69,7 @@ local function busy(row)
   return alive and row.owner or nil
 end
 
---- Takes the run for this process; an error when another living process has it.
+--- Takes the run for this process; an error of the code "busy" when another living process has it, or has finished it.
 -- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda".
 function run:claim(position, device)
   position = position or { epoch = 1, step = 0 }
@@ -77,8 +78,10 @@ function run:claim(position, device)
     local row = self.db:row("SELECT * FROM run WHERE id = ?", self.id)
     local other = busy(row)
     if other then
-      check.raise("argument", "run %d (%s, seed %d) is being run by process %s on %s: wait for it, or stop it",
+      check.raise("busy", "run %d (%s, seed %d) is being run by process %s on %s",
         self.id, row.arm, row.seed, other:match ":(%d+):" or "?", other:match "^[^:]*")
+    elseif row.status == "finished" and self.row.status ~= "finished" then
+      check.raise("busy", "run %d (%s, seed %d) has just been finished by another process", self.id, row.arm, row.seed)
     end
     self.db:write([[UPDATE attempt SET ended = coalesce(?, started), reason = 'killed'
       WHERE run = ? AND ended IS NULL]], row.heartbeat, self.id)
