@@ -1,7 +1,8 @@
-# Joins the cdef regions of the public headers into lua/mien/cdef.lua, and the numbered migrations
-# of core/store/schema into schema.c. Not here: reading either (lua/mien/ffi.lua, core/store).
+# Joins the cdef regions of the public headers into lua/mien/cdef.lua, the numbered migrations of core/store/schema into
+# schema.c, and what libmien.so and libmien_cuda.so must have in common into a number, plugin_abi.h.
+# Not here: reading any of them (lua/mien/ffi.lua, core/store, core/backend/device.c).
 # The order of the headers is the order of their types.
-set(headers tensor/status tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
+set(headers tensor/status tensor/isa tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
   backend/backend backend/capture backend/device data/hdf5 data/loader data/image data/video data/face affect/affect store/store
   host/host)
 
@@ -43,3 +44,14 @@ foreach(file ${files})
 endforeach()
 string(APPEND source "    0};\n")
 write_if_changed("${BINARY}/schema.c" "${source}")
+
+# Every text that decides what a table, struct or op means on both sides.
+set(texts "")
+foreach(file tensor/status.h tensor/tensor.h ops/ops.def ops/ops.h optim/optim.h backend/backend.h backend/capture.h
+    backend/device.h)
+  file(READ "${SOURCE}/core/${file}" text)
+  string(APPEND texts "${file}\n${text}")
+endforeach()
+string(SHA256 hash "${texts}")
+string(SUBSTRING "${hash}" 0 8 hash)
+write_if_changed("${BINARY}/plugin_abi.h" "/* Made by cmake/generate.cmake. */\n#define MIEN_PLUGIN_ABI 0x${hash}u\n")

@@ -14,6 +14,7 @@ local C = require "mien.ffi"
 local check = require "mien.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
+local interrupt = require "mien.interrupt"
 local corpora = require "procedural.corpora"
 
 local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
@@ -48,6 +49,7 @@ local function settings(options, what)
   check.keys(options, {
     kind = "string!", path = "string!", seed = "integer", size = "count", profile = "string", train = "count",
     devel = "count", test = "integer", frames = "count", fps = "number", sequence = "count", progress = "function",
+    waiting = "function",
   }, what)
   local kind = check.one_of(options.kind, procedural.kinds, what .. ": kind")
   local profile = procedural.profiles[options.profile or "demo"]
@@ -84,16 +86,8 @@ local function made_from(path)
   return ok and text or nil
 end
 
---- Makes a corpus file, and its folder. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train,
--- devel, test (subjects), frames (of a recording), fps, sequence = 30 (chunks),
--- progress = function(done, recordings) }.
--- Returns the path, and whether it was made now (false: it was there, from the same recipe).
-function procedural.make(options)
-  local o = settings(options)
-  local line = recipe(o)
-  if made_from(options.path) == line then return options.path, false end
-  local folder = options.path:match "^(.+)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+--- Writes the corpus of settings.
+local function write(o, line, options)
   local label = corpora.labels[o.kind]
   local writer = data.writer(options.path, {
     name = o.kind, height = o.size, width = o.size, fps = o.fps or 0, label_kind = label[1], label_names = label[2],
@@ -115,7 +109,41 @@ function procedural.make(options)
   end)
   writer:close()
   if not ok then error(err, 0) end
-  return options.path, true
+end
+
+--- Calls fn() while no other process makes this file; `waiting`, once, when there is one to wait for.
+local function alone(path, waiting, fn)
+  local lock = path .. ".lock"
+  local held, problem = io.open(lock, "w")
+  if not held then check.raise("io", "cannot make %s: %s", path, problem) end
+  local told = false
+  while not lfs.lock(held, "w") do -- a process that ends, however it ends, gives the lock back
+    if not told and waiting then waiting() end
+    told = true
+    interrupt.sleep(0.2)
+  end
+  local ok, err = xpcall(fn, check.trace)
+  os.remove(lock)
+  held:close()
+  if not ok then check.rethrow(err) end
+end
+
+--- Makes a corpus file, and its folder. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train,
+-- devel, test (subjects), frames (of a recording), fps, sequence = 30 (chunks),
+-- progress = function(done, recordings), waiting = function() that is called once when another process is making it }.
+-- Returns the path, and whether it was made now (false: it was there, from the same recipe).
+function procedural.make(options)
+  local o = settings(options)
+  local line = recipe(o)
+  if made_from(options.path) == line then return options.path, false end
+  local folder = options.path:match "^(.+)/[^/]*$"
+  if folder then check.status(C.mien_folder_make(folder)) end
+  local made
+  alone(options.path, options.waiting, function()
+    made = made_from(options.path) ~= line
+    if made then write(o, line, options) end
+  end)
+  return options.path, made
 end
 
 --- The command line; returns the exit code.
@@ -134,6 +162,7 @@ function procedural.main(args)
       io.stderr:write(("\r%s: %d of %d%s"):format(options.kind, done, total, done == total and "\n" or ""))
     end
   end
+  function options.waiting() io.stderr:write(("waiting for another process that makes %s\n"):format(options.path)) end
   local started = os.clock()
   local path, made = procedural.make(options)
   print(made and ("%s: made in %.1f s"):format(path, os.clock() - started)

@@ -145,6 +145,7 @@ function recola.make(options)
   local jobs, step = collect(o)
   local result = corpus.write { out = o.out, size = o.size, name = "recola", fps = 1 / step, names = recola.names,
     jobs = jobs, note = o.note,
+    split = { name = split.recola[o.split] and o.split or "own", recordings = #choose_split(o.split) },
     source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
       o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or ""), o.size) }
   result.notes = notes

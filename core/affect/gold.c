@@ -39,6 +39,7 @@ static void leave_one_out_pearson(const double *traces, int raters, int64_t n, c
 
 mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien_gold kind,
                                bool clip, double *gold, double *weights) {
+    MIEN_CALL("the gold standard");
     if (raters < 1 || n < 1)
         MIEN_FAIL(MIEN_ERR_ARGUMENT,
                   "gold standard: %d raters over %lld times, but at least one of each is needed",

@@ -111,6 +111,7 @@ mien_status mien_search_joint(const double *x, const double *y, const int64_t *l
                               int recordings, int max_window, int max_delay,
                               mien_moments *moments) {
     const char *name = "joint search";
+    MIEN_CALL(name);
     task task;
     int64_t longest = 0;
     MIEN_TRY(prepare(x, y, lengths, recordings, max_window, max_delay, &task, &longest));
@@ -145,8 +146,10 @@ mien_status mien_search_joint(const double *x, const double *y, const int64_t *l
         task.ysum = ysum;
 #pragma omp parallel for schedule(dynamic, 4) num_threads(workers)
         for (int w = 0; w < windows; w++)
-            score_window(&task, ranks, 2 * w + 1, &rooms[omp_get_thread_num()],
-                         moments + (size_t)w * (size_t)(max_delay + 1));
+            if (!mien_interrupt_requested())
+                score_window(&task, ranks, 2 * w + 1, &rooms[omp_get_thread_num()],
+                             moments + (size_t)w * (size_t)(max_delay + 1));
+        status = mien__search_stopped(name);
     }
     for (int i = 0; rooms && i < workers; i++) {
         free(rooms[i].out);

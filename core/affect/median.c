@@ -155,6 +155,7 @@ void mien__median_slide(const mien__ranks *ranks, int window, mien__rank_set *se
 }
 
 mien_status mien_median_filter(const double *in, double *out, int64_t n, int window) {
+    MIEN_CALL("a median filter");
     if (window < 1 || window % 2 == 0)
         MIEN_FAIL(MIEN_ERR_ARGUMENT,
                   "median filter: the window is %d frames but must be an odd number of them",

@@ -4,6 +4,10 @@
 #define MIEN_MEDIAN_H
 #include "affect.h"
 
+/* After a loop whose workers leave candidates out once a wish to stop is there: MIEN_OK without
+ * one, else the error. */
+mien_status mien__search_stopped(const char *name);
+
 /* A recording with both ends repeated `margin` times: every element's place among the sorted
  * ones. Serves all windows up to 2 * margin + 1, and several threads at once. */
 typedef struct mien__ranks {

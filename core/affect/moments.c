@@ -1,6 +1,7 @@
 /* Moments of (prediction, gold) pairs and the agreement measures that follow from them.
  * Not here: the CCC as a loss with its gradient (ops/loss.c). */
 #include "affect.h"
+#include "tensor/nan.h"
 #include <math.h>
 
 /* Two passes over the new pairs, then one merge: the mean is exact before the deviations are
@@ -53,14 +54,14 @@ void mien_moments_merge(mien_moments *m, const mien_moments *other) {
 double mien_moments_ccc(const mien_moments *m) {
     double bias = m->mean_x - m->mean_y;
     double denominator = m->m2_x + m->m2_y + m->n * bias * bias;
-    return denominator > 0 ? 2 * m->m_xy / denominator : NAN;
+    return denominator > 0 ? mien__canonical(2 * m->m_xy / denominator) : NAN;
 }
 
 double mien_moments_pearson(const mien_moments *m) {
     double denominator = sqrt(m->m2_x) * sqrt(m->m2_y);
-    return denominator > 0 ? m->m_xy / denominator : NAN;
+    return denominator > 0 ? mien__canonical(m->m_xy / denominator) : NAN;
 }
 
 double mien_moments_rmse(const mien_moments *m) {
-    return m->n > 0 ? sqrt(m->squared_error / m->n) : NAN;
+    return m->n > 0 ? mien__canonical(sqrt(m->squared_error / m->n)) : NAN;
 }

@@ -1,6 +1,7 @@
 /* CCC of every candidate of a post-processing step, over recordings joined.
  * Not here: which candidate is kept (lua/mien/post.lua). */
 #include "median.h"
+#include "tensor/nan.h"
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,12 @@ mien_status mien_shift(const double *in, double *out, int64_t n, int delay) {
     int64_t held = delay < n ? delay : n;
     for (int64_t t = 0; t < held; t++) out[t] = in[0];
     if (held < n) memcpy(out + held, in, sizeof(double) * (size_t)(n - held));
+    mien__canonical_doubles(out, n);
+    return MIEN_OK;
+}
+
+mien_status mien__search_stopped(const char *name) {
+    if (mien_interrupt_requested()) MIEN_FAIL(MIEN_ERR_INTERRUPTED, "%s: stopped on request", name);
     return MIEN_OK;
 }
 
@@ -58,6 +65,7 @@ static room *rooms_make(int workers, int64_t frames, int64_t ranks, const char *
 mien_status mien_search_median(const double *x, const double *y, const int64_t *lengths,
                                int recordings, int max_window, double *scores) {
     const char *name = "median search";
+    MIEN_CALL(name);
     int64_t frames = 0, first = 0;
     MIEN_TRY(longest(lengths, recordings, name, &frames));
     if (max_window < 1)
@@ -79,6 +87,7 @@ mien_status mien_search_median(const double *x, const double *y, const int64_t *
         /* A candidate is one worker's, recordings in order: same bits with any number of them. */
 #pragma omp parallel for schedule(dynamic, 4) num_threads(workers)
         for (int c = 0; c < candidates; c++) {
+            if (mien_interrupt_requested()) continue;
             room *own = &rooms[omp_get_thread_num()];
             mien_moments m = {0};
             const double *gold = y;
@@ -88,6 +97,7 @@ mien_status mien_search_median(const double *x, const double *y, const int64_t *
             }
             scores[c] = mien_moments_ccc(&m);
         }
+        status = mien__search_stopped(name);
     }
     rooms_free(rooms, workers);
     for (int r = 0; r < recordings; r++) mien__ranks_free(&ranks[r]);
@@ -98,6 +108,7 @@ mien_status mien_search_median(const double *x, const double *y, const int64_t *
 mien_status mien_search_shift(const double *x, const double *y, const int64_t *lengths,
                               int recordings, int max_delay, double *scores) {
     const char *name = "shift search";
+    MIEN_CALL(name);
     int64_t frames = 0;
     MIEN_TRY(longest(lengths, recordings, name, &frames));
     if (max_delay < 0)
@@ -107,6 +118,7 @@ mien_status mien_search_shift(const double *x, const double *y, const int64_t *l
     if (!rooms) return MIEN_ERR_MEMORY;
 #pragma omp parallel for schedule(dynamic, 4) num_threads(workers)
     for (int d = 0; d <= max_delay; d++) {
+        if (mien_interrupt_requested()) continue;
         double *out = rooms[omp_get_thread_num()].out;
         mien_moments m = {0};
         int64_t first = 0;
@@ -117,5 +129,5 @@ mien_status mien_search_shift(const double *x, const double *y, const int64_t *l
         scores[d] = mien_moments_ccc(&m);
     }
     rooms_free(rooms, workers);
-    return MIEN_OK;
+    return mien__search_stopped(name);
 }

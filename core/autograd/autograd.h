@@ -65,8 +65,11 @@ void mien_walk_free(mien_walk *walk);
 /* cdef:end */
 
 struct mien_node;
-/* Called by mien_op_run: records `call` when an input wants a gradient. */
-mien_status mien__tape_record(const mien_op_call *call, int n_in, int n_out);
+/* Called by mien_op_run when an input wants a gradient: `begin` before the op runs takes all memory
+ * that recording needs (*node stays NULL in a rehearsal), `end` after it has run cannot fail. */
+mien_status mien__tape_begin(const mien_op_call *call, int n_in, int n_out,
+                             struct mien_node **node);
+void mien__tape_end(struct mien_node *node, const mien_op_call *call, int n_out);
 void mien__node_retain(struct mien_node *node);
 void mien__node_release(struct mien_node *node);
 #endif

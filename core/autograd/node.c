@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "tensor/allocate.h"
 
 static _Thread_local bool recording_off, rehearsing, keeping_all;
 
@@ -55,7 +56,7 @@ static void announce(mien_node *node) {
     pthread_mutex_lock(&dropped.lock);
     if (dropped.count == dropped.room) {
         size_t room = dropped.room ? dropped.room * 2 : 64;
-        int64_t *ids = realloc(dropped.ids, room * sizeof *ids);
+        int64_t *ids = mien__realloc(dropped.ids, room * sizeof *ids);
         if (ids) {
             dropped.ids = ids;
             dropped.room = room;
@@ -79,7 +80,7 @@ static mien_node *node_new(int op, int n_in, int n_out) {
     size_t in = (size_t)n_in, out = (size_t)n_out;
     size_t bytes = sizeof(mien_node) + in * sizeof(mien_edge) +
                    (in + 2 * out) * sizeof(mien_tensor *) + (in + out) * sizeof(uint64_t);
-    mien_node *node = calloc(1, bytes);
+    mien_node *node = mien__calloc(1, bytes);
     if (!node) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for a node of the tape");
     node->refs = 1;
     node->op = op;
@@ -144,14 +145,22 @@ void mien__node_finish(mien_node *node) {
 
 /* ---- recording ----------------------------------------------------------------------------- */
 
+/* Headers for what backward will see, so that nothing can fail once an op has run. */
+static mien_status make_headers(mien_tensor **kept, mien_tensor *const *tensors, int n) {
+    for (int i = 0; i < n; i++) {
+        const mien_tensor *t = tensors[i];
+        if (!t) continue;
+        kept[i] = mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
+        if (!kept[i]) return mien_error_last()->code;
+    }
+    return MIEN_OK;
+}
+
 /* What backward will see of t: its elements when it reads them, else shape and layout only. */
-static mien_tensor *keep(mien_tensor *t, bool elements, uint64_t *version) {
-    mien_tensor *kept = elements ? mien__tensor_alias(t)
-                                 : mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
-    if (!kept) return NULL;
+static void keep(mien_tensor *kept, const mien_tensor *t, bool elements, uint64_t *version) {
+    if (elements) mien__tensor_share(kept, t);
     kept->block = t->block;
     *version = t->storage ? t->storage->version : 0;
-    return kept;
 }
 
 /* Does the node that made t make its elements again? Not when somebody has brought t into another
@@ -168,14 +177,13 @@ static bool saves_input(const mien_node *node, int i) {
     return node->op == MIEN_NODE_RECOMPUTE;
 }
 
-static mien_status keep_inputs(mien_node *node, mien_tensor *const *in) {
+static void keep_inputs(mien_node *node, mien_tensor *const *in) {
     for (int i = 0; i < node->n_in; i++) {
         mien_tensor *t = in[i];
         if (!t) continue;
         bool lent = is_lent(t) && i < 32, elements = saves_input(node, i);
         if (lent && elements) node->lent |= 1u << i;
-        node->in[i] = keep(t, elements && !lent, &node->versions[i]);
-        if (!node->in[i]) return mien_error_last()->code;
+        keep(node->in[i], t, elements && !lent, &node->versions[i]);
         if (t->node) {
             mien__node_retain(t->node);
             node->edges[i].node = t->node;
@@ -184,10 +192,9 @@ static mien_status keep_inputs(mien_node *node, mien_tensor *const *in) {
             node->edges[i].leaf = mien_tensor_retain(t);
         }
     }
-    return MIEN_OK;
 }
 
-static mien_status keep_outputs(mien_node *node, mien_tensor *const *out) {
+static void keep_outputs(mien_node *node, mien_tensor *const *out) {
     for (int i = 0; i < node->n_out; i++) {
         if (!out[i]) continue;
         bool elements = node->op >= 0 && mien__op_saves((mien_op)node->op, true, i);
@@ -195,15 +202,8 @@ static mien_status keep_outputs(mien_node *node, mien_tensor *const *out) {
             elements = false;
             node->made = out[0]->storage;
         }
-        node->out[i] = keep(out[i], elements, &node->versions[node->n_in + i]);
-        if (!node->out[i]) return mien_error_last()->code;
-    }
-    return MIEN_OK;
-}
-
-static void attach_outputs(mien_node *node, mien_tensor *const *out) {
-    for (int i = 0; i < node->n_out; i++) {
-        if (!out[i] || !mien__dtype_is_float(out[i]->dtype)) continue;
+        keep(node->out[i], out[i], elements, &node->versions[node->n_in + i]);
+        if (!mien__dtype_is_float(out[i]->dtype)) continue;
         mien__node_retain(node);
         out[i]->node = node;
         out[i]->node_output = i;
@@ -213,45 +213,56 @@ static void attach_outputs(mien_node *node, mien_tensor *const *out) {
 /* How to make output 0 again. A batch norm that added a residual cannot: it has not saved it. */
 static mien_op_fn again_for(const mien_op_call *call) {
     if (keeping_all || call->op != MIEN_OP_batch_norm || call->in[5]) return NULL;
-    const mien_backend *b = mien__backend_for(call, false);
-    return b ? b->again[call->op] : NULL;
+    return call->served ? call->served->again[call->op] : NULL;
 }
 
 /* In a rehearsal: marks what wants a gradient. */
-static mien_status mark(mien_tensor *const *out, int n_out) {
+static void mark(mien_tensor *const *out, int n_out) {
     for (int i = 0; i < n_out; i++)
         if (out[i] && mien__dtype_is_float(out[i]->dtype)) out[i]->rehearsed = true;
-    return MIEN_OK;
 }
 
-mien_status mien__tape_record(const mien_op_call *call, int n_in, int n_out) {
-    if (rehearsing) return mark(call->out, n_out);
-    mien_node *node = node_new(call->op, n_in, n_out);
-    if (!node) return mien_error_last()->code;
+/* A node with all its headers; NULL with an error. */
+static mien_node *begin(int op, mien_tensor *const *in, int n_in, mien_tensor *const *out,
+                        int n_out) {
+    mien_node *node = node_new(op, n_in, n_out);
+    if (!node) return NULL;
+    if (make_headers(node->in, in, n_in) == MIEN_OK &&
+        make_headers(node->out, out, n_out) == MIEN_OK)
+        return node;
+    node->announced = true; /* nobody was given its number */
+    mien__node_release(node);
+    return NULL;
+}
+
+mien_status mien__tape_begin(const mien_op_call *call, int n_in, int n_out, mien_node **node) {
+    if (rehearsing) return MIEN_OK;
+    *node = begin(call->op, call->in, n_in, call->out, n_out);
+    return *node ? MIEN_OK : mien_error_last()->code;
+}
+
+void mien__tape_end(mien_node *node, const mien_op_call *call, int n_out) {
+    if (!node) {
+        mark(call->out, n_out);
+        return;
+    }
+    node->served = call->served;
     node->again = again_for(call);
     memcpy(node->attr, call->attr, (size_t)mien_op_info_at(call->op)->n_attr * sizeof(double));
-    mien_status status = keep_inputs(node, call->in);
-    if (status == MIEN_OK) status = keep_outputs(node, call->out);
-    if (status == MIEN_OK) attach_outputs(node, call->out);
-    mien__node_release(node);
-    return status;
+    keep_inputs(node, call->in);
+    keep_outputs(node, call->out);
 }
 
 /* A node that Lua answers for. */
 static mien_status record_lua(int kind, mien_tensor *const *inputs, int n_inputs,
                               mien_tensor *const *outputs, int n_outputs, int64_t *id) {
-    mien_node *node = node_new(kind, n_inputs, n_outputs);
+    mien_node *node = begin(kind, inputs, n_inputs, outputs, n_outputs);
     if (!node) return mien_error_last()->code;
-    mien_status status = keep_inputs(node, inputs);
-    if (status == MIEN_OK) status = keep_outputs(node, outputs);
-    if (status == MIEN_OK) {
-        attach_outputs(node, outputs);
-        *id = node->id;
-    } else {
-        node->announced = true; /* nobody was given its number */
-    }
+    keep_inputs(node, inputs);
+    keep_outputs(node, outputs);
+    *id = node->id;
     mien__node_release(node);
-    return status;
+    return MIEN_OK;
 }
 
 mien_status mien_tape_custom(mien_tensor *const *inputs, int n_inputs, mien_tensor *const *outputs,
@@ -275,7 +286,10 @@ mien_status mien_tape_custom(mien_tensor *const *inputs, int n_inputs, mien_tens
                           i + 1, k + 1);
     }
     if (!wanted || !mien_grad_enabled()) return MIEN_OK;
-    if (rehearsing) return mark(outputs, n_outputs);
+    if (rehearsing) {
+        mark(outputs, n_outputs);
+        return MIEN_OK;
+    }
     return record_lua(MIEN_NODE_CUSTOM, inputs, n_inputs, outputs, n_outputs, id);
 }
 

@@ -30,9 +30,10 @@ typedef struct mien_node {
     /* Makes output 0 once more from what the node saved: then neither it nor the ops that read
      * the output keep the elements. NULL: they do. */
     mien_op_fn again;
-    const mien_storage *made; /* where output 0 was, to compare alone */
-    bool spoilt;              /* output 0 was changed in place before another op read it */
-    unsigned lent;            /* inputs (bits) whose elements the nodes that made them make again */
+    const struct mien_backend *served; /* who ran the op; NULL: a view, or Lua */
+    const mien_storage *made;          /* where output 0 was, to compare alone */
+    bool spoilt;                       /* output 0 was changed in place before another op read it */
+    unsigned lent; /* inputs (bits) whose elements the nodes that made them make again */
     double attr[MIEN_OP_MAX_ATTR];
     mien_edge *edges;        /* n_in */
     mien_tensor **in, **out; /* aliases of what was saved, else headers; NULL: absent */

@@ -7,13 +7,14 @@
 
 #include "backend/backend.h"
 #include "ops/profile.h"
+#include "tensor/allocate.h"
 
 /* ---- nodes that gradients have reached ----------------------------------------------------- */
 
 static mien_status heap_push(mien_walk *w, mien_node *node) {
     if (w->count == w->room) {
         size_t room = w->room ? w->room * 2 : 64;
-        mien_node **heap = realloc(w->heap, room * sizeof *heap);
+        mien_node **heap = mien__realloc(w->heap, room * sizeof *heap);
         if (!heap) MIEN_FAIL(MIEN_ERR_MEMORY, "backward: no memory for the list of ops");
         w->heap = heap;
         w->room = room;
@@ -54,7 +55,7 @@ static pending *leaf_find(pending *leaves, size_t room, mien_tensor *leaf) {
 static mien_tensor **leaf_slot(mien_walk *w, mien_tensor *leaf) {
     if (2 * (w->n_leaves + 1) > w->leaf_room) {
         size_t room = w->leaf_room ? w->leaf_room * 2 : 64;
-        pending *leaves = calloc(room, sizeof *leaves);
+        pending *leaves = mien__calloc(room, sizeof *leaves);
         if (!leaves) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "backward: no memory for the list of leaves");
         for (size_t i = 0; i < w->leaf_room; i++)
             if (w->leaves[i].leaf) *leaf_find(leaves, room, w->leaves[i].leaf) = w->leaves[i];
@@ -83,6 +84,7 @@ static mien_status add_into(mien_tensor *acc, mien_tensor *x) {
     const mien_backend *b = mien__backend_with(acc->device, offsetof(mien_backend, accumulate));
     if (!b) return mien_error_last()->code;
     double start = mien__profile_start();
+    mien__tensor_read(x);
     mien_status status = b->accumulate(acc, x);
     mien__profile_work(start, "gradient sums", (double)mien_tensor_count(acc),
                        (mien_tensor *[]){acc, acc, x}, 3); /* acc is read and written */
@@ -137,7 +139,7 @@ static mien_status check_node(const mien_walk *w, const mien_node *node) {
 static mien_status check_reachable(const mien_walk *w, mien_node *root) {
     int64_t stamp = mien__tape_count();
     size_t count = 0, room = 64;
-    mien_node **stack = malloc(room * sizeof *stack);
+    mien_node **stack = mien__malloc(room * sizeof *stack);
     mien_status status = MIEN_OK;
     if (stack) stack[count++] = root;
     while (stack && count > 0 && status == MIEN_OK) {
@@ -147,7 +149,7 @@ static mien_status check_reachable(const mien_walk *w, mien_node *root) {
         status = check_node(w, node);
         if (count + (size_t)node->n_in > room) {
             room = 2 * (count + (size_t)node->n_in);
-            mien_node **grown = realloc(stack, room * sizeof *stack);
+            mien_node **grown = mien__realloc(stack, room * sizeof *stack);
             if (!grown) free(stack);
             stack = grown;
         }
@@ -185,7 +187,7 @@ static mien_status run_node(mien_walk *w, mien_node *node) {
         MIEN_TRY(narrow_into(node, slot, &done));
         if (done) return MIEN_OK;
     }
-    mien_op_call call = {.op = (mien_op)node->op, .attr = node->attr};
+    mien_op_call call = {.op = (mien_op)node->op, .attr = node->attr, .served = node->served};
     /* Batch norm reads its output for the mask of its ReLU alone. */
     mien_status status = MIEN_OK;
     if (node->again && ((const mien_batch_norm_attr *)node->attr)->relu)
@@ -229,11 +231,34 @@ static bool can_last(const mien_tensor *g) {
            (g->block || (mien__tensor_is_contiguous(g) && g->storage->bytes == bytes));
 }
 
+/* A copy of g in the layout that `acc` has, so that adding it needs no memory. NULL with an error.
+ */
+static mien_tensor *laid_like(mien_tensor *g, const mien_tensor *acc) {
+    mien_tensor *t = mien__tensor_header(acc->dtype, acc->device, acc->ndim, acc->shape);
+    mien_status status = t ? mien__tensor_alloc(t, acc->block) : mien_error_last()->code;
+    bool dense =
+        (size_t)mien_tensor_count(acc) * mien_dtype_size(acc->dtype) == acc->storage->bytes;
+    for (int i = 0; i < acc->ndim; i++) dense = dense && acc->stride[i] != 0;
+    if (status == MIEN_OK && !acc->block && dense) /* in whatever order */
+        memcpy(t->stride, acc->stride, sizeof t->stride);
+    if (status == MIEN_OK) status = mien_tensor_copy(t, g);
+    if (status == MIEN_OK) return t;
+    mien_tensor_release(t);
+    return NULL;
+}
+
+static bool same_layout(const mien_tensor *a, const mien_tensor *b) {
+    return a->block == b->block && (a->block || !memcmp(a->stride, b->stride, sizeof a->stride));
+}
+
+/* All that needs memory comes before the first leaf changes. */
 static mien_status deliver(mien_walk *w) {
     for (size_t i = 0; i < w->leaf_room; i++) {
         pending *p = &w->leaves[i];
-        if (!p->grad || p->leaf->grad || can_last(p->grad)) continue;
-        mien_tensor *copy = mien_tensor_to(p->grad, p->grad->dtype, p->grad->device);
+        mien_tensor *copy = NULL, *acc = p->leaf ? p->leaf->grad : NULL;
+        if (!p->grad || (acc ? same_layout(p->grad, acc) : can_last(p->grad))) continue;
+        copy = acc ? laid_like(p->grad, acc)
+                   : mien_tensor_to(p->grad, p->grad->dtype, p->grad->device);
         if (!copy) return mien_error_last()->code;
         mien_tensor_release(p->grad);
         p->grad = copy;
@@ -286,7 +311,7 @@ mien_walk *mien_walk_new(mien_tensor *loss, mien_tensor *seed) {
         MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT,
                        "backward: nothing that led to the loss wants a gradient, or recording was "
                        "off");
-    mien_walk *w = calloc(1, sizeof *w);
+    mien_walk *w = mien__calloc(1, sizeof *w);
     if (!w) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "backward: no memory");
     mien_edge edge = {.node = loss->node, .output = loss->node_output};
     if (!edge.node) edge.leaf = loss;

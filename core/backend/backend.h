@@ -7,15 +7,15 @@
 
 /* cdef:begin */
 /* Chooses who serves the CPU device from now on, in this process: "cpu" (oneDNN and own kernels,
- * default; ops it has not fall to "ref") or "ref" (naive loops in double, the judge). Error names
- * the backends there are. */
+ * default; ops it has not fall to "ref") or "ref" (naive loops in double, the judge). What was
+ * recorded before walks back where it was computed. Error names the backends there are. */
 mien_status mien_backend_use(const char *name);
 const char *mien_backend_current(void);
 /* Number of threads the CPU backend uses; 0 sets the default (all cores). */
 void mien_threads_set(int n);
 int mien_threads(void);
-/* One line on the backend: library, version, instruction set; NULL when there is none of the name.
- */
+/* One line on the backend: library, version, instruction set; NULL when there is none of the name,
+ * and with an error record when MIEN_CPU_ISA (mien_cpu_isa) forbids it. */
 const char *mien_backend_describe(const char *name);
 /* cdef:end */
 
@@ -55,11 +55,10 @@ typedef struct mien_backend {
                             mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
                             int n, int64_t step);
     mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                       mien_tensor *velocity, int64_t step);
+                       mien_tensor *velocity);
     /* n parameters in one go, as adam_all. NULL: one by one. */
     mien_status (*sgd_all)(const mien_sgd *hyper, mien_tensor *const *params,
-                           mien_tensor *const *grads, mien_tensor *const *velocity, int n,
-                           int64_t step);
+                           mien_tensor *const *grads, mien_tensor *const *velocity, int n);
     /* Decisions that the host need not know of, so that it does not wait for the device. NULL: the
      * host decides. norm, f64 [1], gets the 2-norm of all tensors (NULLs skipped), which are scaled
      * by max_norm / norm where that is below 1. judge: mien__judge (optim/judge.h). */
@@ -90,8 +89,9 @@ typedef struct mien_backend {
 extern const mien_backend mien__backend_ref; /* backend/ref: complete */
 extern const mien_backend mien__backend_cpu; /* backend/cpu: what it makes faster; others NULL */
 
-/* Who runs `call`: the chosen backend of the device when it supports the call, else ref on the CPU;
- * NULL with an error that names op and device. */
+/* Who runs `call`: in backward who served forward, where that is known, else the chosen backend of
+ * the device, when it supports the call; else ref on the CPU. NULL with an error that names op and
+ * device. */
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward);
 /* The backend whose entry at this offset is not NULL: the device's own, else ref on the CPU. Use:
  * mien__backend_with(device, offsetof(mien_backend, adam)). */

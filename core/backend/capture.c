@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "tensor/allocate.h"
 
 enum { FEEDS_MOST = 1024 };
 
@@ -72,7 +73,7 @@ static void note_use(mien_storage *s, bool written) {
     }
     if (c->n_used == c->room) {
         size_t room = c->room ? 2 * c->room : 256;
-        struct outside *grown = realloc(c->used, room * sizeof *grown);
+        struct outside *grown = mien__realloc(c->used, room * sizeof *grown);
         if (!grown) {
             c->overflow = true;
             return;
@@ -104,7 +105,7 @@ bool mien_capture_stale(const mien_capture *c) {
 mien_capture *mien_capture_new(const mien_capture *beside) {
     const mien_backend *b = mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, record));
     if (!b) return NULL;
-    mien_capture *c = calloc(1, sizeof *c);
+    mien_capture *c = mien__calloc(1, sizeof *c);
     if (!c) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "capture: no memory");
     c->backend = b;
     captures++;

@@ -11,6 +11,7 @@
 
 #include "../store/store.h"
 #include "backend.h"
+#include "plugin_abi.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const mien__cuda_plugin *plugin; /* NULL: not opened yet, or it cannot be */
@@ -103,6 +104,7 @@ mien_status mien_device_choose(const char *name, mien_device *device) {
 }
 
 mien_status mien_device_synchronize(mien_device device) {
+    MIEN_CALL("waiting for the GPU");
     if (device != MIEN_DEVICE_CUDA || !__atomic_load_n(&opened, __ATOMIC_ACQUIRE)) return MIEN_OK;
     return plugin->synchronize();
 }

@@ -54,7 +54,8 @@ bool mien_autotune(void);
 /* cdef:end */
 
 /* What libmien_cuda.so gives; opened by device.c, nobody links it. `open` fails with an error
- * record when no GPU can be used. abi: MIEN_PLUGIN_ABI of the headers it was built with. */
+ * record when no GPU can be used. abi: MIEN_PLUGIN_ABI, a number made of the text of the headers it
+ * was built with (plugin_abi.h, by cmake/generate.cmake). */
 struct mien_backend;
 typedef struct mien__cuda_plugin {
     unsigned abi;
@@ -64,9 +65,6 @@ typedef struct mien__cuda_plugin {
     mien_status (*mark)(int mark); /* 0 .. MIEN_DEVICE_MARKS - 1 */
     mien_status (*between)(int from, int to, double *seconds);
 } mien__cuda_plugin;
-#define MIEN_PLUGIN_ABI                                                                            \
-    ((unsigned)(MIEN_ABI_VERSION * 1000003u + sizeof(mien_tensor) * 4099u +                        \
-                sizeof(mien_backend) * 17u + sizeof(mien__cuda_plugin) * 5u + MIEN_OP_COUNT))
 #define MIEN_PLUGIN_SYMBOL "mien__cuda_plugin_table"
 
 /* The GPU's backend, opened at the first call; NULL with an error record that tells why. */

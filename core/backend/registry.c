@@ -1,6 +1,8 @@
 /* Which backend serves a call: the chosen one of the device, else ref on the CPU.
  * Not here: any computation (ref/, cpu/). */
 #include "backend.h"
+
+#include "../tensor/isa.h"
 #include "device.h"
 
 #include <omp.h>
@@ -17,6 +19,7 @@ static const mien_backend *chosen; /* of the CPU; NULL: the first */
 /* NULL with an error record when the device cannot be used. */
 static const mien_backend *current(mien_device device) {
     if (device == MIEN_DEVICE_CUDA) return mien__cuda_backend();
+    if (!mien_cpu_isa()) return NULL;
     return chosen ? chosen : known[0];
 }
 
@@ -42,12 +45,12 @@ mien_status mien_backend_use(const char *name) {
 }
 
 const char *mien_backend_current(void) {
-    return current(MIEN_DEVICE_CPU)->name;
+    return (chosen ? chosen : known[0])->name;
 }
 
 const char *mien_backend_describe(const char *name) {
     const mien_backend *b = name && strcmp(name, "cuda") == 0 ? mien__cuda_backend() : find(name);
-    if (!b) return NULL;
+    if (!b || (b->device == MIEN_DEVICE_CPU && !mien_cpu_isa())) return NULL;
     return b->describe ? b->describe() : b->name;
 }
 
@@ -81,7 +84,7 @@ static mien_device device_of(const mien_op_call *call) {
 
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
     mien_device device = device_of(call);
-    const mien_backend *b = current(device);
+    const mien_backend *b = backward && call->served ? call->served : current(device);
     if (!b) return NULL;
     if (serves(b, call, backward)) return b;
     if (device == MIEN_DEVICE_CPU && serves(&mien__backend_ref, call, backward))

@@ -1,17 +1,16 @@
 /* Pixel kernels: separable resize, crop, colour and normalisation.
  * Not here: random draws and threads (loader.c), files of pictures (image.c). */
 #include "augment.h"
+
+/* No AVX2 kernel fuses a product into a sum here, and of AVX-512's the last few pixels of a row do
+ * not: the pixels of an experiment keep their last bits. */
+#define MIEN_TARGET_AVX2   "avx2"
+#define MIEN_TARGET_AVX512 "avx512f"
+#include "../tensor/isa.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* One binary for every x86-64: the loader picks the widest version at start. Sanitizers cannot run
- * before that choice is made. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__)
-#define MULTIVERSION __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define MULTIVERSION
-#endif
 
 /* ---- axes ------------------------------------------------------------------------------------ */
 
@@ -73,8 +72,10 @@ void mien__axis_free(mien__axis *axis) {
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 /* out[i] = sum over k of weight[k * step] * src[k * stride + i] */
-MULTIVERSION static void blend_rows(const uint8_t *src, size_t stride, const float *weight,
-                                    int step, int taps, int n, float *restrict out) {
+MIEN_CLONES(void, blend_rows,
+            (const uint8_t *src, size_t stride, const float *weight, int step, int taps, int n,
+             float *restrict out),
+            (src, stride, weight, step, taps, n, out)) {
     if (taps == 1) {
         for (int i = 0; i < n; i++) out[i] = src[i] * weight[0];
         return;
@@ -91,8 +92,10 @@ MULTIVERSION static void blend_rows(const uint8_t *src, size_t stride, const flo
 
 /* Interleaved float row to one plane: out[x] = sum over k of weight[k * step + x] *
  * row[(first[x] + k) * 3]; row already points at the channel. */
-MULTIVERSION static void blend_columns(const float *row, const int *first, const float *weight,
-                                       int step, int taps, int n, float *restrict out) {
+MIEN_CLONES(void, blend_columns,
+            (const float *row, const int *first, const float *weight, int step, int taps, int n,
+             float *restrict out),
+            (row, first, weight, step, taps, n, out)) {
     if (taps == 1) {
         for (int x = 0; x < n; x++) out[x] = row[first[x] * 3] * weight[x];
         return;
@@ -107,8 +110,10 @@ MULTIVERSION static void blend_columns(const float *row, const int *first, const
 }
 
 /* Saturation blends with the luma of Rec. 601, brightness shifts, clipped to 0..255. */
-MULTIVERSION static void change_colours(float *restrict r, float *restrict g, float *restrict b,
-                                        int n, float saturation, float brightness) {
+MIEN_CLONES(void, change_colours,
+            (float *restrict r, float *restrict g, float *restrict b, int n, float saturation,
+             float brightness),
+            (r, g, b, n, saturation, brightness)) {
     for (int x = 0; x < n; x++) {
         float luma = 0.299f * r[x] + 0.587f * g[x] + 0.114f * b[x];
         float red = luma + saturation * (r[x] - luma) + brightness;
@@ -123,8 +128,9 @@ MULTIVERSION static void change_colours(float *restrict r, float *restrict g, fl
     }
 }
 
-MULTIVERSION static void normalise(const float *restrict in, int n, float gain, float bias,
-                                   float *restrict out) {
+MIEN_CLONES(void, normalise,
+            (const float *restrict in, int n, float gain, float bias, float *restrict out),
+            (in, n, gain, bias, out)) {
     for (int x = 0; x < n; x++) out[x] = in[x] * gain + bias;
 }
 

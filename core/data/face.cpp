@@ -2,6 +2,7 @@
  * Not here: following a face through a video (lua/mien/data/face.lua). */
 extern "C" {
 #include "face.h"
+#include "image.h"
 }
 #include <algorithm>
 #include <cstring>
@@ -109,14 +110,12 @@ static int detect(mien_face_detector *detector, mien_tensor *pixels, int min_siz
 
 extern "C" int mien_face_detect(mien_face_detector *detector, mien_tensor *image, int min_size,
                                 double *boxes, int max) {
-    if (!detector || !image || mien_tensor_dtype(image) != MIEN_U8 ||
-        mien_tensor_ndim(image) != 3 || mien_tensor_size(image, 2) != 3 ||
-        mien_tensor_count(image) == 0) {
-        fail(MIEN_ERR_SHAPE, __LINE__, "face_detect: needs a detector and an image u8 [H,W,3]",
+    if (!detector || !boxes || max < 1) {
+        fail(MIEN_ERR_ARGUMENT, __LINE__, "face_detect: needs a detector and room for a box",
              nullptr);
         return -1;
     }
-    mien_tensor *pixels = mien__tensor_contiguous(image);
+    mien_tensor *pixels = mien__picture(image, "face_detect");
     if (!pixels) return -1;
     int n = -1;
     try {

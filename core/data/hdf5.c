@@ -17,6 +17,7 @@ static _Thread_local bool h5_quiet; /* a thread-safe HDF5 has a stack of errors 
 #define NOTED 400
 
 void mien__h5_lock(void) {
+    mien__call_begin("reading an HDF5 file", false);
     pthread_mutex_lock(&h5_mutex);
     if (!h5_started) {
         /* HDF5's own clean-up at exit crashes on a file that it could not flush to a full disk. */
@@ -31,6 +32,7 @@ void mien__h5_lock(void) {
 
 void mien__h5_unlock(void) {
     pthread_mutex_unlock(&h5_mutex);
+    mien__call_end();
 }
 
 /* The deepest entry of HDF5's stack, past its search for filter plugins. */
@@ -50,6 +52,12 @@ hid_t mien__h5_note(hid_t result) {
         H5Eclear2(H5E_DEFAULT);
     }
     return result;
+}
+
+void mien__h5_words(char *text, size_t room) {
+    noted[0] = 0;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, noted);
+    snprintf(text, room, "%s", noted);
 }
 
 void mien__h5_cause(void) {
@@ -72,24 +80,74 @@ static mien_h5 *new_handle(const char *path, bool writing) {
     if (file) {
         file->file = -1;
         file->path = strdup(path);
-        if (writing) {
-            size_t size = strlen(path) + sizeof ".partial";
-            file->partial = malloc(size);
-            if (file->partial) snprintf(file->partial, size, "%s.partial", path);
+        if (writing && !(file->partial = mien__file_aside(path))) {
+            mien_h5_close(file);
+            return NULL;
         }
     }
-    if (!file || !file->path || (writing && !file->partial)) {
+    if (!file || !file->path) {
         mien_h5_close(file);
         MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: out of memory", path);
     }
     return file;
 }
 
-static hid_t access_plist(void) {
+/* All that version 1.10 of the format describes a file with has checksums; what came before has
+ * not. */
+hid_t mien__h5_access_plist(void) {
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
     H5Pset_file_locking(fapl, true, true); /* file systems without locks are readable too */
+    H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110);
     return fapl;
+}
+
+/* Says in the first line why a file that is there could not be opened. */
+static void tell_unopened(const char *path, int64_t bytes) {
+    char first[512] = "";
+    FILE *in = fopen(path, "rb");
+    size_t n = in ? fread(first, 1, sizeof first, in) : 0;
+    if (in) fclose(in);
+    bool text = n > 0;
+    for (size_t i = 0; i < n; i++)
+        text = text && ((unsigned char)first[i] >= ' ' || strchr("\t\n\r\f", first[i])) && first[i];
+    const char *why = "a damaged HDF5 file, or one of a newer version of the format";
+    if (bytes == 0)
+        why = "an empty file, where an HDF5 file is wanted";
+    else if (strstr(noted, "unable to lock file"))
+        why = "open for writing in another program; wait until it has closed the file";
+    else if (strstr(noted, "already open for"))
+        why = "open for writing in another program, or one that ended without closing it (h5clear "
+              "-s)";
+    else if (strstr(noted, "truncated file"))
+        why = "a truncated HDF5 file: copy or download it again";
+    else if (strstr(noted, "signature") && text)
+        why = "no HDF5 file: it holds text";
+    else if (strstr(noted, "signature"))
+        why = "no HDF5 file, or one whose beginning is damaged";
+    mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: %s", path, why);
+    mien__h5_cause();
+}
+
+/* Opens what a child has read before, as it was then. The lock is held. */
+static mien_status open_vetted(mien_h5 *file) {
+    for (int tries = 0; tries < 3; tries++) {
+        struct stat about;
+        if (stat(file->path, &about) != 0)
+            MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be read: %s", file->path, strerror(errno));
+        MIEN_TRY(mien__h5_vet(file->path, &about));
+        hid_t fapl = mien__h5_access_plist();
+        file->file = mien__h5_note(H5Fopen(file->path, H5F_ACC_RDONLY, fapl));
+        H5Pclose(fapl);
+        if (file->file < 0) {
+            tell_unopened(file->path, (int64_t)about.st_size);
+            return MIEN_ERR_FORMAT;
+        }
+        if (stat(file->path, &about) == 0 && mien__h5_is_vetted(&about)) return MIEN_OK;
+        H5Fclose(file->file);
+        file->file = -1;
+    }
+    MIEN_FAIL(MIEN_ERR_IO, "%s: another program goes on changing the file", file->path);
 }
 
 mien_h5 *mien_h5_open(const char *path) {
@@ -99,30 +157,36 @@ mien_h5 *mien_h5_open(const char *path) {
         MIEN_FAIL_NULL(MIEN_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
     if (S_ISDIR(about.st_mode))
         MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: a folder, where an HDF5 file is wanted", path);
+    if (!S_ISREG(about.st_mode))
+        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: a device or a pipe, where an HDF5 file is wanted",
+                       path);
     mien_h5 *file = new_handle(path, false);
     if (!file) return NULL;
     mien__h5_lock();
-    hid_t fapl = access_plist();
-    file->file = mien__h5_note(H5Fopen(path, H5F_ACC_RDONLY, fapl));
-    H5Pclose(fapl);
-    if (file->file < 0) {
-        mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__,
-                   "%s: no HDF5 file, or a damaged or truncated one", path);
-        mien__h5_cause();
-    }
+    mien_status status = open_vetted(file);
     mien__h5_unlock();
-    if (file->file < 0) {
-        mien_h5_close(file);
-        return NULL;
-    }
-    return file;
+    if (status == MIEN_OK) return file;
+    mien_h5_close(file);
+    return NULL;
 }
 
-/* Creation order is tracked, so that listings give names in the order they were written. */
-hid_t mien__h5_ordered_plist(hid_t cls) {
+/* Attributes lie in their object's header, which has a checksum, and no times are kept: the same
+ * contents are the same bytes. The order of links is tracked, so that listings give names in the
+ * order they were written. */
+hid_t mien__h5_creation_plist(hid_t cls) {
     hid_t plist = H5Pcreate(cls);
-    H5Pset_link_creation_order(plist, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    H5Pset_attr_phase_change(plist, 65535, 0);
+    H5Pset_obj_track_times(plist, false);
+    if (cls != H5P_DATASET_CREATE)
+        H5Pset_link_creation_order(plist, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     return plist;
+}
+
+/* Removes what a failed creation left, unless somebody else is writing there by now. */
+static void remove_partial(const char *partial) {
+    int fd = open(partial, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) unlink(partial);
+    if (fd >= 0) close(fd);
 }
 
 /* Closes a file that was never begun; what lies under its temporary name is not its own. */
@@ -150,13 +214,14 @@ mien_h5 *mien_h5_create(const char *path) {
     }
     close(fd);
     mien__h5_lock();
-    hid_t fapl = access_plist(), fcpl = mien__h5_ordered_plist(H5P_FILE_CREATE);
+    hid_t fapl = mien__h5_access_plist(), fcpl = mien__h5_creation_plist(H5P_FILE_CREATE);
     file->file = mien__h5_note(H5Fcreate(file->partial, H5F_ACC_TRUNC, fcpl, fapl));
     H5Pclose(fapl);
     H5Pclose(fcpl);
     if (file->file < 0) {
         mien__fail(MIEN_ERR_IO, __FILE__, __LINE__, "%s: cannot be created", file->partial);
         mien__h5_cause();
+        remove_partial(file->partial);
     }
     mien__h5_unlock();
     return file->file < 0 ? abandon(file) : file;
@@ -184,9 +249,10 @@ static mien_status close_file(mien_h5 *file) {
 }
 
 mien_status mien_h5_finish(mien_h5 *file) {
+    MIEN_CALL_THAT_WRITES("putting an HDF5 file on disk");
     MIEN_TRY(mien__h5_usable(file, true));
     MIEN_TRY(close_file(file));
-    MIEN_TRY(mien_file_commit(file->partial, file->path));
+    MIEN_TRY(mien__file_commit(file->partial, file->path));
     file->finished = true;
     return MIEN_OK;
 }

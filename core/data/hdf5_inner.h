@@ -4,6 +4,7 @@
 #define MIEN_HDF5_INNER_H
 #include "hdf5.h"
 #include <hdf5.h>
+#include <sys/stat.h>
 
 struct mien_h5 {
     hid_t file;    /* < 0 after finish */
@@ -13,7 +14,8 @@ struct mien_h5 {
     char *text; /* what list, get_text and attributes gave last */
 };
 
-/* Debian's HDF5 is not built thread-safe: every call into it happens between these two. */
+/* HDF5 need not be built thread-safe: every call into it happens between these two. Its names of
+ * types (H5T_NATIVE_FLOAT ...) are such calls. */
 void mien__h5_lock(void);
 void mien__h5_unlock(void);
 
@@ -30,8 +32,27 @@ void mien__h5_cause(void);
 
 /* Fails unless the file is open, and for writing when asked. The lock is held. */
 mien_status mien__h5_usable(mien_h5 *file, bool writing);
-/* A creation list of `cls` (file or group) that tracks the order of writing. */
-hid_t mien__h5_ordered_plist(hid_t cls);
+/* Lists of how files are opened, and files, groups and datasets made. */
+hid_t mien__h5_access_plist(void);
+hid_t mien__h5_creation_plist(hid_t cls);
+/* HDF5's deepest message. */
+void mien__h5_words(char *text, size_t room);
+/* A dataset or group of this name is there. */
+bool mien__h5_exists(mien_h5 *file, const char *name);
+/* A child process has read what the file's structure is made of, now or before, and survived; else
+ * an error. External storage, links to other files and unsafe filters are errors, too. */
+mien_status mien__h5_vet(const char *path, const struct stat *about);
+bool mien__h5_is_vetted(const struct stat *about);
+/* H5Literate over a group's links, in the order they were written where that is known. */
+herr_t mien__h5_each_link(hid_t group, H5L_iterate_t visit, void *data);
+/* Texts of an attribute, joined by newlines; the caller frees. NULL: they cannot be read. */
+char *mien__h5_texts(hid_t attribute, int64_t elements);
+/* Rows of a dataset whose chunks are those of memory and a sum, checked; false: HDF5 is to read
+ * them, and says what is wrong with them if anything is. */
+bool mien__h5_read_plain(hid_t dataset, hid_t memory_type, int ndim, const int64_t *shape,
+                         int64_t first, int64_t count, void *buffer);
+/* What a stored type is read as; -1: no numbers. */
+hid_t mien__h5_memory_type(hid_t type);
 /* "a\nb\n" of the names in a group, at most `most` of them; the caller frees. NULL: no memory. */
 char *mien__h5_names(hid_t group, int most);
 

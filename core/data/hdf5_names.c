@@ -1,6 +1,8 @@
 /* HDF5 listings and attributes.
  * Not here: datasets (hdf5.c). */
 #include "hdf5_inner.h"
+#include "store/store.h"
+#include "tensor/nan.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,9 +31,7 @@ typedef struct walk {
     bool deep;
 } walk;
 
-static herr_t visit(hid_t group, const char *name, const H5L_info_t *link, void *data);
-
-static void walk_group(hid_t group, walk *w) {
+herr_t mien__h5_each_link(hid_t group, H5L_iterate_t visit_link, void *data) {
     hid_t plist = H5Gget_create_plist(group);
     unsigned order = 0;
     if (plist >= 0) {
@@ -39,8 +39,8 @@ static void walk_group(hid_t group, walk *w) {
         H5Pclose(plist);
     }
     hsize_t start = 0;
-    H5Literate(group, order & H5P_CRT_ORDER_TRACKED ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME,
-               H5_ITER_INC, &start, visit, w);
+    return H5Literate(group, order & H5P_CRT_ORDER_TRACKED ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME,
+                      H5_ITER_INC, &start, visit_link, data);
 }
 
 static herr_t visit(hid_t group, const char *name, const H5L_info_t *link, void *data) {
@@ -60,7 +60,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *link, void 
         if (child < 0) return 0;
         snprintf(w->prefix + length, sizeof w->prefix - length, "%s/", name);
         w->depth++;
-        walk_group(child, w);
+        mien__h5_each_link(child, visit, w);
         w->depth--;
         w->prefix[length] = 0;
         H5Gclose(child);
@@ -70,7 +70,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *link, void 
 
 char *mien__h5_names(hid_t group, int most) {
     walk w = {.left = most};
-    walk_group(group, &w);
+    mien__h5_each_link(group, visit, &w);
     return w.text.bytes;
 }
 
@@ -89,7 +89,7 @@ const char *mien_h5_list(mien_h5 *file) {
         walk w = {.left = 1000000, .deep = true};
         hid_t root = H5Gopen2(file->file, "/", H5P_DEFAULT);
         if (root >= 0) {
-            walk_group(root, &w);
+            mien__h5_each_link(root, visit, &w);
             H5Gclose(root);
         }
         H5Eclear2(H5E_DEFAULT);
@@ -125,19 +125,39 @@ static mien_status put_attribute(mien_h5 *file, const char *object, const char *
     return MIEN_OK;
 }
 
-static hid_t text_type(void) {
+/* Fixed size: texts of variable size lie in a heap without checksums. */
+static mien_status put_text(mien_h5 *file, const char *object, const char *key, const char *text) {
     hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, H5T_VARIABLE);
+    size_t length = strlen(text);
+    H5Tset_size(type, length + 1);
     H5Tset_cset(type, H5T_CSET_UTF8);
-    return type;
+    mien_status status = put_attribute(file, object, key, type, type, text);
+    H5Tclose(type);
+    return status;
+}
+
+/* Beyond this, HDF5 may keep an attribute where no checksum of its own is: it gets one of ours, in
+ * an attribute beside it. */
+enum { LONG_TEXT = 4000 };
+#define SUM_OF "mien_sha256 "
+
+static mien_status sum_key(const char *key, char *name, size_t room) {
+    if ((size_t)snprintf(name, room, SUM_OF "%s", key) < room) return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_ARGUMENT, "the name of attribute '%.40s...' is too long", key);
 }
 
 mien_status mien_h5_set_text(mien_h5 *file, const char *object, const char *key, const char *text) {
+    if (!key || !*key) MIEN_FAIL(MIEN_ERR_ARGUMENT, "an attribute needs a name");
     if (!text) MIEN_FAIL(MIEN_ERR_ARGUMENT, "attribute '%s': no text was given", key);
+    char sum[65], name[256];
+    bool is_long = strlen(text) > LONG_TEXT;
+    if (is_long) {
+        MIEN_TRY(sum_key(key, name, sizeof name));
+        MIEN_TRY(mien_text_sha256(text, (int64_t)strlen(text), sum));
+    }
     mien__h5_lock();
-    hid_t type = text_type();
-    mien_status status = put_attribute(file, object, key, type, type, &text);
-    H5Tclose(type);
+    mien_status status = put_text(file, object, key, text);
+    if (status == MIEN_OK && is_long) status = put_text(file, object, name, sum);
     mien__h5_unlock();
     return status;
 }
@@ -150,25 +170,38 @@ mien_status mien_h5_set_number(mien_h5 *file, const char *object, const char *ke
     return status;
 }
 
-/* The attribute, or -1 when it, its object or the file is not there. */
-static hid_t open_attribute(mien_h5 *file, const char *object, const char *key, H5T_class_t *class,
-                            int64_t *elements) {
-    if (!file || file->file < 0 || !key) return -1;
-    hid_t attribute = H5Aopen_by_name(file->file, object && *object ? object : "/", key,
-                                      H5P_DEFAULT, H5P_DEFAULT);
-    if (attribute >= 0) {
-        hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-        *class = H5Tget_class(type);
-        *elements = (int64_t)H5Sget_simple_extent_npoints(space);
-        H5Tclose(type);
-        H5Sclose(space);
-    }
-    H5Eclear2(H5E_DEFAULT);
-    return attribute;
+typedef struct opened {
+    hid_t id; /* < 0: it or its object is not there */
+    H5T_class_t class;
+    int64_t elements;
+} opened;
+
+static mien_status open_attribute(mien_h5 *file, const char *object, const char *key,
+                                  opened *attribute) {
+    attribute->id = -1;
+    MIEN_TRY(mien__h5_usable(file, false));
+    if (!key || !*key) MIEN_FAIL(MIEN_ERR_ARGUMENT, "an attribute needs a name");
+    if (!object || !*object) object = "/";
+    if (strcmp(object, "/") != 0 && !mien__h5_exists(file, object)) return MIEN_OK;
+    htri_t there = (htri_t)mien__h5_note(H5Aexists_by_name(file->file, object, key, H5P_DEFAULT));
+    if (there == 0) return MIEN_OK;
+    hid_t id =
+        there < 0
+            ? -1
+            : mien__h5_note(H5Aopen_by_name(file->file, object, key, H5P_DEFAULT, H5P_DEFAULT));
+    if (id < 0)
+        H5_FAIL(MIEN_ERR_FORMAT, "%s: attribute '%s' of '%s' is damaged", file->path, key, object);
+    hid_t type = H5Aget_type(id), space = H5Aget_space(id);
+    attribute->id = id;
+    attribute->class = H5Tget_class(type);
+    attribute->elements = (int64_t)H5Sget_simple_extent_npoints(space);
+    H5Tclose(type);
+    H5Sclose(space);
+    return MIEN_OK;
 }
 
 /* Texts of any of HDF5's three kinds (variable, padded with zeros, padded with blanks), joined. */
-static char *read_texts(hid_t attribute, int64_t elements) {
+char *mien__h5_texts(hid_t attribute, int64_t elements) {
     mien__text text = {0};
     hid_t type = H5Aget_type(attribute);
     bool variable = H5Tis_variable_str(type) > 0;
@@ -200,37 +233,72 @@ static char *read_texts(hid_t attribute, int64_t elements) {
     return text.bytes;
 }
 
-const char *mien_h5_get_text(mien_h5 *file, const char *object, const char *key) {
-    const char *result = NULL;
-    H5T_class_t class = H5T_NO_CLASS;
-    int64_t elements = 0;
-    mien__h5_lock();
-    hid_t attribute = open_attribute(file, object, key, &class, &elements);
-    if (attribute >= 0) {
-        if (class == H5T_STRING) {
-            char *text = read_texts(attribute, elements);
-            if (text) result = keep(file, text);
-        }
-        H5Aclose(attribute);
-    }
-    mien__h5_unlock();
-    return result;
+/* *text: new, NULL when there is no such text. The lock is held. */
+static mien_status read_text(mien_h5 *file, const char *object, const char *key, char **text) {
+    opened attribute;
+    *text = NULL;
+    MIEN_TRY(open_attribute(file, object, key, &attribute));
+    if (attribute.id < 0) return MIEN_OK;
+    bool is_text = attribute.class == H5T_STRING;
+    if (is_text) *text = mien__h5_texts(attribute.id, attribute.elements);
+    H5Aclose(attribute.id);
+    if (is_text && !*text)
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: attribute '%s' of '%s' is damaged", file->path, key,
+                  object && *object ? object : "/");
+    return MIEN_OK;
 }
 
-bool mien_h5_get_number(mien_h5 *file, const char *object, const char *key, double *value) {
-    bool found = false;
-    H5T_class_t class = H5T_NO_CLASS;
-    int64_t elements = 0;
+/* Whether a long text is the one that was written. */
+static mien_status check_sum(mien_h5 *file, const char *object, const char *key, const char *text) {
+    char name[256], sum[65], *written;
+    MIEN_TRY(sum_key(key, name, sizeof name));
+    MIEN_TRY(read_text(file, object, name, &written));
+    mien_status status = mien_text_sha256(text, (int64_t)strlen(text), sum);
+    if (status == MIEN_OK && written && strcmp(written, sum) != 0)
+        status = mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__,
+                            "%s: attribute '%s' of '%s' is damaged: its sha256 is another",
+                            file->path, key, object && *object ? object : "/");
+    free(written);
+    return status;
+}
+
+mien_status mien_h5_get_text(mien_h5 *file, const char *object, const char *key,
+                             const char **text) {
+    char *bytes = NULL;
+    *text = NULL;
     mien__h5_lock();
-    hid_t attribute = open_attribute(file, object, key, &class, &elements);
-    if (attribute >= 0) {
-        if (elements == 1 && (class == H5T_INTEGER || class == H5T_FLOAT || class == H5T_ENUM))
-            found = H5Aread(attribute, H5T_NATIVE_DOUBLE, value) >= 0;
-        H5Eclear2(H5E_DEFAULT);
-        H5Aclose(attribute);
+    mien_status status = read_text(file, object, key, &bytes);
+    if (status == MIEN_OK && bytes && strlen(bytes) > LONG_TEXT)
+        status = check_sum(file, object, key, bytes);
+    if (status == MIEN_OK && bytes)
+        *text = keep(file, bytes);
+    else
+        free(bytes);
+    mien__h5_unlock();
+    return status;
+}
+
+mien_status mien_h5_get_number(mien_h5 *file, const char *object, const char *key, double *value,
+                               bool *found) {
+    opened attribute;
+    *found = false;
+    mien__h5_lock();
+    mien_status status = open_attribute(file, object, key, &attribute);
+    if (status == MIEN_OK && attribute.id >= 0) {
+        H5T_class_t class = attribute.class;
+        *found = attribute.elements == 1 &&
+                 (class == H5T_INTEGER || class == H5T_FLOAT || class == H5T_ENUM);
+        if (*found && mien__h5_note(H5Aread(attribute.id, H5T_NATIVE_DOUBLE, value)) < 0) {
+            status = mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__,
+                                "%s: attribute '%s' of '%s' is damaged", file->path, key,
+                                object && *object ? object : "/");
+            mien__h5_cause();
+        }
+        if (*found) *value = mien__canonical(*value);
+        H5Aclose(attribute.id);
     }
     mien__h5_unlock();
-    return found;
+    return status;
 }
 
 static herr_t add_name(hid_t id, const char *name, const H5A_info_t *info, void *data) {

@@ -14,8 +14,10 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_SLOTS 4
-#define PIECE     32 /* frames read at once when the dataset is not chunked */
+#define MAX_SLOTS    4
+#define PIECE        32 /* frames read at once when the dataset is not chunked */
+#define MOST_OUTPUTS (1 << 16)
+#define MOST_WORKERS 256 /* OpenMP ends the process when the system has no thread left for it */
 
 /* A batch being filled. Its tensors are made and given away by the thread that calls next, so that
  * worker threads touch nothing but plain memory. */
@@ -93,8 +95,9 @@ static mien__draw draw_for(const mien_loader *l, int64_t position, int frame) {
 
 static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
     const int length = l->config.sequence;
+    const int64_t count = (int64_t)length * (l->outputs ? l->outputs : 1);
     MIEN_TRY(mien__h5_read_rows(l->file, "labels", start, length, l->outputs ? MIEN_F32 : MIEN_I32,
-                                values));
+                                values, 4 * (size_t)count));
     if (l->outputs == 0) {
         const int32_t *label = values;
         for (int t = 0; t < length; t++)
@@ -106,12 +109,12 @@ static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
         return MIEN_OK;
     }
     const float *label = values;
-    for (int i = 0; i < length * l->outputs; i++)
+    for (int64_t i = 0; i < count; i++)
         if (!(label[i] >= l->low && label[i] <= l->high))
             MIEN_FAIL(MIEN_ERR_FORMAT,
                       "%s: label %d of frame %lld is %g; labels lie in [%g, %g] (attributes "
                       "label_low, label_high)",
-                      mien_h5_path(l->file), i % l->outputs + 1,
+                      mien_h5_path(l->file), (int)(i % l->outputs) + 1,
                       (long long)(start + i / l->outputs), label[i], l->low, l->high);
     return MIEN_OK;
 }
@@ -142,7 +145,8 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
         int64_t room = l->chunk - (start + t) % l->chunk;
         int count = (int)(room < c->sequence - t ? room : c->sequence - t);
         uint8_t *to = as_stored ? (uint8_t *)s->pixels + (before + (size_t)t) * in_frame : raw;
-        MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, to));
+        MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, to,
+                                    (size_t)count * in_frame));
         for (int i = 0; i < count; i++, t++) {
             if (atomic_load_explicit(&l->stop, memory_order_relaxed)) return MIEN_OK;
             if (c->per_frame && t) draw = draw_for(l, unit, t);
@@ -206,6 +210,9 @@ static mien_status check_config(const mien_loader_config *c) {
         MIEN_FAIL(MIEN_ERR_ARGUMENT,
                   "loader: sequence %d, batch %d, size %dx%d and workers %d must be at least 1",
                   c->sequence, c->batch, c->height, c->width, c->workers);
+    if (c->workers > MOST_WORKERS)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: %d workers, at most %d; as many as cores are useful",
+                  c->workers, MOST_WORKERS);
     if ((c->resize_height == 0) != (c->resize_width == 0) || c->resize_height < 0 ||
         c->resize_width < 0)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: resize to %dx%d; give both sizes or none",
@@ -237,24 +244,33 @@ static mien_status read_layout(mien_loader *l, int64_t *frames) {
     l->height = (int)shape[1];
     l->width = (int)shape[2];
     MIEN_TRY(mien_h5_info(l->file, "labels", &dtype, &ndim, shape));
-    if (shape[0] != *frames)
-        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: %lld frames but %lld labels", path, (long long)*frames,
-                  (long long)shape[0]);
     bool real = dtype == MIEN_F32 || dtype == MIEN_F64;
     if (!(real && ndim == 2 && shape[1] > 0) && !(dtype == MIEN_I32 && ndim == 1))
         MIEN_FAIL(MIEN_ERR_FORMAT, "%s: labels must be f32 [N,K] or i32 [N]", path);
+    if (real && shape[1] > MOST_OUTPUTS)
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: %lld labels a frame, at most %d are read", path,
+                  (long long)shape[1], MOST_OUTPUTS);
+    if (shape[0] != *frames)
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: %lld frames but %lld labels", path, (long long)*frames,
+                  (long long)shape[0]);
     l->outputs = real ? (int)shape[1] : 0;
     if (!real) {
-        const char *names = mien_h5_get_text(l->file, "", "label_names");
+        const char *names;
+        MIEN_TRY(mien_h5_get_text(l->file, "", "label_names", &names));
         l->classes = names && *names ? 1 : 0;
         for (; names && *names; names++) l->classes += *names == '\n';
         return mien__h5_chunk_rows(l->file, "frames", &l->chunk);
     }
-    const char *kind = mien_h5_get_text(l->file, "", "label_kind");
+    const char *kind;
+    bool found;
+    MIEN_TRY(mien_h5_get_text(l->file, "", "label_kind", &kind));
+    if (kind && strcmp(kind, "class") == 0)
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: labels of classes must be i32 [N], these are %s [N,%d]",
+                  path, mien_dtype_name(dtype), l->outputs);
     l->low = kind && strcmp(kind, "multilabel") == 0 ? 0 : -1;
     l->high = 1;
-    mien_h5_get_number(l->file, "", "label_low", &l->low);
-    mien_h5_get_number(l->file, "", "label_high", &l->high);
+    MIEN_TRY(mien_h5_get_number(l->file, "", "label_low", &l->low, &found));
+    MIEN_TRY(mien_h5_get_number(l->file, "", "label_high", &l->high, &found));
     return mien__h5_chunk_rows(l->file, "frames", &l->chunk);
 }
 
@@ -279,7 +295,7 @@ static mien_status plan_frames(mien_loader *l) {
 
 static bool make(mien_tensor **t, void **data, mien_dtype dtype, int ndim, const int64_t *shape) {
     *t = mien_tensor_new(dtype, MIEN_DEVICE_CPU, ndim, shape);
-    *data = *t ? mien_tensor_data(*t) : NULL;
+    *data = *t ? mien__tensor_data(*t) : NULL;
     return *data != NULL;
 }
 
@@ -316,8 +332,8 @@ static mien_status make_frames(const mien_loader *l, slot *fresh, int64_t batch)
         return make(&fresh->frames, &fresh->pixels, MIEN_F32, 5, shape) ? MIEN_OK
                                                                         : mien_error_last()->code;
     MIEN_TRY(make_stored(l, batch, MIEN_DEVICE_CPU, &fresh->frames, &fresh->draws));
-    fresh->pixels = mien_tensor_data(fresh->frames);
-    fresh->drawn = mien_tensor_data(fresh->draws);
+    fresh->pixels = mien__tensor_data(fresh->frames);
+    fresh->drawn = mien__tensor_data(fresh->draws);
     return MIEN_OK;
 }
 
@@ -424,6 +440,7 @@ static mien_status set_up(mien_loader *l, const char *path, const int64_t *start
 
 mien_loader *mien_loader_new(const char *path, const int64_t *starts, int64_t n,
                              const mien_loader_config *config) {
+    MIEN_CALL("starting a loader");
     if (!path || !config || n < 0 || (n && !starts))
         MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "loader: needs a path, a configuration and windows");
     mien_loader *l = calloc(1, sizeof *l);
@@ -452,6 +469,7 @@ mien_loader *mien_loader_new(const char *path, const int64_t *starts, int64_t n,
 
 void mien_loader_close(mien_loader *l) {
     if (!l) return;
+    MIEN_CALL("waiting for the loader's workers");
     pthread_mutex_lock(&l->mutex);
     l->stop = true;
     pthread_cond_broadcast(&l->work);
@@ -510,6 +528,7 @@ static mien_status deliver(mien_loader *l, slot *s, mien_tensor *got[MIEN_CARRIE
 
 int mien_loader_next(mien_loader *l, mien_tensor **frames, mien_tensor **labels,
                      mien_tensor **draws, int64_t *starts) {
+    MIEN_CALL("waiting for frames");
     if (l->consumer >= l->batches) return 0;
     if (mien_interrupt_requested())
         return mien__fail(MIEN_ERR_INTERRUPTED, __FILE__, __LINE__, "loader: interrupted"), -1;

@@ -3,6 +3,8 @@
 #include "video.h"
 #include "video_inner.h"
 #include <errno.h>
+#include <libavutil/avstring.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,10 +18,12 @@ struct mien_video {
     struct SwsContext *scaler;
     AVStream *stream;
     mien_video_info info;
-    int64_t given;   /* frames so far */
-    int64_t damaged; /* packets that could not be decoded */
-    double time;     /* of the last frame */
-    bool drained;    /* the decoder was told that no packets follow */
+    int64_t packets, given; /* read, and frames so far */
+    int64_t lost;           /* packets that are not whole or could not be decoded */
+    int64_t guessed;        /* frames with parts that the decoder made up */
+    bool cut;               /* the file ends before it should */
+    double time;            /* of the last frame */
+    bool drained;           /* the decoder was told that no packets follow */
 };
 
 /* Not mien_video_close: libmien.so has a function of that name, which comes here. */
@@ -42,11 +46,23 @@ static double ratio(AVRational r) {
     return r.num > 0 && r.den > 0 ? av_q2d(r) : 0;
 }
 
+/* A path is a path: FFmpeg would take "10:20.mp4" or "http:x.mp4" for an address, and a playlist,
+ * by whatever name, may send it anywhere. Files alone are opened, here and by what they name. */
+static int open_file(const char *path, AVFormatContext **format) {
+    char *address = av_asprintf("file:%s", path);
+    AVDictionary *options = NULL;
+    int code = address ? av_dict_set(&options, "protocol_whitelist", "file", 0) : AVERROR(ENOMEM);
+    if (code >= 0) code = avformat_open_input(format, address, NULL, &options);
+    av_dict_free(&options);
+    av_free(address);
+    return code;
+}
+
 static mien_status set_up(mien_video *v) {
     const char *path = v->path;
     if (access(path, R_OK) != 0)
         MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    int code = avformat_open_input(&v->format, path, NULL, NULL);
+    int code = open_file(path, &v->format);
     if (code >= 0) code = avformat_find_stream_info(v->format, NULL);
     if (code < 0) {
         mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: no video, or a damaged one", path);
@@ -72,6 +88,7 @@ static mien_status set_up(mien_video *v) {
     avcodec_parameters_to_context(v->codec, v->stream->codecpar);
     v->codec->pkt_timebase = v->stream->time_base;
     v->codec->thread_count = 0;
+    v->codec->max_pixels = MIEN__PICTURE_PIXELS;
     code = avcodec_open2(v->codec, decoder, NULL);
     if (code < 0) {
         mien__fail(MIEN_ERR_VENDOR, __FILE__, __LINE__, "%s: decoder %s does not start", path,
@@ -84,6 +101,7 @@ static mien_status set_up(mien_video *v) {
     if (v->info.width < 1 || v->info.height < 1)
         MIEN_FAIL(MIEN_ERR_FORMAT, "%s: a video of %dx%d pixels", path, v->info.width,
                   v->info.height);
+    MIEN_TRY(mien__ffmpeg_size(path, v->info.width, v->info.height));
     v->info.fps = ratio(v->stream->avg_frame_rate);
     if (v->info.fps == 0) v->info.fps = ratio(v->stream->r_frame_rate);
     v->info.frames = v->stream->nb_frames;
@@ -114,6 +132,63 @@ void mien_video_get_info(const mien_video *video, mien_video_info *info) {
     *info = video->info;
 }
 
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static uint32_t little_endian(const uint8_t *b) {
+    return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+/* AVI: the header says how many bytes and frames there are. FFmpeg reads what it finds. */
+static bool avi_is_cut(const mien_video *v, const uint8_t *head, int64_t size) {
+    return (int64_t)little_endian(head + 4) + 8 > size && v->packets < v->stream->nb_frames;
+}
+
+/* MPEG-TS: packets of one size, each with a mark; one that is not whole was cut. */
+static bool ts_is_cut(const uint8_t *head, size_t n, int64_t size) {
+    static const struct {
+        int bytes, rest; /* of a packet; behind the last mark */
+    } kinds[] = {{188, 0}, {192, 188}, {204, 0}};
+    for (size_t at = 0; at + 3 * 204 < n; at++)
+        for (int k = 0; k < 3; k++)
+            if (head[at] == 0x47 && head[at + kinds[k].bytes] == 0x47 &&
+                head[at + 2 * kinds[k].bytes] == 0x47 && head[at + 3 * kinds[k].bytes] == 0x47)
+                return (size - (int64_t)at) % kinds[k].bytes != kinds[k].rest;
+    return false;
+}
+
+/* Did the file break off, although its end looks like one? Where its form says nothing (a cut
+ * between two packets of MPEG-TS or MPEG-PS) nobody can tell. */
+static bool is_cut(const mien_video *v) {
+    if (mien__ffmpeg_cut_short(v->format)) return true;
+    uint8_t head[1024];
+    FILE *file = fopen(v->path, "rb");
+    size_t n = file ? fread(head, 1, sizeof head, file) : 0;
+    int64_t size = file && fseeko(file, 0, SEEK_END) == 0 ? ftello(file) : 0;
+    if (file) fclose(file);
+    const char *kind = v->format->iformat->name;
+    if (n > 12 && strcmp(kind, "avi") == 0) return avi_is_cut(v, head, size);
+    if (strcmp(kind, "mpegts") == 0) return ts_is_cut(head, n, size);
+    return false;
+}
+
+/* The end: 0, or -1 with an error that counts what is missing. */
+static int ended(mien_video *v, int code) {
+    if (v->given > 0 && v->lost + v->guessed == 0 && !v->cut) return 0;
+    if (v->given == 0 && v->lost == 0) code = AVERROR_INVALIDDATA;
+    char header[64] = "";
+    if (v->info.frames > v->given)
+        snprintf(header, sizeof header, " (its header says %lld)", (long long)v->info.frames);
+    mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__,
+               "%s: damaged%s: %lld frames could be decoded%s, %lld of them only in part; %lld "
+               "packets could not",
+               v->path, v->cut ? ", it breaks off" : "", (long long)v->given, header,
+               (long long)v->guessed, (long long)v->lost);
+    mien__ffmpeg_cause(code);
+    return -1;
+}
+
+/* ---- frames ---------------------------------------------------------------------------------- */
+
 /* Gives the decoder its next packet, or the news that there is none. */
 static void feed(mien_video *v) {
     int code;
@@ -122,16 +197,19 @@ static void feed(mien_video *v) {
         av_packet_unref(v->packet);
     if (code < 0) {
         /* a file that breaks off ends here as one that ends does; what is inside is still given */
-        if (code != AVERROR_EOF || mien__ffmpeg_cut_short(v->format)) v->damaged++;
+        v->cut = code != AVERROR_EOF || is_cut(v);
         avcodec_send_packet(v->codec, NULL);
         v->drained = true;
         return;
     }
-    if (avcodec_send_packet(v->codec, v->packet) < 0) v->damaged++;
+    v->packets++;
+    if (avcodec_send_packet(v->codec, v->packet) < 0 || v->packet->flags & AV_PKT_FLAG_CORRUPT)
+        v->lost++;
     av_packet_unref(v->packet);
 }
 
 int mien_video_next(mien_video *v, mien_tensor **frame, double *time) {
+    MIEN_CALL("decoding a video");
     int code;
     while ((code = avcodec_receive_frame(v->codec, v->frame)) < 0) {
         if (mien_interrupt_requested()) {
@@ -139,19 +217,13 @@ int mien_video_next(mien_video *v, mien_tensor **frame, double *time) {
             return -1;
         }
         if (code == AVERROR_EOF) break;
-        if (code != AVERROR(EAGAIN)) v->damaged++;
+        if (code != AVERROR(EAGAIN)) v->lost++;
         if (v->drained) break;
         feed(v);
     }
-    if (code < 0) {
-        if (v->given > 0 && v->damaged == 0) return 0;
-        if (v->given == 0 && v->damaged == 0) code = AVERROR_INVALIDDATA;
-        mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__,
-                   "%s: damaged: %lld frames could be decoded, %lld packets could not", v->path,
-                   (long long)v->given, (long long)v->damaged);
-        mien__ffmpeg_cause(code);
-        return -1;
-    }
+    if (code < 0) return ended(v, code);
+    if (v->frame->decode_error_flags || v->frame->flags & AV_FRAME_FLAG_CORRUPT) v->guessed++;
+    if (v->frame->width != v->info.width || v->frame->height != v->info.height) v->info.resized++;
     double step = v->info.fps > 0 ? 1 / v->info.fps : 0;
     int64_t stamp = v->frame->best_effort_timestamp;
     v->time = stamp != AV_NOPTS_VALUE ? (double)stamp * av_q2d(v->stream->time_base)

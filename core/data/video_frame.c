@@ -13,12 +13,15 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* FFmpeg decodes on threads of its own */
 static char last[256];
 static const void *cut_short; /* the AVFormatContext of the last file that broke off */
+static const void *watched;   /* whose messages are counted */
+static int complaints;
 
 static void listener(void *context, int level, const char *format, va_list arguments) {
     if (level > AV_LOG_ERROR) return;
     pthread_mutex_lock(&mutex);
     vsnprintf(last, sizeof last, format, arguments);
     last[strcspn(last, "\n")] = 0;
+    if (context == watched) complaints++;
     if (strstr(last, "ended prematurely")) cut_short = context;
     pthread_mutex_unlock(&mutex);
 }
@@ -48,6 +51,29 @@ bool mien__ffmpeg_cut_short(const AVFormatContext *format) {
     bool cut = cut_short == format;
     pthread_mutex_unlock(&mutex);
     return cut;
+}
+
+void mien__ffmpeg_watch(const void *context) {
+    pthread_mutex_lock(&mutex);
+    watched = context;
+    complaints = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
+int mien__ffmpeg_complaints(void) {
+    pthread_mutex_lock(&mutex);
+    int n = complaints;
+    pthread_mutex_unlock(&mutex);
+    return n;
+}
+
+mien_status mien__ffmpeg_size(const char *path, int width, int height) {
+    if (width <= MIEN__PICTURE_SIDE && height <= MIEN__PICTURE_SIDE &&
+        (int64_t)width * height <= MIEN__PICTURE_PIXELS)
+        return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_FORMAT,
+              "%s: %dx%d pixels; at most %d on a side and %d million in all are read", path, width,
+              height, MIEN__PICTURE_SIDE, MIEN__PICTURE_PIXELS / 1000000);
 }
 
 /* ---- pixels ---------------------------------------------------------------------------------- */
@@ -95,8 +121,11 @@ mien_tensor *mien__ffmpeg_rgb(const AVFrame *frame, int width, int height,
     sws_setColorspaceDetails(*scaler, table, full, table, 1, 0, 1 << 16, 1 << 16);
     int64_t shape[3] = {height, width, 3};
     mien_tensor *image = mien_tensor_new(MIEN_U8, MIEN_DEVICE_CPU, 3, shape);
-    if (!image) return NULL;
-    uint8_t *planes[4] = {mien_tensor_data(image)};
+    uint8_t *planes[4] = {image ? mien_tensor_data(image) : NULL};
+    if (!planes[0]) {
+        mien_tensor_release(image);
+        return NULL;
+    }
     int strides[4] = {width * 3};
     if (sws_scale(*scaler, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height,
                   planes, strides) != height) {

@@ -1,5 +1,6 @@
 /* Picture files through FFmpeg's codecs: read JPEG, PNG, BMP, TIFF, WebP; write PNG.
  * Not here: resize and crop (image.c). EXIF marks (size, rotation) are ignored. */
+#include "../store/store.h"
 #include "image.h"
 #include "video_inner.h"
 #include <errno.h>
@@ -58,6 +59,19 @@ static mien_status read_file(const char *path, AVPacket *packet) {
     return status;
 }
 
+/* What a decoder asks for memory with: the first place where the size is known, whatever the kind.
+ */
+typedef struct {
+    const char *path;
+    bool too_large;
+} asked;
+
+static int give_room(AVCodecContext *codec, AVFrame *frame, int flags) {
+    asked *by = codec->opaque;
+    by->too_large = mien__ffmpeg_size(by->path, frame->width, frame->height) != MIEN_OK;
+    return by->too_large ? AVERROR(EINVAL) : avcodec_default_get_buffer2(codec, frame, flags);
+}
+
 static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
     const AVCodec *decoder = avcodec_find_decoder(codec_of(packet->data, (size_t)packet->size));
     if (!decoder)
@@ -66,16 +80,25 @@ static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
     AVCodecContext *codec = avcodec_alloc_context3(decoder);
     if (!codec) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: out of memory", path);
     codec->thread_count = 1;
-    codec->err_recognition = AV_EF_EXPLODE; /* half a picture is no picture */
+    asked by = {.path = path};
+    codec->opaque = &by;
+    codec->get_buffer2 = give_room;
+    /* Half a picture is no picture. FFmpeg's TIFF would then also refuse every tag that it does not
+     * know, the resolution's unit among them; there, what it complains about counts instead. */
+    bool strict = decoder->id != AV_CODEC_ID_TIFF;
+    if (strict) codec->err_recognition = AV_EF_EXPLODE;
+    mien__ffmpeg_watch(codec);
     int code = avcodec_open2(codec, decoder, NULL);
     if (code >= 0) code = avcodec_send_packet(codec, packet);
     if (code >= 0) code = avcodec_send_packet(codec, NULL);
     if (code >= 0) code = avcodec_receive_frame(codec, frame);
+    if (code >= 0 && !strict && mien__ffmpeg_complaints() > 0) code = AVERROR_INVALIDDATA;
+    mien__ffmpeg_watch(NULL);
     mien_tensor *image = NULL;
-    if (code < 0) {
+    if (code < 0 && !by.too_large) {
         mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: a damaged picture", path);
         mien__ffmpeg_cause(code);
-    } else {
+    } else if (code >= 0) {
         struct SwsContext *scaler = NULL;
         image = mien__ffmpeg_rgb(frame, frame->width, frame->height, &scaler);
         sws_freeContext(scaler);
@@ -85,6 +108,7 @@ static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
 }
 
 mien_tensor *mien_image_read(const char *path) {
+    MIEN_CALL("reading a picture");
     if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "image_read: no path was given");
     mien__ffmpeg_listen();
     AVPacket *packet = av_packet_alloc();
@@ -116,6 +140,7 @@ static mien_status encode(const char *path, mien_tensor *pixels, AVPacket *packe
         code = avcodec_open2(codec, encoder, NULL);
         if (code >= 0) code = av_frame_get_buffer(frame, 0);
         const uint8_t *rows = mien_tensor_data(pixels);
+        if (!rows) code = AVERROR(EINVAL);
         size_t row = (size_t)frame->width * 3;
         for (int y = 0; code >= 0 && y < frame->height; y++)
             memcpy(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], rows + (size_t)y * row, row);
@@ -133,40 +158,17 @@ static mien_status encode(const char *path, mien_tensor *pixels, AVPacket *packe
     return MIEN_OK;
 }
 
-static mien_status write_file(const char *path, const AVPacket *packet) {
-    size_t size = strlen(path) + sizeof ".partial";
-    char *partial = malloc(size);
-    if (!partial) MIEN_FAIL(MIEN_ERR_MEMORY, "%s: out of memory", path);
-    snprintf(partial, size, "%s.partial", path);
-    int fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool good = fd >= 0;
-    for (int at = 0; good && at < packet->size;) {
-        ssize_t n = write(fd, packet->data + at, (size_t)(packet->size - at));
-        good = n > 0;
-        at += (int)n;
-    }
-    good = good && fsync(fd) == 0 && rename(partial, path) == 0;
-    int reason = errno;
-    if (fd >= 0) close(fd);
-    if (!good && fd >= 0) unlink(partial);
-    free(partial);
-    if (!good) MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be written: %s", path, strerror(reason));
-    return MIEN_OK;
-}
-
 mien_status mien_image_write(const char *path, mien_tensor *image) {
-    if (!path || !image) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: needs a path and an image");
-    if (mien_tensor_dtype(image) != MIEN_U8 || mien_tensor_ndim(image) != 3 ||
-        mien_tensor_size(image, 2) != 3 || mien_tensor_count(image) == 0)
-        MIEN_FAIL(MIEN_ERR_SHAPE, "image_write: image must be u8 [H,W,3]");
+    MIEN_CALL_THAT_WRITES("writing a picture");
+    if (!path) MIEN_FAIL(MIEN_ERR_ARGUMENT, "image_write: no path was given");
     mien__ffmpeg_listen();
-    mien_tensor *pixels = mien__tensor_contiguous(image);
+    mien_tensor *pixels = mien__picture(image, "image_write");
     if (!pixels) return mien_error_last()->code;
     AVPacket *packet = av_packet_alloc();
     mien_status status =
         packet ? encode(path, pixels, packet)
                : mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "%s: out of memory", path);
-    if (status == MIEN_OK) status = write_file(path, packet);
+    if (status == MIEN_OK) status = mien_file_write(path, packet->data, packet->size);
     av_packet_free(&packet);
     mien_tensor_release(pixels);
     return status;

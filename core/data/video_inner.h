@@ -2,7 +2,7 @@
  * Not here: anything for other folders (video.h, image.h). */
 #ifndef MIEN_VIDEO_INNER_H
 #define MIEN_VIDEO_INNER_H
-#include "../tensor/tensor.h"
+#include "image.h"
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libswscale/swscale.h>
@@ -13,6 +13,11 @@ void mien__ffmpeg_listen(void);
 void mien__ffmpeg_cause(int code);
 /* Did the file break off, although its end was reached without an error code? */
 bool mien__ffmpeg_cut_short(const AVFormatContext *format);
+/* Messages of errors that FFmpeg said about `context` since mien__ffmpeg_watch(context). */
+void mien__ffmpeg_watch(const void *context);
+int mien__ffmpeg_complaints(void);
+/* Error: a picture or video that is too large to be read. */
+mien_status mien__ffmpeg_size(const char *path, int width, int height);
 /* A decoded frame as u8 [height,width,3] RGB; *scaler is made or reused. */
 mien_tensor *mien__ffmpeg_rgb(const AVFrame *frame, int width, int height,
                               struct SwsContext **scaler);

@@ -31,76 +31,106 @@ int mien_terminal_columns(void) {
 
 /* ---- child ----------------------------------------------------------------------------------- */
 
+/* What comes back from one of its two outputs. */
+typedef struct {
+    int fd;    /* non-blocking */
+    bool open; /* more may come */
+    char *text;
+    size_t used, room;
+} stream;
+
 struct mien_child {
     pid_t pid;
-    int input;  /* we write, -1 once closed */
-    int errors; /* we read, non-blocking */
-    char *text; /* what the child said on standard error so far */
-    size_t used, room;
+    int input; /* we write */
+    stream output, errors;
 };
 
-static _Thread_local char *last_text;
+static _Thread_local char *last_output, *last_errors;
 
-static bool keep(mien_child *child, const char *bytes, size_t n) {
-    if (child->used + n + 1 > child->room) {
-        size_t room = 2 * (child->used + n) + 256;
-        char *grown = realloc(child->text, room);
+static bool keep(stream *from, const char *bytes, size_t n) {
+    if (from->used + n + 1 > from->room) {
+        size_t room = 2 * (from->used + n) + 256;
+        char *grown = realloc(from->text, room);
         if (!grown) return false;
-        child->text = grown;
-        child->room = room;
+        from->text = grown;
+        from->room = room;
     }
-    memcpy(child->text + child->used, bytes, n);
-    child->used += n;
-    child->text[child->used] = 0;
+    memcpy(from->text + from->used, bytes, n);
+    from->used += n;
+    from->text[from->used] = 0;
     return true;
 }
 
-/* Takes what is there without waiting; true while the child may still say something. */
-static bool drain(mien_child *child) {
+/* Takes what is there without waiting. */
+static void drain(stream *from) {
     char block[4096];
-    for (;;) {
-        ssize_t got = read(child->errors, block, sizeof block);
-        if (got > 0) {
-            if (!keep(child, block, (size_t)got)) return false;
-        } else if (got < 0 && errno == EINTR) {
-            continue;
-        } else {
-            return got < 0 && errno == EAGAIN;
-        }
+    while (from->open) {
+        ssize_t got = read(from->fd, block, sizeof block);
+        if (got > 0 && keep(from, block, (size_t)got)) continue;
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && errno == EAGAIN) return;
+        from->open = false;
     }
 }
 
-mien_child *mien_child_start(const char *const *argv) {
-    if (!argv || !argv[0]) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "child: no program was named");
-    int in[2], err[2];
-    if (pipe2(in, O_CLOEXEC) < 0)
-        MIEN_FAIL_NULL(MIEN_ERR_IO, "%s: no pipe: %s", argv[0], strerror(errno));
-    if (pipe2(err, O_CLOEXEC) < 0) {
-        close(in[0]), close(in[1]);
-        MIEN_FAIL_NULL(MIEN_ERR_IO, "%s: no pipe: %s", argv[0], strerror(errno));
+/* Waits until one of them has something, the child reads again (input >= 0), or ms are over. */
+static void listen_to(mien_child *child, int input, int ms) {
+    struct pollfd wait[3] = {{input, POLLOUT, 0},
+                             {child->output.open ? child->output.fd : -1, POLLIN, 0},
+                             {child->errors.open ? child->errors.fd : -1, POLLIN, 0}};
+    if (poll(wait, 3, ms) <= 0) return;
+    if (wait[1].revents) drain(&child->output);
+    if (wait[2].revents) drain(&child->errors);
+}
+
+/* The environment but for names that begin with `without`; the entries are not copied. */
+static char **environment(const char *without) {
+    size_t n = 0, kept = 0, length = without ? strlen(without) : 0;
+    while (environ[n]) n++;
+    char **list = calloc(n + 1, sizeof *list);
+    for (size_t i = 0; list && i < n; i++)
+        if (length == 0 || strncmp(environ[i], without, length) != 0) list[kept++] = environ[i];
+    return list;
+}
+
+static mien_status spawn(mien_child *child, const char *const *argv, const char *without) {
+    int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}}, problem = 0;
+    for (int i = 0; i < 3 && !problem; i++)
+        if (pipe2(pipes[i], O_CLOEXEC) < 0) problem = errno;
+    char **variables = environment(without);
+    if (!problem && !variables) problem = ENOMEM;
+    if (!problem) {
+        posix_spawn_file_actions_t actions;
+        posix_spawn_file_actions_init(&actions);
+        for (int i = 0; i < 3; i++) posix_spawn_file_actions_adddup2(&actions, pipes[i][i > 0], i);
+        problem =
+            posix_spawnp(&child->pid, argv[0], &actions, NULL, (char *const *)argv, variables);
+        posix_spawn_file_actions_destroy(&actions);
     }
-    mien_child *child = calloc(1, sizeof *child);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, err[1], 2);
-    int problem =
-        child ? posix_spawnp(&child->pid, argv[0], &actions, NULL, (char *const *)argv, environ)
-              : ENOMEM;
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]), close(err[1]);
-    if (problem) {
-        close(in[1]), close(err[0]);
-        free(child);
-        MIEN_FAIL_NULL(problem == ENOENT ? MIEN_ERR_UNSUPPORTED : MIEN_ERR_IO,
-                       "%s cannot be started: %s%s", argv[0], strerror(problem),
-                       problem == ENOENT ? " (is it installed?)" : "");
-    }
-    child->input = in[1];
-    child->errors = err[0];
+    free(variables);
+    for (int i = 0; i < 3; i++)
+        for (int end = 0; end < 2; end++)
+            if (pipes[i][end] >= 0 && (problem || end == (i > 0))) close(pipes[i][end]);
+    if (problem)
+        MIEN_FAIL(problem == ENOENT ? MIEN_ERR_UNSUPPORTED : MIEN_ERR_IO,
+                  "%s cannot be started: %s%s", argv[0], strerror(problem),
+                  problem == ENOENT ? " (is it installed?)" : "");
+    child->input = pipes[0][1];
+    child->output = (stream){.fd = pipes[1][0], .open = true};
+    child->errors = (stream){.fd = pipes[2][0], .open = true};
     fcntl(child->input, F_SETFL, O_NONBLOCK);
-    fcntl(child->errors, F_SETFL, O_NONBLOCK);
-    return child;
+    fcntl(child->output.fd, F_SETFL, O_NONBLOCK);
+    fcntl(child->errors.fd, F_SETFL, O_NONBLOCK);
+    return MIEN_OK;
+}
+
+mien_child *mien_child_start(const char *const *argv, const char *without) {
+    if (!argv || !argv[0]) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "child: no program was named");
+    mien_child *child = calloc(1, sizeof *child);
+    if (!child) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: out of memory", argv[0]);
+    if (spawn(child, argv, without) == MIEN_OK) return child;
+    free(child);
+    return NULL;
 }
 
 /* write(2) with SIGPIPE held back in this thread: a dead child is an error code, not our end. */
@@ -124,16 +154,15 @@ static ssize_t write_quietly(int fd, const char *text, size_t n) {
 }
 
 mien_status mien_child_write(mien_child *child, const char *text, int64_t bytes) {
+    MIEN_CALL("writing to another program");
     while (bytes > 0) {
         ssize_t wrote = write_quietly(child->input, text, (size_t)bytes);
         if (wrote >= 0) {
             text += wrote;
             bytes -= wrote;
         } else if (errno == EAGAIN) {
-            /* A child that talks much and reads little would block both sides: read while waiting
-             */
-            struct pollfd wait[2] = {{child->input, POLLOUT, 0}, {child->errors, POLLIN, 0}};
-            if (poll(wait, 2, 100) > 0 && wait[1].revents && !drain(child)) wait[1].fd = -1;
+            /* A child that talks much and reads little would block both sides: read meanwhile. */
+            listen_to(child, child->input, 100);
             if (mien_interrupt_requested())
                 MIEN_FAIL(MIEN_ERR_INTERRUPTED, "child: interrupted while writing");
         } else if (errno != EINTR) {
@@ -149,34 +178,40 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-mien_status mien_child_close(mien_child *child, double seconds, int *exit_status,
-                             const char **stderr_text) {
-    double end = now() + seconds;
+mien_status mien_child_close(mien_child *child, double seconds, mien_child_end *end) {
+    MIEN_CALL("waiting for another program");
+    double latest = now() + seconds;
     close(child->input);
     int status = 0;
-    bool talks = true, late = false;
+    bool late = false;
     pid_t ended = 0;
     while (ended == 0) {
-        if (talks) {
-            struct pollfd wait = {child->errors, POLLIN, 0};
-            if (poll(&wait, 1, 20) > 0) talks = drain(child);
-        } else {
+        if (child->output.open || child->errors.open)
+            listen_to(child, -1, 20);
+        else
             nanosleep(&(struct timespec){0, 2000000}, NULL);
-        }
         ended = waitpid(child->pid, &status, WNOHANG);
-        if (ended == 0 && !late && now() > end) {
+        if (ended == 0 && !late && now() > latest) {
             late = true;
             kill(child->pid, SIGKILL);
         }
     }
-    if (talks) drain(child);
-    close(child->errors);
-    free(last_text);
-    last_text = child->text;
+    drain(&child->output);
+    drain(&child->errors);
+    close(child->output.fd);
+    close(child->errors.fd);
+    free(last_output);
+    free(last_errors);
+    last_output = child->output.text;
+    last_errors = child->errors.text;
+    if (end)
+        *end = (mien_child_end){
+            .status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+            .output = last_output ? last_output : "",
+            .output_bytes = (int64_t)child->output.used,
+            .errors = last_errors ? last_errors : "",
+        };
     free(child);
-    if (stderr_text) *stderr_text = last_text ? last_text : "";
-    if (exit_status)
-        *exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (late) MIEN_FAIL(MIEN_ERR_IO, "child: did not end within %g s and was stopped", seconds);
     return MIEN_OK;
 }

@@ -87,6 +87,12 @@ static int host_on_interrupt(lua_State *L) {
     return 0;
 }
 
+/* interrupt_honour(): somebody stops because of the signal; it is remembered. */
+static int host_interrupt_honour(lua_State *L) {
+    mien__interrupt_honour();
+    return 0;
+}
+
 /* interrupt_reset(): forgets earlier signals; a new evaluation begins. */
 static int host_interrupt_reset(lua_State *L) {
     mien__interrupt_reset();
@@ -111,6 +117,7 @@ int mien__luaopen_host(lua_State *L) {
                                          {"history_save", host_history_save},
                                          {"edit_end", host_edit_end},
                                          {"on_interrupt", host_on_interrupt},
+                                         {"interrupt_honour", host_interrupt_honour},
                                          {"interrupt_reset", host_interrupt_reset},
                                          {"interrupt_signal", host_interrupt_signal},
                                          {"terminal", host_terminal},

@@ -7,13 +7,17 @@
 /* require "mien.host": line editing, interrupts, places. */
 int mien__luaopen_host(lua_State *L);
 
-/* Takes over SIGINT and SIGTERM and starts the watchdog, which acts when a wish to stop is not
- * honoured: after GRACE a hook raises an error in interpreted Lua, after LIMIT the process ends
- * with status 128 + signal. Honoured means: somebody called mien_interrupt_clear. */
+/* Takes over SIGINT, SIGTERM and SIGHUP and starts the watchdog, which acts when a wish to stop is
+ * not honoured: a hook raises an error in interpreted Lua, and where nothing comes to a hook or a
+ * poll the process ends with status 128 + signal (watch.h: after which time, and what is said).
+ * Honoured means: somebody called mien_interrupt_clear. A second signal ends it at once. */
 void mien__interrupt_start(lua_State *L);
 /* From here on nothing is left to interrupt: the program is closing. */
 void mien__interrupt_stop(void);
-/* Forgets earlier signals: an evaluation of the REPL begins. */
+/* The wish is honoured: what follows saves what there is. The signal is remembered, for the exit
+ * status and as the first of two. */
+void mien__interrupt_honour(void);
+/* Forgets earlier signals, too: an evaluation of the REPL begins. */
 void mien__interrupt_reset(void);
 /* The signal that asked last, 0 when none did since the last reset. */
 int mien__interrupt_signal(void);

@@ -1,7 +1,10 @@
-/* Ctrl-C and SIGTERM: a polite wish first, an error in interpreted Lua next, the end of the process
- * last. Not here: who honours the wish (ops, loader, lua/mien/train). */
+/* Ctrl-C, SIGTERM and SIGHUP: a polite wish first, an error in interpreted Lua next, the end of the
+ * process last. Not here: who honours the wish (ops, loader, lua/mien/train), how long each of them
+ * gets (watch.c). */
 #include "lua_host.h"
 #include "host/host.h"
+#include "tensor/call.h"
+#include "watch.h"
 #include <errno.h>
 #include <lauxlib.h>
 #include <pthread.h>
@@ -13,23 +16,21 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Ops are polled between two of them, and one takes far less than GRACE seconds. */
-#define GRACE 0.3
-#define LIMIT 1.5
-
 /* lua_sethook belongs to the thread that runs Lua; the watchdog asks for it with this signal. */
 #define SIGNAL_HOOK (SIGRTMIN + 1)
 
 static lua_State *state;
 static pthread_t main_thread;
+static mien__calls *calls; /* of the thread that runs Lua */
 static sem_t wake;
 static atomic_int last_signal;
-static atomic_bool closing;
+static atomic_bool closing, raised;
 static int raiser = LUA_NOREF;
 
 static void raise_interrupt(lua_State *L, lua_Debug *ar) {
     lua_sethook(L, NULL, 0, 0);
     if (!mien_interrupt_requested()) return; /* honoured meanwhile */
+    atomic_store(&raised, true);
     if (raiser != LUA_NOREF) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, raiser);
         lua_call(L, 0, 0);
@@ -43,9 +44,13 @@ static void set_hook(int signal) {
     errno = saved;
 }
 
+static void print(const char *text) {
+    if (write(STDERR_FILENO, text, strlen(text)) < 0) return; /* nobody is there to read it */
+}
+
 static void print_and_end(const char *text, int signal) {
-    ssize_t n = write(STDERR_FILENO, text, strlen(text));
-    _exit(n < 0 ? 1 : 128 + signal);
+    print(text);
+    _exit(128 + signal);
 }
 
 static void on_signal(int signal) {
@@ -64,19 +69,30 @@ static void nap(double seconds) {
     }
 }
 
+/* From a signal until it was honoured, or the end of the process. */
+static void watch_once(void) {
+    mien__watch watch = {0};
+    for (;;) {
+        nap(MIEN__LOOK);
+        if (!mien_interrupt_requested() || atomic_load(&closing)) return;
+        const char *doing = atomic_load(&calls->doing);
+        mien__answer answer = mien__watch_look(
+            &watch, (mien__look){doing, atomic_load(&calls->writes), atomic_load(&calls->begun),
+                                 atomic_load(&raised)});
+        char text[sizeof watch.why + 16];
+        snprintf(text, sizeof text, "\nmien: %s\n", watch.why);
+        if (answer == MIEN__TELL) print(text);
+        if (answer == MIEN__END) print_and_end(text, atomic_load(&last_signal));
+        /* What clears up after the error is not broken off by another one. */
+        if (answer == MIEN__POKE && !atomic_load(&raised)) pthread_kill(main_thread, SIGNAL_HOOK);
+    }
+}
+
 static void *watch(void *unused) {
     for (;;) {
         while (sem_wait(&wake) != 0) {
         }
-        for (double waited = 0; waited < LIMIT; waited += GRACE) {
-            nap(GRACE);
-            if (!mien_interrupt_requested() || atomic_load(&closing)) break;
-            pthread_kill(main_thread, SIGNAL_HOOK);
-        }
-        if (mien_interrupt_requested() && !atomic_load(&closing))
-            print_and_end("\nmien: stopped; the code that ran does not look for Ctrl-C "
-                          "(a compiled loop)\n",
-                          atomic_load(&last_signal));
+        watch_once();
     }
     return NULL;
 }
@@ -84,8 +100,9 @@ static void *watch(void *unused) {
 void mien__interrupt_start(lua_State *L) {
     state = L;
     main_thread = pthread_self();
+    calls = mien__calls_here();
     sem_init(&wake, 0, 0);
-    struct sigaction action = {.sa_handler = set_hook};
+    struct sigaction action = {.sa_handler = set_hook}, before;
     sigaction(SIGNAL_HOOK, &action, NULL);
     /* The watchdog must not be the thread that a signal interrupts. */
     sigset_t all, old;
@@ -97,6 +114,9 @@ void mien__interrupt_start(lua_State *L) {
     action.sa_handler = on_signal; /* without SA_RESTART: a blocking read comes back */
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* A lost terminal asks to stop, unless nohup has said that it should not. */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 void mien__interrupt_stop(void) {
@@ -104,10 +124,15 @@ void mien__interrupt_stop(void) {
     lua_sethook(state, NULL, 0, 0);
 }
 
-void mien__interrupt_reset(void) {
-    atomic_store(&last_signal, 0);
+void mien__interrupt_honour(void) {
     mien_interrupt_clear();
     lua_sethook(state, NULL, 0, 0);
+    atomic_store(&raised, false);
+}
+
+void mien__interrupt_reset(void) {
+    atomic_store(&last_signal, 0);
+    mien__interrupt_honour();
 }
 
 int mien__interrupt_signal(void) {

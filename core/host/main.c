@@ -2,10 +2,13 @@
  * Not here: commands and options (lua/mien/cli), signals (lua_interrupt.c), mien.host (lua_host.c).
  */
 #include "lua_host.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <locale.h>
 #include <lualib.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,9 +81,33 @@ static int run(lua_State *L) {
     return 1;
 }
 
+/* A closed standard stream would be the place of the next file that is opened, and print into it.
+ */
+static void fill_streams(void) {
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO) {
+    }
+    if (fd >= 0) close(fd);
+}
+
+/* What was printed must have arrived, unless its reader wants no more. */
+static int flush_output(int code) {
+    errno = 0;
+    bool arrived = fflush(stdout) == 0 && !ferror(stdout);
+    int problem = errno;
+    struct pollfd output = {STDOUT_FILENO, POLLOUT, 0};
+    if (arrived || (poll(&output, 1, 0) == 1 && output.revents & POLLERR)) return code;
+    fprintf(stderr, "mien: not all of the output could be written: %s\n",
+            problem ? strerror(problem) : "standard output refused it");
+    return code == 0 ? 1 : code;
+}
+
 int main(int argc, char **argv) {
     setlocale(LC_CTYPE, ""); /* line editing; numbers stay in the C locale */
+    /* A reader that went away and a limit on the size of files are errors of the write. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    fill_streams();
     if (!find_places()) {
         fprintf(stderr, "mien: no Lua files beside the executable (is /proc mounted?)\n");
         return 1;
@@ -106,5 +133,5 @@ int main(int argc, char **argv) {
     }
     mien__interrupt_stop();
     lua_close(L);
-    return code;
+    return flush_output(code);
 }

@@ -148,6 +148,10 @@ mien_status mien__infer_max_pool2d(mien_op_call *call) {
     int64_t shape[4];
     if (!mien__is_quantised(call->in[0])) MIEN_TRY(mien__want_floats(call, MIEN_ALL_INPUTS, 0));
     MIEN_TRY(infer_pool(call, call->attr, shape));
+    const int64_t *x = call->in[0]->shape;
+    if (x[2] > INT32_MAX / x[3])
+        MIEN_FAIL(MIEN_ERR_SHAPE, "%s: a plane of %lldx%lld has more than %d places",
+                  mien_op_info_at(call->op)->name, (long long)x[2], (long long)x[3], INT32_MAX);
     MIEN_TRY(mien__make_output(call, 0, call->in[0]->dtype, 4, shape));
     return mien__make_output(call, 1, MIEN_I32, 4, shape);
 }

@@ -79,6 +79,8 @@ typedef enum mien_op {
 #undef MIEN_OP
 #undef A
 
+struct mien_backend;
+
 /* One call of an op, forward or backward: what infer and the backends get.
  *
  * Forward: in[] are given; out[] are headers (shape, dtype, device set by infer) that the backend
@@ -99,6 +101,9 @@ typedef struct mien_op_call {
     const void *attr;          /* mien_<op>_attr */
     bool recording;            /* forward: a backward may follow (hidden outputs are needed) */
     char *implementation;      /* 64 bytes: a backend may say what it chose */
+    /* Who served forward; backward goes there again, since hidden outputs may be its own. NULL: not
+     * known, or a view. */
+    const struct mien_backend *served;
 } mien_op_call;
 
 typedef mien_status (*mien_op_fn)(mien_op_call *call);

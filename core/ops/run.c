@@ -123,6 +123,7 @@ const char *mien__op_running;
 
 /* Runs fn and books it. */
 static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const char *backend) {
+    MIEN_CALL(infos[call->op].name);
     char implementation[64];
     strncpy(implementation, backend, sizeof implementation - 1);
     implementation[sizeof implementation - 1] = '\0';
@@ -130,6 +131,10 @@ static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const
     double start = mien__profile_start();
     mien__op_running = infos[call->op].name;
     for (int i = 0; i < infos[call->op].n_in; i++) mien__tensor_read(call->in[i]);
+    for (int i = 0; backward && i < infos[call->op].n_out; i++) {
+        mien__tensor_read(call->out[i]);
+        mien__tensor_read(call->dout[i]);
+    }
     mien_status status = fn(call);
     mien__op_running = NULL;
     /* A GPU has only been told what to do by now. */
@@ -182,7 +187,7 @@ static mien_status check_arguments(int op, mien_tensor *const *in, int n_in, con
 
 static mien_status compute(mien_op_call *call) {
     if (mien__op_is_view(call->op)) return timed(mien__view_forward, call, false, "view");
-    const mien_backend *b = mien__backend_for(call, false);
+    const mien_backend *b = call->served = mien__backend_for(call, false);
     if (!b) return mien_error_last()->code;
     return timed(b->forward[call->op], call, false, b->name);
 }
@@ -200,10 +205,13 @@ mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *
         call.want[i] = in[i] && mien_grad_enabled() && mien_tensor_requires_grad(in[i]);
         call.recording = call.recording || call.want[i];
     }
+    struct mien_node *node = NULL;
     mien_status status = infers[op](&call);
-    if (status == MIEN_OK) status = compute(&call);
     if (status == MIEN_OK && call.recording)
-        status = mien__tape_record(&call, n_in, infos[op].n_out);
+        status = mien__tape_begin(&call, n_in, infos[op].n_out, &node);
+    if (status == MIEN_OK) status = compute(&call);
+    if (status == MIEN_OK && call.recording) mien__tape_end(node, &call, infos[op].n_out);
+    mien__node_release(node);
     for (int i = 0, visible = 0; i < infos[op].n_out; i++) {
         if (status == MIEN_OK && words[op].out[i].mark != '-')
             out[visible++] = call.out[i];

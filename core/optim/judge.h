@@ -10,6 +10,9 @@
 #define MIEN_JUDGE static inline
 #endif
 
+/* A loss scale that went on to shrink would become 0, and nothing would ever be updated again. */
+#define MIEN__SCALE_LEAST 0x1p-24
+
 /* v[MIEN_VERDICT_NORM] holds the norm as it was found and becomes the true one. Micikevicius et al.
  * 2018, section 3.2, with the rules of PyTorch's GradScaler. */
 MIEN_JUDGE void mien__judge(double *v, mien_scaling rules, double loss) {
@@ -24,10 +27,13 @@ MIEN_JUDGE void mien__judge(double *v, mien_scaling rules, double loss) {
     if (rules.interval == 0 || !known) return;
     if (!sound) {
         v[MIEN_VERDICT_SKIPPED] += 1;
+        v[MIEN_VERDICT_IN_A_ROW] += 1;
         v[MIEN_VERDICT_GOOD] = 0;
-        v[MIEN_VERDICT_SCALE] = scale * rules.backoff;
+        if (scale * rules.backoff >= MIEN__SCALE_LEAST)
+            v[MIEN_VERDICT_SCALE] = scale * rules.backoff;
         return;
     }
+    v[MIEN_VERDICT_IN_A_ROW] = 0;
     v[MIEN_VERDICT_GOOD] += 1;
     if (v[MIEN_VERDICT_GOOD] < rules.interval) return;
     v[MIEN_VERDICT_GOOD] = 0;

@@ -7,6 +7,8 @@
 #include "backend/backend.h"
 #include "judge.h"
 #include "ops/profile.h"
+#include "tensor/allocate.h"
+#include "tensor/nan.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -44,6 +46,7 @@ static mien_status check_verdict(mien_tensor *verdict, const char *who) {
 static mien_status heed(mien_tensor *verdict, mien_tensor *const *grads, int n, const char *who,
                         double *divisor) {
     MIEN_TRY(check_verdict(verdict, who));
+    mien__tensor_read(verdict);
     for (int i = 0; i < n; i++)
         if (grads[i] && grads[i]->device != verdict->device)
             MIEN_FAIL(MIEN_ERR_DEVICE, "%s: the verdict is on another device than gradient %d", who,
@@ -67,7 +70,39 @@ static bool one_device(mien_tensor *const *tensors, int n, mien_device *device) 
     return any;
 }
 
-/* ---- steps: all checks come before the first change ------------------------------------------ */
+/* ---- what a step needs, before its first change ---------------------------------------------- */
+
+static void let_go(mien_tensor **ready, int n) {
+    for (int i = 0; ready && i < n; i++) mien_tensor_release(ready[i]);
+    free(ready);
+}
+
+/* The gradients as updates read them, retained, in a list to be let go of; what is updated comes
+ * into the plain layout as well. After this an update of the host needs no memory: it is one of all
+ * parameters or of none. A device gathers what it needs before it launches anything. */
+static mien_status prepare(mien_tensor *const *params, mien_tensor *const *grads,
+                           mien_tensor *const *a, mien_tensor *const *b, int n,
+                           mien_tensor ***ready) {
+    mien_status status = MIEN_OK;
+    mien_tensor **list = *ready = mien__calloc((size_t)n + 1, sizeof *list);
+    if (!list) MIEN_FAIL(MIEN_ERR_MEMORY, "no memory for the list of gradients");
+    for (int i = 0; i < n && status == MIEN_OK; i++) {
+        if (!grads[i]) continue;
+        mien_tensor *all[] = {params[i], grads[i], a ? a[i] : NULL, b ? b[i] : NULL};
+        mien__tensor_read(grads[i]);
+        for (int k = 0; k < 4 && status == MIEN_OK; k++)
+            if (all[k]) status = mien__tensor_make_plain(all[k]);
+        if (status != MIEN_OK) break;
+        list[i] = grads[i]->device == MIEN_DEVICE_CPU ? mien__tensor_contiguous(grads[i])
+                                                      : mien_tensor_retain(grads[i]);
+        if (!list[i]) status = mien_error_last()->code;
+    }
+    if (status == MIEN_OK) return MIEN_OK;
+    let_go(list, n);
+    return status;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 void mien__adam_numbers(const mien_adam *h, int64_t step, double numbers[4]) {
     numbers[0] = h->lr / (1 - pow(h->beta1, (double)step));
@@ -81,27 +116,10 @@ void mien__sgd_numbers(const mien_sgd *h, double numbers[2]) {
     numbers[1] = mien__grad_factor(h->divisor);
 }
 
-mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
-                           mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
-                           int n, int64_t step) {
-    if (step < 1)
-        MIEN_FAIL(MIEN_ERR_ARGUMENT, "adam: step %lld, steps count from 1", (long long)step);
-    for (int i = 0; i < n; i++) {
-        if (!grads[i]) continue;
-        MIEN_TRY(check_param(params[i], "adam", i));
-        MIEN_TRY(check_like(params[i], grads[i], "adam", "gradient", i));
-        MIEN_TRY(check_like(params[i], m[i], "adam", "first moment", i));
-        MIEN_TRY(check_like(params[i], v[i], "adam", "second moment", i));
-        if (!mien__backend_with(params[i]->device, offsetof(mien_backend, adam)))
-            return mien_error_last()->code;
-    }
+static mien_status adam_all(const mien_adam *hyper, mien_tensor *const *params,
+                            mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
+                            int n, int64_t step) {
     mien_device device;
-    mien_adam heeded = *hyper;
-    if (hyper->verdict) {
-        MIEN_TRY(heed(hyper->verdict, grads, n, "adam", &heeded.divisor));
-        if (heeded.divisor == 0) return MIEN_OK;
-        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
-    }
     if (one_device(grads, n, &device)) {
         const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, adam));
         if (b->adam_all) return b->adam_all(hyper, params, grads, m, v, n, step);
@@ -119,9 +137,57 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
     return MIEN_OK;
 }
 
+mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
+                           mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
+                           int n, int64_t step) {
+    MIEN_CALL("a step of adam");
+    if (step < 1)
+        MIEN_FAIL(MIEN_ERR_ARGUMENT, "adam: step %lld, steps count from 1", (long long)step);
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        MIEN_TRY(check_param(params[i], "adam", i));
+        MIEN_TRY(check_like(params[i], grads[i], "adam", "gradient", i));
+        MIEN_TRY(check_like(params[i], m[i], "adam", "first moment", i));
+        MIEN_TRY(check_like(params[i], v[i], "adam", "second moment", i));
+        if (!mien__backend_with(params[i]->device, offsetof(mien_backend, adam)))
+            return mien_error_last()->code;
+    }
+    mien_adam heeded = *hyper;
+    if (hyper->verdict) {
+        MIEN_TRY(heed(hyper->verdict, grads, n, "adam", &heeded.divisor));
+        if (heeded.divisor == 0) return MIEN_OK;
+        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
+    }
+    mien_tensor **ready;
+    MIEN_TRY(prepare(params, grads, m, v, n, &ready));
+    mien_status status = adam_all(hyper, params, ready, m, v, n, step);
+    let_go(ready, n);
+    return status;
+}
+
+static mien_status sgd_all(const mien_sgd *hyper, mien_tensor *const *params,
+                           mien_tensor *const *grads, mien_tensor *const *velocity, int n) {
+    mien_device device;
+    if (one_device(grads, n, &device)) {
+        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sgd));
+        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n);
+    }
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
+        mien_tensor *v = velocity ? velocity[i] : NULL;
+        double start = mien__profile_start();
+        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v));
+        mien__profile_work(start, "sgd", 4 * (double)mien_tensor_count(params[i]),
+                           (mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5);
+    }
+    return MIEN_OK;
+}
+
 mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
                           mien_tensor *const *grads, mien_tensor *const *velocity, int n,
                           int64_t step) {
+    MIEN_CALL("a step of sgd");
     if (step < 1)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "sgd: step %lld, steps count from 1", (long long)step);
     for (int i = 0; i < n; i++) {
@@ -136,27 +202,17 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
         if (!mien__backend_with(params[i]->device, offsetof(mien_backend, sgd)))
             return mien_error_last()->code;
     }
-    mien_device device;
     mien_sgd heeded = *hyper;
     if (hyper->verdict) {
         MIEN_TRY(heed(hyper->verdict, grads, n, "sgd", &heeded.divisor));
         if (heeded.divisor == 0) return MIEN_OK;
         if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
     }
-    if (one_device(grads, n, &device)) {
-        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sgd));
-        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n, step);
-    }
-    for (int i = 0; i < n; i++) {
-        if (!grads[i]) continue;
-        const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
-        mien_tensor *v = velocity ? velocity[i] : NULL;
-        double start = mien__profile_start();
-        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v, step));
-        mien__profile_work(start, "sgd", 4 * (double)mien_tensor_count(params[i]),
-                           (mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5);
-    }
-    return MIEN_OK;
+    mien_tensor **ready;
+    MIEN_TRY(prepare(params, grads, velocity, NULL, n, &ready));
+    mien_status status = sgd_all(hyper, params, ready, velocity, n);
+    let_go(ready, n);
+    return status;
 }
 
 /* ---- the norm of all gradients --------------------------------------------------------------- */
@@ -164,14 +220,17 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
 mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
     double total = 0;
     mien_device device;
-    for (int i = 0; i < n; i++)
-        if (grads[i]) MIEN_TRY(mien__tensor_check(grads[i], "gradient norm"));
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        MIEN_TRY(mien__tensor_check(grads[i], "gradient norm"));
+        mien__tensor_read(grads[i]);
+    }
     if (one_device(grads, n, &device)) {
         const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sum_squares));
         if (!b) return mien_error_last()->code;
         if (b->sum_squares_all) {
             MIEN_TRY(b->sum_squares_all(grads, n, &total));
-            *norm = sqrt(total);
+            *norm = mien__canonical(sqrt(total));
             return MIEN_OK;
         }
     }
@@ -184,7 +243,7 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
         MIEN_TRY(b->sum_squares(grads[i], &sum));
         total += sum;
     }
-    *norm = sqrt(total);
+    *norm = mien__canonical(sqrt(total));
     return MIEN_OK;
 }
 
@@ -209,8 +268,11 @@ static mien_status scale_all(mien_tensor *const *grads, int n, double factor) {
 static mien_status check_clip(mien_tensor *const *grads, int n, double max_norm) {
     if (!(max_norm > 0))
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "clip: the largest norm must be positive, it is %g", max_norm);
-    for (int i = 0; i < n; i++)
-        if (grads[i]) MIEN_TRY(mien__tensor_check(grads[i], "clip"));
+    for (int i = 0; i < n; i++) {
+        if (!grads[i]) continue;
+        MIEN_TRY(mien__tensor_check(grads[i], "clip"));
+        mien__tensor_read(grads[i]);
+    }
     return MIEN_OK;
 }
 
@@ -255,6 +317,8 @@ mien_status mien_judge(const mien_scaling *rules, mien_tensor *verdict, mien_ten
     }
     const mien_backend *b = mien__backend_with(verdict->device, offsetof(mien_backend, fill));
     if (!b) return mien_error_last()->code;
+    mien__tensor_read(loss);
+    mien__tensor_read(verdict);
     if (b->judge) return b->judge(rules, verdict, loss);
     if (loss) MIEN_TRY(mien_tensor_read(loss, &value, 1));
     MIEN_TRY(mien_tensor_read(verdict, v, MIEN_VERDICT_COUNT));

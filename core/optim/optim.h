@@ -12,10 +12,11 @@ enum {
     MIEN_VERDICT_OPEN,    /* 0 leaves the update out */
     MIEN_VERDICT_DIVISOR, /* of the gradients on the way: loss scale and clipping */
     MIEN_VERDICT_LOSS,
-    MIEN_VERDICT_NORM,  /* 2-norm of the true gradients */
-    MIEN_VERDICT_SCALE, /* of the next loss */
-    MIEN_VERDICT_GOOD,  /* steps since the scale last changed */
-    MIEN_VERDICT_SKIPPED,
+    MIEN_VERDICT_NORM,     /* 2-norm of the true gradients */
+    MIEN_VERDICT_SCALE,    /* of the next loss */
+    MIEN_VERDICT_GOOD,     /* steps since the scale last changed */
+    MIEN_VERDICT_SKIPPED,  /* steps, in all */
+    MIEN_VERDICT_IN_A_ROW, /* steps skipped since one with finite gradients */
     MIEN_VERDICT_COUNT
 };
 
@@ -58,7 +59,8 @@ mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, do
  * only finds the norm. */
 mien_status mien_grad_clip_to(mien_tensor *const *grads, int n, double max_norm, mien_tensor *norm);
 /* How the loss scale changes: times `growth` after `interval` good steps in a row (0: it never
- * does), times `backoff` after one whose gradients are not finite. max_norm, where above 0, is that
+ * does), times `backoff` after one whose gradients are not finite, but never below 2^-24, the
+ * least number of fp16. max_norm, where above 0, is that
  * of the true gradients, by the divisor. */
 typedef struct mien_scaling {
     double growth, backoff, interval, max_norm;

@@ -1,12 +1,15 @@
 /* SQLite databases and statements: opening, migrating, stepping, with every error in our terms.
  * Not here: the tables (schema/), batching and objects for runs (lua/mien/results.lua). */
+#include "functions.h"
 #include "store.h"
+#include "tensor/nan.h"
 
 #include <math.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Made by CMake from schema/NNN_*.sql in their order; ends with NULL. */
@@ -16,6 +19,9 @@ struct mien_db {
     sqlite3 *handle;
     char *path;
     mien_statement *statements; /* open ones, so that closing the database invalidates them */
+    bool asking;                /* a statement that changes nothing runs: it may be broken off */
+    double waiting_since;       /* for another process's lock */
+    char journal[16];
 };
 
 struct mien_statement {
@@ -47,6 +53,7 @@ static mien_status code_of(int rc) {
     case SQLITE_RANGE:
     case SQLITE_MISMATCH:
     case SQLITE_CONSTRAINT:
+    case SQLITE_AUTH:
         return MIEN_ERR_ARGUMENT;
     default:
         return MIEN_ERR_VENDOR;
@@ -72,6 +79,10 @@ static const char *hint_of(int rc) {
         return "is being written by another process, which did not let go in time";
     case SQLITE_CONSTRAINT:
         return "refused the row";
+    case SQLITE_INTERRUPT:
+        return "was interrupted";
+    case SQLITE_AUTH:
+        return "is open for reading alone: the statement would open or write another file";
     default:
         return "refused the statement";
     }
@@ -79,6 +90,7 @@ static const char *hint_of(int rc) {
 
 static mien_status fail(const char *path, sqlite3 *handle, int rc, int line) {
     const char *said = handle ? sqlite3_errmsg(handle) : sqlite3_errstr(rc);
+    if ((rc & 0xff) == SQLITE_BUSY && mien_interrupt_requested()) rc = SQLITE_INTERRUPT;
     mien_status status =
         mien__fail(code_of(rc), __FILE__, line, "database %s %s: %s", path, hint_of(rc), said);
     mien__fail_cause("SQLite: %s (%d)", said, rc);
@@ -87,6 +99,32 @@ static mien_status fail(const char *path, sqlite3 *handle, int rc, int line) {
 #define FAIL_DB(db, rc) fail((db)->path, (db)->handle, (rc), __LINE__)
 
 /* ---- databases ------------------------------------------------------------------------------- */
+
+#define PATIENCE 10      /* seconds for another process's lock */
+#define STEPS    1000000 /* of SQLite's machine between two polls: some milliseconds */
+
+static int wait_for_lock(void *context, int tries) {
+    mien_db *db = context;
+    double now = mien_time_monotonic();
+    if (tries == 0) db->waiting_since = now;
+    if (now - db->waiting_since > PATIENCE || mien_interrupt_requested()) return 0;
+    long wait = tries < 6 ? 1000000L << tries : 50000000L;
+    nanosleep(&(struct timespec){0, wait}, NULL);
+    return 1;
+}
+
+/* What writes is short, and is not left half done. */
+static int stop_asking(void *context) {
+    const mien_db *db = context;
+    return db->asking && mien_interrupt_requested();
+}
+
+/* SQLite itself refuses to write to a file opened for reading. ATTACH, with which VACUUM INTO
+ * begins, would open or make another one. */
+static int reading_alone(void *context, int action, const char *a, const char *b, const char *c,
+                         const char *d) {
+    return action == SQLITE_ATTACH ? SQLITE_DENY : SQLITE_OK;
+}
 
 /* A read-only WAL database needs its -shm file; where that cannot be made (a read-only folder) the
  * file is opened as immutable, which is right as long as no writer left a -wal behind. */
@@ -109,12 +147,41 @@ static int open_immutable(const char *path, sqlite3 **handle) {
     return rc;
 }
 
-/* The first look at the file: SQLite opens lazily and would report a foreign file much later. */
-static int probe(sqlite3 *handle) {
-    return sqlite3_exec(handle, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
+/* Handlers, and the first look at the file: SQLite opens lazily and would report a foreign file
+ * much later. What a schema of somebody else's calls must be harmless. */
+static int set_up(mien_db *db) {
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_handler(db->handle, wait_for_lock, db);
+    sqlite3_progress_handler(db->handle, STEPS, stop_asking, db);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    return sqlite3_exec(db->handle, "PRAGMA foreign_keys = ON; SELECT count(*) FROM sqlite_master",
+                        NULL, NULL, NULL);
+}
+
+static int note_journal(void *context, int columns, char **values, char **names) {
+    mien_db *db = context;
+    if (columns > 0 && values[0]) snprintf(db->journal, sizeof db->journal, "%s", values[0]);
+    return 0;
+}
+
+/* The write-ahead log, with which nobody who reads waits for who writes. A file system may lack the
+ * shared memory that it takes: then SQLite's older journal serves. */
+static int keep_log(mien_db *db) {
+    int rc = sqlite3_exec(db->handle, "PRAGMA journal_mode = WAL", note_journal, db, NULL);
+    if (rc == SQLITE_IOERR_SHMMAP || rc == SQLITE_IOERR_SHMOPEN || rc == SQLITE_IOERR_SHMSIZE ||
+        rc == SQLITE_IOERR_SHMLOCK)
+        rc = sqlite3_exec(db->handle, "PRAGMA journal_mode = DELETE", note_journal, db, NULL);
+    if (rc != SQLITE_OK) return rc;
+    /* without the log, NORMAL may lose what was committed */
+    return sqlite3_exec(db->handle,
+                        strcmp(db->journal, "wal") == 0 ? "PRAGMA synchronous = NORMAL"
+                                                        : "PRAGMA synchronous = FULL",
+                        NULL, NULL, NULL);
 }
 
 mien_db *mien_db_open(const char *path, bool read_only) {
+    MIEN_CALL("opening a database");
     if (!path || !*path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "database: the path is empty");
     mien_db *db = calloc(1, sizeof *db);
     char *copy = strdup(path);
@@ -126,23 +193,17 @@ mien_db *mien_db_open(const char *path, bool read_only) {
     db->path = copy;
     int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
-    if (rc == SQLITE_OK) {
-        sqlite3_extended_result_codes(db->handle, 1);
-        sqlite3_busy_timeout(db->handle, 10000);
-        rc = probe(db->handle);
-    }
-    if (read_only && (rc & 0xff) == SQLITE_CANTOPEN && access(path, R_OK) == 0) {
+    if (rc == SQLITE_OK) rc = set_up(db);
+    bool no_room = (rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY;
+    if (read_only && no_room && access(path, R_OK) == 0) {
         sqlite3_close_v2(db->handle);
         db->handle = NULL;
         rc = open_immutable(path, &db->handle);
-        if (rc == SQLITE_OK) rc = probe(db->handle);
+        if (rc == SQLITE_OK) rc = set_up(db);
     }
-    if (rc == SQLITE_OK) {
-        const char *setup = read_only ? "PRAGMA foreign_keys = ON"
-                                      : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
-                                        "PRAGMA foreign_keys = ON";
-        rc = sqlite3_exec(db->handle, setup, NULL, NULL, NULL);
-    }
+    if (rc == SQLITE_OK) rc = mien__db_functions(db->handle);
+    if (rc == SQLITE_OK)
+        rc = read_only ? sqlite3_set_authorizer(db->handle, reading_alone, NULL) : keep_log(db);
     if (rc != SQLITE_OK) {
         FAIL_DB(db, rc);
         mien_db_close(db);
@@ -151,8 +212,13 @@ mien_db *mien_db_open(const char *path, bool read_only) {
     return db;
 }
 
+const char *mien_db_journal(const mien_db *db) {
+    return db->journal;
+}
+
 void mien_db_close(mien_db *db) {
     if (!db) return;
+    MIEN_CALL_THAT_WRITES("closing a database");
     for (mien_statement *s = db->statements; s; s = s->next) {
         sqlite3_finalize(s->handle);
         s->handle = NULL;
@@ -164,6 +230,7 @@ void mien_db_close(mien_db *db) {
 }
 
 mien_status mien_db_exec(mien_db *db, const char *sql) {
+    MIEN_CALL_THAT_WRITES("writing to a database");
     int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK ? MIEN_OK : FAIL_DB(db, rc);
 }
@@ -186,9 +253,9 @@ static mien_status migrate(mien_db *db) {
     int version = 0, tables = 0, newest = 0;
     while (mien__schema[newest]) newest++;
     MIEN_TRY(number_of(db, "PRAGMA user_version", &version));
-    if (version > newest)
+    if (version < 0 || version > newest)
         MIEN_FAIL(MIEN_ERR_FORMAT,
-                  "database %s has schema %d, this mien knows up to %d: use the mien that made it, "
+                  "database %s has schema %d, this mien knows 1 to %d: use the mien that made it, "
                   "or another file",
                   db->path, version, newest);
     if (version == 0) {
@@ -254,10 +321,11 @@ void mien_statement_close(mien_statement *s) {
 }
 
 int mien_statement_columns(mien_statement *s) {
-    return sqlite3_column_count(s->handle);
+    return s->handle ? sqlite3_column_count(s->handle) : 0;
 }
 const char *mien_statement_name(mien_statement *s, int column) {
-    return sqlite3_column_name(s->handle, column);
+    const char *name = s->handle ? sqlite3_column_name(s->handle, column) : NULL;
+    return name ? name : "";
 }
 
 static mien_status closed(void) {
@@ -292,7 +360,11 @@ mien_status mien_statement_bind_text(mien_statement *s, int index, const char *t
 
 int mien_statement_step(mien_statement *s) {
     if (!s->handle) return closed(), -1;
+    s->db->asking = sqlite3_stmt_readonly(s->handle) != 0;
+    mien__call_begin(s->db->asking ? "a query" : "writing to a database", !s->db->asking);
     int rc = sqlite3_step(s->handle);
+    mien__call_end();
+    s->db->asking = false;
     if (rc == SQLITE_ROW) return 1;
     if (rc == SQLITE_DONE) return 0;
     FAIL_DB(s->db, rc);
@@ -314,6 +386,8 @@ mien_column mien_statement_type(mien_statement *s, int column) {
         return MIEN_REAL;
     case SQLITE_NULL:
         return MIEN_NULL;
+    case SQLITE_BLOB:
+        return MIEN_BLOB;
     default:
         return MIEN_TEXT;
     }
@@ -322,10 +396,12 @@ int64_t mien_statement_integer(mien_statement *s, int column) {
     return sqlite3_column_int64(s->handle, column);
 }
 double mien_statement_real(mien_statement *s, int column) {
-    return sqlite3_column_double(s->handle, column);
+    return mien__canonical(sqlite3_column_double(s->handle, column));
 }
 const char *mien_statement_text(mien_statement *s, int column, int64_t *bytes) {
-    const char *text = (const char *)sqlite3_column_text(s->handle, column);
+    const char *text = sqlite3_column_type(s->handle, column) == SQLITE_BLOB
+                           ? sqlite3_column_blob(s->handle, column)
+                           : (const char *)sqlite3_column_text(s->handle, column);
     if (bytes) *bytes = sqlite3_column_bytes(s->handle, column);
-    return text;
+    return text ? text : ""; /* of an empty blob SQLite gives NULL */
 }

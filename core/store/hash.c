@@ -32,8 +32,17 @@ mien_status mien_text_sha256(const char *text, int64_t bytes, char *out) {
     return status;
 }
 
+/* A signal breaks off waiting for a slow file, as the next poll would. */
+static mien_status stopped(const char *path) {
+    if (mien_interrupt_requested())
+        MIEN_FAIL(MIEN_ERR_INTERRUPTED, "sha256 of %s: stopped on request", path);
+    return MIEN_OK;
+}
+
 mien_status mien_file_sha256(const char *path, char *out) {
+    MIEN_CALL("sha256 of a file");
     FILE *file = fopen(path, "rb");
+    if (!file && errno == EINTR) MIEN_TRY(stopped(path));
     if (!file) MIEN_FAIL(MIEN_ERR_IO, "sha256: cannot open %s: %s", path, strerror(errno));
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     char *block = malloc(1 << 16);
@@ -42,7 +51,8 @@ mien_status mien_file_sha256(const char *path, char *out) {
         status = hash_failed(path);
     size_t got;
     while (status == MIEN_OK && (got = fread(block, 1, 1 << 16, file)) > 0)
-        if (!EVP_DigestUpdate(context, block, got)) status = hash_failed(path);
+        status = EVP_DigestUpdate(context, block, got) ? stopped(path) : hash_failed(path);
+    if (status == MIEN_OK) status = stopped(path);
     if (status == MIEN_OK && ferror(file))
         status = mien__fail(MIEN_ERR_IO, __FILE__, __LINE__, "sha256: cannot read %s: %s", path,
                             strerror(errno));

@@ -7,11 +7,22 @@
 /* cdef:begin */
 typedef struct mien_db mien_db;
 typedef struct mien_statement mien_statement;
-typedef enum mien_column { MIEN_NULL = 0, MIEN_INTEGER, MIEN_REAL, MIEN_TEXT } mien_column;
+typedef enum mien_column {
+    MIEN_NULL = 0,
+    MIEN_INTEGER,
+    MIEN_REAL,
+    MIEN_TEXT,
+    MIEN_BLOB
+} mien_column;
 
-/* Opens or makes a database: WAL, foreign keys on, busy timeout 10 s; read_only never makes one.
+/* Opens or makes a database: WAL, foreign keys on, 10 s for another process's lock. read_only never
+ * makes one, and neither changes it nor opens other files. Ctrl-C ends queries and waiting.
+ * SQL has the aggregates stdev(x) (sample: 1/(n-1)) and median(x) in it, also as window functions.
  * NULL: cannot be opened, or is no database (the message names the file). */
 mien_db *mien_db_open(const char *path, bool read_only);
+/* The journal that SQLite granted: "wal", or another where the file system cannot share memory. ""
+ * when open for reading. */
+const char *mien_db_journal(const mien_db *db);
 /* Finalises open statements and closes; NULL is allowed. */
 void mien_db_close(mien_db *db);
 /* Runs one or more statements that give no rows. */
@@ -25,6 +36,7 @@ mien_status mien_db_migrate(mien_db *db);
 mien_statement *mien_db_prepare(mien_db *db, const char *sql);
 void mien_statement_close(mien_statement *s);
 int mien_statement_columns(mien_statement *s);
+/* 0 columns and the name "" when the database was closed. */
 const char *mien_statement_name(mien_statement *s, int column);
 /* Parameters are 0-based; a NaN is stored as NULL. */
 mien_status mien_statement_bind_null(mien_statement *s, int index);
@@ -38,16 +50,29 @@ mien_status mien_statement_reset(mien_statement *s);
 mien_column mien_statement_type(mien_statement *s, int column);
 int64_t mien_statement_integer(mien_statement *s, int column);
 double mien_statement_real(mien_statement *s, int column);
+/* The bytes of a text or a blob, valid until the next step. */
 const char *mien_statement_text(mien_statement *s, int column, int64_t *bytes);
 
 /* SHA-256 of a file as 64 hex digits into out[65]: artifacts and configurations. */
 mien_status mien_file_sha256(const char *path, char *out);
 mien_status mien_text_sha256(const char *text, int64_t bytes, char *out);
-/* Files: atomic move after fsync of the file and its folder; folders with their parents. */
-mien_status mien_file_commit(const char *temporary, const char *path);
+/* Writes a file that appears whole or not at all: under a name aside ("....partial"), synced,
+ * renamed, the folder synced. A symbolic link stays one, the file behind it is replaced. What
+ * cannot be replaced is written into: /dev/stdout, /dev/null, a FIFO. Error: a folder, a whole
+ * disk, a full one, no rights. */
+mien_status mien_file_write(const char *path, const void *bytes, int64_t n);
+/* A folder with its parents. */
 mien_status mien_folder_make(const char *path);
 /* Seconds since 1970 and a monotonic clock. */
 double mien_time_now(void);
 double mien_time_monotonic(void);
+/* Waits that many seconds, less when a signal comes. */
+void mien_time_sleep(double seconds);
 /* cdef:end */
+
+/* The two halves of mien_file_write for what a library writes by name: the name aside (free it),
+ * and what puts that in its place. Error: `path` is a device or a FIFO, which no rename may
+ * replace. */
+char *mien__file_aside(const char *path);
+mien_status mien__file_commit(const char *aside, const char *path);
 #endif

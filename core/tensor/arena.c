@@ -1,6 +1,7 @@
 /* The host's large blocks: cut out of one range of addresses, joined again when they come back.
  * Not here: small blocks, other devices, locks and figures (storage.c). */
 #include "arena.h"
+#include "allocate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,7 +68,7 @@ static bool raise_top(char *top) {
 static bool make_room(void) {
     if (arena.blocks + 1 < arena.room) return true;
     size_t room = arena.room ? arena.room * 2 : 64;
-    gap *gaps = realloc(arena.gaps, room * sizeof *gaps);
+    gap *gaps = mien__realloc(arena.gaps, room * sizeof *gaps);
     if (!gaps) return false;
     arena.gaps = gaps;
     arena.room = room;

@@ -1,17 +1,13 @@
 /* Copies between any two host layouts, strides and dtypes, and fills.
- * Not here: argument checks and other devices (tensor.c). */
+ * Not here: argument checks and other devices (elements.c). */
 #include "tensor.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "half.h"
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(MIEN_DEBUG)
-#define CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
-#else
-#define CLONES
-#endif
+#include "isa.h"
+#include "nan.h"
 
 /* ---- one run of elements, for every pair of dtypes ----------------------------------------- */
 
@@ -68,8 +64,9 @@ static inline int64_t i64_of_int(int64_t v) {
 
 /* The first two branches are the ones a compiler can vectorise. */
 #define RUN(D, dtype, S, stype)                                                                    \
-    CLONES static void run_##D##_##S(void *to, int64_t ds, const void *from, int64_t ss,           \
-                                     int64_t n) {                                                  \
+    MIEN_CLONES(void, run_##D##_##S,                                                               \
+                (void *to, int64_t ds, const void *from, int64_t ss, int64_t n),                   \
+                (to, ds, from, ss, n)) {                                                           \
         dtype *restrict dst = to;                                                                  \
         const stype *restrict src = from;                                                          \
         if (ds == 1 && ss == 1) {                                                                  \
@@ -82,7 +79,8 @@ static inline int64_t i64_of_int(int64_t v) {
         }                                                                                          \
     }
 #define MOVE(T, type)                                                                              \
-    CLONES static void move_##T(void *to, int64_t ds, const void *from, int64_t ss, int64_t n) {   \
+    MIEN_CLONES(void, move_##T, (void *to, int64_t ds, const void *from, int64_t ss, int64_t n),   \
+                (to, ds, from, ss, n)) {                                                           \
         type *restrict dst = to;                                                                   \
         const type *restrict src = from;                                                           \
         if (ds == 1 && ss == 1) {                                                                  \
@@ -143,6 +141,22 @@ static run_fn run_for(mien_dtype dst, mien_dtype src) {
 void mien__host_doubles(double *dst, const void *src, mien_dtype dtype, int64_t n) {
     run_for(MIEN_F64, dtype)(dst, 1, src, 1, n);
 }
+
+/* ---- NaNs ------------------------------------------------------------------------------------ */
+
+#define CANONICAL(name, type)                                                                      \
+    MIEN_CLONES(bool, holds_nan_##type, (const type *values, int64_t n), (values, n)) {            \
+        int found = 0;                                                                             \
+        for (int64_t i = 0; i < n; i++) found |= values[i] != values[i];                           \
+        return found;                                                                              \
+    }                                                                                              \
+    void name(type *values, int64_t n) {                                                           \
+        if (!holds_nan_##type(values, n)) return;                                                  \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            if (values[i] != values[i]) values[i] = (type)NAN;                                     \
+    }
+CANONICAL(mien__canonical_doubles, double)
+CANONICAL(mien__canonical_floats, float)
 
 /* ---- strided copies ------------------------------------------------------------------------ */
 

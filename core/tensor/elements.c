@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "nan.h"
 
 /* ---- one element --------------------------------------------------------------------------- */
 
-void *mien_tensor_data(mien_tensor *t) {
+void *mien__tensor_data(mien_tensor *t) {
     if (mien__tensor_check(t, "data") != MIEN_OK) return NULL;
     if (t->device != MIEN_DEVICE_CPU)
         MIEN_FAIL_NULL(
@@ -18,6 +19,16 @@ void *mien_tensor_data(mien_tensor *t) {
     if (mien__tensor_make_plain(t) != MIEN_OK) return NULL;
     mien__storage_drop_packed(t->storage);
     return (char *)t->storage->data + t->offset * (int64_t)mien_dtype_size(t->dtype);
+}
+
+void *mien_tensor_data(mien_tensor *t) {
+    void *data = mien__tensor_data(t);
+    if (!data || mien_tensor_count(t) == 0) return data;
+    int64_t span = 1; /* up to the last element, with what lies between those of a view */
+    for (int i = 0; i < t->ndim; i++) span += (t->shape[i] - 1) * t->stride[i];
+    if (t->dtype == MIEN_F64) mien__canonical_doubles(data, span);
+    if (t->dtype == MIEN_F32) mien__canonical_floats(data, span);
+    return data;
 }
 
 /* A view of the one element at `index`, on the stack: no storage reference is counted. */
@@ -50,7 +61,9 @@ mien_status mien_tensor_get(mien_tensor *t, const int64_t *index, double *value)
     MIEN_TRY(element_view(t, index, &view));
     mien_storage storage;
     mien_tensor host = scalar_view(&storage, value);
-    return mien_tensor_copy(&host, &view);
+    MIEN_TRY(mien_tensor_copy(&host, &view));
+    *value = mien__canonical(*value);
+    return MIEN_OK;
 }
 
 mien_status mien_tensor_set(mien_tensor *t, const int64_t *index, double value) {
@@ -86,7 +99,9 @@ mien_status mien_tensor_read(mien_tensor *t, double *values, int64_t n) {
     mien_storage storage;
     mien_tensor view;
     MIEN_TRY(doubles_view(t, "read", values, n, &storage, &view));
-    return mien_tensor_copy(&view, t);
+    MIEN_TRY(mien_tensor_copy(&view, t));
+    mien__canonical_doubles(values, n);
+    return MIEN_OK;
 }
 
 mien_status mien_tensor_write(mien_tensor *t, const double *values, int64_t n) {
@@ -97,6 +112,7 @@ mien_status mien_tensor_write(mien_tensor *t, const double *values, int64_t n) {
 }
 
 mien_status mien_tensor_fill(mien_tensor *t, double value) {
+    MIEN_CALL("filling a tensor");
     MIEN_TRY(mien__tensor_check(t, "fill"));
     const mien_backend *b = mien__backend_with(t->device, offsetof(mien_backend, fill));
     return b ? b->fill(t, value) : mien_error_last()->code;
@@ -151,6 +167,7 @@ static mien_status download(mien_tensor *dst, mien_tensor *src) {
 }
 
 mien_status mien_tensor_copy(mien_tensor *dst, mien_tensor *src) {
+    MIEN_CALL("copying a tensor");
     MIEN_TRY(mien__tensor_check(dst, "copy"));
     MIEN_TRY(mien__tensor_check(src, "copy"));
     char a[96], b[96];
@@ -267,6 +284,7 @@ static mien_status moments(mien_tensor *t, const char *who, piece *all) {
 }
 
 mien_status mien_tensor_summary(mien_tensor *t, double out[5]) {
+    MIEN_CALL("the summary of a tensor");
     piece all;
     MIEN_TRY(moments(t, "summary", &all));
     bool any = all.finite > 0;
@@ -279,6 +297,7 @@ mien_status mien_tensor_summary(mien_tensor *t, double out[5]) {
 }
 
 mien_status mien_tensor_is_finite(mien_tensor *t, bool *finite) {
+    MIEN_CALL("is_finite of a tensor");
     piece all;
     MIEN_TRY(moments(t, "is_finite", &all));
     *finite = all.finite == mien_tensor_count(t);

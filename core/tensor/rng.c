@@ -66,6 +66,7 @@ void mien_rng_shuffle(mien_rng *rng, int64_t *values, int64_t n) {
 typedef double (*draw_fn)(const mien_rng *rng, uint64_t counter);
 
 static mien_status fill(mien_rng *rng, mien_tensor *t, draw_fn draw, double shift, double factor) {
+    MIEN_CALL("drawing random numbers");
     if (mien_tensor_is_freed(t)) MIEN_FAIL(MIEN_ERR_MEMORY, "random fill: the tensor was freed");
     if (t->dtype != MIEN_F32 && t->dtype != MIEN_F64)
         MIEN_FAIL(MIEN_ERR_DTYPE, "random fill: the tensor is %s, f32 or f64 is needed",

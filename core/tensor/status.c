@@ -2,9 +2,11 @@
  * Not here: how errors are shown to people (lua/mien/check.lua). */
 #include "status.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "affect/affect.h"
@@ -13,6 +15,7 @@
 #include "data/loader.h"
 #include "data/video.h"
 #include "optim/optim.h"
+#include "tensor/assert.h"
 #include "tensor/rng.h"
 
 static _Thread_local mien_error last_error;
@@ -71,6 +74,11 @@ mien_status mien__fail(mien_status code, const char *file, int line, const char 
     return code;
 }
 
+mien_status mien__fail_again(const mien_error *error) {
+    last_error = *error;
+    return error->code;
+}
+
 void mien__fail_cause(const char *fmt, ...) {
     char cause[sizeof last_error.cause];
     va_list args;
@@ -79,6 +87,62 @@ void mien__fail_cause(const char *fmt, ...) {
     va_end(args);
     memcpy(last_error.cause, cause, sizeof cause);
 }
+
+/* ---- notices ------------------------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    char texts[32][640];
+    int said, taken;
+} notices = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void mien_notice(const char *text) {
+    enum { MOST = sizeof notices.texts / sizeof notices.texts[0] };
+    pthread_mutex_lock(&notices.lock);
+    bool known = notices.said == MOST;
+    for (int i = 0; i < notices.said && !known; i++)
+        known = strncmp(notices.texts[i], text, sizeof notices.texts[i] - 1) == 0;
+    if (!known)
+        snprintf(notices.texts[notices.said], sizeof notices.texts[0], "%s",
+                 notices.said < MOST - 1 ? text : "there are more notices than can be kept");
+    notices.said += !known;
+    pthread_mutex_unlock(&notices.lock);
+}
+
+void mien__notice(const char *fmt, ...) {
+    char text[sizeof notices.texts[0]];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    mien_notice(text);
+}
+
+bool mien_notice_take(char *text, size_t size) {
+    pthread_mutex_lock(&notices.lock);
+    bool any = notices.taken < notices.said;
+    if (any) snprintf(text, size, "%s", notices.texts[notices.taken++]);
+    pthread_mutex_unlock(&notices.lock);
+    return any;
+}
+
+/* ---- promises, in debug builds -------------------------------------------------------------- */
+
+#ifdef MIEN_DEBUG
+void mien__broken(const char *promise, const char *file, int line) {
+    fprintf(stderr, "%s:%d: a defect of mien: not true: %s\n", file, line, promise);
+    abort();
+}
+
+bool mien__on_lua_thread(void) {
+    static _Thread_local char here;
+    static char *owner;
+    char *nobody = NULL;
+    return __atomic_compare_exchange_n(&owner, &nobody, &here, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE) ||
+           nobody == &here;
+}
+#endif
 
 /* ---- what ffi.lua checks ------------------------------------------------------------------- */
 

@@ -42,6 +42,13 @@ int mien_abi_version(void);
  */
 size_t mien_struct_size(const char *name);
 
+/* Notes something that a user should know and that is no error: a slower path, a cache that cannot
+ * be kept. The same text is noted once in a process; any thread may. */
+void mien_notice(const char *text);
+/* Takes the oldest notice that nobody has taken, cut to `size`; false when there is none. Who runs
+ * the program shows them (lua/mien/notices.lua). */
+bool mien_notice_take(char *text, size_t size);
+
 /* A wish to stop, set by the signal handler or by hand; every op and loader call polls it and
  * fails with MIEN_ERR_INTERRUPTED. `clear` starts afresh. */
 void mien_interrupt_request(void);
@@ -54,6 +61,10 @@ void mien_interrupt_clear(void);
 /* Records an error of this thread and returns its code. */
 mien_status mien__fail(mien_status code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* mien_notice with a format. */
+void mien__notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Records once more an error that was kept aside. */
+mien_status mien__fail_again(const mien_error *error);
 /* Adds what the library below said to the error recorded last. */
 void mien__fail_cause(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -65,4 +76,19 @@ void mien__fail_cause(const char *fmt, ...) __attribute__((format(printf, 1, 2))
         mien_status mien_try_status = (call);                                                      \
         if (mien_try_status != MIEN_OK) return mien_try_status;                                    \
     } while (0)
+
+/* A call that may take seconds says what it does until the function returns; of calls inside calls
+ * the outermost counts. doing: a literal, as the watchdog reads it when the call may be over. */
+#define MIEN_CALL(doing) MIEN__CALL(doing, false)
+/* The same while a file is being written, which gets more time. */
+#define MIEN_CALL_THAT_WRITES(doing) MIEN__CALL(doing, true)
+#define MIEN__CALL(doing, writes)                                                                  \
+    mien__call_begin(doing, writes);                                                               \
+    const char mien_call_here __attribute__((cleanup(mien__call_left), unused)) = 0
+void mien__call_begin(const char *doing, bool writes);
+void mien__call_end(void);
+static inline void mien__call_left(const char *unused) {
+    (void)unused;
+    mien__call_end();
+}
 #endif

@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "backend/backend.h"
+#include "allocate.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -81,9 +82,21 @@ static void take_pooled(pool *p, size_t bytes) {
     devices[p->device].pooled -= bytes;
 }
 
+/* ---- failing on demand ----------------------------------------------------------------------- */
+
+_Thread_local int64_t mien__allocations_left;
+
+int64_t mien__fail_allocation(int64_t n) {
+    int64_t left = mien__allocations_left;
+    mien__allocations_left = n;
+    return left;
+}
+
 /* ---- the host's allocator -------------------------------------------------------------------- */
 
 void *mien__host_alloc(size_t bytes) {
+    if (mien__no_memory())
+        MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for %zu bytes, as was asked for", bytes);
     if (bytes <= small_limit) {
         void *data = aligned_alloc(64, bytes ? (bytes + 63) & ~(size_t)63 : 64);
         if (!data)
@@ -139,6 +152,7 @@ static size_t host_limit(void) {
 
 /* A large block of the host's, from the arena. */
 static void *host_large(pool *p, size_t bytes) {
+    if (mien__no_memory()) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory, as was asked for");
     size_t fresh, held = p->live_capacity + p->pooled;
     void *data = mien__arena_take(bytes, host_limit() > held ? host_limit() - held : 0, &fresh);
     if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "more than the machine has");
@@ -190,7 +204,7 @@ static size_t round_up(size_t bytes, int *class) {
 static bool list_insert(block_list *list, size_t at, block b) {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 16;
-        block *items = realloc(list->items, room * sizeof *items);
+        block *items = mien__realloc(list->items, room * sizeof *items);
         if (!items) return false;
         list->items = items;
         list->room = room;
@@ -268,7 +282,7 @@ static void pool_trim(pool *p) {
 /* ---- reserved pools -------------------------------------------------------------------------- */
 
 mien__pool *mien__pool_new(mien_device device) {
-    pool *p = calloc(1, sizeof *p);
+    pool *p = mien__calloc(1, sizeof *p);
     if (!p) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for the record of a pool");
     p->device = device;
     p->kind = RESERVED;
@@ -314,7 +328,7 @@ mien__pool *mien__pool_use(mien_device device, mien__pool *p) {
 
 /* From `p`, NULL: from where the device's new storages come. */
 static mien_storage *storage_from(pool *p, mien_device device, size_t bytes) {
-    mien_storage *s = calloc(1, sizeof *s);
+    mien_storage *s = mien__calloc(1, sizeof *s);
     if (!s) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for a tensor's storage record");
     int class;
     size_t capacity = round_up(bytes, &class);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "autograd/autograd.h"
+#include "allocate.h"
 
 /* ---- dtypes -------------------------------------------------------------------------------- */
 
@@ -59,7 +60,7 @@ mien_tensor *mien__tensor_header(mien_dtype dtype, mien_device device, int ndim,
         if (__builtin_mul_overflow(bytes, shape[i] ? shape[i] : 1, &bytes))
             MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "a tensor of this shape exceeds the address space");
     }
-    mien_tensor *t = calloc(1, sizeof *t);
+    mien_tensor *t = mien__calloc(1, sizeof *t);
     if (!t) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for a tensor's header");
     t->refs = 1;
     t->dtype = dtype;
@@ -196,12 +197,15 @@ bool mien__tensor_is_contiguous(const mien_tensor *t) {
 
 mien_tensor *mien__tensor_alias(mien_tensor *t) {
     mien_tensor *alias = mien__tensor_header(t->dtype, t->device, t->ndim, t->shape);
-    if (!alias) return NULL;
-    memcpy(alias->stride, t->stride, sizeof t->stride);
-    alias->offset = t->offset;
-    alias->block = t->block;
-    alias->storage = mien__storage_retain(t->storage);
+    if (alias) mien__tensor_share(alias, t);
     return alias;
+}
+
+void mien__tensor_share(mien_tensor *header, const mien_tensor *t) {
+    memcpy(header->stride, t->stride, sizeof t->stride);
+    header->offset = t->offset;
+    header->block = t->block;
+    header->storage = mien__storage_retain(t->storage);
 }
 
 mien_tensor *mien_tensor_detach(mien_tensor *t) {

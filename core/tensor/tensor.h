@@ -54,6 +54,7 @@ int mien_tensor_block(const mien_tensor *t);
 
 /* Address of element 0 on the host; brings the tensor into the plain strided layout first, and
  * drops a backend's packed copies: reading and writing are fine until the next op that uses t.
+ * NaNs in f32 and f64 lose their payloads here, as everywhere on the way to Lua (nan.h).
  * NULL with an error when it was freed or lives on another device. */
 void *mien_tensor_data(mien_tensor *t);
 /* Element at 0-based `index` (ndim numbers) as a double. */
@@ -149,6 +150,8 @@ struct mien_tensor {
 
 /* Error that names `who` when t is NULL or was freed. */
 mien_status mien__tensor_check(const mien_tensor *t, const char *who);
+/* mien_tensor_data for C, which may see any NaN. */
+void *mien__tensor_data(mien_tensor *t);
 /* A header without storage: what ops hand to a backend, which allocates it. */
 mien_tensor *mien__tensor_header(mien_dtype dtype, mien_device device, int ndim,
                                  const int64_t *shape);
@@ -156,6 +159,8 @@ mien_tensor *mien__tensor_header(mien_dtype dtype, mien_device device, int ndim,
 mien_status mien__tensor_alloc(mien_tensor *t, int block);
 /* Another header over the same storage, same strides; no gradient history. NULL: no memory. */
 mien_tensor *mien__tensor_alias(mien_tensor *t);
+/* Makes a header of t's shape that has no elements such a one. */
+void mien__tensor_share(mien_tensor *header, const mien_tensor *t);
 bool mien__tensor_is_contiguous(const mien_tensor *t);
 /* Brings t into the plain layout in place (other views of the storage keep theirs). */
 mien_status mien__tensor_make_plain(mien_tensor *t);

@@ -67,7 +67,8 @@ local function add(writer, job, o, found, map)
   if traces then traces:free() end
 end
 
---- Writes the corpus: { out =, size =, name =, source =, fps =, names = label names, note = function(fmt, ...),
+--- Writes the corpus: { out =, size =, name =, source =, split = { name =, recordings = how many it has },
+-- fps =, names = label names, note = function(fmt, ...),
 -- jobs = list of { name, subject, partition, video, boxes, cascade, rows = number of label rows,
 --   map = function(found) -> source frames that meet the label rows in order,
 --   longer = function(found, n): the video goes on after its n pairs,
@@ -93,6 +94,11 @@ function corpus.write(o)
     if result.recordings == 0 then check.raise("io", "none of the %d videos could be used", #o.jobs) end
     for _, partition in ipairs { "train", "devel" } do
       if not held[partition] then o.note("there is no recording in %s: nothing can be trained with this", partition) end
+    end
+    if o.split then
+      local whole = result.recordings == o.split.recordings
+      writer:split(whole and o.split.name or ("%s, %d of %d recordings"):format(o.split.name, result.recordings,
+        o.split.recordings))
     end
     writer:finish()
   end)

@@ -18,9 +18,20 @@ end
 
 --- One line on a backend: library, version, instruction set; nil and a message when there is none.
 function backend.describe(name)
+  local isa, problem = backend.isa()
+  if not isa then return nil, problem end
   local text = C.mien_backend_describe(name or C.mien_backend_current())
   if text == nil then return nil, "there is no backend " .. name end
   return ffi.string(text)
+end
+
+--- The instruction set of all that the CPU computes, "avx512", "avx2" or "baseline" (the environment's MIEN_CPU_ISA,
+-- else the best there is), and those that the processor has, best first; nil and a message where MIEN_CPU_ISA is none.
+function backend.isa()
+  local isa, sets = C.mien_cpu_isa(), {}
+  if isa == nil then return nil, ffi.string(C.mien_error_last().message) end
+  for name in ffi.string(C.mien_cpu_isa_sets()):gmatch "%S+" do sets[#sets + 1] = name end
+  return ffi.string(isa), sets
 end
 
 --- Which backend would run an op on these inputs ("cpu", "ref", "cuda", "view"); an error when none can. Nothing

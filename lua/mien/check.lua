@@ -126,16 +126,16 @@ local function distance(a, b)
 end
 
 --- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near: about a
--- third of the letters may be wrong, and the beginning of a name, three letters at least, is near it.
+-- third of the letters of the longer one may be wrong, and the beginning of a name, three letters at least, is near it.
 function check.nearest(name, list)
   local names = {}
   for key, value in pairs(list) do
     names[#names + 1] = type(key) == "string" and key or type(value) == "string" and value or nil
   end
   table.sort(names)
-  local limit = math.min(#name - 1, math.max(1, math.floor(#name / 3 + 0.5)))
   local best, best_distance
   for _, candidate in ipairs(names) do
+    local limit = math.min(#name - 1, math.max(1, math.floor(math.max(#name, #candidate) / 3 + 0.5)))
     local d = distance(name, candidate)
     if #name >= 3 and candidate:sub(1, #name) == name then d = math.min(d, limit) end
     if d <= limit and (not best or d < best_distance) then best, best_distance = candidate, d end

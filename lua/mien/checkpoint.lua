@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local checks = require "mien.checkpoint.check"
 local tensor = require "mien.tensor"
 
 local checkpoint = {}
@@ -22,16 +23,19 @@ local function set_attribute(file, key, value)
   check.status(C.mien_h5_set_text(file, "/", key, check.type(value, "string", "save_weights: meta." .. key)))
 end
 
-local number = ffi.new "double[1]"
+local number, found, words = ffi.new "double[1]", ffi.new "bool[1]", ffi.new "const char *[1]"
 
 local function get_attribute(file, key)
-  if C.mien_h5_get_number(file, "/", key, number) then return number[0] end
-  local text = C.mien_h5_get_text(file, "/", key)
-  if text == nil then return nil end
-  text = ffi.string(text)
+  check.status(C.mien_h5_get_number(file, "/", key, number, found))
+  if found[0] then return number[0] end
+  check.status(C.mien_h5_get_text(file, "/", key, words))
+  if words[0] == nil then return nil end
+  local text = ffi.string(words[0])
   if text:sub(-1) ~= "\n" then return text end
   local list = {}
-  for line in text:gmatch "([^\n]*)\n" do list[#list + 1] = tonumber(line) or line end
+  for line in text:gmatch "([^\n]*)\n" do
+    list[#list + 1] = not checks.TEXTS[key] and tonumber(line) or line
+  end
   return list
 end
 
@@ -41,7 +45,7 @@ local function read_attributes(file)
   for _, key in ipairs(keys) do
     if not key:match "^mien_" then meta[key] = get_attribute(file, key) end
   end
-  return meta
+  return checks.meta(meta, ffi.string(C.mien_h5_path(file)))
 end
 
 -- ---- files ---------------------------------------------------------------------------------------
@@ -49,7 +53,7 @@ end
 --- Runs fn(file) and closes the file, also on an error.
 local function with(file, fn)
   local ok, result = xpcall(fn, check.trace, file)
-  C.mien_h5_close(file)
+  C.mien_h5_close(ffi.gc(file, nil))
   if not ok then check.rethrow(result) end
   return result
 end
@@ -60,6 +64,7 @@ end
 function checkpoint.save_weights(path, module, meta)
   check.type(path, "string", "save_weights: path")
   check.type(module, "table", "save_weights: module")
+  checks.meta(meta or {}, "save_weights: meta", "argument")
   local list = module.state and module:state() or module
   with(check.pointer(C.mien_h5_create(path)), function(file)
     set_attribute(file, "mien_format", FORMAT)
@@ -79,10 +84,9 @@ end
 --- Opens a weight file or raises an error that says what is wrong with it.
 local function open(path)
   check.type(path, "string", "load_weights: path")
-  local file = check.pointer(C.mien_h5_open(path))
+  local file = ffi.gc(check.pointer(C.mien_h5_open(path)), C.mien_h5_close)
   local format = get_attribute(file, "mien_format")
   if format ~= FORMAT then
-    C.mien_h5_close(file)
     check.raise("format", "%s is no weight file of mien: its mien_format is %s", path, check.describe(format))
   end
   return file
@@ -92,10 +96,10 @@ end
 --   model:load(mien.checkpoint.load_weights("weights/affwild.h5").tensors)
 function checkpoint.load_weights(path)
   return with(open(path), function(file)
-    local order = C.mien_h5_get_text(file, GROUP, "order")
-    if order == nil then check.raise("format", "%s: group /%s has no list 'order' of its tensors", path, GROUP) end
+    check.status(C.mien_h5_get_text(file, GROUP, "order", words))
+    if words[0] == nil then check.raise("format", "%s: group /%s has no list 'order' of its tensors", path, GROUP) end
     local names, tensors = {}, {}
-    for name in ffi.string(order):gmatch "[^\n]+" do names[#names + 1] = name end
+    for name in ffi.string(words[0]):gmatch "[^\n]+" do names[#names + 1] = name end
     for i, name in ipairs(names) do
       tensors[i] = { name, tensor.wrap(C.mien_h5_read(file, GROUP .. "/" .. name, 0, -1)) }
     end

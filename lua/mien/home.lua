@@ -25,6 +25,24 @@ end
 home.root = find_root()
 home.folder = find()
 
+local LONGEST = 128 -- bytes: what is added to a name (seed, hash, .partial) fits into a file's 255
+
+--- Checks a name that becomes part of a path below the home folder (of an experiment, arm, profile), so that it stays
+-- there and names one thing; returns it. `what` says whose name it is.
+function home.name(name, what)
+  local wrong = type(name) ~= "string" and "no text"
+    or name == "" and "empty"
+    or #name > LONGEST and ("longer than %d bytes"):format(LONGEST)
+    or name:find "[%c]" and "holds a control character"
+    or name:find "/" and "holds a /"
+    or name:find "^%.+$" and "no name of a file"
+  if wrong then
+    local shown = type(name) == "string" and ('"%s"'):format((name:sub(1, 40):gsub("%c", "?"))) or tostring(name)
+    require("mien.check").raise("argument", "%s %s: %s; it becomes the name of a folder", what, shown, wrong)
+  end
+  return name
+end
+
 --- A path of the workbench: relative ones start at the home folder.
 function home.path(path)
   if path:sub(1, 1) == "/" or home.folder == "." then return path end

@@ -4,6 +4,8 @@ local check = require "mien.check"
 
 local literal = {}
 
+local DEPTH = 100 -- of tables in tables; a table that holds itself has no end
+
 -- ---- writing -----------------------------------------------------------------------------------
 
 local function number(value)
@@ -27,19 +29,20 @@ local function sorted_keys(tbl)
   return keys
 end
 
-local function encode_table(tbl, path)
+local function encode_table(tbl, path, depth)
+  if depth > DEPTH then check.raise("argument", "%s: tables lie deeper than %d in each other", path:sub(1, 40), DEPTH) end
   local parts, n = {}, #tbl
-  for i = 1, n do parts[i] = encode(tbl[i], path .. "." .. i) end
+  for i = 1, n do parts[i] = encode(tbl[i], path .. "." .. i, depth) end
   for _, key in ipairs(sorted_keys(tbl)) do
     if not (type(key) == "number" and key >= 1 and key <= n and key % 1 == 0) then
-      local name = type(key) == "string" and key:match "^[%a_][%w_]*$" and key or "[" .. encode(key, path) .. "]"
-      parts[#parts + 1] = name .. " = " .. encode(tbl[key], path .. "." .. tostring(key))
+      local name = type(key) == "string" and key:match "^[%a_][%w_]*$" and key or "[" .. encode(key, path, depth) .. "]"
+      parts[#parts + 1] = name .. " = " .. encode(tbl[key], path .. "." .. tostring(key), depth)
     end
   end
   return #parts == 0 and "{}" or "{ " .. table.concat(parts, ", ") .. " }"
 end
 
-function encode(value, path)
+function encode(value, path, depth)
   local kind = type(value)
   if kind == "number" then return number(value) end
   if kind == "string" then
@@ -49,13 +52,13 @@ function encode(value, path)
     end) .. '"'
   end
   if kind == "boolean" or kind == "nil" then return tostring(value) end
-  if kind == "table" then return encode_table(value, path) end
+  if kind == "table" then return encode_table(value, path, depth + 1) end
   check.raise("argument", "%s: a %s cannot be written as text", path, kind)
 end
 
 --- One text for one value: keys sorted, numbers with all their digits. Equal values give equal texts.
 function literal.encode(value, what)
-  return encode(value, what or "value")
+  return encode(value, what or "value", 0)
 end
 
 -- ---- reading -----------------------------------------------------------------------------------
@@ -108,6 +111,8 @@ end
 
 function parser:table()
   local tbl, n = {}, 0
+  self.depth = self.depth + 1
+  if self.depth > DEPTH then self:fail(("a table that lies at most %d deep"):format(DEPTH)) end
   while not self:take "}" do
     local key = self:take "([%a_][%w_]*)%s*=%s*"
     if not key and self:take "%[" then
@@ -122,9 +127,10 @@ function parser:table()
     tbl[key] = value
     if not self:take "[,;]" then
       if not self:take "}" then self:fail "} or ," end
-      return tbl
+      break
     end
   end
+  self.depth = self.depth - 1
   return tbl
 end
 
@@ -148,7 +154,7 @@ end
 
 --- The value of a literal; an error for anything else.
 function literal.decode(text, what)
-  local self = setmetatable({ text = text, at = 1, what = what or "literal" }, parser)
+  local self = setmetatable({ text = text, at = 1, depth = 0, what = what or "literal" }, parser)
   local value = self:value()
   self:skip()
   if self.at <= #text then self:fail "the end" end

@@ -103,13 +103,14 @@ local function macro(list)
   return n > 0 and sum / n or nan
 end
 
---- F1 per class: { f1_1, ..., macro =, precision = {}, recall = {}, support = {} (positives) }.
+--- F1 per class: { f1_1, ..., macro =, precision = {}, recall = {}, support = {} (positives), hits = {} (true
+-- positives), chosen = {} (answers of yes) }.
 -- scores, truth: [N,K]; a score at or above `threshold` (0.5; a list for one per class; 0 for logits) counts
 -- as yes. NaN for a class that is neither there nor predicted; the macro mean leaves it out.
 function metric.f1(scores, truth, options)
   options = check.keys(options or {}, { threshold = "number|table" }, "metric.f1")
   local s, t, rows, classes = score_table(scores, truth, "metric.f1")
-  local out = { precision = {}, recall = {}, support = {} }
+  local out = { precision = {}, recall = {}, support = {}, hits = {}, chosen = {} }
   for k = 1, classes do
     local threshold = options.threshold or 0.5
     if type(threshold) == "table" then threshold = threshold[k] end
@@ -122,6 +123,7 @@ function metric.f1(scores, truth, options)
     end
     out[k] = 2 * hits / (chosen + there)
     out.precision[k], out.recall[k], out.support[k] = hits / chosen, hits / there, there
+    out.hits[k], out.chosen[k] = hits, chosen
   end
   out.macro = macro(out)
   return out

@@ -19,9 +19,15 @@ local OPTIONS = {
 
 -- ---- gnuplot's language ------------------------------------------------------------------------
 
-local function quote(text)
-  return "'" .. text:gsub("'", "''"):gsub("[\r\n]+", " ") .. "'"
-end
+--- Somebody's text without what could end a line of gnuplot.
+local function one_line(text) return (text:gsub("%c+", " ")) end
+
+--- It as a word of a command. A quote inside stands between double ones: gnuplot reads two doubled quotes in a row,
+-- or one at the beginning, as the text's end.
+local function quote(text) return "'" .. one_line(text):gsub("'", [['."'".']]) .. "'" end
+
+--- It as an entry of a row of data, where a double quote cannot be written.
+local function entry(text) return '"' .. one_line(text):gsub('"', "'") .. '"' end
 
 local function number(value)
   if value ~= value then return "NaN" end
@@ -36,7 +42,7 @@ local function block(name, ...)
     local row = {}
     for c = 1, #columns do
       local value = columns[c][i]
-      row[c] = type(value) == "string" and '"' .. value:gsub('"', "'") .. '"' or number(value)
+      row[c] = type(value) == "string" and entry(value) or number(value)
     end
     lines[#lines + 1] = table.concat(row, " ")
   end
@@ -103,48 +109,41 @@ local function complaint(text)
   return table.concat(lines, " ")
 end
 
---- Runs a script of gnuplot commands; what gnuplot says against it becomes an error.
+--- Runs a script of gnuplot commands and gives what gnuplot draws; what it says against the script becomes an error.
+-- Its user's settings (~/.gnuplot, GNUTERM, GNUPLOT_LIB ...) do not reach it.
 function plot.script(text)
-  io.stdout:flush()
-  local argv = ffi.new "const char *[2]" -- zeros: ends with NULL
-  argv[0] = "gnuplot"
-  local child = check.pointer(C.mien_child_start(argv))
+  local argv = ffi.new("const char *[3]", "gnuplot", "--default-settings") -- the third is NULL: the end
+  local child = check.pointer(C.mien_child_start(argv, "GNU"))
   local wrote = C.mien_child_write(child, text, #text)
-  local status, said = ffi.new "int[1]", ffi.new "const char *[1]"
-  local closed = C.mien_child_close(child, 60, status, said)
-  local problem = said[0] ~= nil and complaint(ffi.string(said[0])) or ""
-  if status[0] ~= 0 or problem:find "line %d+:" then
-    check.raise("vendor", "gnuplot: %s", problem ~= "" and problem or "ended with status " .. status[0])
+  local ended = ffi.new "mien_child_end"
+  local closed = C.mien_child_close(child, 60, ended)
+  local problem = complaint(ffi.string(ended.errors))
+  if ended.status ~= 0 or problem:find "line %d+:" then
+    check.raise("vendor", "gnuplot: %s", problem ~= "" and problem or "ended with status " .. ended.status)
   end
   check.status(wrote)
   check.status(closed)
+  return ffi.string(ended.output, ended.output_bytes)
 end
 
 --- Draws: blocks of data, then one `plot` for each list of parts. A file appears whole or not at all.
 local function draw(options, blocks, plots, extra)
-  local text = { plot.terminal(options) }
-  local partial = options.file and options.file:gsub("(%.%w+)$", ".partial%1")
-  if partial then -- gnuplot would go on and write to standard output
-    local file, problem = io.open(partial, "w")
-    if not file then check.raise("io", "plot: cannot write %s", problem) end
-    file:close()
-  end
-  if partial then text[2] = "set output " .. quote(partial) .. "\n" end
-  text[#text + 1] = style(options) .. (extra or "")
+  local text = { plot.terminal(options), style(options), extra or "" }
   for _, lines in ipairs(blocks) do text[#text + 1] = lines .. "\n" end
   if #plots > 1 then text[#text + 1] = ("set multiplot layout %d,1\n"):format(#plots) end
   for i, parts in ipairs(plots) do
     if i == 2 then text[#text + 1] = "set key off\n" end
     if parts.title then text[#text + 1] = ("set title %s textcolor '%s'\n"):format(quote(parts.title), INK) end
-    text[#text + 1] = "plot " .. table.concat(parts, ", \\\n  ") .. "\n"
+    local ranges = parts.empty and "[1:2] [1:2] " or ""
+    text[#text + 1] = "plot " .. ranges .. table.concat(parts, ", \\\n  ") .. "\n"
   end
-  text[#text + 1] = #plots > 1 and "unset multiplot\nunset output\n" or "unset output\n"
-  local ok, problem = pcall(plot.script, table.concat(text))
-  if not ok then
-    if partial then os.remove(partial) end
-    check.rethrow(problem)
+  if #plots > 1 then text[#text + 1] = "unset multiplot\n" end
+  local picture = plot.script(table.concat(text))
+  if options.file then
+    check.status(C.mien_file_write(options.file, picture, #picture))
+  else
+    io.stdout:write(picture)
   end
-  if partial then check.status(C.mien_file_commit(partial, options.file)) end
   return options.file
 end
 
@@ -163,20 +162,40 @@ end
 
 -- ---- kinds of plots ----------------------------------------------------------------------------
 
---- The parts of `plot` for a list of series; their blocks of data join `blocks`.
+local function is_finite(value) return value - value == 0 end
+
+--- Whether a point can be drawn; gnuplot refuses a figure without any in its own words.
+local function has_point(x, y)
+  for i = 1, #y do
+    if is_finite(x[i]) and is_finite(y[i]) then return true end
+  end
+  return false
+end
+
+local function check_points(some, what)
+  if not some then check.raise("argument", "%s: no value is finite: there is nothing to draw", what) end
+end
+
+--- The parts of `plot` for a list of series; their blocks of data join `blocks`. A series without a finite value is
+-- named as such in the legend; where no series has one, the parts are `empty`.
 local function curve_parts(list, options, what, with, blocks)
-  local bands, lines = {}, {}
+  local bands, lines = { empty = true }, {}
   for i, series in ipairs(list) do
     series = values_of.series(series, ("%s: series %d"):format(what, i))
-    local name = "d" .. #blocks + 1
-    if series.low and options.file then
-      blocks[#blocks + 1] = block(name, series.x, series.y, series.low, series.high)
-      bands[#bands + 1] = ("$%s using 1:3:4 with filledcurves linetype %d notitle"):format(name, i)
+    local name, title = "d" .. #blocks + 1, series.label and "title " .. quote(series.label) or "notitle"
+    if not has_point(series.x, series.y) then
+      lines[#lines + 1] = ("NaN with %s linetype %d title %s"):format(with(2), i,
+        quote((series.label or "series " .. i) .. " (no finite value)"))
     else
-      blocks[#blocks + 1] = block(name, series.x, series.y)
+      bands.empty = false
+      if series.low and options.file then
+        blocks[#blocks + 1] = block(name, series.x, series.y, series.low, series.high)
+        bands[#bands + 1] = ("$%s using 1:3:4 with filledcurves linetype %d notitle"):format(name, i)
+      else
+        blocks[#blocks + 1] = block(name, series.x, series.y)
+      end
+      lines[#lines + 1] = ("$%s using 1:2 with %s linetype %d %s"):format(name, with(#series.y), i, title)
     end
-    lines[#lines + 1] = ("$%s using 1:2 with %s linetype %d %s"):format(name, with(#series.y), i,
-      series.label and "title " .. quote(series.label) or "notitle")
   end
   for _, part in ipairs(lines) do bands[#bands + 1] = part end
   return bands
@@ -185,7 +204,9 @@ end
 local function curves(arguments, what, with)
   local list, options = split(arguments, what)
   local blocks = {}
-  return draw(options, blocks, { curve_parts(list, options, what, with, blocks) })
+  local parts = curve_parts(list, options, what, with, blocks)
+  check_points(not parts.empty, what)
+  return draw(options, blocks, { parts })
 end
 
 local function with_lines(n, file) return n <= 60 and file and "linespoints" or "lines" end
@@ -200,13 +221,14 @@ end
 -- file = }. The legend stands above the first.
 function plot.panels(arguments)
   local list, options = split(arguments, "plot.panels")
-  local blocks, plots = {}, {}
+  local blocks, plots, some = {}, {}, false
   options.height = options.height or (options.file and 120 + 240 * #list or nil)
   for i, panel in ipairs(list) do
     local series, own = split(panel, ("plot.panels: panel %d"):format(i))
     plots[i] = curve_parts(series, options, "plot.panels", with_lines, blocks)
-    plots[i].title = own.title
+    plots[i].title, some = own.title, some or not plots[i].empty
   end
+  check_points(some, "plot.panels")
   return draw(options, blocks, plots)
 end
 
@@ -225,6 +247,7 @@ function plot.bars(arguments)
     x[i], values[i], errors[i], labels[i] = i, bar.value, bar.error or 0, bar.label or tostring(i)
     with_errors = with_errors or bar.error ~= nil
   end
+  check_points(has_point(x, values), "plot.bars")
   local extra = "set boxwidth 0.6\nset style fill solid 0.85 noborder\n"
     .. range("x", options.xrange or { 0.4, #x + 0.6 })
   local parts = { "$bars using 1:2:4:xtic(5) with boxes linecolor variable notitle" }
@@ -248,7 +271,7 @@ function plot.histogram(arguments)
   local list, options = split(rest, "plot.histogram")
   local low, high, finite = math.huge, -math.huge, {}
   for _, value in ipairs(values_of.numbers(list[1], "plot.histogram: values")) do
-    if value == value and math.abs(value) < math.huge then
+    if is_finite(value) then
       finite[#finite + 1], low, high = value, math.min(low, value), math.max(high, value)
     end
   end

@@ -4,21 +4,12 @@ local check = require "mien.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local precision = require "mien.precision"
+local evaluate = require "mien.train.evaluate"
 local scope = require "mien.scope"
 
 local predict = {}
 
 -- ---- what the weights say ----------------------------------------------------------------------------
-
-local function numbers(value)
-  if type(value) == "number" then return { value, value, value } end
-  if type(value) == "string" then
-    local list = {}
-    for number in value:gmatch "[^,%s]+" do list[#list + 1] = tonumber(number) end
-    return list
-  end
-  return value
-end
 
 -- Outputs that are no probabilities, for weights that do not say what their labels are.
 local DIMENSIONS = { arousal = true, valence = true, liking = true, dominance = true }
@@ -31,13 +22,14 @@ function predict.network(path, options)
   options = options or {}
   local given, checkpoint = options.size, require "mien.checkpoint"
   local meta = checkpoint.read_meta(path)
-  local size = numbers(meta.image_size)
-  size = size and { size[1], size[2] or size[1] } or { given or 150, given or 150 }
+  local size = meta.image_size or given or 150
+  if type(size) == "number" then size = { size } end
+  size = { size[1], size[2] or size[1] } -- height, width
   if meta.int8_ranges and (options.int8 or options.precision) then
     check.raise("argument", "%s holds a network in 8-bit whole numbers already: leave out --int8 and --precision", path)
   end
-  local network = { meta = meta, size = size, sequence = tonumber(meta.sequence) or 150, fps = tonumber(meta.fps) or 0,
-    mean = numbers(meta.scale_mean) or { 0, 0, 0 }, sd = numbers(meta.scale_sd) or { 1, 1, 1 },
+  local network = { meta = meta, size = size, sequence = meta.sequence or 150, fps = meta.fps or 0,
+    mean = meta.scale_mean or { 0, 0, 0 }, sd = meta.scale_sd or { 1, 1, 1 },
     grey = meta.grey == 1, notes = {} }
   if not meta.image_size and not given then
     network.notes[1] = "the weights do not say the size of their faces: 150 pixels (--size)"
@@ -66,7 +58,7 @@ function predict.network(path, options)
       if not DIMENSIONS[name] then network.kind = "multilabel" end
     end
   end
-  network.procedural = meta.procedural == 1 and tostring(meta.corpus) or nil
+  network.procedural = meta.procedural == 1 and (meta.corpus or "of no name") or nil
   if network.procedural then
     network.notes[#network.notes + 1] = ("these weights have seen drawn pictures alone (the procedural corpus %s): what "
       .. "they say about real ones means nothing"):format(network.procedural)
@@ -108,8 +100,12 @@ function predict.window(network, crops)
       end
     end
     local y = require("mien.tensor.grad").no_grad(function() return (network.model(network.model:place(x, true))) end)
-    local rows = y:reshape({ n, -1 }):totable()
-    for _, row in ipairs(rows) do to_probabilities(network.kind, row) end
+    local values, rows, outputs = evaluate.outputs(y, x, network.outputs), {}, #network.outputs
+    for t = 1, n do
+      rows[t] = {}
+      for k = 1, outputs do rows[t][k] = values[(t - 1) * outputs + k - 1] end
+      to_probabilities(network.kind, rows[t])
+    end
     return rows
   end)
 end
@@ -117,12 +113,10 @@ end
 --- Gives a full buffer of a face's rows, each with its crop, to the network. `turns`: every turns-th crop belongs to
 -- one sequence, so that the network sees the frame rate that it knows.
 local function flush(network, buffer, turns)
-  for turn = 1, turns do
+  for turn = 1, math.min(turns, #buffer) do
     local crops, at = {}, {}
     for i = turn, #buffer, turns do crops[#crops + 1], at[#at + 1] = buffer[i].crop, buffer[i] end
-    if #crops > 0 then
-      for t, values in ipairs(predict.window(network, crops)) do at[t].values = values end
-    end
+    for t, values in ipairs(predict.window(network, crops)) do at[t].values = values end
   end
   for i, row in ipairs(buffer) do
     row.crop:free()

@@ -48,7 +48,7 @@ static inline void bad_case(const case_row *row, const char *why) {
 
 static inline const char *parse_input(const char *at, case_input *in) {
     *in = (case_input){.kind = ' ', .count = 1};
-    if (strchr("-+~tozLHckubmwa", *at)) in->kind = *at++;
+    if (strchr("-+~tozLHckubmwan", *at)) in->kind = *at++;
     if (in->kind == '-') return at;
     if (in->kind == 'c' || in->kind == 'k') {
         in->classes = (int)strtol(at, (char **)&at, 10);
@@ -189,6 +189,9 @@ static inline double *case_values(const test_case *c, int i) {
                         : j % 5 == 2 ? floor(u * 2)
                         : j % 5 == 3 ? values[j] * 32
                                      : u + 0.5;
+            break;
+        case 'n':
+            if (j == in->count / 5) values[j] = NAN;
             break;
         case 'c':
         case 'k':

@@ -8,6 +8,7 @@
 #include "backend/capture.h"
 #include "backend/device.h"
 #include "fake_gpu_ops.h"
+#include "plugin_abi.h"
 
 /* Set by the test through dlsym. */
 size_t fake_gpu_limit = (size_t)1 << 30; /* bytes that can be allocated at a time */

@@ -252,10 +252,10 @@ static mien_status run_sgd(work *w) {
     mien_tensor t[3];
     for (int i = 0; i < 3; i++)
         if (at(w, i)) t[i] = view(at(w, i), &s[i]);
-    return mien__backend_ref.sgd(&hyper, &t[0], &t[1], at(w, 2) ? &t[2] : NULL, w->step);
+    return mien__backend_ref.sgd(&hyper, &t[0], &t[1], at(w, 2) ? &t[2] : NULL);
 }
 static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_tensor *const *grads,
-                           mien_tensor *const *velocity, int n, int64_t step) {
+                           mien_tensor *const *velocity, int n) {
     mien__feed first = {{0}};
     mien__sgd_numbers(h, first.sgd);
     bool failed;
@@ -263,7 +263,7 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
     if (failed) return mien_error_last()->code;
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
-        work w = {.run = run_sgd, .sgd = *h, .step = step, .feed = feed};
+        work w = {.run = run_sgd, .sgd = *h, .feed = feed};
         mien_tensor *all[] = {params[i], grads[i], velocity ? velocity[i] : NULL, NULL, h->verdict};
         for (int k = 0; k < 5; k++) set(&w, k, all[k]);
         MIEN_TRY(submit(&w));
@@ -273,8 +273,8 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
     return MIEN_OK;
 }
 static mien_status sgd(const mien_sgd *h, mien_tensor *param, mien_tensor *grad,
-                       mien_tensor *velocity, int64_t step) {
-    return sgd_all(h, &param, &grad, &velocity, 1, step);
+                       mien_tensor *velocity) {
+    return sgd_all(h, &param, &grad, &velocity, 1);
 }
 
 /* ---- ops: by the reference on the host's view ------------------------------------------------ */

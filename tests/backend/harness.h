@@ -310,14 +310,19 @@ static inline bool has_backward(const test_case *c) {
 
 static inline double norm(const double *x, int64_t n) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += x[i] * x[i];
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(x[i])) sum += x[i] * x[i];
     return sqrt(sum);
 }
 
-/* |a - b| / |b|, or |a| when b is zero. */
+/* |a - b| / |b|, or |a| when b is zero. NaN belongs where b has it and nowhere else: else the
+ * distance is infinite. */
 static inline double distance(const double *a, const double *b, int64_t n) {
     double sum = 0, size = norm(b, n);
-    for (int64_t i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    for (int64_t i = 0; i < n; i++) {
+        if (isnan(a[i]) != isnan(b[i])) return INFINITY;
+        if (!isnan(b[i])) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    }
     return size > 0 ? sqrt(sum) / size : sqrt(sum);
 }
 #endif

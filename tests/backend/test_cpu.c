@@ -168,6 +168,17 @@ static void packed_weights_follow_their_tensor(void **unused) {
     packed_weights_follow_their_tensor_in(MIEN_BF16, 1e-2);
 }
 
+/* Elements that change behind the tensor's back show only where weights are laid out anew. */
+static void packed_weights_are_kept_unless_plain(void **unused) {
+    const int64_t xs[] = {2, 32, 9, 9}, ws[] = {32, 32, 3, 3};
+    mien_tensor *x = normal(4, xs, 0, 1), *w = normal(4, ws, 0, 1), *before = convolve(x, w);
+    float *behind = mien__cpu_f32(w);
+    for (int i = 0; i < 32 * 32 * 9; i++) behind[i] *= 2;
+    mien_tensor *after = convolve(x, w);
+    assert_true(fabs(distance(after, before) - (mien__cpu_plain() ? 1 : 0)) < 1e-6);
+    release((mien_tensor *[]){x, w, before, after}, 4);
+}
+
 /* Two filters' banks in one storage, as a narrow view gives them. */
 static void packed_weights_know_which_part_of_a_storage_they_are(void **unused) {
     const int64_t xs[] = {1, 32, 5, 5}, ws[] = {64, 32, 3, 3};
@@ -254,7 +265,8 @@ static void winograd_keeps_single_precision(void **unused) {
     char implementation[64] = "";
     convolution_agrees((int64_t[]){8, 128, 19, 19}, (int64_t[]){128, 128, 3, 3},
                        (mien_conv2d_attr){1, 1, 1, 1, 1, 1}, MIEN_F32, implementation);
-    if (mien__cpu_block() == 16) assert_non_null(strstr(implementation, "wino"));
+    if (mien__cpu_block() == 16)
+        assert_int_equal(strstr(implementation, "wino") != NULL, !mien__cpu_plain());
 }
 
 /* Weights gradients of small maps: every number of threads divides the work in its own way, and
@@ -280,10 +292,39 @@ static void products_over_pixels_agree(void **unused) {
                 convolution_agrees(shapes[i].x, shapes[i].w, shapes[i].attr,
                                    half ? MIEN_BF16 : MIEN_F32, implementation);
                 if (mien__cpu_block() == 16 && (!half || mien__cpu_has_bf16()))
-                    assert_non_null(strstr(implementation, "pixels:avx512"));
+                    assert_int_equal(strstr(implementation, "pixels:avx512") != NULL,
+                                     !mien__cpu_plain());
             }
         }
     omp_set_num_threads(usual);
+}
+
+/* ---- whole numbers --------------------------------------------------------------------------- */
+
+/* Numbers in the middle between two steps, as f32 has them: a little above or below, which a
+ * product with 1 / scale in f32 does not see. */
+static void quantise_rounds_ties_as_the_reference_does(void **unused) {
+    const double scales[] = {0.1, 0.3, 0.02, 0.7, 0.0123};
+    for (int s = 0; s < 5; s++) {
+        mien_tensor *x = normal(4, (int64_t[]){1, 3, 5, 17}, 0, 1), *found, *right;
+        float *values = mien_tensor_data(x);
+        for (int i = 0; i < 255; i++) values[i] = (float)((i + 0.5) * scales[s]);
+        const double attr[] = {scales[s], 0};
+        char name[64] = "";
+        mien_op_call call = {.op = MIEN_OP_quantise, .in = {x}, .implementation = name};
+        assert_string_equal(mien__backend_for(&call, false)->name, "cpu");
+        must(mien_op_run(MIEN_OP_quantise, &x, 1, attr, 2, &found, 1));
+        must(mien_backend_use("ref"));
+        must(mien_op_run(MIEN_OP_quantise, &x, 1, attr, 2, &right, 1));
+        must(mien_backend_use("cpu"));
+        double *a = elements(found), *b = elements(right);
+        for (int i = 0; i < 255; i++)
+            if (a[i] != b[i])
+                fail_msg("%g / %g is %g, not %g", (double)values[i], scales[s], a[i], b[i]);
+        free(a);
+        free(b);
+        release((mien_tensor *[]){x, found, right}, 3);
+    }
 }
 
 int main(void) {
@@ -294,8 +335,10 @@ int main(void) {
         cmocka_unit_test(packed_weights_know_which_part_of_a_storage_they_are),
         cmocka_unit_test(bf16_activations_stay_bf16_and_blocked),
         cmocka_unit_test(packed_weights_follow_their_tensor),
+        cmocka_unit_test(packed_weights_are_kept_unless_plain),
         cmocka_unit_test(winograd_keeps_single_precision),
         cmocka_unit_test(products_over_pixels_agree),
+        cmocka_unit_test(quantise_rounds_ties_as_the_reference_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

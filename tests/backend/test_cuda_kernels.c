@@ -156,6 +156,56 @@ static void the_order_of_threads_does_not_matter(void **state) {
     }
 }
 
+/* ---- a target that is no class ----------------------------------------------------------------
+ */
+
+/* While a step is recorded nobody looks at what was found: the loss tells, and the rows around get
+ * the gradients that they get without it. */
+static void a_target_that_is_no_class_reads_nowhere_and_shows_in_the_loss(void **state) {
+    static const double logits[] = {1, 2, 0, 1, -1, 3, 0.5, 0.25, -2}, weights[] = {1, 2, 0.5};
+    static const double none[MIEN_OP_MAX_ATTR];
+    static const int64_t bad[] = {-1, 3, (int64_t)1 << 40, INT64_MIN};
+    int64_t shape[] = {3, 3}, rows[] = {3}, fewer[] = {2, 3}, others[] = {2}, classes[] = {3};
+    for (int k = 0; k < 4; k++) {
+        mien_op_call call = {.op = MIEN_OP_softmax_cross_entropy, .attr = none, .recording = true};
+        mien_op_call right = call;
+        int64_t target[] = {0, bad[k], 2};
+        double kept[6];
+        memcpy(kept, logits, 3 * sizeof *kept);
+        memcpy(kept + 3, logits + 6, 3 * sizeof *kept);
+        call.in[0] = plain_tensor(logits, MIEN_F32, 2, shape);
+        call.in[1] = mien_tensor_new(MIEN_I64, MIEN_DEVICE_CPU, 1, rows);
+        memcpy(mien_tensor_data(call.in[1]), target, sizeof target);
+        call.in[2] = plain_tensor(weights, MIEN_F32, 1, classes);
+        right.in[0] = plain_tensor(kept, MIEN_F32, 2, fewer);
+        right.in[1] = plain_tensor((double[]){0, 2}, MIEN_I64, 1, others);
+        right.in[2] = plain_tensor(weights, MIEN_F32, 1, classes);
+        must(mien__infer_softmax_loss(&call), "infer");
+        must(mien__infer_softmax_loss(&right), "infer");
+        assert_int_equal(table.forward[call.op](&call), MIEN_ERR_ARGUMENT);
+        assert_non_null(strstr(mien_error_last()->message, "target of row 1 is"));
+        double *loss = elements(call.out[0]);
+        assert_true(loss[0] != loss[0]);
+        mien_op_call *both[] = {&call, &right};
+        for (int i = 0; i < 2; i++) {
+            both[i]->dout[0] = plain_tensor((double[]){1}, MIEN_F32, 0, NULL);
+            both[i]->want[0] = true;
+            both[i]->din[0] = mien__tensor_header(MIEN_F32, MIEN_DEVICE_CPU, 2, i ? fewer : shape);
+            must(table.backward[call.op](both[i]), "backward");
+        }
+        double *found = elements(call.din[0]), *expected = elements(right.din[0]);
+        for (int i = 0; i < 9; i++)
+            assert_true(found[i] == (i / 3 == 1 ? 0 : expected[i < 3 ? i : i - 3]));
+        free(loss), free(found), free(expected);
+        for (int i = 0; i < 2; i++) {
+            for (int j = 0; j < 3; j++) mien_tensor_release(both[i]->in[j]);
+            mien_tensor_release(both[i]->out[0]);
+            mien_tensor_release(both[i]->dout[0]);
+            mien_tensor_release(both[i]->din[0]);
+        }
+    }
+}
+
 /* ---- updates in place ------------------------------------------------------------------------ */
 
 enum { GROUP = 4 };
@@ -176,12 +226,12 @@ static mien_status update(const mien_backend *b, int which, mien_tensor **t, dou
         a.divisor = 3;
         return b->adam(&a, t[0], t[1], t[2], t[3], 2);
     default:
-        MIEN_TRY(b->sgd(&s, t[0], t[1], NULL, 1));
+        MIEN_TRY(b->sgd(&s, t[0], t[1], NULL));
         s.momentum = 0.9;
-        MIEN_TRY(b->sgd(&s, t[0], t[1], t[2], 1));
+        MIEN_TRY(b->sgd(&s, t[0], t[1], t[2]));
         s.nesterov = 1;
         s.divisor = 3;
-        return b->sgd(&s, t[0], t[1], t[2], 2);
+        return b->sgd(&s, t[0], t[1], t[2]);
     }
 }
 
@@ -336,7 +386,7 @@ static float *update_bits(bool sgd, double lr, double divisor, int64_t step, mie
     mien_sgd s = {.lr = lr, .momentum = 0.9, .divisor = divisor, .verdict = verdict};
     fresh(t);
     if (sgd)
-        must(table.sgd_all(&s, &t[0], &t[1], &t[2], 1, step), "sgd");
+        must(table.sgd_all(&s, &t[0], &t[1], &t[2], 1), "sgd");
     else
         must(table.adam_all(&a, &t[0], &t[1], &t[2], &t[3], 1, step), "adam");
     return take_bits(t);
@@ -499,6 +549,7 @@ int main(void) {
         cmocka_unit_test(the_device_judges_as_the_host_does),
         cmocka_unit_test(clipping_needs_no_host),
         cmocka_unit_test(the_distance_of_two_results_sees_every_element),
+        cmocka_unit_test(a_target_that_is_no_class_reads_nowhere_and_shows_in_the_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,9 +259,11 @@ static void other_sizes_are_left_to_others(void **state) {
 
 static int others_calls;
 static bool other_differs;
+static mien_status other_fails; /* with this, when not MIEN_OK */
 
 static mien_status another_forward(mien_op_call *call) {
     others_calls++;
+    if (other_fails != MIEN_OK) MIEN_FAIL(other_fails, "the other part cannot now");
     MIEN_TRY(mien__backend_ref.forward[MIEN_OP_lstm](call));
     return other_differs ? mien_tensor_fill(call->out[0], 0.5) : MIEN_OK;
 }
@@ -289,8 +291,40 @@ static int calls_of_the_other(sizes s, bool differs) {
 
 static void the_first_use_is_checked_against_the_part_before(void **state) {
     assert_int_equal(calls_of_the_other((sizes){4, 2, 64}, false), 1); /* the check alone */
-    assert_int_equal(calls_of_the_other((sizes){6, 2, 64}, true), 3);  /* the check, then all */
-    assert_int_equal(calls_of_the_other((sizes){6, 2, 64}, false), 2); /* that was said once */
+    char text[640];
+    while (mien_notice_take(text, sizeof text)) {
+    }
+    assert_int_equal(calls_of_the_other((sizes){6, 2, 64}, true), 3); /* the check, then all */
+    assert_true(mien_notice_take(text, sizeof text));
+    assert_non_null(strstr(text, "own LSTM kernel (f32, 6 sequences, H = 64) is left aside"));
+    assert_int_equal(calls_of_the_other((sizes){6, 2, 64}, false), 2);
+    assert_false(mien_notice_take(text, sizeof text)); /* that was said once */
+}
+
+/* Want of memory says nothing about the loop: it is an error, and the next call checks. */
+static void a_check_that_could_not_run_is_no_verdict(void **state) {
+    static const mien_status failures[] = {MIEN_ERR_MEMORY, MIEN_ERR_VENDOR, MIEN_ERR_UNSUPPORTED};
+    sizes s = {7, 2, 64};
+    char text[640];
+    mien_backend table = mien__backend_ref;
+    table.forward[MIEN_OP_lstm] = another_forward;
+    table.backward[MIEN_OP_lstm] = another_backward;
+    mien__cuda_part_lstm(&table);
+    mien_op_call right = reference(s, MIEN_F32, false), call = layer_call(&right, MIEN_F32);
+    other_differs = false;
+    for (int i = 0; i < 3; i++) {
+        other_fails = failures[i];
+        assert_int_equal(table.forward[MIEN_OP_lstm](&call), failures[i]);
+        assert_non_null(strstr(mien_error_last()->message, "cannot now"));
+    }
+    other_fails = MIEN_OK;
+    must(table.forward[MIEN_OP_lstm](&call), "forward");
+    others_calls = 0;
+    must(table.forward[MIEN_OP_lstm](&call), "forward");
+    assert_int_equal(others_calls, 0); /* the own loop serves */
+    assert_false(mien_notice_take(text, sizeof text));
+    release(&call);
+    release(&right);
 }
 
 int main(void) {
@@ -301,6 +335,7 @@ int main(void) {
         cmocka_unit_test(the_layer_agrees_with_the_reference),
         cmocka_unit_test(other_sizes_are_left_to_others),
         cmocka_unit_test(the_first_use_is_checked_against_the_part_before),
+        cmocka_unit_test(a_check_that_could_not_run_is_no_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "autograd/autograd.h"
 #include "backend/backend.h"
+#include "backend/capture.h"
 #include "backend/device.h"
 #include "plugin.h"
 #include "scenario.h"
@@ -324,6 +326,82 @@ static void cuda_errors_become_statuses(void) {
     SAYS("cudaErrorIllegalAddress");
 }
 
+/* ---- recorded steps -------------------------------------------------------------------------- */
+
+static mien_tensor *there(double value) {
+    mien_tensor *t = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CUDA, 1, (int64_t[]){3});
+    HOLDS(t && mien_tensor_fill(t, value) == MIEN_OK);
+    return t;
+}
+
+enum { SGD, ADAM, NORM, SEED, SUM, JUDGE, USES };
+
+/* Something that reads `read`, which was made outside of the step. */
+static mien_status use(int how, mien_tensor *read, mien_tensor **own, mien_tensor *number) {
+    static const mien_sgd sgd = {.lr = 0.5};
+    static const mien_adam adam = {.lr = 0.5, .beta1 = 0.5, .beta2 = 0.5, .eps = 1};
+    static const mien_scaling rules = {2, 0.5, 100, 0};
+    mien_tensor *y = NULL;
+    mien_status status;
+    switch (how) {
+    case SGD:
+        return mien_sgd_step(&sgd, own, &read, NULL, 1, 1);
+    case ADAM:
+        return mien_adam_step(&adam, own, &read, own + 1, own + 2, 1, 1);
+    case NORM:
+        return mien_grad_clip_to(&read, 1, INFINITY, number);
+    case JUDGE:
+        return mien_judge(&rules, number, read);
+    case SUM: /* own[0]'s gradient was made outside as well: the walk adds to it */
+    case SEED:
+        status = mien_op_run(MIEN_OP_affine, own, 1, (double[]){2, 0}, 2, &y, 1);
+        if (status == MIEN_OK) status = mien_backward(y, read);
+        mien_tensor_release(y);
+        return status;
+    }
+    return MIEN_ERR_INTERNAL;
+}
+
+/* What a recorded step only reads is held, and the step knows when nobody else has it any more. */
+static void what_a_recorded_step_reads_is_noted(void) {
+    fake_gpu("libfake_gpu_ops.so");
+    for (int how = 0; how < USES; how++) {
+        mien_tensor *own[3] = {there(1), there(0), there(0)}, *read = there(1), *number;
+        number = mien_tensor_new(MIEN_F64, MIEN_DEVICE_CUDA, how == JUDGE,
+                                 (int64_t[]){MIEN_VERDICT_COUNT});
+        HOLDS(mien_tensor_fill(number, 1) == MIEN_OK);
+        if (how == JUDGE) {
+            mien_tensor_release(read);
+            read = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CUDA, 0, NULL);
+            HOLDS(mien_tensor_fill(read, 1) == MIEN_OK);
+        }
+        if (how == SUM || how == SEED)
+            HOLDS(mien_tensor_set_requires_grad(own[0], true) == MIEN_OK);
+        if (how == SUM) {
+            mien_tensor *grad = there(1);
+            HOLDS(mien_tensor_set_grad(own[0], grad) == MIEN_OK);
+            mien_tensor_release(grad);
+        }
+        mien_capture *c = mien_capture_new(NULL);
+        HOLDS(c);
+        for (int turn = 0; turn < 3; turn++) {
+            HOLDS(mien_capture_enter(c, turn == 2) == MIEN_OK);
+            HOLDS(use(how, read, own, number) == MIEN_OK);
+            HOLDS(mien_capture_leave(c, turn == 2) == MIEN_OK);
+            if (how == SEED) HOLDS(mien_tensor_set_grad(own[0], NULL) == MIEN_OK);
+        }
+        HOLDS(!mien_capture_stale(c) && mien_capture_replay(c) == MIEN_OK);
+        mien_tensor_free(read);
+        if (!mien_capture_stale(c)) fprintf(stderr, "use %d\n", how);
+        HOLDS(mien_capture_stale(c));
+        HOLDS(mien_capture_replay(c) == MIEN_OK); /* it is held, all the same */
+        mien_capture_free(c);
+        for (int i = 0; i < 3; i++) mien_tensor_release(own[i]);
+        mien_tensor_release(read);
+        mien_tensor_release(number);
+    }
+}
+
 #define SCENARIOS(XX)                                                                              \
     XX(without_the_plugin)                                                                         \
     XX(with_an_old_plugin)                                                                         \
@@ -344,7 +422,8 @@ static void cuda_errors_become_statuses(void) {
     XX(full_memory_is_an_error_that_passes)                                                        \
     XX(marks_measure_time_between_them)                                                            \
     XX(a_lost_gpu_is_an_error_everywhere)                                                          \
-    XX(cuda_errors_become_statuses)
+    XX(cuda_errors_become_statuses)                                                                \
+    XX(what_a_recorded_step_reads_is_noted)
 SCENARIOS(SCENARIO)
 
 int main(void) {

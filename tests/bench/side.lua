@@ -62,10 +62,18 @@ function side.start(before, words)
   return self
 end
 
+--- Both sides restricted to an instruction set of MIEN_CPU_ISA, as words for env(1); nil: all that there is.
+side.isa = nil
+local theirs = { -- PyTorch's kernels, its oneDNN and its MKL
+  avx512 = "ATEN_CPU_CAPABILITY=avx512",
+  avx2 = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2_VNNI MKL_ENABLE_INSTRUCTIONS=AVX2",
+  baseline = "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2",
+}
+
 --- Our own process, through the launcher: what a user runs.
 function side.ours()
   local launcher = os.getenv "MIEN" or (home.root or ".") .. "/mien"
-  return side.start("", { launcher, here .. "ours.lua" })
+  return side.start(side.isa and "env MIEN_CPU_ISA=" .. side.isa .. " " or "", { launcher, here .. "ours.lua" })
 end
 
 -- What users who know glibc and OpenMP set: keep freed pages, use huge ones, short spins. The plain settings run
@@ -77,6 +85,7 @@ local plain = "env -u GOMP_SPINCOUNT "
 --- PyTorch's process for a setting, with `version` and `threads`; nil and the reason when it has no PyTorch.
 function side.peer(python, setting)
   local settings = (setting == "tuned" or setting == "compiled") and tuned or plain
+  if side.isa then settings = settings .. theirs[side.isa] .. " " end
   local self = side.start(settings, { python, here .. "peer.py" })
   local line, problem = self.read()
   if not line then

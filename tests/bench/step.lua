@@ -9,7 +9,7 @@ local side = require "side"
 
 local USAGE = [[
 mien tests/bench/step.lua [--python PYTHON] [--pairs N] [--full-pairs N] [--precision LIST] [--peers LIST]
-                          [--settings LIST] [--db FILE] [--markdown] [CASE ...]
+                          [--settings LIST] [--isa SET] [--db FILE] [--markdown] [CASE ...]
 
 Times mien and PyTorch in alternation, one round of each after the other, and stores the rows in results.db (table
 benchmark, view benchmark_best). Without PyTorch only ours is timed.
@@ -21,6 +21,7 @@ benchmark, view benchmark_best). Without PyTorch only ours is timed.
   --peers LIST      PyTorch's settings, of nchw,channels_last,tuned,compiled (all that the case knows)
   --settings LIST   ours for the case full, of keep,default,blocks (default,blocks): batch norm's outputs kept or made
                     again in backward; blocks: the inside of each block made again
+  --isa SET         both sides with avx512, avx2 or baseline at most (the best that the processor has)
   --db FILE         instead of results.db
   --markdown        the table in Markdown
 
@@ -77,6 +78,10 @@ local function parse(args)
     ["--precision"] = function(text) options.precisions = set_of(text, precisions, "precision") end,
     ["--peers"] = function(text) options.peers = set_of(text, all, "setting of PyTorch") end,
     ["--settings"] = function(text) options.settings = set_of(text, kept, "setting") end,
+    ["--isa"] = function(text)
+      local _, sets = mien.backend.isa()
+      options.isa = next(set_of(text, sets, "instruction set"))
+    end,
     ["--db"] = function(text) options.db = text end,
   }
   local flags, i = { ["--markdown"] = "markdown", ["--help"] = "help", ["-h"] = "help" }, 1
@@ -188,7 +193,7 @@ end
 
 local function measure(case, precision, setting, options, probe)
   local result = { name = case[1], precision = precision, setting = setting, times = {}, peaks = {}, peers = {},
-    probe = probe }
+    probe = probe, note = options.isa and "both sides restricted to " .. options.isa }
   -- what PyTorch needs does not change with what we keep: it runs beside the default alone
   for _, name in ipairs(options.python and setting == "default" and case.peers or {}) do
     if not options.peers or options.peers[name] then
@@ -219,6 +224,7 @@ if options.help then
   return
 end
 
+side.isa = options.isa
 local first, problem = side.peer(options.python, "nchw")
 local version
 if first then
@@ -231,7 +237,7 @@ else
   say("no PyTorch behind python3: only ours is timed (--python names another)")
   options.python = nil
 end
-say("%s", mien.backend.describe())
+say("%s%s", mien.backend.describe(), options.isa and "; both sides restricted to " .. options.isa or "")
 
 local db = mien.results.open(options.db)
 local session, shown = require("mien.results.benchmark").utc(), {}

@@ -33,18 +33,12 @@ static inline int scratch_remove(void **state) {
     return scratch_folder[0] ? system(command) : 0;
 }
 
-/* Real data for tests, or NULL: below MIEN_TEST_DATA, else beside the project. */
+/* Real data for tests, or NULL: below MIEN_TEST_DATA, else beside the project, in whose folder
+ * tests run. */
 static inline const char *real_data(const char *name) {
     static char path[4096];
     const char *root = getenv("MIEN_TEST_DATA");
-    char here[2048];
-    snprintf(here, sizeof here, "%s", __FILE__);
-    char *slash = strrchr(here, '/');
-    if (root)
-        snprintf(path, sizeof path, "%s/%s", root, name);
-    else
-        snprintf(path, sizeof path, "%.*s/../../../shared/data/%s", slash ? (int)(slash - here) : 1,
-                 slash ? here : ".", name);
+    snprintf(path, sizeof path, "%s/%s", root ? root : "../shared/data", name);
     return access(path, R_OK) == 0 ? path : NULL;
 }
 
@@ -57,6 +51,19 @@ static inline mien_tensor *pattern(mien_dtype dtype, int ndim, const int64_t *sh
     mien_tensor_write(t, values, n);
     free(values);
     return t;
+}
+
+/* An attribute, or NULL. */
+static inline const char *text_of(mien_h5 *file, const char *object, const char *key) {
+    const char *text;
+    assert_int_equal(mien_h5_get_text(file, object, key, &text), MIEN_OK);
+    return text;
+}
+
+static inline bool number_of(mien_h5 *file, const char *object, const char *key, double *value) {
+    bool found;
+    assert_int_equal(mien_h5_get_number(file, object, key, value, &found), MIEN_OK);
+    return found;
 }
 
 /* A corpus of n frames with K continuous labels (or classes, K = 0) in [-1, 1]. */

@@ -106,6 +106,20 @@ static void the_joint_search_agrees_with_the_single_ones(void **state) {
                      MIEN_ERR_NUMERIC);
 }
 
+static void a_search_stops_on_request(void **state) {
+    enum { FRAMES = 50 };
+    int64_t lengths[] = {FRAMES};
+    double x[FRAMES], y[FRAMES], scores[16];
+    mien_moments moments[16 * 16];
+    for (int i = 0; i < FRAMES; i++) x[i] = uniform(), y[i] = sin(i / 30.0);
+    mien_interrupt_request();
+    assert_int_equal(mien_search_joint(x, y, lengths, 1, 31, 15, moments), MIEN_ERR_INTERRUPTED);
+    assert_int_equal(mien_search_median(x, y, lengths, 1, 31, scores), MIEN_ERR_INTERRUPTED);
+    assert_int_equal(mien_search_shift(x, y, lengths, 1, 15, scores), MIEN_ERR_INTERRUPTED);
+    mien_interrupt_clear();
+    assert_int_equal(mien_search_joint(x, y, lengths, 1, 31, 15, moments), MIEN_OK);
+}
+
 static void a_shift_holds_the_first_value(void **state) {
     double in[] = {1, 2, 3}, out[3];
     assert_int_equal(mien_shift(in, out, 3, 1), MIEN_OK);
@@ -152,6 +166,7 @@ int main(void) {
         cmocka_unit_test(median_and_searches_match_golden_values),
         cmocka_unit_test(a_search_scores_exactly_what_applying_gives),
         cmocka_unit_test(the_joint_search_agrees_with_the_single_ones),
+        cmocka_unit_test(a_search_stops_on_request),
         cmocka_unit_test(a_shift_holds_the_first_value),
         cmocka_unit_test(bad_input_is_refused_with_its_place),
         cmocka_unit_test(the_lag_of_real_raters_is_found),

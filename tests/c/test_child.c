@@ -14,31 +14,47 @@
 
 static mien_child *shell(const char *script) {
     const char *argv[] = {"sh", "-c", script, NULL};
-    mien_child *child = mien_child_start(argv);
+    mien_child *child = mien_child_start(argv, NULL);
     assert_non_null(child);
     return child;
 }
 
-static void exit_status_and_errors_come_back(void **state) {
-    int status = -1;
-    const char *text = NULL;
-    mien_child *child = shell("read a; echo \"got $a\" >&2; exit 3");
+static void exit_status_and_what_it_said_come_back(void **state) {
+    mien_child_end end;
+    mien_child *child = shell("read a; echo \"got $a\" >&2; printf 'o\\0t'; exit 3");
     assert_int_equal(mien_child_write(child, "hello\n", 6), MIEN_OK);
-    assert_int_equal(mien_child_close(child, 60, &status, &text), MIEN_OK);
-    assert_int_equal(status, 3);
-    assert_string_equal(text, "got hello\n");
+    assert_int_equal(mien_child_close(child, 60, &end), MIEN_OK);
+    assert_int_equal(end.status, 3);
+    assert_string_equal(end.errors, "got hello\n");
+    assert_int_equal(end.output_bytes, 3);
+    assert_memory_equal(end.output, "o\0t", 4);
     child = shell("cat > /dev/null");
-    assert_int_equal(mien_child_close(child, 60, &status, &text), MIEN_OK);
-    assert_int_equal(status, 0);
-    assert_string_equal(text, "");
+    assert_int_equal(mien_child_close(child, 60, &end), MIEN_OK);
+    assert_int_equal(end.status, 0);
+    assert_string_equal(end.errors, "");
+    assert_int_equal(end.output_bytes, 0);
+}
+
+static void variables_are_kept_from_it(void **state) {
+    mien_child_end end;
+    const char *argv[] = {"sh", "-c", "echo $OURS_1$OURS_TWO$OTHER", NULL};
+    setenv("OURS_1", "a", 1);
+    setenv("OURS_TWO", "b", 1);
+    setenv("OTHER", "c", 1);
+    for (int all = 0; all < 2; all++) {
+        mien_child *child = mien_child_start(argv, all ? NULL : "OURS_");
+        assert_non_null(child);
+        assert_int_equal(mien_child_close(child, 60, &end), MIEN_OK);
+        assert_string_equal(end.output, all ? "abc\n" : "c\n");
+    }
 }
 
 static void a_program_that_is_not_there_is_named(void **state) {
     const char *argv[] = {"mien-no-such-program", NULL};
-    assert_null(mien_child_start(argv));
+    assert_null(mien_child_start(argv, NULL));
     assert_int_equal(mien_error_last()->code, MIEN_ERR_UNSUPPORTED);
     assert_non_null(strstr(mien_error_last()->message, "mien-no-such-program"));
-    assert_null(mien_child_start(NULL));
+    assert_null(mien_child_start(NULL, NULL));
 }
 
 static void a_child_that_ends_early_is_an_error_and_no_signal(void **state) {
@@ -49,29 +65,30 @@ static void a_child_that_ends_early_is_an_error_and_no_signal(void **state) {
     for (int i = 0; i < 64 && status == MIEN_OK; i++)
         status = mien_child_write(child, block, sizeof block);
     assert_int_equal(status, MIEN_ERR_IO);
-    int code = 0;
-    const char *text = NULL;
-    assert_int_equal(mien_child_close(child, 60, &code, &text), MIEN_OK);
-    assert_int_equal(code, 1);
-    assert_string_equal(text, "gone\n");
+    mien_child_end end;
+    assert_int_equal(mien_child_close(child, 60, &end), MIEN_OK);
+    assert_int_equal(end.status, 1);
+    assert_string_equal(end.errors, "gone\n");
 }
 
 static void a_child_that_talks_while_we_write_does_not_block(void **state) {
-    /* 1 MiB of errors before the first read: more than any pipe holds */
-    mien_child *child = shell("head -c 1048576 /dev/zero | tr '\\0' e >&2; cat > /dev/null");
+    /* 1 MiB of errors and of output before the first read: more than any pipe holds */
+    mien_child *child = shell("head -c 1048576 /dev/zero | tr '\\0' e >&2; "
+                              "head -c 1048576 /dev/zero; cat > /dev/null");
     static char block[1 << 20];
     memset(block, 'x', sizeof block);
     assert_int_equal(mien_child_write(child, block, sizeof block), MIEN_OK);
-    const char *text = NULL;
-    assert_int_equal(mien_child_close(child, 60, NULL, &text), MIEN_OK);
-    assert_int_equal(strlen(text), 1 << 20);
+    mien_child_end end;
+    assert_int_equal(mien_child_close(child, 60, &end), MIEN_OK);
+    assert_int_equal(strlen(end.errors), 1 << 20);
+    assert_int_equal(end.output_bytes, 1 << 20);
 }
 
 static void a_child_that_hangs_is_stopped(void **state) {
     mien_child *child = shell("exec sleep 60");
-    int code = 0;
-    assert_int_equal(mien_child_close(child, 0.2, &code, NULL), MIEN_ERR_IO);
-    assert_int_equal(code, 128 + 9); /* not the 0 of its own end */
+    mien_child_end end;
+    assert_int_equal(mien_child_close(child, 0.2, &end), MIEN_ERR_IO);
+    assert_int_equal(end.status, 128 + 9); /* not the 0 of its own end */
 }
 
 static void a_pipe_is_no_terminal_and_has_a_width(void **state) {
@@ -86,7 +103,8 @@ static void a_pipe_is_no_terminal_and_has_a_width(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exit_status_and_errors_come_back),
+        cmocka_unit_test(exit_status_and_what_it_said_come_back),
+        cmocka_unit_test(variables_are_kept_from_it),
         cmocka_unit_test(a_program_that_is_not_there_is_named),
         cmocka_unit_test(a_child_that_ends_early_is_an_error_and_no_signal),
         cmocka_unit_test(a_child_that_talks_while_we_write_does_not_block),

@@ -2,6 +2,7 @@
  * Not here: the loader's use of the same kernels (test_loader.c). */
 #include "data_files.h"
 #include "data/image.h"
+#include "video_files.h"
 #include <math.h>
 #include <sys/stat.h>
 
@@ -86,6 +87,72 @@ static void real_pictures_have_their_true_size(void **state) {
     }
 }
 
+#ifdef MIEN_TEST_FFMPEG
+static void each_kind_is_read_and_a_cut_one_refused(void **state) {
+    static const struct {
+        const char *name;
+        enum AVCodecID id;
+        const char *compression;
+    } kinds[] = {{"a.png", AV_CODEC_ID_PNG, NULL},        {"a.jpg", AV_CODEC_ID_MJPEG, NULL},
+                 {"a.bmp", AV_CODEC_ID_BMP, NULL},        {"packed.tif", AV_CODEC_ID_TIFF, NULL},
+                 {"raw.tif", AV_CODEC_ID_TIFF, "raw"},    {"lzw.tif", AV_CODEC_ID_TIFF, "lzw"},
+                 {"zip.tif", AV_CODEC_ID_TIFF, "deflate"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const char *path = scratch(kinds[i].name);
+        write_picture(path, kinds[i].id, 40, 30, kinds[i].compression);
+        mien_tensor *t = mien_image_read(path);
+        if (!t) fail_msg("%s: %s", mien_error_last()->message, mien_error_last()->cause);
+        assert_int_equal(mien_tensor_size(t, 0), 30);
+        assert_int_equal(mien_tensor_size(t, 1), 40);
+        mien_tensor_release(t);
+        long size = size_of(path);
+        for (int part = 9; part > 0; part--) {
+            assert_int_equal(truncate(path, size * part / 10), 0);
+            if (mien_image_read(path)) fail_msg("%s, %d0 %%", path, part);
+        }
+    }
+}
+
+/* An IFD in front, as most programs write it: then the strip alone is cut. */
+static void half_a_tiff_is_none(void **state) {
+    const char *path = write_picture(scratch("strip.tif"), AV_CODEC_ID_TIFF, 40, 30, "deflate");
+    mien_tensor *t = mien_image_read(path);
+    assert_non_null(t);
+    mien_tensor_release(t);
+    overwrite(path, 400, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 10);
+    assert_null(mien_image_read(path));
+    assert_message("strip.tif: a damaged picture");
+    /* and the next one is read */
+    write_picture(path, AV_CODEC_ID_TIFF, 40, 30, "lzw");
+    t = mien_image_read(path);
+    assert_non_null(t);
+    mien_tensor_release(t);
+}
+
+/* A small file may claim any size. */
+static void what_is_too_large_is_refused_before_it_is_decoded(void **state) {
+    const char *path = write_picture(scratch("large.bmp"), AV_CODEC_ID_BMP, 40, 30, NULL);
+    overwrite(path, 18, "\x20\x4e\0\0\x10\x27\0\0", 8); /* 20000 x 10000 */
+    assert_null(mien_image_read(path));
+    assert_message(
+        "large.bmp: 20000x10000 pixels; at most 32767 on a side and 134 million in all are read");
+    path = write_picture(scratch("large.png"), AV_CODEC_ID_PNG, 40, 30, NULL);
+    uint8_t head[17] = "IHDR\0\0\x2e\xe0\0\0\x2e\xe0\x08\x02"; /* 12000 x 12000 of RGB */
+    uint32_t crc = 0xffffffff;
+    for (int i = 0; i < 17; i++) {
+        crc ^= head[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    crc = ~crc;
+    uint8_t sum[4] = {(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8),
+                      (uint8_t)crc};
+    overwrite(path, 12, head, 17);
+    overwrite(path, 29, sum, 4);
+    assert_null(mien_image_read(path));
+    assert_message("large.png: 12000x12000 pixels; at most");
+}
+#endif
+
 static void resizing_to_the_same_size_changes_nothing(void **state) {
     mien_tensor *t = image_of(31, 17, 8), *same = mien_image_resize(t, 31, 17);
     assert_memory_equal(mien_tensor_data(same), mien_tensor_data(t), 31 * 17 * 3);
@@ -156,6 +223,11 @@ int main(void) {
         cmocka_unit_test(png_comes_back_bit_for_bit),
         cmocka_unit_test(what_is_no_picture_is_refused),
         cmocka_unit_test(real_pictures_have_their_true_size),
+#ifdef MIEN_TEST_FFMPEG
+        cmocka_unit_test(each_kind_is_read_and_a_cut_one_refused),
+        cmocka_unit_test(half_a_tiff_is_none),
+        cmocka_unit_test(what_is_too_large_is_refused_before_it_is_decoded),
+#endif
         cmocka_unit_test(resizing_to_the_same_size_changes_nothing),
         cmocka_unit_test(resizing_is_bilinear_and_antialiased),
         cmocka_unit_test(a_crop_may_leave_the_picture),

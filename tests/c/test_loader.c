@@ -195,6 +195,41 @@ static void bad_labels_name_the_frame(void **state) {
     mien_loader_close(loader);
 }
 
+/* A corpus that claims labels of a shape and a kind; its labels were never written. */
+static void write_claim(const char *path, mien_dtype dtype, int ndim, const int64_t *labels,
+                        const char *kind) {
+    mien_h5 *file = mien_h5_create(path);
+    int64_t frames[4] = {8, 4, 4, 3}, chunk[6] = {1, 16, 16, 16, 16, 16};
+    mien_tensor *t = pattern(MIEN_U8, 4, frames, 3);
+    assert_int_equal(mien_h5_write(file, "frames", t), MIEN_OK);
+    mien_tensor_release(t);
+    assert_int_equal(mien_h5_dataset(file, "labels", dtype, ndim, labels, ndim ? chunk : NULL, 0),
+                     MIEN_OK);
+    mien_h5_set_text(file, "", "label_kind", kind);
+    assert_int_equal(mien_h5_finish(file), MIEN_OK);
+    mien_h5_close(file);
+}
+
+static void labels_of_another_shape_are_refused(void **state) {
+    const char *path = scratch("claim.h5");
+    int64_t wide[2] = {8, ((int64_t)1 << 32) + 1}, just[2] = {8, (1 << 16) + 1}, two[2] = {8, 2};
+    int64_t first[1] = {0};
+    mien_loader_config config = plain();
+    config.height = config.width = 4;
+    write_claim(path, MIEN_F32, 2, wide, "continuous");
+    assert_null(mien_loader_new(path, first, 1, &config));
+    assert_message("4294967297 labels a frame, at most 65536");
+    write_claim(path, MIEN_F32, 2, just, "continuous");
+    assert_null(mien_loader_new(path, first, 1, &config));
+    assert_message("65537 labels a frame");
+    write_claim(path, MIEN_F32, 2, two, "class");
+    assert_null(mien_loader_new(path, first, 1, &config));
+    assert_message("labels of classes must be i32 [N], these are f32 [N,2]");
+    write_claim(path, MIEN_F32, 0, NULL, "continuous");
+    assert_null(mien_loader_new(path, first, 1, &config));
+    assert_message("labels must be f32 [N,K] or i32 [N]");
+}
+
 static void bad_configurations_are_refused(void **state) {
     const char *path = scratch("corpus.h5");
     int64_t beyond[1] = {90}, before[1] = {-1};
@@ -212,6 +247,9 @@ static void bad_configurations_are_refused(void **state) {
     config = plain();
     config.workers = 0;
     assert_null(mien_loader_new(path, starts, 9, &config));
+    config.workers = 100000;
+    assert_null(mien_loader_new(path, starts, 9, &config));
+    assert_message("100000 workers, at most 256");
     assert_null(mien_loader_new(scratch("missing.h5"), starts, 9, &config));
     const char *cut = scratch("cut.h5");
     write_corpus(cut, FRAMES, 24, 22, 2, -1);
@@ -243,6 +281,7 @@ int main(void) {
         cmocka_unit_test(pixels_are_those_of_the_centre_crop),
         cmocka_unit_test(colours_change_as_documented),
         cmocka_unit_test(bad_labels_name_the_frame),
+        cmocka_unit_test(labels_of_another_shape_are_refused),
         cmocka_unit_test(bad_configurations_are_refused),
         cmocka_unit_test(a_wish_to_stop_ends_the_pull),
     };

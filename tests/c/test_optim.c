@@ -44,6 +44,23 @@ static void adam_follows_the_published_algorithm(void **state) {
     }
 }
 
+/* From zero moments, m is 1 - beta1 and v 1 - beta2 of a gradient of ones. */
+static void the_moments_take_what_beta_leaves(void **state) {
+    for (int b = 0; b < 2; b++) {
+        assert_ok(mien_backend_use(backends[b]));
+        mien_adam h = {1e-3, 0.9, 0.9999, 1e-8};
+        mien_tensor *p = test_range(SHAPE(3), 1, 0), *g = test_range(SHAPE(3), 1, 0);
+        mien_tensor *m = test_range(SHAPE(3), 0, 0), *v = test_range(SHAPE(3), 0, 0);
+        assert_ok(mien_adam_step(&h, &p, &g, &m, &v, 1, 1));
+        assert_true(fabs(test_element(m, 0) / 0.1 - 1) < 1e-7);
+        assert_true(fabs(test_element(v, 0) / 1e-4 - 1) < 1e-7);
+        mien_tensor_release(p);
+        mien_tensor_release(g);
+        mien_tensor_release(m);
+        mien_tensor_release(v);
+    }
+}
+
 static void sgd_has_momentum_nesterov_and_decay(void **state) {
     for (int b = 0; b < 2; b++) {
         assert_ok(mien_backend_use(backends[b]));
@@ -154,14 +171,42 @@ static void a_norm_that_is_not_finite_changes_nothing(void **state) {
     mien_tensor_release(g[1]);
 }
 
+/* Gradients that are never finite: the scale stays a number that the next finite ones can use. */
+static void the_loss_scale_has_a_floor_and_skips_are_counted(void **state) {
+    mien_scaling rules = {.growth = 2, .backoff = 0.5, .interval = 3};
+    double v[MIEN_VERDICT_COUNT] = {0};
+    mien_tensor *verdict = test_tensor(MIEN_F64, SHAPE(MIEN_VERDICT_COUNT));
+    v[MIEN_VERDICT_SCALE] = 65536;
+    for (int i = 1; i <= 1500; i++) {
+        v[MIEN_VERDICT_NORM] = INFINITY;
+        assert_ok(mien_tensor_write(verdict, v, MIEN_VERDICT_COUNT));
+        assert_ok(mien_judge(&rules, verdict, NULL));
+        assert_ok(mien_tensor_read(verdict, v, MIEN_VERDICT_COUNT));
+        assert_true(v[MIEN_VERDICT_OPEN] == 0 && v[MIEN_VERDICT_IN_A_ROW] == i);
+    }
+    assert_true(v[MIEN_VERDICT_SCALE] == 0x1p-24 && v[MIEN_VERDICT_SKIPPED] == 1500);
+    for (int i = 0; i < 3; i++) {
+        v[MIEN_VERDICT_NORM] = 5 * v[MIEN_VERDICT_SCALE];
+        assert_ok(mien_tensor_write(verdict, v, MIEN_VERDICT_COUNT));
+        assert_ok(mien_judge(&rules, verdict, NULL));
+        assert_ok(mien_tensor_read(verdict, v, MIEN_VERDICT_COUNT));
+        assert_true(v[MIEN_VERDICT_OPEN] == 1 && v[MIEN_VERDICT_NORM] == 5);
+        assert_true(v[MIEN_VERDICT_DIVISOR] == 0x1p-24 && v[MIEN_VERDICT_IN_A_ROW] == 0);
+    }
+    assert_true(v[MIEN_VERDICT_SCALE] == 0x1p-23 && v[MIEN_VERDICT_SKIPPED] == 1500);
+    mien_tensor_release(verdict);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(adam_follows_the_published_algorithm, use_default),
+        cmocka_unit_test_teardown(the_moments_take_what_beta_leaves, use_default),
         cmocka_unit_test_teardown(sgd_has_momentum_nesterov_and_decay, use_default),
         cmocka_unit_test(gradients_are_divided_on_the_way),
         cmocka_unit_test(nothing_changes_when_any_parameter_is_wrong),
         cmocka_unit_test_teardown(clipping_scales_all_gradients_together, use_default),
         cmocka_unit_test(a_norm_that_is_not_finite_changes_nothing),
+        cmocka_unit_test(the_loss_scale_has_a_floor_and_skips_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

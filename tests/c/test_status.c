@@ -45,6 +45,26 @@ static void a_long_message_is_cut_not_overrun(void **state) {
     assert_int_equal(strlen(mien_error_last()->message), sizeof mien_error_last()->message - 1);
 }
 
+static void a_notice_is_said_once_and_taken_once(void **state) {
+    char text[64] = "";
+    while (mien_notice_take(text, sizeof text)) {}
+    mien__notice("the slow path of %s", "conv2d");
+    mien_notice("another");
+    mien_notice("the slow path of conv2d");
+    assert_true(mien_notice_take(text, sizeof text));
+    assert_string_equal(text, "the slow path of conv2d");
+    assert_true(mien_notice_take(text, 5));
+    assert_string_equal(text, "anot");
+    assert_false(mien_notice_take(text, sizeof text));
+    mien_notice("another");
+    assert_false(mien_notice_take(text, sizeof text));
+    int taken = 0;
+    for (int i = 0; i < 100; i++) mien__notice("number %d", i);
+    while (mien_notice_take(text, sizeof text)) taken++;
+    assert_int_equal(taken, 30);
+    assert_string_equal(text, "there are more notices than can be kept");
+}
+
 static void *fail_in_thread(void *arg) {
     mien__fail(MIEN_ERR_NUMERIC, "t.c", 1, "elsewhere");
     return NULL;
@@ -140,7 +160,7 @@ static void wrong_calls_are_refused_by_name(void **state) {
     assert_error(mien_op_run(MIEN_OP_relu, two, 2, NULL, 0, &out, 1), MIEN_ERR_ARGUMENT, "relu");
     assert_error(mien_op_run(MIEN_OP_add, hole, 2, NULL, 0, &out, 1), MIEN_ERR_ARGUMENT, "'b'");
     assert_error(mien_op_run(MIEN_OP_affine, &a, 1, NULL, 0, &out, 1), MIEN_ERR_ARGUMENT, "scale");
-    assert_error(mien_op_run(MIEN_OP_affine, &a, 1, (double[]){NAN, 0}, 2, &out, 1),
+    assert_error(mien_op_run(MIEN_OP_affine, &a, 1, (double[]){NAN, 0, 1}, 3, &out, 1),
                  MIEN_ERR_NUMERIC, "not a number");
     assert_error(mien_op_run(MIEN_OP_relu, &a, 1, NULL, 0, &out, 0), MIEN_ERR_ARGUMENT, "outputs");
     mien_tensor_free(a);
@@ -195,6 +215,7 @@ int main(void) {
         cmocka_unit_test(a_message_may_quote_the_last_one),
         cmocka_unit_test(a_long_message_is_cut_not_overrun),
         cmocka_unit_test(each_thread_has_its_own_record),
+        cmocka_unit_test(a_notice_is_said_once_and_taken_once),
         cmocka_unit_test(every_code_has_a_name),
         cmocka_unit_test(struct_sizes_are_told_by_name),
         cmocka_unit_test(an_interrupt_stops_the_next_op_and_nothing_else_changes),

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/store.h"
@@ -107,6 +109,9 @@ static void closing_the_database_invalidates_its_statements(void **state) {
     assert_int_equal(mien_statement_step(first), -1);
     said("was closed");
     assert_int_equal(mien_statement_bind_real(third, 0, 1), MIEN_ERR_ARGUMENT);
+    assert_int_equal(mien_statement_columns(first), 0);
+    assert_string_equal(mien_statement_name(first, 0), "");
+    assert_int_equal(mien_statement_type(first, 0), MIEN_NULL);
     mien_statement_close(first);
     mien_statement_close(third);
     mien_statement_close(NULL);
@@ -128,7 +133,7 @@ static void wrong_sql_is_an_error_with_sqlites_words(void **state) {
 
 static void migration_happens_once_and_makes_every_view(void **state) {
     mien_db *db = fresh("migrate.db");
-    assert_int_equal(integer(db, "PRAGMA user_version"), 5);
+    assert_int_equal(integer(db, "PRAGMA user_version"), 6);
     assert_int_equal(mien_db_migrate(db), MIEN_OK);
     assert_int_equal(integer(db, "SELECT count(*) FROM published WHERE paper_table = 5"), 16);
     const char *views[] = {"table5",     "convergence", "seed_mean_std", "run_wide",
@@ -141,12 +146,18 @@ static void migration_happens_once_and_makes_every_view(void **state) {
     mien_db_close(db);
 }
 
-static void a_newer_schema_is_refused_and_left_alone(void **state) {
+static void a_schema_that_is_not_known_is_refused_and_left_alone(void **state) {
     mien_db *db = fresh("newer.db");
-    assert_int_equal(mien_db_exec(db, "PRAGMA user_version = 999"), MIEN_OK);
-    assert_int_equal(mien_db_migrate(db), MIEN_ERR_FORMAT);
-    said("schema 999");
-    assert_int_equal(integer(db, "PRAGMA user_version"), 999);
+    const int unknown[] = {999, -1, INT32_MIN, INT32_MAX, 6};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        char sql[64], words[64];
+        snprintf(sql, sizeof sql, "PRAGMA user_version = %d", unknown[i]);
+        snprintf(words, sizeof words, "schema %d", unknown[i]);
+        assert_int_equal(mien_db_exec(db, sql), MIEN_OK);
+        assert_int_equal(mien_db_migrate(db), MIEN_ERR_FORMAT);
+        said(words);
+        assert_int_equal(integer(db, "PRAGMA user_version"), unknown[i]);
+    }
     /* the failed migration left no transaction open */
     assert_int_equal(mien_db_exec(db, "BEGIN; ROLLBACK"), MIEN_OK);
     mien_db_close(db);
@@ -191,6 +202,107 @@ static void a_reader_may_not_write_and_works_beside_a_writer(void **state) {
     said("may not be written");
     mien_db_close(reader);
     mien_db_close(writer);
+}
+
+static void a_reader_writes_no_other_file_either(void **state) {
+    mien_db_close(fresh("alone.db"));
+    mien_db *reader = mien_db_open(in_folder("alone.db"), true);
+    const char *ways[] = {"VACUUM INTO '%s'", "ATTACH '%s' AS other"};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char sql[512];
+        snprintf(sql, sizeof sql, ways[i], in_folder("copy.db"));
+        assert_int_equal(mien_db_exec(reader, sql), MIEN_ERR_ARGUMENT);
+        said("open for reading alone");
+        assert_int_not_equal(access(in_folder("copy.db"), F_OK), 0);
+    }
+    assert_true(integer(reader, "SELECT count(*) FROM pragma_table_info('run')") > 10);
+    assert_int_equal(integer(reader,
+                             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                             "LIMIT 9) SELECT max(i) FROM n"),
+                     9);
+    mien_db_close(reader);
+}
+
+/* Opens a database as somebody who owns neither file nor folder; the child's status says what came
+ * of it. */
+static int read_as_a_stranger(const char *path) {
+    pid_t child = fork();
+    if (child == 0) {
+        if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) _exit(99);
+        mien_db *db = mien_db_open(path, true);
+        if (!db) {
+            fprintf(stderr, "# %s\n", mien_error_last()->message);
+            _exit(2);
+        }
+        mien_statement *s = mien_db_prepare(db, "SELECT count(*) FROM experiment");
+        _exit(s && mien_statement_step(s) == 1 && mien_statement_integer(s, 0) == 1 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_database_in_a_folder_that_may_not_be_written_is_read(void **state) {
+    assert_int_equal(mien_folder_make(in_folder("theirs")), MIEN_OK);
+    mien_db *db = fresh("theirs/results.db");
+    assert_int_equal(mien_db_exec(db, "INSERT INTO experiment VALUES (1,'a',NULL,NULL,0)"), 0);
+    mien_db_close(db);
+    chmod(folder, 0755);
+    chmod(in_folder("theirs/results.db"), 0444);
+    chmod(in_folder("theirs"), 0555);
+    int got = read_as_a_stranger(in_folder("theirs/results.db"));
+    chmod(in_folder("theirs"), 0755);
+    assert_int_equal(got, 0);
+}
+
+static void the_journal_that_was_granted_is_told(void **state) {
+    mien_db *db = fresh("journal.db");
+    assert_string_equal(mien_db_journal(db), "wal");
+    mien_db_close(db);
+    db = mien_db_open(":memory:", false); /* has no file to keep a log beside */
+    assert_string_equal(mien_db_journal(db), "memory");
+    mien_db_close(db);
+}
+
+/* ---- the wish to stop ------------------------------------------------------------------------ */
+
+static void a_query_without_end_heeds_the_wish_and_writes_do_not(void **state) {
+    mien_db *db = fresh("endless.db");
+    mien_statement *s =
+        mien_db_prepare(db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+                            "FROM n) SELECT count(*) FROM n");
+    mien_interrupt_request();
+    assert_int_equal(mien_statement_step(s), -1);
+    assert_int_equal(mien_error_last()->code, MIEN_ERR_INTERRUPTED);
+    mien_statement_close(s);
+    assert_int_equal(mien_db_exec(db,
+                                  "CREATE TABLE many AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+                                  "SELECT i + 1 FROM n LIMIT 300000) SELECT i FROM n"),
+                     MIEN_OK);
+    mien_interrupt_clear();
+    assert_int_equal(integer(db, "SELECT count(*) FROM many"), 300000);
+    mien_db_close(db);
+}
+
+static void waiting_for_a_lock_heeds_the_wish(void **state) {
+    mien_db *one = fresh("locked.db"), *two = fresh("locked.db");
+    assert_int_equal(mien_db_exec(one, "BEGIN IMMEDIATE"), MIEN_OK);
+    mien_interrupt_request();
+    assert_int_equal(mien_db_exec(two, "BEGIN IMMEDIATE"), MIEN_ERR_INTERRUPTED);
+    mien_interrupt_clear();
+    assert_int_equal(mien_db_exec(one, "ROLLBACK"), MIEN_OK);
+    assert_int_equal(mien_db_exec(two, "BEGIN IMMEDIATE; ROLLBACK"), MIEN_OK);
+    mien_db_close(two);
+    mien_db_close(one);
+}
+
+static void a_hash_heeds_the_wish(void **state) {
+    char hex[65];
+    write_text(in_folder("text"), "some text");
+    mien_interrupt_request();
+    assert_int_equal(mien_file_sha256(in_folder("text"), hex), MIEN_ERR_INTERRUPTED);
+    mien_interrupt_clear();
+    assert_int_equal(mien_file_sha256(in_folder("text"), hex), MIEN_OK);
 }
 
 static void a_full_disk_rolls_back_and_loses_nothing(void **state) {
@@ -290,6 +402,16 @@ static void paper_values_stand_only_beside_recola_itself(void **state) {
         " (5,1,'w','realeyes',2,'f','',0,'running','RECOLA',0,3,0.7);"
         "INSERT INTO score SELECT id, 'arousal', 'test', 'post', 0.1 * id, 0, 0, 0, 9 FROM run;";
     assert_int_equal(mien_db_exec(db, rows), MIEN_OK);
+    assert_int_equal(integer(db, "SELECT count(*) FROM table5 WHERE paper_arousal IS NOT NULL"), 0);
+    /* eighteen recordings of the split are not the split, and one run of another is one too many */
+    const char *part =
+        "INSERT INTO param SELECT id, 'corpus.split', 'paper46, 18 of 46 recordings' FROM run";
+    assert_int_equal(mien_db_exec(db, part), MIEN_OK);
+    assert_int_equal(integer(db, "SELECT count(*) FROM table5 WHERE paper_arousal IS NOT NULL"), 0);
+    assert_int_equal(mien_db_exec(db, "UPDATE param SET value = 'paper46' WHERE run <> 3"),
+                     MIEN_OK);
+    assert_int_equal(integer(db, "SELECT count(*) FROM table5 WHERE paper_arousal IS NOT NULL"), 1);
+    assert_int_equal(mien_db_exec(db, "UPDATE param SET value = 'paper46'"), MIEN_OK);
     assert_int_equal(integer(db, "SELECT count(*) FROM table5 WHERE paper_arousal IS NOT NULL"), 2);
     assert_int_equal(integer(db, "SELECT paper_arousal IS NULL AND corpus LIKE 'procedural%' FROM "
                                  "table5 WHERE variant = 'v'"),
@@ -308,6 +430,75 @@ static void paper_values_stand_only_beside_recola_itself(void **state) {
     mien_db_close(db);
 }
 
+static void near(double got, double want, double tolerance) {
+    if (!(fabs(got - want) <= tolerance)) fail_msg("%.17g is not %.17g", got, want);
+}
+
+static double real(mien_db *db, const char *sql) {
+    mien_statement *s = mien_db_prepare(db, sql);
+    assert_non_null(s);
+    assert_int_equal(mien_statement_step(s), 1);
+    assert_int_equal(mien_statement_type(s, 0), MIEN_REAL);
+    double value = mien_statement_real(s, 0);
+    mien_statement_close(s);
+    return value;
+}
+
+#define VALUES                                                                                     \
+    "(SELECT 1 AS i, 2.0 AS x UNION ALL SELECT 2, NULL UNION ALL SELECT 3, 4 UNION ALL "           \
+    "SELECT 4, 4 UNION ALL SELECT 5, 9)"
+
+static void sql_has_the_median_and_the_sample_deviation(void **state) {
+    mien_db *db = fresh("functions.db");
+    near(real(db, "SELECT median(x) FROM " VALUES), 4, 0);
+    near(real(db, "SELECT median(x) FROM " VALUES " WHERE i <> 1"), 4, 0);
+    near(real(db, "SELECT median(x) FROM " VALUES " WHERE i IN (1, 3)"), 3, 0);
+    /* of 2, 4, 4, 9: mean 4.75, squares 7.5625 + 0.5625 + 0.5625 + 18.0625, over 3 */
+    near(real(db, "SELECT stdev(x) FROM " VALUES), sqrt(26.75 / 3), 1e-15);
+    near(real(db, "SELECT stdev(x + 1e9) FROM " VALUES), sqrt(26.75 / 3), 1e-6);
+    assert_int_equal(integer(db, "SELECT stdev(x) IS NULL FROM " VALUES " WHERE i < 3"), 1);
+    assert_int_equal(
+        integer(db, "SELECT median(x) IS NULL AND stdev(x) IS NULL FROM " VALUES " WHERE i = 2"),
+        1);
+    /* a window that moves: it lets go of what it leaves */
+    const char *moving =
+        "SELECT m FROM (SELECT i, median(x) OVER (ORDER BY i ROWS 1 PRECEDING) AS m "
+        "FROM " VALUES ") WHERE i = %d";
+    const double wanted[] = {2, 2, 4, 4, 6.5};
+    for (int i = 0; i < 5; i++) {
+        char sql[512];
+        snprintf(sql, sizeof sql, moving, i + 1);
+        near(real(db, sql), wanted[i], 0);
+    }
+    near(real(db, "SELECT sum(m) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+                  "SELECT i + 1 FROM n WHERE i < 500) SELECT median(i) OVER (ORDER "
+                  "BY i ROWS 2 PRECEDING) AS m FROM n)"),
+         1 + 1.5 + 499 * 500 / 2 - 1, 0);
+    near(real(db,
+              "SELECT stdev(x) OVER (ORDER BY i ROWS 1 PRECEDING) FROM " VALUES " ORDER BY i DESC"),
+         sqrt(12.5), 1e-15);
+    mien_statement *s = mien_db_prepare(db, "SELECT median('high')");
+    assert_int_equal(mien_statement_step(s), -1);
+    said("median takes numbers, got a text");
+    mien_statement_close(s);
+    mien_db_close(db);
+}
+
+static void blobs_are_no_texts(void **state) {
+    mien_db *db = fresh("blob.db");
+    mien_statement *s = mien_db_prepare(db, "SELECT x'00ff1b', x'', 'a'");
+    assert_int_equal(mien_statement_step(s), 1);
+    assert_int_equal(mien_statement_type(s, 0), MIEN_BLOB);
+    assert_int_equal(mien_statement_type(s, 2), MIEN_TEXT);
+    int64_t bytes = 0;
+    assert_memory_equal(mien_statement_text(s, 0, &bytes), "\0\xff\x1b", 3);
+    assert_int_equal(bytes, 3);
+    assert_non_null(mien_statement_text(s, 1, &bytes));
+    assert_int_equal(bytes, 0);
+    mien_statement_close(s);
+    mien_db_close(db);
+}
+
 static void deleting_an_experiment_deletes_what_hangs_on_it(void **state) {
     mien_db *db = fresh("cascade.db");
     assert_int_equal(mien_db_exec(db, A_RUN "INSERT INTO param VALUES (1,'k',2)"), MIEN_OK);
@@ -315,6 +506,14 @@ static void deleting_an_experiment_deletes_what_hangs_on_it(void **state) {
     assert_int_equal(mien_db_exec(db, "DELETE FROM experiment"), MIEN_OK);
     assert_int_equal(mien_db_changes(db), 1);
     assert_int_equal(integer(db, "SELECT count(*) FROM param"), 0);
+    /* also in a shell that has foreign keys off */
+    assert_int_equal(
+        mien_db_exec(db, "PRAGMA foreign_keys = OFF;" A_RUN "INSERT INTO param VALUES (1,'k',2)"),
+        MIEN_OK);
+    assert_int_equal(mien_db_exec(db, "DELETE FROM experiment"), MIEN_OK);
+    assert_int_equal(integer(db, "SELECT (SELECT count(*) FROM run) + (SELECT count(*) FROM param)"
+                                 " + (SELECT count(*) FROM comparison)"),
+                     0);
     mien_db_close(db);
 }
 
@@ -329,15 +528,10 @@ static void hashes_are_the_published_ones(void **state) {
     assert_int_equal(mien_file_sha256(in_folder("absent"), again), MIEN_ERR_IO);
 }
 
-static void folders_come_with_their_parents_and_files_move_whole(void **state) {
+static void folders_come_with_their_parents(void **state) {
     assert_int_equal(mien_folder_make(in_folder("a b/c/d")), MIEN_OK);
     assert_int_equal(mien_folder_make(in_folder("a b/c/d/")), MIEN_OK);
-    write_text(in_folder("a b/c/new.tmp"), "new");
-    write_text(in_folder("a b/c/kept"), "old");
-    assert_int_equal(mien_file_commit(in_folder("a b/c/new.tmp"), in_folder("a b/c/kept")), 0);
-    assert_int_not_equal(access(in_folder("a b/c/new.tmp"), F_OK), 0);
-    assert_int_equal(mien_file_commit(in_folder("absent"), in_folder("a b/c/kept")), MIEN_ERR_IO);
-    assert_int_equal(access(in_folder("a b/c/kept"), F_OK), 0);
+    write_text(in_folder("a b/c/kept"), "");
     assert_int_equal(mien_folder_make(in_folder("a b/c/kept/e")), MIEN_ERR_IO);
     said("cannot make folder");
     double before = mien_time_monotonic();
@@ -350,17 +544,25 @@ int main(void) {
         cmocka_unit_test(closing_the_database_invalidates_its_statements),
         cmocka_unit_test(wrong_sql_is_an_error_with_sqlites_words),
         cmocka_unit_test(migration_happens_once_and_makes_every_view),
-        cmocka_unit_test(a_newer_schema_is_refused_and_left_alone),
+        cmocka_unit_test(a_schema_that_is_not_known_is_refused_and_left_alone),
         cmocka_unit_test(somebody_elses_database_is_refused),
         cmocka_unit_test(a_file_that_is_no_database_is_named),
         cmocka_unit_test(a_reader_may_not_write_and_works_beside_a_writer),
+        cmocka_unit_test(a_reader_writes_no_other_file_either),
+        cmocka_unit_test(a_database_in_a_folder_that_may_not_be_written_is_read),
+        cmocka_unit_test(the_journal_that_was_granted_is_told),
+        cmocka_unit_test(a_query_without_end_heeds_the_wish_and_writes_do_not),
+        cmocka_unit_test(waiting_for_a_lock_heeds_the_wish),
+        cmocka_unit_test(a_hash_heeds_the_wish),
         cmocka_unit_test(a_full_disk_rolls_back_and_loses_nothing),
         cmocka_unit_test(writers_wait_for_each_other),
         cmocka_unit_test(a_summary_is_the_same_when_steps_come_twice),
         cmocka_unit_test(paper_values_stand_only_beside_recola_itself),
+        cmocka_unit_test(sql_has_the_median_and_the_sample_deviation),
+        cmocka_unit_test(blobs_are_no_texts),
         cmocka_unit_test(deleting_an_experiment_deletes_what_hangs_on_it),
         cmocka_unit_test(hashes_are_the_published_ones),
-        cmocka_unit_test(folders_come_with_their_parents_and_files_move_whole),
+        cmocka_unit_test(folders_come_with_their_parents),
     };
     return cmocka_run_group_tests_name("store", tests, make_folder, drop_folder);
 }

@@ -9,7 +9,7 @@ static mien_tensor *mul(mien_tensor *a, mien_tensor *b) {
     return test_op(MIEN_OP_mul, a, b, 0, NULL);
 }
 static mien_tensor *scaled(mien_tensor *a, double factor) {
-    return test_op(MIEN_OP_affine, a, NULL, ATTR(factor, 0));
+    return test_op(MIEN_OP_affine, a, NULL, ATTR(factor, 0, 1));
 }
 
 static void drop(mien_tensor *t) {

@@ -10,6 +10,7 @@ trap 'rm -rf "$work"' EXIT
 copy="$work/a folder with spaces/mien"
 mkdir -p "$copy/core" "$copy/cmake"
 cp "$launcher" "$copy/mien"
+cp "${launcher%/*}/cmake/configure.sh" "$copy/cmake"
 echo 'build gcc' >"$copy/packages.txt"
 cat >"$copy/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.22)
@@ -63,6 +64,11 @@ age
 sed -i 's/three/four/' "$copy/core/main.c"
 [[ $("$copy/mien" 2>/dev/null) == four ]]
 check $? "a folder that was moved builds again"
+
+cp -a "$work/moved" "$work/copied"
+(cd "$work/copied/mien" && bash cmake/configure.sh build release && cmake --build build) >/dev/null 2>&1 &&
+  grep -q "^CMAKE_HOME_DIRECTORY:INTERNAL=$work/copied/mien" "$work/copied/mien/build/CMakeCache.txt"
+check $? "a build that was copied is configured anew, for tests as well"
 
 age
 echo 'this is no C' >>"$copy/core/main.c"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The prompt on a terminal: editing, completion, history, Ctrl-C, and signals to running scripts.
-# Not here: what an input evaluates to (tests/lua/repl_spec.lua).
+# The prompt on a terminal: editing, completion, history, Ctrl-C.
+# Not here: what an input evaluates to (tests/lua/repl_spec.lua), signals to running scripts (signals.sh).
 set -u
 source "$(dirname "${BASH_SOURCE[0]}")/tap.bash"
 mien=${MIEN:?the executable to test}
@@ -55,27 +55,10 @@ session 'mien> ' 'x = 5 + \003' '^C' '' 'mien> ' 'x\n' 'mien> ' '\004'
 [[ $output == *'^C'* && $output != *error* ]]
 check $? "Ctrl-C at the prompt drops the line"
 
-session 'mien> ' 'jit.off()\n' 'mien> ' 'print("at" .. " work") io.flush() while true do end\n' 'at work' '\003' \
-  'mien> ' '"still " .. "here"\n' '"still here"' '' 'mien> ' '\004'
+session 'mien> ' 'kept = "still " .. "here"\n' 'mien> ' 'n = 0 print("at" .. " work") io.flush() while true do n = n + 1 end\n' \
+  'at work' '\003' 'mien> ' 'function f() local n = 0 while true do n = n + 1 end end\n' \
+  'mien> ' 'print("at" .. " it") io.flush() f()\n' 'at it' '\003' 'mien> ' 'kept\n' '"still here"' '' 'mien> ' '\004'
 [[ $output == *interrupted* && $output == *'"still here"'* ]]
-check $? "Ctrl-C stops a running loop and comes back to the prompt"
+check $? "Ctrl-C stops a running loop and comes back to the prompt, where names keep their values"
 
-# Runs an endless loop, sends it a signal when it is at work, and gives the exit status; the kernel ends a loop that
-# goes on after 10 seconds of the processor's time.
-loop() { # signal, code
-  (ulimit -t 10 && exec "$mien" -e "print 'at work' io.flush() $2" >said 2>"$log") &
-  read -r <said
-  kill "-$1" $!
-  wait $!
-}
-
-loop INT 'jit.off() while true do end'
-(($? == 130)) && grep -q interrupted "$log"
-check $? "SIGINT ends an interpreted loop with 130"
-loop INT 'local i = 0; while true do i = i + 1 end'
-check $(($? != 130)) "SIGINT ends a compiled loop that never calls C, with 130"
-loop TERM 'while true do pcall(function() local i = 0; while true do i = i + 1 end end) end'
-check $(($? != 143)) "SIGTERM ends a loop that swallows errors"
-"$mien" -e 'for i = 1, 1e5 do print(i) end' | head -n 1 >/dev/null
-check $((PIPESTATUS[0] > 1)) "a reader that went away is no crash"
 finish

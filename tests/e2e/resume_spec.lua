@@ -52,6 +52,7 @@ describe("a killed experiment", function()
       "SELECT run, key, step, epoch, value, is_nan FROM metric WHERE key NOT LIKE 'time/%' ORDER BY run, key, step",
       "SELECT * FROM metric_summary WHERE key NOT LIKE 'time/%' ORDER BY run, key",
       "SELECT * FROM score ORDER BY run, target, split, stage",
+      "SELECT * FROM recording_score ORDER BY run, split, stage, position, target",
       "SELECT * FROM post_step ORDER BY run, target, position",
       "SELECT * FROM post_trial ORDER BY run, target, position, value",
       "SELECT run, kind, path FROM artifact ORDER BY run, path",
@@ -114,8 +115,9 @@ describe("a killed experiment", function()
   end)
 
   it("answers SQL as a table, CSV and JSON, and changes nothing", function()
-    local function sql(words)
-      local pipe = io.popen(("MIEN_HOME='%s/whole' '%s' sql %s 2>&1"):format(folder, MIEN, words))
+    local function sql(words, input)
+      local pipe = io.popen(("printf %%s '%s' | MIEN_HOME='%s/whole' '%s' sql %s 2>&1"):format(input or "", folder, MIEN,
+        words))
       local text = pipe:read "*a"
       pipe:close()
       return text
@@ -125,8 +127,26 @@ describe("a killed experiment", function()
     assert.same({ { n = 2 } }, require("cjson").decode(sql '"select count(*) as n from run" --json'))
     assert.matches("may not be written", sql '"delete from run"')
     assert.matches("syntax error", sql '"selct 1"')
-    assert.matches("convergence", sql "")
+    assert.matches("convergence +view +epochs to the own best", sql "")
+    assert.equal("n\n2\n", sql("--csv", "select count(*) as n from run"))
+    assert.equal("n\n2\n", sql("- --csv", "select count(*) as n from run"))
+    assert.equal("n,n_2\n1,2\n", sql '--csv "select 1 as n, 2 as n"')
+    assert.matches("%.tables is a command of another shell", sql("", ".tables"))
     assert.equal("n\n2\n", sql '--csv "select count(*) as n from run"')
+  end)
+
+  it("answers SQL on a terminal in lines that fit, and whole when asked", function()
+    local function on_terminal(words)
+      local pipe = io.popen(([[MIEN_HOME='%s/whole' script -qec "stty cols 70; '%s' sql %s \"select config from run\""]]
+        .. " /dev/null </dev/null"):format(folder, MIEN, words))
+      local text = pipe:read "*a":gsub("\r", "")
+      pipe:close()
+      return text
+    end
+    local text = on_terminal ""
+    assert.matches("\n{ data = [^\n]*…\n.*texts are cut at the end of the line; %-%-long shows all", text)
+    for line in text:gmatch "[^\n]+" do assert.is_true(#line:gsub("[\128-\191]", "") <= 70, line) end
+    assert.is_nil(on_terminal "--long":find("…", 1, true))
   end)
 
   it("keeps a checkpoint on Ctrl-C, exits with 130 and goes on from there", function()

@@ -51,7 +51,7 @@ def distinct(key, stream, n):
 def make_input(key, stream, word):
     if word == "-":
         return None
-    kind, classes, sizes = re.fullmatch(r"([+~tozLHckubmwa]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
+    kind, classes, sizes = re.fullmatch(r"([+~tozLHckubmwan]?)(?:(\d+):)?(s|[\dx]+)", word).groups()
     shape = [] if sizes == "s" else [int(s) for s in sizes.split("x")]
     n = math.prod(shape)
     values = distinct(key, stream, n) if kind == "~" else uniform(key, stream, n)
@@ -73,6 +73,8 @@ def make_input(key, stream, word):
             lambda v: math.floor(v + 1), lambda v: v * 32, lambda v: (v + 1) / 2 + 0.5)
     if kind == "a":  # rows of top, left, mirror, brightness, saturation
         values, to = [draw[i % 5](v) for i, v in enumerate(values)], lambda v: v
+    if kind == "n":
+        values[n // 5] = math.nan
     whole = kind in ("c", "k")
     t = torch.tensor([to(v) for v in values], dtype=torch.int64 if whole else torch.float64)
     t = t.reshape(shape)
@@ -248,9 +250,9 @@ OPS = {
     "sub": pointwise(lambda a, x, y: x - y),
     "mul": pointwise(lambda a, x, y: x * y),
     "div": pointwise(lambda a, x, y: x / y),
-    "affine": pointwise(lambda a, x: a.scale * x + a.shift),
+    "affine": pointwise(lambda a, x: a.scale * x / a.divisor + a.shift),
     "cast": pointwise(lambda a, x: x.to(CAST[a.dtype])),
-    "power": pointwise(lambda a, x: x ** a.exponent),
+    "power": pointwise(lambda a, x: a.scale * x ** a.exponent),
     "relu": pointwise(lambda a, x: F.relu(x)),
     "sigmoid": pointwise(lambda a, x: torch.sigmoid(x)),
     "tanh": pointwise(lambda a, x: torch.tanh(x)),
@@ -298,9 +300,9 @@ def read_ops():
 
 def emit(out, key, item, t):
     values = t.detach().double().reshape(-1).tolist()
-    probe = sum(p * v for p, v in zip(uniform(key, STREAM_PROBE, len(values)), values))
-    norm = math.sqrt(sum(v * v for v in values))
-    numbers = ", ".join("%.13g" % (v + 0.0) for v in (norm, probe, values[0], values[-1]))
+    probe = sum(p * v for p, v in zip(uniform(key, STREAM_PROBE, len(values)), values) if v == v)
+    norm = math.sqrt(sum(v * v for v in values if v == v))  # of what is no NaN
+    numbers = ", ".join("NAN" if v != v else "%.13g" % (v + 0.0) for v in (norm, probe, values[0], values[-1]))
     out.append('GOLDEN("%s", "%s", %d, %s)' % (key, item, len(values), numbers))
 
 

@@ -285,12 +285,14 @@ describe("arms", function()
     assert.matches("^runs/plain/default/plain%-1%-", row.folder)
     -- as an earlier version stored it
     db:exec(("UPDATE run SET profile = 'paper', folder = 'runs/plain/paper' WHERE id = %d"):format(row.id))
+    db:exec(("UPDATE comparison SET profile = 'paper' WHERE run = %d"):format(row.id))
     os.rename(folder .. "/" .. row.folder, folder .. "/runs/plain/paper")
     local before = attempts()
     run(e)
     assert.equal(before, attempts())
     local now = runs_of("plain")[1]
     assert.same({ row.id, "default", "runs/plain/paper" }, { now.id, now.profile, now.folder })
+    assert.equal("default", db:value("SELECT group_concat(profile) FROM comparison WHERE run = ?", row.id))
     fails('unknown profile "paper"; known: default', e, { profile = "paper" })
   end)
 

@@ -71,7 +71,9 @@ describe("tests/bench/step.lua", function()
   it("refuses what it does not know with exit code 2", function()
     for arguments, said in pairs { ["--pears 3"] = "no option %-%-pears", ["--pairs none"] = "number of rounds, got none",
       ["--precision f8"] = 'no precision "f8"; there are f32, bf16', ["trian"] = 'no case "trian"',
-      ["--peers"] = "needs a value", ["--python /bin/false lstm"] = "/bin/false has no PyTorch" } do
+      ["--peers"] = "needs a value",
+      ["--isa avx9"] = 'no instruction set "avx9"; there are [%w, ]*baseline',
+      ["--python /bin/false lstm"] = "/bin/false has no PyTorch" } do
       local output, code = shell(arguments)
       assert.equal(2, code)
       assert.matches(said, output)

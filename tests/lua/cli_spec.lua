@@ -21,6 +21,12 @@ describe("the command line", function()
     assert.falsy(output:find("traceback", 1, true))
   end)
 
+  it("offers only words that are near", function()
+    for word in ("zzz qq x planet dctr"):gmatch "%S+" do
+      assert.equal(word == "dctr", run(word):find("did you mean", 1, true) ~= nil, word)
+    end
+  end)
+
   it("answers an unknown option with exit code 2", function()
     local output, code = run "--versoin"
     assert.equal(2, code)
@@ -51,12 +57,39 @@ describe("the command line", function()
     end
   end)
 
+  it("says what was noticed on the way once, when a script has ended", function()
+    local script = os.tmpname()
+    local file = assert(io.open(script .. ".lua", "w"))
+    file:write('require "mien"; local C = require "mien.ffi"; print "first"\n',
+      'for _ = 1, 3 do C.mien_notice "a cache that cannot be kept" end; if ... then error "it failed" end\n')
+    file:close()
+    assert.same({ "first\nmien: a cache that cannot be kept\n", 0 }, { run(script .. ".lua") })
+    local output, code = run(script .. ".lua fail")
+    assert.equal(1, code)
+    assert.truthy(output:find("mien: a cache that cannot be kept\n", 1, true))
+    assert.equal("first\nmien: a cache that cannot be kept\n", (run("", "dofile [[" .. script .. ".lua]]\n")))
+    os.remove(script .. ".lua")
+    os.remove(script)
+  end)
+
   it("shows where an error of mien began only when it is asked to", function()
     local plain = run "run no_such_experiment.lua"
     assert.equal("mien: experiment: cannot open no_such_experiment.lua: No such file or directory\n", plain)
     local traced, code = run "--trace run no_such_experiment.lua"
     assert.truthy(traced:find("in function 'load'", 1, true))
     assert.equal(1, code)
+  end)
+
+  it("says before a run what a small limit on the address space may do", function()
+    if executable:find "asan" then return end
+    local function said(limit)
+      local pipe = io.popen(("(ulimit -v %s; exec '%s' run nowhere.lua) 2>&1"):format(limit, executable))
+      local text = pipe:read "*a"
+      pipe:close()
+      return text
+    end
+    assert.matches("address space is limited to 1465 MiB", said "1500000")
+    assert.falsy(said("unlimited"):find("address space", 1, true))
   end)
 
   it("explains the keys of an experiment", function()
@@ -102,6 +135,16 @@ describe("the command line", function()
     local output, code = run "-e 'mien = require \"mien\"; mien.zeros{2}:reshape{3}'"
     assert.equal(1, code)
     assert.truthy(output:find("reshape", 1, true))
+  end)
+
+  it("reports that memory ran out with the little that is left", function()
+    if executable:find "asan" then return end -- ASan's own memory has no place below a limit
+    local endless = 'local t = {} while true do t[#t + 1] = ("x"):rep(1e6) .. #t end'
+    local pipe = io.popen(("(ulimit -v 1500000; exec '%s' -e '%s') 2>&1; echo $?"):format(executable, endless))
+    local text = pipe:read "*a"
+    pipe:close()
+    assert.matches("^mien: .*not enough memory.*\n1\n$", text)
+    assert.falsy(text:find("attempt to", 1, true), text)
   end)
 
   it("names the missing script", function()

@@ -1,6 +1,7 @@
 -- Corpora: what the writer takes comes back, windows and splits keep to recordings and persons.
 -- Not here: the loader's pixels (tests/c/test_loader.c).
 local C = require "mien.ffi"
+local expect = require "expect"
 local mien = require "mien"
 
 local folder = os.tmpname()
@@ -101,6 +102,44 @@ describe("a corpus", function()
     local ok, err = pcall(mien.data.open, path "other.h5")
     assert.is_false(ok)
     assert.truthy(tostring(err):find('no corpus (mien_format is "weights")', 1, true))
+  end)
+
+  it("is not read when its numbers make no sense", function()
+    --- A corpus file of 4 frames in which some attributes and the labels are others.
+    local function claim(changed, labels)
+      local h5 = require("mien.data.file").create(path "claim.h5")
+      local attributes = { mien_format = "corpus", version = 1, name = "x", fps = 5, label_kind = "continuous",
+        label_names = "arousal\nvalence" }
+      for key, value in pairs(changed) do attributes[key] = value end
+      for key, value in pairs(attributes) do h5:set(key, value) end
+      h5:write("frames", mien.zeros { 4, 2, 2, 3, dtype = "u8" })
+      h5:write("labels", labels or mien.zeros { 4, 2 })
+      for _, name in ipairs { "recording", "subject" } do h5:write(name, mien.zeros { 4, dtype = "i32" }) end
+      h5:write("partition", mien.zeros { 4, dtype = "u8" })
+      h5:finish()
+      return function() mien.data.open(path "claim.h5"):close() end
+    end
+    claim {} ()
+    claim { fps = 0 } () -- pictures
+    claim({ label_kind = "class" }, mien.zeros { 4, dtype = "i32" }) ()
+    for _, fps in ipairs { -5, 0 / 0, math.huge, "abc" } do
+      expect.failure(claim { fps = fps }, "claim.h5: fps is", "must be a number above 0")
+    end
+    expect.failure(claim { label_kind = "class" }, "class labels must be i32 [N], these are f32[4,2]")
+    expect.failure(claim({}, mien.tensor(1)), "continuous labels must be f32 [N,K], these are f32[]")
+    expect.failure(claim({}, mien.zeros { 4 }), "these are f32[4]")
+    expect.failure(claim({}, mien.zeros { 4, 2, dtype = "i32" }), "these are i32[4,2]")
+    expect.failure(claim { label_low = 0 / 0 }, "label_low")
+    expect.failure(claim { label_low = 1, label_high = -1 }, "labels from 1 to -1")
+    expect.failure(function()
+      mien.data.writer(path "claim.h5", { name = "x", height = 2, width = 2, fps = 0 / 0, label_kind = "continuous",
+        label_names = { "a" } })
+    end, "data.writer: fps is nan")
+  end)
+
+  it("is small when it holds little", function()
+    write("few.h5", { recordings = 1, length = 32 }):close()
+    assert.is_true(require("lfs").attributes(path "few.h5", "size") < 400000)
   end)
 
   it("refuses labels out of range, and leaves no file behind", function()

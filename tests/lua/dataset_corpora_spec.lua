@@ -70,6 +70,7 @@ describe("RECOLA", function()
     has_note(result.notes, "P99 is not in the split paper46")
     local corpus = mien.data.open(folder .. "/out/recola.h5")
     assert.are.same({ "arousal", "valence" }, corpus.label_names)
+    assert.equal("paper46, 2 of 46 recordings", corpus.split) -- which is not the paper's split
     assert.are.same({ 25, false, "P15", "train", "P14", "devel", 38 }, { corpus.fps, corpus.procedural,
       corpus.recordings[1].name, corpus.recordings[1].partition, corpus.recordings[2].name,
       corpus.recordings[2].partition, corpus.recordings[1].count })
@@ -107,6 +108,7 @@ describe("RECOLA", function()
     recola_folder(38)
     local with = make_recola { split = write("one.csv", "recording,partition\nP15,train\n") }
     local corpus = mien.data.open(folder .. "/out/recola.h5")
+    assert.equal("own", corpus.split)
     local given = corpus:pixels(0, 38):to("f64"):reshape { -1 }:totable()
     corpus:close()
     local without = recola.make { from = folder .. "/R", out = folder .. "/out/found.h5", size = 24,

@@ -27,6 +27,16 @@ describe("literals", function()
     end
     fails("function cannot be written", literal.encode, { print })
   end)
+
+  it("are a value or an error for any text", function()
+    assert.is_true(assert(loadfile "tests/fuzz/literal.lua")()(3000, 5) > 100)
+    local itself = {}
+    itself[1] = itself
+    fails("deeper than 100", literal.encode, itself)
+    fails("at most 100 deep is wanted", literal.decode, ("{"):rep(1e5))
+    local deep = ("{"):rep(100) .. ("}"):rep(100)
+    assert.equal(deep, (literal.encode(literal.decode(deep)):gsub(" ", "")))
+  end)
 end)
 
 describe("a declaration", function()
@@ -47,6 +57,43 @@ describe("a declaration", function()
       fails(path, mien.experiment, wrong)
     end
     fails("name is missing", mien.experiment, {})
+  end)
+
+  it("has names that stay below the home folder", function()
+    for name, wording in pairs { ["../../outside/x"] = "holds a /", ["a\0b"] = "control character", [""] = "empty",
+      ["."] = "no name",
+      [".."] = "no name", ["/etc/x"] = "holds a /", ["a/b"] = "holds a /", ["a\nb"] = "control character",
+      [("x"):rep(129)] = "longer than 128 bytes" } do
+      fails("the experiment's name .*" .. wording, mien.experiment, { name = name })
+      fails("the name of entry 1 .*" .. wording, mien.experiment, { name = "x", arms = { { name } } })
+      fails("the profile's name .*" .. wording, mien.experiment, { name = "x", profiles = { [name] = {} } })
+    end
+    fails("entry 2 must begin with its name", mien.experiment, { name = "x", arms = { { "a" }, {} } })
+    fails("profiles must be a table .*got { {} }", mien.experiment, { name = "x", profiles = { {} } })
+    for _, name in ipairs { "Müller's \"réseau\" 顔", "-rf", "a b", "50%", "..x", "a.b", ("x"):rep(128) } do
+      assert.equal(name, mien.experiment { name = name, arms = { { name } }, profiles = { [name] = {} } }.name)
+    end
+  end)
+
+  it("takes lists of the numbers that the key wants", function()
+    for path, wrong in pairs {
+      ['seeds must be a list of whole numbers of 0 or more .*got { "a" }'] = { seeds = { "a" } },
+      ["seeds must .*got { 1.5 }"] = { seeds = { 1.5 } },
+      ["seeds must .*got { %-1 }"] = { seeds = { -1 } },
+      ["saturation must be a list of 2 numbers of at least 0 .*got { 2 }"] = { data = { augment = { saturation = { 2 } } } },
+      ["split: the shares must be 1 together, got 5"] = { data = { split = { 2, 3 } } },
+      ["split must be a list of 2 or 3 numbers above 0 .*got { nan, 0.2 }"] = { data = { split = { 0 / 0, .2 } } },
+      ["split: the shares must be 1 together, got 0.9"] = { data = { split = { .6, .3 } } },
+      ["mean must be a list of 3 numbers %(per channel%), got { 0 }"] = { data = { scale = { mean = { 0 } } } },
+      ["sd must .*got { 1, 0, 1 }"] = { data = { scale = { mean = { 0, 0, 0 }, sd = { 1, 0, 1 } } } },
+      ["size must be a list of 2 counts up to 32767 .*got { 3.5, 3.5 }"] = { data = { size = { 3.5, 3.5 } } },
+      ["size must .*got { 1, 32768 }"] = { data = { size = { 1, 32768 } } },
+      ["profiles.demo.data.resize must .*got { 0, 9 }"] = { profiles = { demo = { data = { resize = { 0, 9 } } } } },
+    } do
+      wrong.name = "x"
+      fails(path, mien.experiment, wrong)
+    end
+    fails("seeds must .*got { 1.5 }", function() schema.set(schema.resolve { name = "x" }, "seeds", "{1.5}") end)
   end)
 
   it("has a value for every key, and its profile changes only what it says", function()
@@ -187,6 +234,51 @@ describe("an experiment", function()
     bad = false
     assert.equal(0, e:run { db = db, quiet = true, retry = true })
     assert.equal("finished", db:value "SELECT status FROM run WHERE arm = 'bad'")
+  end)
+
+  it("says what a network, a loss or a model must return", function()
+    local corpus = folder .. "/c.h5"
+    local function run(name, over)
+      return function()
+        over.name = name
+        mien.experiment(tiny.declaration(corpus, over)):run { db = db, quiet = true }
+      end
+    end
+    local square = { loss = function(output) return (output * output):sum() end, epochs = 1 }
+    local once = mien.nn.define "once" -- answers once for a window
+    function once:forward(x)
+      local y = self.inner(x)
+      return y:narrow(2, 1, 1)
+    end
+    local whole = tiny.declaration(corpus).model
+    local function short(network, c)
+      local self = once.create {}
+      self:add("inner", whole(network, c))
+      return self
+    end
+    fails("output is %[%d,1,2%] for frames %[%d,%d+,3,%d+,%d+%]; wanted is %[%d,%d+,2%]: a row of 2 %(arousal, valence%)",
+      run("short", { model = short, train = square }))
+    fails("what the loss returns must be a tensor, got nil",
+      run("lossless", { train = { loss = function() end, epochs = 1 } }))
+    fails("`model` must return a network .* it returns nil", run("nothing", { model = function() end }))
+    local mute = mien.nn.define "mute"
+    function mute.forward() end
+    local function silent(network, c)
+      local self = mute.create {}
+      self:add("inner", whole(network, c))
+      return self
+    end
+    fails("what the network returns must be a tensor, got nil", run("mute", { model = silent, train = square }))
+  end)
+
+  it("takes away the checkpoint that a kill after the end has left", function()
+    local run = db:row "SELECT * FROM run WHERE status = 'finished' AND arm = 'xavier' AND seed = 1"
+    local last = folder .. "/" .. run.folder .. "/last.h5"
+    assert(io.open(last, "w")):close()
+    local e = mien.experiment(tiny.declaration(folder .. "/c.h5",
+      { arms = { { "xavier" }, { "he", start = mien.init.he() } }, seeds = { 1, 2 } }))
+    assert.equal(0, e:run { db = db, quiet = true })
+    assert.is_nil(require("lfs").attributes(last))
   end)
 
   it("tells categories apart and keeps the table of re-sampled frames", function()

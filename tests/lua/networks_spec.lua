@@ -42,6 +42,18 @@ local function fill(model)
   return #model:state() + 1
 end
 
+--- Batch norm's biases two standard deviations from 0, either way: few of ReLU's inputs come near 0.
+local function set_apart(model)
+  for _, p in ipairs(model:parameters()) do
+    if p.name:match "bias$" then
+      local t = p.tensor:detach()
+      local size, values = p.name:match "bn3" and 0.4 or 2, t:totable()
+      for i, v in ipairs(values) do values[i] = v < 0 and -size or size end
+      t:copy_(mien.tensor(values))
+    end
+  end
+end
+
 local function picture(key, shape) return hashed(key, mien.empty(shape), -1, 1) end
 
 -- ---- golden lines -------------------------------------------------------------------------------
@@ -55,14 +67,21 @@ for line in io.lines(here .. "../golden/networks.txt") do
   end
 end
 
+local probes
+
+--- The first n numbers that tensors are multiplied with. (Drawing numbers is what takes time here.)
+local function probe_of(n)
+  if not probes or probes:count() < n then probes = hashed(1000, mien.empty { math.max(n, 2359296) }, -1, 1) end
+  return probes:narrow(1, 1, n)
+end
+
 --- Norm, product with a hashed tensor and first elements agree, each within `tolerance` of the norm; returns
 -- the largest difference, in norms.
 local function agrees(name, t, tolerance)
   local want = assert(golden[name], name)
   local flat = t:detach():reshape { -1 }
   local norm = math.sqrt(((flat ^ 2):sum()):item())
-  local probe = hashed(1000, mien.empty { flat:count() }, -1, 1)
-  local got = { norm, (flat * probe):sum():item() }
+  local got = { norm, (flat * probe_of(flat:count())):sum():item() }
   for i = 1, math.min(4, flat:count()) do got[2 + i] = flat:at(i) end
   local largest = 0
   for i = 1, #want do
@@ -92,19 +111,24 @@ describe("ResNet-50", function()
     agrees("resnet50.eval", mien.no_grad(mien.nn.fuse(m), x), 1e-5)
   end)
 
-  it("gives torchvision's gradient of every parameter, and its running statistics", function()
+  it("gives torchvision's features and running statistics in training", function()
     m:train()
-    local y = m(x)
-    agrees("resnet50.train", y, 1e-4)
+    agrees("resnet50.train", m(x), 1e-4)
+    for _, b in ipairs(m:buffers()) do agrees("resnet50.buffer." .. b.name, b.tensor, 1e-5) end
+  end)
+
+  it("gives torchvision's gradient of every parameter", function()
+    -- A ReLU whose input f32 puts on the other side of 0 than f64 moves all gradients below it by 1e-3 of their norms.
+    -- With this picture (tests/golden/networks.py) no input lies so near: each gradient must be exact. The bounds are
+    -- what PyTorch's own f32 is off by here with AVX2 and without, rounded up: 1.3e-6 and 6.4e-6.
+    set_apart(m)
+    local y = m(picture(664, { 2, 3, 64, 64 }))
+    agrees("resnet50.apart", y, 1e-5)
     walk_back(y)
-    -- A ReLU whose input f32 puts on the other side of 0 than f64 moves the gradients below it by 1e-3 of
-    -- their norms (PyTorch's own f32: 2e-4 here); the others must be exact.
     local far = {}
-    for i, p in ipairs(m:parameters()) do far[i] = agrees("resnet50.grad." .. p.name, p.tensor.grad, 5e-3) end
+    for i, p in ipairs(m:parameters()) do far[i] = agrees("resnet50.grad." .. p.name, p.tensor.grad, 1e-5) end
     table.sort(far)
     assert.is_true(far[80] < 2e-6, ("median %.1g"):format(far[80]))
-    assert.is_true(far[110] < 2e-5, ("110 of 159 within %.1g"):format(far[110]))
-    for _, b in ipairs(m:buffers()) do agrees("resnet50.buffer." .. b.name, b.tensor, 1e-5) end
   end)
 end)
 

@@ -169,6 +169,26 @@ describe("loss scaling", function()
     assert.are.equal("numeric", err.code)
     assert.are.same({ 1 }, p:totable())
     expect.failure(function() optim.scaler { growth = 0.5 } end, "growth above 1")
+    scaler = optim.scaler { scale = 65536, backoff = 0.999 } -- after as many steps, however slowly the scale falls
+    local steps = 0
+    expect.failure(function()
+      for _ = 1, 300 do
+        step(scaler, opt, p, { math.huge })
+        steps = steps + 1
+      end
+    end, "not finite in fp16", "in 200 steps in a row")
+    assert.are.equal(199, steps)
+    assert.is_true(scaler.scale > 5e4)
+  end)
+
+  it("goes on with a scale that is a number when somebody catches that", function()
+    local p = tensor({ 1 }):requires_grad_()
+    local opt, scaler = optim.sgd({ p }, { lr = 1 }), optim.scaler()
+    for _ = 1, 1200 do pcall(step, scaler, opt, p, { math.huge }) end
+    assert.is_true(scaler.scale > 0)
+    assert.are.same({ 1 }, p:totable())
+    assert.are.equal(0.5, step(scaler, opt, p, { 0.5 }))
+    assert.are.same({ 0.5 }, p:totable())
   end)
 end)
 

@@ -63,4 +63,63 @@ describe("plot", function()
     fails("nothing to draw", plot.lines, {})
     for name in require("lfs").dir(folder) do assert.matches("^%.+$", name) end
   end)
+
+  --- Draws in a process with other variables; returns the file's bytes.
+  local function drawn_with(variables, name)
+    local file = folder .. "/" .. name
+    local code = [[require("mien.plot").lines { { y = { 1, 4, 9 }, label = "Ω" }, title = "ü", file = "%s" }]]
+    assert.equal(0, os.execute(("env %s luajit -e '%s' 2>&1"):format(variables, code:format(file))))
+    return head(file, 1e6)
+  end
+
+  it("is not changed by its user's settings", function()
+    local settings = assert(io.open(folder .. "/.gnuplot", "w"))
+    settings:write 'set datafile separator ","\nset logscale y\nset xlabel "mine"\n'
+    settings:close()
+    local plain = drawn_with("HOME=/nonexistent", "a.svg")
+    assert.equal(plain, drawn_with(("HOME='%s'"):format(folder), "b.svg"))
+    assert.equal(plain, drawn_with(("HOME='%s' GNUTERM=dumb GNUPLOT_LIB='%s'"):format(folder, folder), "c.svg"))
+  end)
+
+  it("runs nothing out of a label, a title or a file's name", function()
+    local trace = folder .. "/ran"
+    local evil = ("a\nMIEN_END\nsystem 'touch %s'\n$x << MIEN_END\nb"):format(trace)
+    local quotes = ("'\"`touch %s`\\ \0'; system 'touch %s' #"):format(trace, trace)
+    for _, text in ipairs { evil, quotes } do
+      plot.bars { { label = text, value = 1 }, { label = "c", value = 2 }, title = text, file = folder .. "/bars.svg" }
+      plot.panels { { { y = { 1, 2 }, label = text }, title = text }, { { 1, 2 } }, ylabel = text,
+        file = folder .. "/p.svg" }
+      plot.lines { { y = { 1, 2 }, label = text }, xlabel = text, file = folder .. "/it's;system('touch ran')#.svg" }
+    end
+    assert.is_nil(io.open(trace))
+    plot.lines { { y = { 1, 2 }, label = "''it's''" }, title = "'", file = folder .. "/quotes.svg" }
+    assert.matches("''it's''", head(folder .. "/quotes.svg", 1e6):gsub("&#39;", "'"), 1, true)
+    plot.bars { { label = evil, value = 1 }, file = folder .. "/bars.svg" }
+    assert.matches("a MIEN_END system", head(folder .. "/bars.svg", 1e6), 1, true)
+  end)
+
+  it("says that nothing is finite, and which series has no finite value", function()
+    local none = { 0 / 0, 1 / 0, -1 / 0 }
+    fails("plot.lines: no value is finite: there is nothing to draw", plot.lines, { none, file = folder .. "/x.svg" })
+    fails("plot.points: no value is finite", plot.points, { { x = none, y = { 1, 2, 3 } }, file = folder .. "/x.svg" })
+    fails("plot.bars: no value is finite", plot.bars, { { value = 0 / 0 }, file = folder .. "/x.svg" })
+    fails("plot.panels: no value is finite", plot.panels, { { none }, { none }, file = folder .. "/x.svg" })
+    plot.lines { { y = { 1, 2, 3 }, label = "good" }, { y = none, label = "bad" }, none, file = folder .. "/some.svg" }
+    local text = head(folder .. "/some.svg", 1e6)
+    assert.matches("bad (no finite value)", text, 1, true)
+    assert.matches("series 3 (no finite value)", text, 1, true)
+    plot.panels { { none, title = "empty" }, { { 1, 2, 3 } }, xlog = true, file = folder .. "/panels.svg" }
+    assert.matches("series 1 (no finite value)", head(folder .. "/panels.svg", 1e6), 1, true)
+  end)
+
+  it("keeps the old figure where the disk is full, and a link a link", function()
+    local lfs = require "lfs"
+    lfs.link("/dev/full", folder .. "/full.svg", true)
+    fails("full.svg: No space left", plot.lines, { { 1, 2 }, file = folder .. "/full.svg" })
+    assert.equal("link", lfs.symlinkattributes(folder .. "/full.svg", "mode"))
+    lfs.link("figure.svg", folder .. "/link.svg", true)
+    plot.lines { { 1, 2 }, file = folder .. "/link.svg" }
+    assert.equal("link", lfs.symlinkattributes(folder .. "/link.svg", "mode"))
+    assert.matches("</svg>%s*$", head(folder .. "/figure.svg", 1e6))
+  end)
 end)

@@ -10,7 +10,7 @@ local function bytes(t)
 end
 
 --- Three Adam steps of a small ResNet + dropout + LSTM: the losses, the bits of all gradients, weights and running
--- statistics, and the bytes that the first forward pass kept.
+-- statistics, and the bytes that the second forward pass kept (the first makes packed weights, which stay).
 local function train(options)
   C.mien_tape_keep_all(options.keep_all or false)
   mien.seed(3)
@@ -26,12 +26,12 @@ local function train(options)
   local frames = source:fill_normal(mien.empty { 2, 3, 3, 40, 40 })
   local target = source:fill_normal(mien.empty { 2, 3, 2 })
   local out = { losses = {}, bits = {} }
-  local before = mien.memory().live
   for i = 1, 3 do
     optimiser:zero_grad()
     mien.scope(function()
+      local before = mien.memory().live
       local loss = mien.loss.ccc((model(model:place(frames, true))), target)
-      out.kept = out.kept or mien.memory().live - before
+      if i == 2 then out.kept = mien.memory().live - before end
       loss:backward()
       optimiser:step()
       out.losses[i] = loss:item()
@@ -59,8 +59,8 @@ describe("recomputation in a network", function()
       assert.is_true(all.losses[3] < all.losses[1])
       assert_same(all, default)
       assert_same(all, blocks)
-      assert.is_true(default.kept < 0.9 * all.kept)
-      assert.is_true(blocks.kept < 0.75 * default.kept)
+      assert.is_true(default.kept < 0.8 * all.kept)
+      assert.is_true(blocks.kept < 0.5 * default.kept)
     end)
   end
 

@@ -17,6 +17,17 @@ describe("an input", function()
     assert.same({ n = 3, 2, nil, "x" }, values)
   end)
 
+  it("is the value of what follows a leading =, as at Lua's own prompt", function()
+    local env = environment()
+    assert.same({ n = 1, 2 }, run(env, "=1+1"))
+    run(env, "x = 5")
+    assert.same({ n = 1, 5 }, run(env, " = x"))
+    local chunk, _, incomplete = evaluate.compile "= math.max(1,"
+    assert.is_nil(chunk)
+    assert.is_true(incomplete)
+    assert.is_nil((evaluate.compile "= for i = 1, 2 do end"))
+  end)
+
   it("asks for more lines only while more lines can complete it", function()
     for _, text in ipairs { "for i = 1, 2 do", "f(", "x = {", "return [[", "if a then b()", "function f()" } do
       local chunk, _, incomplete = evaluate.compile(text)

@@ -31,6 +31,16 @@ describe("results", function()
     assert.equal(0.5, db:value "SELECT max FROM metric_summary")
   end)
 
+  it("names a number of a run that somebody has made a text", function()
+    new_run()
+    for _, name in ipairs { "best_value", "best_epoch", "heartbeat" } do
+      db:exec(("UPDATE run SET %s = 'soon'"):format(name))
+      expect.failure(new_run, "results.db: run 1: " .. name .. ' is the text "soon"', "a number is wanted")
+      db:exec(("UPDATE run SET %s = NULL"):format(name))
+    end
+    assert.equal(1, new_run().id)
+  end)
+
   it("shows batched rows to every question asked through the same object", function()
     local run = new_run()
     for step = 1, 100 do run:metric("loss", step, { step = step, epoch = 1 }) end
@@ -110,6 +120,21 @@ describe("results", function()
     local attempts = db:rows "SELECT reason, epoch, step FROM attempt ORDER BY id"
     assert.same({ reason = "interrupted", epoch = 1, step = 0 }, attempts[1])
     assert.same({ reason = "early stopping", epoch = 3, step = 40 }, attempts[2])
+  end)
+
+  it("knows whether a file is still the one that a run made", function()
+    local run, path = new_run(), folder .. "/best.h5"
+    local function put(text)
+      local file = assert(io.open(path, "w"))
+      file:write(text)
+      file:close()
+    end
+    put "weights"
+    run:check_artifact(path) -- nobody has taken its hash
+    run:artifact(path, "weights")
+    run:check_artifact(path)
+    put "Weights"
+    expect.failure(function() run:check_artifact(path) end, path, "has changed since run")
   end)
 
   it("keeps what waits when the disk is full, and writes it when there is room again", function()

@@ -48,6 +48,17 @@ describe("making tensors", function()
 end)
 
 describe("arithmetic", function()
+  it("divides by a number, and a number, without a reciprocal", function()
+    for _, backend in ipairs { "ref", "cpu" } do
+      mien.backend.use(backend)
+      for n = 1, 100 do
+        assert.equal(1, (mien.tensor { n } / n):item())
+        assert.equal(1, (n / mien.tensor { n }):item())
+      end
+    end
+    mien.backend.use "cpu"
+  end)
+
   local a, b = tensor { { 1, 2 }, { 3, 4 } }, tensor { 10, 20 }
 
   it("works with numbers on either side", function()

@@ -127,6 +127,21 @@ describe("training", function()
     return ok and result, model, losses, not ok and result
   end
 
+  it("tells what was noticed below it, as an event of its run", function()
+    local events, run = {}, { metric = function() end, progress = function() end, beat = function() end }
+    function run:event(kind, text) events[#events + 1] = self == run and kind .. ": " .. text end
+    local result, _, _, err = fit(nil, function(options)
+      local loss = options.loss
+      options.loss = function(...)
+        C.mien_notice "a slower path was taken"
+        return loss(...)
+      end
+      return { run = run, epochs = 1 }
+    end)
+    assert.is_truthy(result, tostring(err))
+    assert.same({ "notice: a slower path was taken" }, events)
+  end)
+
   local function bits(model)
     local text = {}
     for _, entry in ipairs(model:state()) do
@@ -323,6 +338,24 @@ describe("training", function()
   it("names the nearest metric when it watches one that there is not", function()
     local _, _, _, err = fit(nil, function() return { stop = { watch = "validation/scor" } } end)
     assert.matches('did you mean "validation/score"', tostring(err))
+  end)
+
+  it("says what to do about a damaged checkpoint, and sees that the best weights are others", function()
+    local path = folder .. "/damaged"
+    local function one_epoch(options) return { epochs = 1, rngs = options.rngs } end
+    assert.is_falsy(select(4, fit(path, one_epoch)))
+    assert.is_falsy(select(4, fit(path, one_epoch))) -- nothing is left to do
+    mien.checkpoint.save_weights(path .. "/best.h5", tiny.features(8), {})
+    local _, _, _, err = fit(path, one_epoch)
+    assert.matches("best.h5 is another file than this training wrote", tostring(err), 1, true)
+    local file = assert(io.open(path .. "/last.h5", "r+b"))
+    file:seek("set", math.floor(file:seek "end" / 2))
+    file:write(("x"):rep(4000))
+    file:close()
+    _, _, _, err = fit(path, one_epoch)
+    assert.equal("format", err and err.code)
+    assert.matches("last.h5", tostring(err), 1, true)
+    assert.matches("or delete it: the training then starts again at its first epoch", tostring(err), 1, true)
   end)
 
   it("refuses the checkpoint of another model, and a file that is none", function()

@@ -40,7 +40,6 @@ static bool supports(const mien_op_call *call, bool backward) {
 static const char *describe(void) {
     static char line[160];
     const dnnl_version_t *v = dnnl_version();
-    unsigned isa = dnnl_get_effective_cpu_isa();
     const struct {
         unsigned bits;
         const char *name;
@@ -53,9 +52,11 @@ static const char *describe(void) {
     };
     const char *name = "baseline";
     for (int i = 4; i >= 0; i--)
-        if ((isa & known[i].bits) == known[i].bits) name = known[i].name;
-    snprintf(line, sizeof line, "cpu: oneDNN %d.%d.%d and own kernels, %s, %d threads", v->major,
-             v->minor, v->patch, name, mien__cpu_threads());
+        if (mien__onednn_has(known[i].bits)) name = known[i].name;
+    snprintf(line, sizeof line, "cpu: oneDNN %d.%d.%d and own kernels, %s%s, %d threads%s",
+             v->major, v->minor, v->patch, name,
+             mien__isa_now() < mien__isa_best() ? " (MIEN_CPU_ISA)" : "", mien__cpu_threads(),
+             mien__cpu_plain() ? ", plain (MIEN_CPU_PLAIN)" : "");
     return line;
 }
 

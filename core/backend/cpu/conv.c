@@ -61,13 +61,12 @@ static mien_status forward(mien_op_call *call, mien__conv_use use, mien_tensor *
     MIEN_TRY(mien__onednn_lock());
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
-    status = MIEN_ERR_MEMORY;
-    if (!(src = source(call->in[0], &c, few ? stride : NULL))) goto out;
-    if (!(weight = mien__cpu_as(call->in[1], 0))) goto out;
-    if (c.bias && !(bias = mien__cpu_as(call->in[2], 0))) goto out;
-    if (residual && !(added = mien__cpu_as(residual, c.dst_block))) goto out;
+    if (mien__failed(src = source(call->in[0], &c, few ? stride : NULL), &status)) goto out;
+    if (mien__failed(weight = mien__cpu_as(call->in[1], 0), &status)) goto out;
+    if (c.bias && mien__failed(bias = mien__cpu_as(call->in[2], 0), &status)) goto out;
+    if (residual && mien__failed(added = mien__cpu_as(residual, c.dst_block), &status)) goto out;
     void *weights = mien__pack(weight, p, use);
-    if (!weights) goto out;
+    if (mien__failed(weights, &status)) goto out;
     if ((status = mien__tensor_alloc(dst, c.dst_block)) != MIEN_OK) goto out;
     void *data[5] = {mien__cpu_ptr(src), weights, mien__cpu_ptr(dst)};
     int n = 3;
@@ -115,16 +114,15 @@ static mien_status data_gradient(mien_op_call *call) {
     MIEN_TRY(mien__onednn_lock());
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
-    status = MIEN_ERR_MEMORY;
-    if (!(dout = mien__cpu_as(call->dout[0], c.dst_block))) goto out;
-    if (!(weight = mien__cpu_as(call->in[1], 0))) goto out;
+    if (mien__failed(dout = mien__cpu_as(call->dout[0], c.dst_block), &status)) goto out;
+    if (mien__failed(weight = mien__cpu_as(call->in[1], 0), &status)) goto out;
     void *weights = mien__pack(weight, p, MIEN_CONV_DATA_GRADIENT);
-    if (!weights) goto out;
+    if (mien__failed(weights, &status)) goto out;
     if ((status = mien__tensor_alloc(din, c.src_block)) != MIEN_OK) goto out;
     if (few) {
-        status = MIEN_ERR_MEMORY;
         dense = mien__tensor_header(c.dtype, MIEN_DEVICE_CPU, 4, c.src);
-        if (!dense || mien__tensor_alloc(dense, c.src_block) != MIEN_OK) goto out;
+        if (mien__failed(dense, &status)) goto out;
+        if ((status = mien__tensor_alloc(dense, c.src_block)) != MIEN_OK) goto out;
     }
     void *data[] = {mien__cpu_ptr(dout), weights, mien__cpu_ptr(dense ? dense : din)};
     status = mien__primitive_run(p, data);
@@ -141,7 +139,8 @@ out:
 static mien_status products_over_pixels(mien_op_call *call, const mien__wgrad *g) {
     mien_tensor *src = mien__cpu_as(call->in[0], 16), *dout = mien__cpu_as(call->dout[0], 16);
     mien_tensor *scratch = mien__cpu_bytes(mien__wgrad_scratch(g)), *weights = call->din[1];
-    mien_status status = src && dout && scratch ? mien__tensor_alloc(weights, 0) : MIEN_ERR_MEMORY;
+    mien_status status =
+        src && dout && scratch ? mien__tensor_alloc(weights, 0) : mien_error_last()->code;
     if (status == MIEN_OK)
         mien__wgrad_run(g, mien__cpu_ptr(src), mien__cpu_ptr(dout), mien__cpu_f32(weights),
                         mien__cpu_ptr(scratch));
@@ -164,18 +163,18 @@ static mien_status weights_gradient(mien_op_call *call) {
     MIEN_TRY(mien__onednn_lock());
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
-    status = MIEN_ERR_MEMORY;
-    if (!(src = source(call->in[0], &c, few ? stride : NULL))) goto out;
-    if (!(dout = mien__cpu_as(call->dout[0], c.dst_block))) goto out;
+    if (mien__failed(src = source(call->in[0], &c, few ? stride : NULL), &status)) goto out;
+    if (mien__failed(dout = mien__cpu_as(call->dout[0], c.dst_block), &status)) goto out;
     mien_tensor *weights = call->din[1];
     if (!call->want[1]) { /* the bias alone: the primitive computes both */
         weights = spare = mien__cpu_scratch(c.weight[0] * c.weight[1] * c.weight[2] * c.weight[3]);
-        if (!spare) goto out;
+        if (mien__failed(spare, &status)) goto out;
     } else if ((status = mien__tensor_alloc(weights, 0)) != MIEN_OK) {
         goto out;
     }
-    status = MIEN_ERR_MEMORY;
-    if (p->weights_bytes && !(packed = mien__cpu_bytes((int64_t)p->weights_bytes))) goto out;
+    if (p->weights_bytes &&
+        mien__failed(packed = mien__cpu_bytes((int64_t)p->weights_bytes), &status))
+        goto out;
     void *data[4] = {mien__cpu_ptr(src), mien__cpu_ptr(dout),
                      mien__cpu_ptr(packed ? packed : weights)};
     if (c.bias) {

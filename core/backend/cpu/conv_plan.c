@@ -2,6 +2,7 @@
  * Not here: running them (conv.c). Choices depend on shapes alone, never on a measurement, so that
  * the same seed gives the same bits. */
 #include "conv_plan.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 
 /* Winograd F(4x4,3x3) (Lavin & Gray 2016) does 3x3 convolutions of stride 1 in about a quarter of
@@ -14,9 +15,10 @@ bool mien__winograd_pays(const mien__conv_case *c) {
     int64_t channels = c->src[1], filters = c->dst[1], pixels = c->dst[2] * c->dst[3];
     int64_t small = c->bias ? 25 : 36;
     int64_t most = gradient ? 512 : 256, fewest_pixels = gradient && channels > 256 ? small : 64;
-    return c->dtype == MIEN_F32 && c->weight[2] == 3 && c->weight[3] == 3 && c->stride[0] == 1 &&
-           c->stride[1] == 1 && channels >= 64 && channels <= most && filters >= 64 &&
-           filters <= most && pixels >= fewest_pixels && c->src[0] * pixels >= 16 * fewest_pixels;
+    return !mien__cpu_plain() && c->dtype == MIEN_F32 && c->weight[2] == 3 && c->weight[3] == 3 &&
+           c->stride[0] == 1 && c->stride[1] == 1 && channels >= 64 && channels <= most &&
+           filters >= 64 && filters <= most && pixels >= fewest_pixels &&
+           c->src[0] * pixels >= 16 * fewest_pixels;
 }
 
 static mien__primitive_key key_of(const mien__conv_case *c) {
@@ -160,7 +162,7 @@ static mien_status attempt(const mien__conv_case *c, dnnl_alg_kind_t alg, bool r
     mien_status status = attributes(c, &d.dst, residual_in_dst, &attr);
     if (status == MIEN_OK) status = describe(c, &d, alg, attr, &pd);
     if (status == MIEN_OK && pd) {
-        mien__primitive *made = calloc(1, sizeof *made);
+        mien__primitive *made = mien__calloc(1, sizeof *made);
         if (!made) {
             status =
                 mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "conv2d: no memory for a plan");

@@ -1,7 +1,8 @@
 /* The CPU backend's own declarations: layouts, kernel helpers, the passes of each op.
- * Not here: anything of oneDNN (dnnl.h in this folder), the table itself (backend.c). */
+ * Not here: anything of oneDNN (onednn.h), the table itself (backend.c). */
 #ifndef MIEN_CPU_H
 #define MIEN_CPU_H
+#include "../../tensor/isa.h"
 #include "../backend.h"
 #include <string.h>
 
@@ -27,6 +28,10 @@ mien_tensor *mien__cpu_as(mien_tensor *t, int block);
 mien_tensor *mien__cpu_as_dtype(mien_tensor *t, int block, mien_dtype dtype);
 /* Has the processor instructions for products of bf16? */
 bool mien__cpu_has_bf16(void);
+/* Does MIEN_CPU_PLAIN=1 ask for oneDNN's direct convolutions alone: no Winograd, no own gradients
+ * of weights, no weights re-laid by own code or kept so? To find out where a wrong number is from.
+ */
+bool mien__cpu_plain(void);
 /* few = the pixels (i * stride_h, j * stride_w) of all, and back, with zeros between; in one
  * layout.
  */
@@ -46,6 +51,12 @@ void mien__cpu_says(mien_op_call *call, const char *implementation);
 /* Appends the implementation of a second step, " + name", when it is another one. */
 void mien__cpu_says_also(mien_op_call *call, const char *implementation);
 
+/* Did a constructor give NULL? Then the status is what its error record says. */
+static inline bool mien__failed(const void *made, mien_status *status) {
+    if (!made) *status = mien_error_last()->code;
+    return !made;
+}
+
 /* ---- bf16 ------------------------------------------------------------------------------------ */
 
 /* Is the first input bf16? Then all activations are. */
@@ -62,16 +73,6 @@ float *mien__cpu_write_to(const mien_tensor *t, int64_t i, float *room);
 void mien__cpu_written(const mien_tensor *t, int64_t i, int64_t n, const float *room);
 
 /* ---- kernels --------------------------------------------------------------------------------- */
-
-/* One kernel, compiled for AVX-512, AVX2 and the baseline and chosen when the library is loaded.
- * (The sanitizers' run-time is not up yet when such choices are made.) */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__)
-#define MIEN_CLONES                                                                                \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
-#else
-#define MIEN_CLONES __attribute__((noinline))
-#endif
 
 /* Sixteen floats: the compiler makes one, two or four registers of them. */
 typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
@@ -136,5 +137,5 @@ mien_status mien__cpu_scale(mien_tensor *t, double factor);
 mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
                            mien_tensor *m, mien_tensor *v, int64_t step);
 mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step);
+                          mien_tensor *velocity);
 #endif

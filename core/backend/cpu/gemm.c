@@ -1,6 +1,7 @@
 /* Matrix products: oneDNN's matmul on matrices as they lie, or its sgemm where that is faster.
  * Not here: what is multiplied (linear.c, recurrent.c). */
 #include "onednn.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 
 static mien__primitive_key key_of(const mien__product *p) {
@@ -41,7 +42,7 @@ static mien_status build(const mien__product *p, mien__primitive **made) {
     if (found != dnnl_success) return MIEN_OK;
     const char *name = "";
     dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
-    mien__primitive *new = mien__onednn_is_naive(name) ? NULL : calloc(1, sizeof *new);
+    mien__primitive *new = mien__onednn_is_naive(name) ? NULL : mien__calloc(1, sizeof *new);
     mien_status status = MIEN_OK;
     if (new) {
         status = mien__primitive_arg(new, DNNL_ARG_SRC, &a);

@@ -86,7 +86,8 @@ static inline __attribute__((always_inline)) void next_state(const gru *l, int64
                     p.n);
 }
 
-MIEN_CLONES static void gates_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+MIEN_CLONES(void, gates_step, (const void *layer, int64_t t, int64_t first, int64_t last),
+            (layer, t, first, last)) {
     const gru *l = layer;
     int64_t B = l->r.batch, h_step = t ? l->r.steps * l->r.hidden : l->r.hidden;
     for (int64_t block = first; block < last; block++)
@@ -105,7 +106,8 @@ MIEN_CLONES static void gates_step(const void *layer, int64_t t, int64_t first, 
 }
 
 /* The second half of a step when the reset comes before the product. */
-MIEN_CLONES static void candidate_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+MIEN_CLONES(void, candidate_step, (const void *layer, int64_t t, int64_t first, int64_t last),
+            (layer, t, first, last)) {
     const gru *l = layer;
     int64_t H = l->r.hidden, B = l->r.batch;
     for (int64_t block = first; block < last; block += l->r.group)
@@ -176,7 +178,8 @@ static inline __attribute__((always_inline)) void cell_back(const gru *l, place 
 
 /* The gradient of the state after step t from those of step t + 1, and then on through the gates;
  * step -1 ends with the gradient of the state given at the start. */
-MIEN_CLONES static void backward_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+MIEN_CLONES(void, backward_step, (const void *layer, int64_t t, int64_t first, int64_t last),
+            (layer, t, first, last)) {
     const gru *l = layer;
     int64_t T = l->r.steps, H = l->r.hidden, B = l->r.batch, group = l->r.group;
     for (int64_t block = first; block < last; block += group)
@@ -204,7 +207,8 @@ MIEN_CLONES static void backward_step(const void *layer, int64_t t, int64_t firs
 }
 
 /* Reset before the product: d(r h) gives dr and another part of dh. */
-MIEN_CLONES static void reset_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+MIEN_CLONES(void, reset_step, (const void *layer, int64_t t, int64_t first, int64_t last),
+            (layer, t, first, last)) {
     const gru *l = layer;
     int64_t T = l->r.steps, H = l->r.hidden, B = l->r.batch;
     if (t < 0) return;

@@ -8,8 +8,7 @@
 /* Without VNNI oneDNN adds pairs of products in 16 bits, which saturate: such a machine has ref. */
 static bool has_vnni(void) {
 #if defined(__x86_64__)
-    unsigned isa = dnnl_get_effective_cpu_isa();
-    return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni;
+    return mien__onednn_has(dnnl_cpu_isa_avx512_core_vnni);
 #else
     return false;
 #endif
@@ -78,21 +77,68 @@ static inline int32_t nearest(float x) {
     return u.i - 0x4B400000;
 }
 
-MIEN_CLONES static void quantise_run(uint8_t *restrict y, const float *restrict x, int64_t n,
-                                     float factor, float low, float high) {
+static inline int32_t nearest_of(double x) {
+    union {
+        double f;
+        int64_t i;
+    } u = {.f = x + 6755399441055744.0}; /* 1.5 * 2^52 */
+    return (int32_t)u.i;
+}
+
+typedef struct quantiser {
+    double scale;
+    float factor, low, high; /* 1 / scale; the limits */
+} quantiser;
+
+/* Quantises x by the reciprocal, which errs by less than 1e-4; gives the distance to x / scale. */
+MIEN_INLINE float quantise_one(uint8_t *y, float x, const quantiser *q) {
+    float v = x * q->factor;
+    v = v > q->low ? v : q->low; /* NaN gives low */
+    v = v < q->high ? v : q->high;
+    int32_t whole = nearest(v);
+    *y = (uint8_t)whole;
+    return fabsf(v - (float)whole);
+}
+
+/* The largest distance tells whether a number lies so near to a half that it may have gone to the
+ * wrong side. */
+MIEN_CLONES(float, quantise_roughly,
+            (uint8_t *restrict y, const float *restrict x, int64_t n, quantiser q), (y, x, n, q)) {
+    float widest[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++) {
+            float off = quantise_one(y + i + k, x[i + k], &q);
+            widest[k] = off > widest[k] ? off : widest[k];
+        }
+    for (; i < n; i++) {
+        float off = quantise_one(y + i, x[i], &q);
+        widest[0] = off > widest[0] ? off : widest[0];
+    }
+    for (int k = 1; k < 16; k++) widest[0] = widest[k] > widest[0] ? widest[k] : widest[0];
+    return widest[0];
+}
+
+/* As the reference does it. */
+MIEN_CLONES(void, quantise_exactly,
+            (uint8_t *restrict y, const float *restrict x, int64_t n, quantiser q), (y, x, n, q)) {
     for (int64_t i = 0; i < n; i++) {
-        float v = x[i] * factor;
-        v = v > low ? v : low; /* NaN gives low */
-        v = v < high ? v : high;
-        y[i] = (uint8_t)nearest(v);
+        double v = x[i] / q.scale;
+        v = v > q.low ? v : q.low;
+        v = v < q.high ? v : q.high;
+        y[i] = (uint8_t)nearest_of(v);
     }
 }
 
+static void quantise_run(uint8_t *y, const float *x, int64_t n, const quantiser *q) {
+    if (quantise_roughly(y, x, n, *q) > 0.4999f) quantise_exactly(y, x, n, *q);
+}
+
 static void quantise_tile(uint8_t *restrict y, const float *restrict x, int64_t plane,
-                          int64_t channels, int64_t n, float factor, float low, float high) {
+                          int64_t channels, int64_t n, const quantiser *q) {
     uint8_t row[TILE];
     for (int64_t c = 0; c < channels; c++) {
-        quantise_run(row, x + c * plane, n, factor, low, high);
+        quantise_run(row, x + c * plane, n, q);
         for (int64_t i = 0; i < n; i++) y[i * channels + c] = row[i];
     }
 }
@@ -100,20 +146,20 @@ static void quantise_tile(uint8_t *restrict y, const float *restrict x, int64_t 
 mien_status mien__cpu_quantise_forward(mien_op_call *call) {
     const mien_quantise_attr *a = call->attr;
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], 0);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = alloc_channels_last(out);
     if (status == MIEN_OK) {
         int64_t channels = in->shape[1], plane = in->shape[2] * in->shape[3];
         int64_t tiles = (plane + TILE - 1) / TILE;
-        float factor = (float)(1 / a->scale), low = a->is_signed ? INT8_MIN : 0;
-        float high = a->is_signed ? INT8_MAX : UINT8_MAX;
+        quantiser q = {a->scale, (float)(1 / a->scale), a->is_signed ? INT8_MIN : 0,
+                       a->is_signed ? INT8_MAX : UINT8_MAX};
         const float *x = mien__cpu_f32(in);
         uint8_t *y = mien__cpu_ptr(out);
 #pragma omp parallel for if (in->shape[0] * channels * plane > MIEN_PARALLEL_FLOATS)
         for (int64_t i = 0; i < in->shape[0] * tiles; i++) {
             int64_t first = i % tiles * TILE, from = i / tiles * channels * plane;
             quantise_tile(y + from + first * channels, x + from + first, plane, channels,
-                          mien__min64(TILE, plane - first), factor, low, high);
+                          mien__min64(TILE, plane - first), &q);
         }
         mien__cpu_says(call, "own:nhwc");
     }
@@ -150,7 +196,7 @@ mien_status mien__cpu_conv2d_int8_forward(mien_op_call *call) {
     mien_tensor *src = as_channels_last(call->in[0]), *weight = mien__cpu_as(call->in[1], 0);
     mien_tensor *bias = mien__cpu_as(call->in[2], 0), *scale = mien__cpu_as(call->in[3], 0);
     mien_tensor *residual = call->in[4] ? as_channels_last(call->in[4]) : NULL;
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!src || !weight || !bias || !scale || (call->in[4] && !residual)) goto out;
     mien__primitive *p = NULL;
     mien__int8_case c = case_of(call, scale);
@@ -175,8 +221,9 @@ out:
 /* ---- pooling --------------------------------------------------------------------------------- */
 
 /* Signed numbers compare as unsigned ones once their top bit is flipped. */
-MIEN_CLONES static void max_run(uint8_t *restrict y, const uint8_t *restrict x, int64_t n,
-                                uint8_t flip) {
+MIEN_CLONES(void, max_run,
+            (uint8_t *restrict y, const uint8_t *restrict x, int64_t n, uint8_t flip),
+            (y, x, n, flip)) {
     for (int64_t i = 0; i < n; i++) {
         uint8_t a = y[i] ^ flip, b = x[i] ^ flip;
         y[i] = (a > b ? a : b) ^ flip;
@@ -201,7 +248,7 @@ static void max_row(const mien_max_pool2d_attr *a, const int64_t *in, uint8_t *y
 
 mien_status mien__cpu_int8_max_pool2d(mien_op_call *call) {
     mien_tensor *out = call->out[0], *in = as_channels_last(call->in[0]);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = alloc_channels_last(out);
     if (status == MIEN_OK) {
         int64_t out_h = out->shape[2], row = out->shape[3] * out->shape[1];
@@ -218,11 +265,13 @@ mien_status mien__cpu_int8_max_pool2d(mien_op_call *call) {
     return status;
 }
 
-MIEN_CLONES static void add_unsigned(int32_t *restrict sum, const uint8_t *restrict x, int64_t n) {
+MIEN_CLONES(void, add_unsigned, (int32_t *restrict sum, const uint8_t *restrict x, int64_t n),
+            (sum, x, n)) {
     for (int64_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
-MIEN_CLONES static void add_signed(int32_t *restrict sum, const int8_t *restrict x, int64_t n) {
+MIEN_CLONES(void, add_signed, (int32_t *restrict sum, const int8_t *restrict x, int64_t n),
+            (sum, x, n)) {
     for (int64_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
@@ -244,7 +293,7 @@ static void mean_of(float *y, const void *x, bool is_signed, int64_t pixels, int
 
 mien_status mien__cpu_int8_global_avg_pool(mien_op_call *call) {
     mien_tensor *out = call->out[0], *in = as_channels_last(call->in[0]);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK) {
         int64_t channels = in->shape[1], pixels = in->shape[2] * in->shape[3];

@@ -2,6 +2,7 @@
  * Not here: running them (int8.c), floats (conv_plan.c). oneDNN 2 fixes the scales when it builds a
  * primitive (its fast kernels know none at run time), so each layer has its own. */
 #include "int8_plan.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 
 enum { KIND = 64 }; /* apart from the uses of conv_plan.c in the first number of a key */
@@ -66,7 +67,7 @@ static mien_status append_post_ops(const mien__int8_case *c, const dnnl_memory_d
 }
 
 static mien_status set_scales(const mien__int8_case *c, dnnl_primitive_attr_t attr) {
-    float *scale = malloc((size_t)c->dst[1] * sizeof *scale);
+    float *scale = mien__malloc((size_t)c->dst[1] * sizeof *scale);
     if (!scale)
         MIEN_FAIL(MIEN_ERR_MEMORY, "conv2d_int8: no memory for %lld scales", (long long)c->dst[1]);
     for (int64_t k = 0; k < c->dst[1]; k++)
@@ -145,7 +146,7 @@ mien_status mien__int8_plan(const mien__int8_case *c, mien__primitive **primitiv
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     MIEN_TRY_DNNL(dnnl_primitive_attr_create(&attr), "conv2d_int8: attributes");
-    mien__primitive *p = calloc(1, sizeof *p);
+    mien__primitive *p = mien__calloc(1, sizeof *p);
     mien_status status =
         p ? make(c, attr, &pd, p)
           : mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "conv2d_int8: no memory for a plan");

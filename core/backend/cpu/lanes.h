@@ -10,7 +10,6 @@ typedef uint16_t v16h __attribute__((vector_size(32), aligned(2), may_alias));
 
 /* Always inlined, so no call passes such vectors and their calling convention does not matter. */
 #pragma GCC diagnostic ignored "-Wpsabi"
-#define MIEN_INLINE static inline __attribute__((always_inline))
 
 /* What lies in memory, and how it is read: by instructions that every AVX-512 has, or by those that
  * are made for bf16. A kernel gets it as a constant: one source, several bodies. */
@@ -30,7 +29,7 @@ static inline int mien__lanes_of(mien_dtype dtype) {
 /* Makes a function that calls `kernel` for what `form`, its first parameter, says. function:
  * linkage, type and name; parameters: in parentheses; then the arguments after `form`. */
 #define MIEN_KERNEL(function, kernel, parameters, ...)                                             \
-    MIEN_CLONES static void kernel##_portable parameters {                                         \
+    MIEN_CLONES(void, kernel##_portable, parameters, (form, __VA_ARGS__)) {                        \
         if (form == MIEN_LANES_F32)                                                                \
             kernel(MIEN_LANES_F32, __VA_ARGS__);                                                   \
         else                                                                                       \

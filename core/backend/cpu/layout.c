@@ -67,8 +67,10 @@ mien_tensor *mien__cpu_as_dtype(mien_tensor *t, int block, mien_dtype dtype) {
 /* ---- plain <-> blocked ----------------------------------------------------------------------- */
 
 /* One image and channel block: `rows` of `block` channels lie in `plain`, `plane` apart. */
-MIEN_CLONES static void block_rows(float *restrict blocked, const float *restrict plain, int rows,
-                                   int block, int64_t pixels, int64_t plane) {
+MIEN_CLONES(void, block_rows,
+            (float *restrict blocked, const float *restrict plain, int rows, int block,
+             int64_t pixels, int64_t plane),
+            (blocked, plain, rows, block, pixels, plane)) {
     for (int64_t p = 0; p < pixels; p++) {
         float *out = blocked + p * block;
         for (int c = 0; c < rows; c++) out[c] = plain[c * plane + p];
@@ -76,8 +78,10 @@ MIEN_CLONES static void block_rows(float *restrict blocked, const float *restric
     }
 }
 
-MIEN_CLONES static void unblock_rows(float *restrict plain, const float *restrict blocked, int rows,
-                                     int block, int64_t pixels, int64_t plane) {
+MIEN_CLONES(void, unblock_rows,
+            (float *restrict plain, const float *restrict blocked, int rows, int block,
+             int64_t pixels, int64_t plane),
+            (plain, blocked, rows, block, pixels, plane)) {
     for (int64_t p0 = 0; p0 < pixels; p0 += 16) {
         int64_t p1 = mien__min64(pixels, p0 + 16);
         for (int c = 0; c < rows; c++)
@@ -175,7 +179,7 @@ mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src) {
             reblock(dst, src, dst->block ? dst->block : src->block);
         } else { /* through a contiguous copy */
             mien_tensor *dense = mien__cpu_as(src, 0);
-            if (!dense) return MIEN_ERR_MEMORY;
+            if (!dense) return mien_error_last()->code;
             mien_status status = mien__cpu_copy(dst, dense);
             mien_tensor_release(dense);
             return status;

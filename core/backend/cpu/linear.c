@@ -3,14 +3,16 @@
 #include "pack.h"
 
 /* out[i] += bias for each of `rows` rows of k. */
-MIEN_CLONES static void add_bias(float *restrict out, const float *restrict bias, int64_t rows,
-                                 int64_t k) {
+MIEN_CLONES(void, add_bias,
+            (float *restrict out, const float *restrict bias, int64_t rows, int64_t k),
+            (out, bias, rows, k)) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < k; i++) out[r * k + i] += bias[i];
 }
 
-MIEN_CLONES static void sum_rows(float *restrict sum, const float *restrict x, int64_t rows,
-                                 int64_t k, int64_t stride) {
+MIEN_CLONES(void, sum_rows,
+            (float *restrict sum, const float *restrict x, int64_t rows, int64_t k, int64_t stride),
+            (sum, x, rows, k, stride)) {
     double part[64];
     for (int64_t i0 = 0; i0 < k; i0 += 64) {
         int64_t width = mien__min64(64, k - i0);
@@ -43,12 +45,13 @@ mien_status mien__cpu_linear_forward(mien_op_call *call) {
     mien_tensor *b = call->in[2] ? mien__cpu_as(call->in[2], 0) : NULL, *out = call->out[0];
     mien_tensor *sums = NULL; /* f32, until the bias is added */
     void *weights = w ? factor(call, w) : NULL;
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!x || !weights || (call->in[2] && !b)) goto done;
     if ((status = mien__tensor_alloc(out, 0)) != MIEN_OK) goto done;
     int64_t k = w->shape[0], d = w->shape[1], rows = k ? mien_tensor_count(out) / k : 0;
-    status = MIEN_ERR_MEMORY;
-    if (!(sums = x->dtype == MIEN_F32 ? mien_tensor_retain(out) : mien__cpu_scratch(rows * k)))
+    if (mien__failed(sums = x->dtype == MIEN_F32 ? mien_tensor_retain(out)
+                                                 : mien__cpu_scratch(rows * k),
+                     &status))
         goto done;
     float *y = mien__cpu_f32(sums);
     status = mien__gemm(&(mien__product){false, true, rows, k, d, d, d, k, x->dtype, MIEN_F32},
@@ -69,9 +72,10 @@ mien_status mien__cpu_linear_backward(mien_op_call *call) {
     mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *wide = NULL;
     void *weights = w ? factor(call, w) : NULL;
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!x || !weights || !dout) goto done;
-    if (call->want[2] && !(wide = mien__cpu_as_dtype(dout, 0, MIEN_F32))) goto done;
+    if (call->want[2] && mien__failed(wide = mien__cpu_as_dtype(dout, 0, MIEN_F32), &status))
+        goto done;
     status = MIEN_OK;
     for (int i = 0; i < 3; i++)
         if (call->want[i] && (status = mien__tensor_alloc(call->din[i], 0)) != MIEN_OK) goto done;
@@ -108,7 +112,7 @@ static product product_of(const mien_tensor *a, const mien_tensor *b) {
 mien_status mien__cpu_matmul_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_matmul_forward);
     mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!a || !b) goto done;
     if ((status = mien__tensor_alloc(call->out[0], 0)) != MIEN_OK) goto done;
     product p = product_of(a, b);
@@ -127,7 +131,7 @@ mien_status mien__cpu_matmul_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_matmul_backward);
     mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!a || !b || !dout) goto done;
     status = MIEN_OK;
     for (int i = 0; i < 2; i++)

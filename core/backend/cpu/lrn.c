@@ -44,8 +44,8 @@ static inline void denominators(const lrn *l, const float *x, int64_t c, int64_t
     for (int64_t i = 0; i < n; i++) d[i] = l->k + l->slope * d[i];
 }
 
-MIEN_CLONES static void forward_strip(const lrn *l, const float *x, float *y, int64_t p,
-                                      int64_t n) {
+MIEN_CLONES(void, forward_strip, (const lrn *l, const float *x, float *y, int64_t p, int64_t n),
+            (l, x, y, p, n)) {
     float d[STRIP];
     for (int64_t c = 0; c < l->channels; c++) {
         int64_t at = c * l->pixels + p;
@@ -56,9 +56,10 @@ MIEN_CLONES static void forward_strip(const lrn *l, const float *x, float *y, in
 
 /* dx_c = dy_c d_c^-beta - 2 beta slope x_c * sum of dy_j y_j / d_j over the channels j whose window
  * holds c. `ratio` [channels, n] and `scale` [channels, n] are room for the terms. */
-MIEN_CLONES static void backward_strip(const lrn *l, const float *x, const float *y,
-                                       const float *dy, float *dx, float *ratio, float *scale,
-                                       int64_t p, int64_t n) {
+MIEN_CLONES(void, backward_strip,
+            (const lrn *l, const float *x, const float *y, const float *dy, float *dx, float *ratio,
+             float *scale, int64_t p, int64_t n),
+            (l, x, y, dy, dx, ratio, scale, p, n)) {
     float d[STRIP], sum[STRIP];
     for (int64_t c = 0; c < l->channels; c++) {
         int64_t at = c * l->pixels + p;
@@ -82,7 +83,7 @@ MIEN_CLONES static void backward_strip(const lrn *l, const float *x, const float
 mien_status mien__cpu_lrn_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lrn_forward);
     mien_tensor *in = mien__cpu_as(call->in[0], 0), *out = call->out[0];
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK) {
         lrn l = numbers_of(call, in);
@@ -103,15 +104,14 @@ mien_status mien__cpu_lrn_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lrn_backward);
     mien_tensor *in = mien__cpu_as(call->in[0], 0), *out = mien__cpu_as(call->out[0], 0);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *din = call->din[0], *room = NULL;
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!in || !out || !dout) goto done;
     if ((status = mien__tensor_alloc(din, 0)) != MIEN_OK) goto done;
     lrn l = numbers_of(call, in);
     int64_t image = l.channels * l.pixels, strips = (l.pixels + STRIP - 1) / STRIP;
     int64_t each = 2 * l.channels * STRIP, items = in->shape[0] * strips;
     int threads = mien__cpu_threads();
-    status = MIEN_ERR_MEMORY;
-    if (!(room = mien__cpu_scratch(each * threads))) goto done;
+    if (mien__failed(room = mien__cpu_scratch(each * threads), &status)) goto done;
     const float *x = mien__cpu_f32(in), *y = mien__cpu_f32(out), *dy = mien__cpu_f32(dout);
     float *dx = mien__cpu_f32(din), *rooms = mien__cpu_f32(room);
 #pragma omp parallel for num_threads(threads)

@@ -45,7 +45,8 @@ static inline __attribute__((always_inline)) void cell(const lstm *l, int64_t t,
     mien__v16_store(kept + 4 * H, c, n);
 }
 
-MIEN_CLONES static void forward_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+MIEN_CLONES(void, forward_step, (const void *layer, int64_t t, int64_t first, int64_t last),
+            (layer, t, first, last)) {
     const lstm *l = layer;
     int64_t T = l->r.steps, H = l->r.hidden, B = l->r.batch;
     const float *h = t ? l->output + (t - 1) * H : l->h_first;
@@ -115,7 +116,8 @@ static inline __attribute__((always_inline)) void cell_back(const lstm *l, int64
 
 /* The gradient of h after step t from those of step t + 1, and then on through the gates; step -1
  * ends with the gradient of the state given at the start. */
-MIEN_CLONES static void backward_step(const void *layer, int64_t t, int64_t first, int64_t last) {
+MIEN_CLONES(void, backward_step, (const void *layer, int64_t t, int64_t first, int64_t last),
+            (layer, t, first, last)) {
     const lstm *l = layer;
     int64_t T = l->r.steps, H = l->r.hidden, B = l->r.batch, group = l->weights.group;
     for (int64_t block = first; block < last; block += group)

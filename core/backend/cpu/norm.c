@@ -2,6 +2,7 @@
  * Not here: the passes over elements (norm_kernels.c); [N,C] inputs, which are ref's. */
 #include "lanes.h"
 #include "norm_kernels.h"
+#include "tensor/allocate.h"
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -137,7 +138,7 @@ static void finish_statistics(const pass *p, int64_t group, const float shift[16
     for (int i = 0; i < c->block; i++) {
         int64_t channel = group * c->block + i;
         if (channel >= c->channels) break;
-        variance[i] = fmax(variance[i], 0);
+        variance[i] = variance[i] < 0 ? 0 : variance[i]; /* NaN shows */
         p->mean[channel] = mean[i];
         p->variance[channel] = variance[i];
         p->rstd[channel] = (float)(1 / sqrt(variance[i] + p->eps));
@@ -208,7 +209,7 @@ static void update_running(const pass *p, mien_tensor *mean, mien_tensor *var, d
 }
 
 static double *room_for_sums(const cut *c) {
-    return malloc(((size_t)c->parts * (size_t)c->groups * 32 + (size_t)c->channels) *
+    return mien__malloc(((size_t)c->parts * (size_t)c->groups * 32 + (size_t)c->channels) *
                   sizeof(double));
 }
 
@@ -227,7 +228,8 @@ mien_status mien__cpu_batch_norm_forward(mien_op_call *call) {
     }
     p.variance = p.partial + p.cut.parts * p.cut.groups * 32;
     for (int i = 0; i < 6; i++)
-        if (call->in[i] && !(in[i] = mien__cpu_as(call->in[i], i == 0 || i == 5 ? block : 0)))
+        if (call->in[i] &&
+            mien__failed(in[i] = mien__cpu_as(call->in[i], i == 0 || i == 5 ? block : 0), &status))
             goto done;
     if ((status = mien__tensor_alloc(out, block)) != MIEN_OK) goto done;
     for (int i = 1; i < 3; i++)
@@ -265,7 +267,7 @@ mien_status mien__cpu_batch_norm_again(mien_op_call *call) {
     mien_status status = MIEN_ERR_MEMORY;
     pass p = {.cut = cut_of(call->out[0], block), .relu = a->relu != 0};
     for (int i = 0; i < 3; i++)
-        if (!(in[i] = mien__cpu_as(call->in[i], i == 0 ? block : 0))) goto done;
+        if (mien__failed(in[i] = mien__cpu_as(call->in[i], i == 0 ? block : 0), &status)) goto done;
     if ((status = mien__tensor_alloc(call->out[0], block)) != MIEN_OK) goto done;
     p.x = mien__cpu_ptr(in[0]);
     p.weight = mien__cpu_f32(in[1]);
@@ -322,15 +324,15 @@ static void gradient_part(const pass *p, int64_t group, int part) {
     spread(dweight, p->dweight, group, c);
     for (int i = 0; i < 16; i++) {
         scale[i] *= rstd[i];
-        offset[i] = p->training ? (float)(dbias[i] / c->count) : 0;
-        slope[i] = p->training ? (float)(dweight[i] * (double)rstd[i] / c->count) : 0;
+        offset[i] = (float)(dbias[i] / c->count);
+        slope[i] = (float)(dweight[i] * (double)rstd[i] / c->count);
     }
     mien__norm_span span;
     int64_t first = part_of(c, part, &span);
     mien__norm_gradient(c->form, &span, at(p->out, c, first, group),
                         at(p->dres ? p->dres : p->dy, c, first, group),
-                        p->dres ? NULL : at(p->y, c, first, group), at(p->x, c, first, group), mean,
-                        scale, offset, slope);
+                        p->dres ? NULL : at(p->y, c, first, group),
+                        p->training ? at(p->x, c, first, group) : NULL, mean, scale, offset, slope);
 }
 
 static void backward_kernel(const pass *p) {
@@ -371,12 +373,12 @@ mien_status mien__cpu_batch_norm_backward(mien_op_call *call) {
         mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "batch_norm: no memory for sums");
         goto done;
     }
-    if (!(x = mien__cpu_as(call->in[0], block))) goto done;
-    if (!(dy = mien__cpu_as(call->dout[0], block))) goto done;
-    if (!(weight = mien__cpu_as(call->in[1], 0))) goto done;
-    if (p.relu && !(y = mien__cpu_as(call->out[0], block))) goto done;
-    if (!(dweight = mien__cpu_scratch(p.cut.channels))) goto done;
-    if (!(dbias = mien__cpu_scratch(p.cut.channels))) goto done;
+    if (mien__failed(x = mien__cpu_as(call->in[0], block), &status)) goto done;
+    if (mien__failed(dy = mien__cpu_as(call->dout[0], block), &status)) goto done;
+    if (mien__failed(weight = mien__cpu_as(call->in[1], 0), &status)) goto done;
+    if (p.relu && mien__failed(y = mien__cpu_as(call->out[0], block), &status)) goto done;
+    if (mien__failed(dweight = mien__cpu_scratch(p.cut.channels), &status)) goto done;
+    if (mien__failed(dbias = mien__cpu_scratch(p.cut.channels), &status)) goto done;
     for (int i = 0; i < 6; i++) {
         if (!call->want[i] || (i != 0 && i != 5)) continue;
         if ((status = mien__tensor_alloc(call->din[i], block)) != MIEN_OK) goto done;

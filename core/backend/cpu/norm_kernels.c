@@ -151,18 +151,24 @@ MIEN_INLINE void gradient(int form, const mien__norm_span *span, void *dx, const
     for (int64_t image = 0; image < span->images; image++) {
         int64_t i = 0;
         for (; i < full; i += 16) {
-            v16 d = LOAD(dy, i), v = LOAD(x, i);
+            v16 d = LOAD(dy, i);
             if (y) KEEP_POSITIVE(d, LOAD(y, i));
-            STORE(dx, i, s * (d - o - t * (v - m)));
+            if (x)
+                STORE(dx, i, s * (d - o - t * (LOAD(x, i) - m)));
+            else
+                STORE(dx, i, s * d);
         }
         for (; i < n; i++) {
             int k = i % 16;
             float d = y && ONE(y, i) <= 0 ? 0 : ONE(dy, i);
-            SET_ONE(dx, i, scale[k] * (d - offset[k] - slope[k] * (ONE(x, i) - mean[k])));
+            if (x)
+                SET_ONE(dx, i, scale[k] * (d - offset[k] - slope[k] * (ONE(x, i) - mean[k])));
+            else
+                SET_ONE(dx, i, scale[k] * d);
         }
         dx = mien__lane_at(form, dx, span->step);
         dy = mien__lane_at(form, dy, span->step);
-        x = mien__lane_at(form, x, span->step);
+        if (x) x = mien__lane_at(form, x, span->step);
         if (y) y = mien__lane_at(form, y, span->step);
     }
 }

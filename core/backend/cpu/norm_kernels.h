@@ -19,12 +19,12 @@ void mien__norm_sums(int form, const mien__norm_span *span, const void *x, const
 void mien__norm_apply(int form, const mien__norm_span *span, void *y, const void *x,
                       const void *residual, const float mean[16], const float scale[16],
                       const float bias[16], bool relu);
-/* g = dy, or 0 where the saved output y (if given) is not positive. Adds sums of g and of
+/* g = dy, or 0 where the saved output y (if given) is 0; NaN is not. Adds sums of g and of
  * g (x - mean) per lane; writes g when asked for (it is the residual's gradient). */
 void mien__norm_gradient_sums(int form, const mien__norm_span *span, const void *dy, const void *y,
                               const void *x, void *g, const float mean[16], double sum[16],
                               double products[16]);
-/* dx = scale (g - offset - slope (x - mean)), g masked by y if given. */
+/* dx = scale (g - offset - slope (x - mean)), or scale g without x; g masked by y if given. */
 void mien__norm_gradient(int form, const mien__norm_span *span, void *dx, const void *dy,
                          const void *y, const void *x, const float mean[16], const float scale[16],
                          const float offset[16], const float slope[16]);

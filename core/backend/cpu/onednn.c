@@ -22,8 +22,23 @@ static struct {
     size_t scratchpad_bytes;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* oneDNN keeps to the set of our own kernels, with what goes along in newer processors (VNNI). It
+ * is left alone at the processor's best, so that ONEDNN_MAX_CPU_ISA counts there. */
+static void follow(void) {
+    mien__isa isa = mien__isa_now();
+    if (isa < mien__isa_best())
+        dnnl_set_max_cpu_isa(isa == MIEN_ISA_AVX2 ? dnnl_cpu_isa_avx2_vnni : dnnl_cpu_isa_sse41);
+}
+
+/* Once, before oneDNN is asked for anything that depends on it. */
+static void follow_isa(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, follow);
+}
+
 static mien_status start(void) {
     if (state.stream) return MIEN_OK;
+    follow_isa();
     if (!state.engine)
         MIEN_TRY_DNNL(dnnl_engine_create(&state.engine, dnnl_cpu, 0), "cpu: start engine");
     MIEN_TRY_DNNL(dnnl_stream_create(&state.stream, state.engine, dnnl_stream_default_flags),
@@ -208,18 +223,26 @@ int mien__cpu_threads(void) {
     return omp_get_max_threads();
 }
 
-static bool has_isa(unsigned wanted) {
-    return (dnnl_get_effective_cpu_isa() & wanted) == wanted;
+bool mien__cpu_plain(void) {
+    static int known;
+    const char *text = known ? NULL : getenv("MIEN_CPU_PLAIN");
+    if (!known) known = text && *text && strcmp(text, "0") != 0 ? 1 : -1;
+    return known > 0;
+}
+
+bool mien__onednn_has(unsigned isa) {
+    follow_isa();
+    return (dnnl_get_effective_cpu_isa() & isa) == isa;
 }
 
 int mien__cpu_block(void) {
     static int block;
-    if (!block) block = has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
+    if (!block) block = mien__onednn_has(dnnl_cpu_isa_avx512_core) ? 16 : 8;
     return block;
 }
 
 bool mien__cpu_has_bf16(void) {
     static int known;
-    if (!known) known = has_isa(dnnl_cpu_isa_avx512_core_bf16) ? 1 : -1;
+    if (!known) known = mien__onednn_has(dnnl_cpu_isa_avx512_core_bf16) ? 1 : -1;
     return known > 0;
 }

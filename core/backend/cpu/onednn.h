@@ -62,6 +62,8 @@ mien_status mien__primitive_weights(mien__primitive *p, const dnnl_memory_desc_t
 /* Re-lays them. */
 mien_status mien__primitive_reorder(mien__primitive *p, void *from, void *to);
 dnnl_engine_t mien__onednn_engine(void);
+/* Does oneDNN use all of these instructions (dnnl_cpu_isa_t) here? */
+bool mien__onednn_has(unsigned isa);
 /* Is this name one of oneDNN's naive fall-backs? */
 bool mien__onednn_is_naive(const char *name);
 /* oneDNN's name of f32 or bf16. */

@@ -24,7 +24,7 @@ MIEN_INLINE void add(int form, void *acc, const void *x, int64_t n) {
 
 MIEN_KERNEL(static void add_piece, add, (int form, void *acc, const void *x, int64_t n), acc, x, n)
 
-MIEN_CLONES static double squares_piece(const float *x, int64_t n) {
+MIEN_CLONES(double, squares_piece, (const float *x, int64_t n), (x, n)) {
     double total = 0;
     for (int64_t i = 0; i < n; i += 1024) {
         double lanes[16] = {0};
@@ -37,7 +37,7 @@ MIEN_CLONES static double squares_piece(const float *x, int64_t n) {
     return total;
 }
 
-MIEN_CLONES static void scale_piece(float *x, int64_t n, float factor) {
+MIEN_CLONES(void, scale_piece, (float *x, int64_t n, float factor), (x, n, factor)) {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
 
@@ -46,7 +46,7 @@ mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x) {
     if (!floats || x->dtype != acc->dtype || !mien__cpu_dense(acc))
         return mien__backend_ref.accumulate(acc, x);
     mien_tensor *same = mien__cpu_as(x, acc->block);
-    if (!same) return MIEN_ERR_MEMORY;
+    if (!same) return mien_error_last()->code;
     int form = mien__lanes_of(acc->dtype);
     void *to = mien__cpu_ptr(acc), *from = mien__cpu_ptr(same);
     int64_t n = mien__cpu_floats(acc, acc->block);
@@ -90,17 +90,19 @@ mien_status mien__cpu_scale(mien_tensor *t, double factor) {
 /* ---- updates --------------------------------------------------------------------------------- */
 
 typedef struct adam_numbers {
-    float beta1, beta2, step, root, eps, l2, shrink, factor;
+    float beta1, rest1, beta2, rest2; /* rest: 1 - beta, from doubles: 1 - 0.999f errs by 1e-5 */
+    float step, root, eps, l2, shrink, factor;
 } adam_numbers;
 
-MIEN_CLONES static void adam_piece(const adam_numbers *h, float *restrict p,
-                                   const float *restrict grad, float *restrict m, float *restrict v,
-                                   int64_t n) {
+MIEN_CLONES(void, adam_piece,
+            (const adam_numbers *h, float *restrict p, const float *restrict grad,
+             float *restrict m, float *restrict v, int64_t n),
+            (h, p, grad, m, v, n)) {
     adam_numbers a = *h;
     for (int64_t i = 0; i < n; i++) {
         float g = a.factor * grad[i] + a.l2 * p[i];
-        m[i] = a.beta1 * m[i] + (1 - a.beta1) * g;
-        v[i] = a.beta2 * v[i] + (1 - a.beta2) * g * g;
+        m[i] = a.beta1 * m[i] + a.rest1 * g;
+        v[i] = a.beta2 * v[i] + a.rest2 * g * g;
         p[i] = a.shrink * p[i] - a.step * m[i] / (sqrtf(v[i]) * a.root + a.eps);
     }
 }
@@ -110,16 +112,20 @@ mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tens
     if (!plain_f32(param) || !plain_f32(m) || !plain_f32(v) || grad->dtype != MIEN_F32)
         return mien__backend_ref.adam(hyper, param, grad, m, v, step);
     mien_tensor *g = mien__cpu_as(grad, 0);
-    if (!g) return MIEN_ERR_MEMORY;
+    if (!g) return mien_error_last()->code;
+    double now[4];
+    mien__adam_numbers(hyper, step, now);
     adam_numbers a = {
         .beta1 = (float)hyper->beta1,
+        .rest1 = (float)(1 - hyper->beta1),
         .beta2 = (float)hyper->beta2,
-        .step = (float)(hyper->lr / (1 - pow(hyper->beta1, (double)step))),
-        .root = (float)(1 / sqrt(1 - pow(hyper->beta2, (double)step))),
+        .rest2 = (float)(1 - hyper->beta2),
+        .step = (float)now[0],
+        .root = (float)now[1],
         .eps = (float)hyper->eps,
         .l2 = hyper->decoupled ? 0 : (float)hyper->weight_decay,
-        .shrink = hyper->decoupled ? (float)(1 - hyper->lr * hyper->weight_decay) : 1,
-        .factor = (float)mien__grad_factor(hyper->divisor),
+        .shrink = (float)(1 - now[2]),
+        .factor = (float)now[3],
     };
     float *pp = mien__cpu_f32(param), *mm = mien__cpu_f32(m), *vv = mien__cpu_f32(v);
     const float *gg = mien__cpu_f32(g);
@@ -139,8 +145,10 @@ typedef struct sgd_numbers {
     bool nesterov;
 } sgd_numbers;
 
-MIEN_CLONES static void sgd_piece(const sgd_numbers *h, float *restrict p,
-                                  const float *restrict grad, float *restrict velocity, int64_t n) {
+MIEN_CLONES(void, sgd_piece,
+            (const sgd_numbers *h, float *restrict p, const float *restrict grad,
+             float *restrict velocity, int64_t n),
+            (h, p, grad, velocity, n)) {
     sgd_numbers a = *h;
     for (int64_t i = 0; i < n; i++) {
         float g = a.factor * grad[i] + a.decay * p[i];
@@ -149,18 +157,19 @@ MIEN_CLONES static void sgd_piece(const sgd_numbers *h, float *restrict p,
     }
 }
 
-MIEN_CLONES static void sgd_plain_piece(const sgd_numbers *h, float *restrict p,
-                                        const float *restrict grad, int64_t n) {
+MIEN_CLONES(void, sgd_plain_piece,
+            (const sgd_numbers *h, float *restrict p, const float *restrict grad, int64_t n),
+            (h, p, grad, n)) {
     sgd_numbers a = *h;
     for (int64_t i = 0; i < n; i++) p[i] -= a.lr * (a.factor * grad[i] + a.decay * p[i]);
 }
 
 mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step) {
+                          mien_tensor *velocity) {
     if (!plain_f32(param) || (velocity && !plain_f32(velocity)) || grad->dtype != MIEN_F32)
-        return mien__backend_ref.sgd(hyper, param, grad, velocity, step);
+        return mien__backend_ref.sgd(hyper, param, grad, velocity);
     mien_tensor *g = mien__cpu_as(grad, 0);
-    if (!g) return MIEN_ERR_MEMORY;
+    if (!g) return mien_error_last()->code;
     float *p = mien__cpu_f32(param), *v = velocity ? mien__cpu_f32(velocity) : NULL;
     const float *gg = mien__cpu_f32(g);
     sgd_numbers a = {(float)hyper->lr, (float)hyper->momentum, (float)hyper->weight_decay,

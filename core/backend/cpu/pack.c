@@ -1,6 +1,7 @@
 /* The cache of re-laid-out weights.
  * Not here: the LSTM's recurrent weights, which are packed per call (lstm.c). */
 #include "pack.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 
 typedef struct packed {
@@ -22,13 +23,14 @@ static packed *slot_for(mien_tensor *weight, int use, const mien__primitive_key 
                         bool *stale) {
     mien_storage *storage = weight->storage;
     if (!storage->packed) {
-        storage->packed = calloc(MIEN_PACK_USES, sizeof(packed));
+        storage->packed = mien__calloc(MIEN_PACK_USES, sizeof(packed));
         if (!storage->packed) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "cpu: no memory to pack weights");
         storage->packed_release = release;
     }
     packed *slot = (packed *)storage->packed + use;
     bool same_layout = slot->elements && memcmp(&slot->key, key, sizeof *key) == 0;
-    *stale = !same_layout || slot->version != storage->version || slot->offset != weight->offset;
+    *stale = !same_layout || slot->version != storage->version || slot->offset != weight->offset ||
+             mien__cpu_plain();
     if (slot->elements && slot->elements->shape[0] != bytes) {
         mien_tensor_release(slot->elements);
         slot->elements = NULL;
@@ -69,7 +71,7 @@ void *mien__pack_rounded(mien_tensor *weight) {
     mien_tensor *half =
         mien__tensor_header(MIEN_BF16, MIEN_DEVICE_CPU, weight->ndim, weight->shape);
     if (half) half->storage = mien__storage_retain(slot->elements->storage);
-    mien_status status = half ? mien__cpu_copy(half, weight) : MIEN_ERR_MEMORY;
+    mien_status status = half ? mien__cpu_copy(half, weight) : mien_error_last()->code;
     mien_tensor_release(half);
     if (status == MIEN_OK) return mien__cpu_ptr(slot->elements);
     forget(slot);

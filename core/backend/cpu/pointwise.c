@@ -24,8 +24,9 @@ bool mien__cpu_binary_supports(const mien_op_call *call, bool backward) {
     return same_shape(call->in[0], call->in[1]);
 }
 
-MIEN_CLONES static void binary_piece(mien_op op, float *restrict y, const float *a, const float *b,
-                                     int64_t n) {
+MIEN_CLONES(void, binary_piece,
+            (mien_op op, float *restrict y, const float *a, const float *b, int64_t n),
+            (op, y, a, b, n)) {
     if (op == MIEN_OP_add)
         for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
     else if (op == MIEN_OP_sub)
@@ -47,7 +48,7 @@ mien_status mien__cpu_binary_forward(mien_op_call *call) {
     int block = block_for(call);
     mien_tensor *a = mien__cpu_as(call->in[0], block), *b = mien__cpu_as(call->in[1], block);
     mien_tensor *out = call->out[0];
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!a || !b) goto done;
     if ((status = mien__tensor_alloc(out, block)) != MIEN_OK) goto done;
     int64_t n = floats_of(out);
@@ -66,9 +67,10 @@ done:
 }
 
 /* din of input `which`: a, b are the inputs where the op needs them. */
-MIEN_CLONES static void binary_piece_gradient(mien_op op, int which, float *restrict dx,
-                                              const float *dy, const float *a, const float *b,
-                                              int64_t n) {
+MIEN_CLONES(void, binary_piece_gradient,
+            (mien_op op, int which, float *restrict dx, const float *dy, const float *a,
+             const float *b, int64_t n),
+            (op, which, dx, dy, a, b, n)) {
     if (op == MIEN_OP_sub) {
         for (int64_t i = 0; i < n; i++) dx[i] = -dy[i];
     } else if (op == MIEN_OP_mul) {
@@ -93,12 +95,12 @@ mien_status mien__cpu_binary_backward(mien_op_call *call) {
     bool reads = call->op == MIEN_OP_mul || call->op == MIEN_OP_div;
     int block = reads ? block_for(call) : call->dout[0]->block;
     mien_tensor *a = NULL, *b = NULL, *dout = mien__cpu_as(call->dout[0], block);
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!dout) goto done;
     if (reads) {
         a = mien__cpu_as(call->in[0], block);
         b = mien__cpu_as(call->in[1], block);
-        if (!a || !b) goto done;
+        if (mien__failed(a, &status) || mien__failed(b, &status)) goto done;
     }
     status = MIEN_OK;
     for (int which = 0; which < 2; which++) {
@@ -130,16 +132,17 @@ done:
 /* ---- one input ------------------------------------------------------------------------------- */
 
 typedef struct numbers {
-    float scale, shift, exponent;
+    float scale, shift, divisor, exponent;
 } numbers;
 
 static numbers numbers_of(const mien_op_call *call) {
-    numbers k = {1, 0, 1};
+    numbers k = {1, 0, 1, 1};
     if (call->op == MIEN_OP_affine) {
         const mien_affine_attr *a = call->attr;
-        k.scale = (float)a->scale, k.shift = (float)a->shift;
+        k.scale = (float)a->scale, k.shift = (float)a->shift, k.divisor = (float)a->divisor;
     } else if (call->op == MIEN_OP_power) {
-        k.exponent = (float)((const mien_power_attr *)call->attr)->exponent;
+        const mien_power_attr *a = call->attr;
+        k.exponent = (float)a->exponent, k.scale = (float)a->scale;
     }
     return k;
 }
@@ -167,14 +170,21 @@ static float power_of(float x, float exponent) {
         memcpy(y + i, &v, bytes == 64 ? 64 : bytes);                                               \
     }
 
-MIEN_CLONES static void unary_piece(mien_op op, numbers k, float *restrict y,
-                                    const float *restrict x, int64_t n) {
+MIEN_CLONES(void, unary_piece,
+            (mien_op op, numbers k, float *restrict y, const float *restrict x, int64_t n),
+            (op, k, y, x, n)) {
     switch (op) {
     case MIEN_OP_affine:
-        for (int64_t i = 0; i < n; i++) y[i] = k.scale * x[i] + k.shift;
+        if (k.divisor == 1)
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale * x[i] + k.shift;
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale * x[i] / k.divisor + k.shift;
         break;
     case MIEN_OP_power:
-        for (int64_t i = 0; i < n; i++) y[i] = power_of(x[i], k.exponent);
+        if (k.exponent == -1)
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale / x[i];
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = k.scale * power_of(x[i], k.exponent);
         break;
     case MIEN_OP_relu:
         for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i]; /* NaN shows */
@@ -197,16 +207,20 @@ MIEN_CLONES static void unary_piece(mien_op op, numbers k, float *restrict y,
 }
 
 /* s is what the op saved: its input or its output. */
-MIEN_CLONES static void unary_piece_gradient(mien_op op, numbers k, float *restrict dx,
-                                             const float *restrict dy, const float *restrict s,
-                                             int64_t n) {
+MIEN_CLONES(void, unary_piece_gradient,
+            (mien_op op, numbers k, float *restrict dx, const float *restrict dy,
+             const float *restrict s, int64_t n),
+            (op, k, dx, dy, s, n)) {
     switch (op) {
     case MIEN_OP_affine:
-        for (int64_t i = 0; i < n; i++) dx[i] = k.scale * dy[i];
+        if (k.divisor == 1)
+            for (int64_t i = 0; i < n; i++) dx[i] = k.scale * dy[i];
+        else
+            for (int64_t i = 0; i < n; i++) dx[i] = k.scale * dy[i] / k.divisor;
         break;
     case MIEN_OP_power:
         for (int64_t i = 0; i < n; i++)
-            dx[i] = k.exponent ? dy[i] * k.exponent * power_of(s[i], k.exponent - 1) : 0;
+            dx[i] = k.exponent ? dy[i] * k.scale * k.exponent * power_of(s[i], k.exponent - 1) : 0;
         break;
     case MIEN_OP_relu:
         for (int64_t i = 0; i < n; i++) dx[i] = s[i] <= 0 ? 0 : dy[i];
@@ -231,7 +245,7 @@ MIEN_CLONES static void unary_piece_gradient(mien_op op, numbers k, float *restr
 mien_status mien__cpu_pointwise_forward(mien_op_call *call) {
     int block = keeps_zero(call) ? call->in[0]->block : 0;
     mien_tensor *in = mien__cpu_as(call->in[0], block), *out = call->out[0];
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, block);
     if (status == MIEN_OK) {
         numbers k = numbers_of(call);
@@ -254,7 +268,7 @@ mien_status mien__cpu_pointwise_backward(mien_op_call *call) {
     mien_tensor *source = output ? call->out[0] : input ? call->in[0] : NULL;
     mien_tensor *dout = mien__cpu_as(call->dout[0], block), *din = call->din[0];
     mien_tensor *saved = source ? mien__cpu_as(source, block) : NULL;
-    mien_status status = MIEN_ERR_MEMORY;
+    mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!dout || (source && !saved)) goto done;
     if ((status = mien__tensor_alloc(din, block)) != MIEN_OK) goto done;
     numbers k = numbers_of(call);
@@ -305,7 +319,7 @@ static void drop(const mien_dropout_attr *a, float *y, const float *x, int64_t f
 
 static mien_status apply_dropout(const mien_op_call *call, mien_tensor *from, mien_tensor *to) {
     mien_tensor *in = mien__cpu_as(from, 0);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(to, 0);
     if (status == MIEN_OK) {
         int64_t n = mien_tensor_count(to);

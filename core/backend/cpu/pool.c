@@ -47,20 +47,21 @@ static inline int64_t clip(const window *w, int64_t oh, int64_t ow, int64_t *i0,
  * `block` floats lie between one pixel and the next. Eight lanes, not sixteen: GCC 12 takes 512-bit
  * comparisons that serve two choices apart, lane by lane. */
 
-/* index: the place of the maximum in its window, row by row. */
+/* index: the place of the first maximum in its plane; a NaN is larger than everything. */
 MIEN_INLINE void max_8(int block, const window *w, const float *x, float *y, int32_t *index) {
     for (int64_t oh = 0; oh < w->out_h; oh++)
         for (int64_t ow = 0; ow < w->out_w; ow++) {
             int64_t i0, i1, j0, j1, to = (oh * w->out_w + ow) * block;
-            const float *from = x + clip(w, oh, ow, &i0, &i1, &j0, &j1) * block;
+            int64_t first = clip(w, oh, ow, &i0, &i1, &j0, &j1);
             v8 best = (v8){0} - INFINITY;
-            v8i where = (v8i){0} + (int32_t)(i0 * w->kernel_w + j0);
+            v8i where = (v8i){0} + (int32_t)(first + i0 * w->w + j0);
             for (int64_t i = i0; i < i1; i++)
                 for (int64_t j = j0; j < j1; j++) {
                     v8 v;
-                    memcpy(&v, from + (i * w->w + j) * block, sizeof v);
-                    v8i place = (v8i){0} + (int32_t)(i * w->kernel_w + j);
-                    v8i wins = (v > best) | (v != v); /* NaN shows */
+                    int64_t at = first + i * w->w + j;
+                    memcpy(&v, x + at * block, sizeof v);
+                    v8i place = (v8i){0} + (int32_t)at;
+                    v8i wins = ~(v <= best) & (best == best);
                     best = (v8)((wins & (v8i)v) | (~wins & (v8i)best));
                     where = (wins & place) | (~wins & where);
                 }
@@ -71,11 +72,10 @@ MIEN_INLINE void max_8(int block, const window *w, const float *x, float *y, int
 
 MIEN_INLINE void max_gradient_8(int block, const window *w, const float *dy, const int32_t *index,
                                 float *dx) {
-
     for (int64_t oh = 0; oh < w->out_h; oh++)
         for (int64_t ow = 0; ow < w->out_w; ow++) {
             int64_t i0, i1, j0, j1, from = (oh * w->out_w + ow) * block;
-            float *to = dx + clip(w, oh, ow, &i0, &i1, &j0, &j1) * block;
+            int64_t first = clip(w, oh, ow, &i0, &i1, &j0, &j1);
             v8 d;
             v8i where;
             memcpy(&d, dy + from, sizeof d);
@@ -83,10 +83,11 @@ MIEN_INLINE void max_gradient_8(int block, const window *w, const float *dy, con
             for (int64_t i = i0; i < i1; i++)
                 for (int64_t j = j0; j < j1; j++) {
                     v8 sum;
-                    v8i here = where == (v8i){0} + (int32_t)(i * w->kernel_w + j);
-                    memcpy(&sum, to + (i * w->w + j) * block, sizeof sum);
+                    int64_t at = first + i * w->w + j;
+                    v8i here = where == (v8i){0} + (int32_t)at;
+                    memcpy(&sum, dx + at * block, sizeof sum);
                     sum += (v8)(here & (v8i)d);
-                    memcpy(to + (i * w->w + j) * block, &sum, sizeof sum);
+                    memcpy(dx + at * block, &sum, sizeof sum);
                 }
         }
 }
@@ -125,22 +126,25 @@ MIEN_INLINE void mean_gradient_8(int block, const window *w, const float *dy, fl
         }
 }
 
-MIEN_CLONES static void max_one(int block, const window *w, const float *x, float *y,
-                                int32_t *index) {
+MIEN_CLONES(void, max_one, (int block, const window *w, const float *x, float *y, int32_t *index),
+            (block, w, x, y, index)) {
     for (int i = 0; i < block; i += 8) max_8(block, w, x + i, y + i, index + i);
 }
 
-MIEN_CLONES static void max_one_gradient(int block, const window *w, const float *dy,
-                                         const int32_t *index, float *dx) {
+MIEN_CLONES(void, max_one_gradient,
+            (int block, const window *w, const float *dy, const int32_t *index, float *dx),
+            (block, w, dy, index, dx)) {
     memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
     for (int i = 0; i < block; i += 8) max_gradient_8(block, w, dy + i, index + i, dx + i);
 }
 
-MIEN_CLONES static void mean_one(int block, const window *w, const float *x, float *y) {
+MIEN_CLONES(void, mean_one, (int block, const window *w, const float *x, float *y),
+            (block, w, x, y)) {
     for (int i = 0; i < block; i += 8) mean_8(block, w, x + i, y + i);
 }
 
-MIEN_CLONES static void mean_one_gradient(int block, const window *w, const float *dy, float *dx) {
+MIEN_CLONES(void, mean_one_gradient, (int block, const window *w, const float *dy, float *dx),
+            (block, w, dy, dx)) {
     memset(dx, 0, (size_t)(w->h * w->w * block) * sizeof *dx);
     for (int i = 0; i < block; i += 8) mean_gradient_8(block, w, dy + i, dx + i);
 }
@@ -159,7 +163,7 @@ typedef struct rooms {
 static mien_status rooms_start(rooms *r, const mien_tensor *t, int64_t each) {
     *r = (rooms){NULL, t->dtype == MIEN_BF16 ? each : 0};
     r->floats = mien__cpu_scratch(r->each * mien__cpu_threads());
-    return r->floats ? MIEN_OK : MIEN_ERR_MEMORY;
+    return r->floats ? MIEN_OK : mien_error_last()->code;
 }
 
 static float *room_of(const rooms *r) {
@@ -171,7 +175,7 @@ static float *room_of(const rooms *r) {
 static mien_status forward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, block);
     if (status == MIEN_OK && index) status = mien__tensor_alloc(index, block);
     if (status == MIEN_OK) {
@@ -198,10 +202,15 @@ static mien_status forward(mien_op_call *call, mien_tensor *index) {
     return status;
 }
 
-/* The gradient lies as the input did in forward: `block` is the layout of that. */
-static mien_status backward(mien_op_call *call, mien_tensor *index, int block) {
+/* The gradient lies as the input did in forward. */
+static mien_status backward(mien_op_call *call, mien_tensor *index) {
+    int block = block_of(call->in[0]);
     mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], block);
-    if (!dout) return MIEN_ERR_MEMORY;
+    if (!dout) return mien_error_last()->code;
+    if (index && !(index = mien__cpu_as(index, block))) {
+        mien_tensor_release(dout);
+        return mien_error_last()->code;
+    }
     mien_status status = mien__tensor_alloc(din, block);
     if (status == MIEN_OK) {
         window w = window_of(call, dout, block);
@@ -223,6 +232,7 @@ static mien_status backward(mien_op_call *call, mien_tensor *index, int block) {
         }
         mien__cpu_says(call, "own:blocked");
     }
+    mien_tensor_release(index);
     mien_tensor_release(dout);
     return status;
 }
@@ -233,7 +243,7 @@ mien_status mien__cpu_max_pool2d_forward(mien_op_call *call) {
 }
 
 mien_status mien__cpu_max_pool2d_backward(mien_op_call *call) {
-    return backward(call, call->out[1], call->out[1]->block);
+    return backward(call, call->out[1]);
 }
 
 mien_status mien__cpu_avg_pool2d_forward(mien_op_call *call) {
@@ -241,7 +251,7 @@ mien_status mien__cpu_avg_pool2d_forward(mien_op_call *call) {
 }
 
 mien_status mien__cpu_avg_pool2d_backward(mien_op_call *call) {
-    return backward(call, NULL, block_of(call->in[0]));
+    return backward(call, NULL);
 }
 
 /* Runs `kernel` with the block as a constant, so that its lanes become registers. */
@@ -275,16 +285,17 @@ MIEN_INLINE void global_group_gradient(int block, bool half, void *dx, int64_t p
         for (int k = 0; k < block; k++) mien__lane_store(half, dx, p * block + k, share[k]);
 }
 
-MIEN_CLONES static void global_one(int block, bool half, const void *x, int64_t pixels,
-                                   float *mean) {
+MIEN_CLONES(void, global_one, (int block, bool half, const void *x, int64_t pixels, float *mean),
+            (block, half, x, pixels, mean)) {
     if (half)
         WITH_BLOCK(global_group, true, x, pixels, mean);
     else
         WITH_BLOCK(global_group, false, x, pixels, mean);
 }
 
-MIEN_CLONES static void global_one_gradient(int block, bool half, void *dx, int64_t pixels,
-                                            const float *share) {
+MIEN_CLONES(void, global_one_gradient,
+            (int block, bool half, void *dx, int64_t pixels, const float *share),
+            (block, half, dx, pixels, share)) {
     if (half)
         WITH_BLOCK(global_group_gradient, true, dx, pixels, share);
     else
@@ -295,7 +306,7 @@ mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
     if (mien__is_quantised(call->in[0])) return mien__cpu_int8_global_avg_pool(call);
     int block = call->in[0]->block, lanes = block ? block : 1;
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK) {
         int64_t channels = in->shape[1], pixels = in->shape[2] * in->shape[3];
@@ -319,7 +330,7 @@ mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
 mien_status mien__cpu_global_avg_pool_backward(mien_op_call *call) {
     int block = call->in[0]->block, lanes = block ? block : 1;
     mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], 0);
-    if (!dout) return MIEN_ERR_MEMORY;
+    if (!dout) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(din, block);
     if (status == MIEN_OK) {
         int64_t channels = din->shape[1], pixels = din->shape[2] * din->shape[3];

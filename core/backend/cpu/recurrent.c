@@ -37,7 +37,11 @@ mien_status mien__rnn_end(mien__rnn *r, mien_status status) {
 }
 
 static mien_status hold(mien__rnn *r, mien_tensor *t, float **to) {
-    if (!t) return MIEN_ERR_MEMORY;
+    if (!t) return mien_error_last()->code;
+    if (r->n_held == MIEN_RNN_HELD) {
+        mien_tensor_release(t);
+        MIEN_FAIL(MIEN_ERR_INTERNAL, "cpu: a layer holds more than %d tensors", MIEN_RNN_HELD);
+    }
     r->held[r->n_held++] = t;
     *to = mien__cpu_f32(t);
     return MIEN_OK;
@@ -148,8 +152,10 @@ static inline __attribute__((always_inline)) void product(float *out, const floa
     CASE(rows, 3);                                                                                 \
     CASE(rows, 4)
 
-MIEN_CLONES static void any_product(float *out, const float *packed, const float *x,
-                                    int64_t row_step, int64_t length, int columns, int rows) {
+MIEN_CLONES(void, any_product,
+            (float *out, const float *packed, const float *x, int64_t row_step, int64_t length,
+             int columns, int rows),
+            (out, packed, x, row_step, length, columns, rows)) {
     switch (rows * 8 + columns) {
         ROWS(1);
         ROWS(2);
@@ -245,7 +251,7 @@ void mien__rnn_run(const mien__rnn *r, const void *layer, int64_t from, int64_t 
 
 /* t as a factor, dense. */
 static mien_status factor_of(mien__rnn *r, mien_tensor *t, const void **to) {
-    float *data;
+    float *data = NULL;
     MIEN_TRY(hold(r, mien__cpu_as_dtype(t, 0, r->factors), &data));
     *to = data;
     return MIEN_OK;
@@ -264,7 +270,7 @@ mien_status mien__rnn_factor(mien__rnn *r, int64_t columns, const float *x, cons
     *factor = x;
     if (r->factors == MIEN_F32) return MIEN_OK;
     int64_t rows = r->batch * r->steps, n = rows * columns;
-    float *data;
+    float *data = NULL;
     mien_tensor *t = mien_tensor_new(r->factors, MIEN_DEVICE_CPU, 1, &n);
     MIEN_TRY(hold(r, t, &data));
 #pragma omp parallel for if (n > MIEN_PARALLEL_FLOATS)

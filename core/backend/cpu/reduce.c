@@ -2,7 +2,7 @@
  * Not here: max, softmax and the losses, whose tensors are small (ref). */
 #include "cpu.h"
 
-MIEN_CLONES static double sum_run(const float *x, int64_t n) {
+MIEN_CLONES(double, sum_run, (const float *x, int64_t n), (x, n)) {
     double lanes[16] = {0}, total = 0;
     int64_t i = 0;
     for (; i + 16 <= n; i += 16)
@@ -28,8 +28,10 @@ static double sum_all(const float *x, int64_t n) {
 }
 
 /* x is [outer, length, inner], y [outer, inner]. */
-MIEN_CLONES static void sum_middle(float *restrict y, const float *restrict x, int64_t length,
-                                   int64_t inner, double factor) {
+MIEN_CLONES(void, sum_middle,
+            (float *restrict y, const float *restrict x, int64_t length, int64_t inner,
+             double factor),
+            (y, x, length, inner, factor)) {
     for (int64_t j0 = 0; j0 < inner; j0 += 64) {
         double part[64] = {0};
         int64_t width = mien__min64(64, inner - j0);
@@ -62,7 +64,7 @@ mien_status mien__cpu_reduce_forward(mien_op_call *call) {
     /* Over all elements the zeros that pad channels do no harm. */
     mien_tensor *in = mien__cpu_as(call->in[0], dim < 0 ? call->in[0]->block : 0);
     mien_tensor *out = call->out[0];
-    if (!in) return MIEN_ERR_MEMORY;
+    if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK && dim < 0) {
         double sum = sum_all(mien__cpu_f32(in), mien__cpu_floats(in, in->block));
@@ -88,7 +90,7 @@ mien_status mien__cpu_reduce_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_reduce_backward);
     int dim = dim_of(call);
     mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *din = call->din[0];
-    if (!dout) return MIEN_ERR_MEMORY;
+    if (!dout) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(din, 0);
     if (status == MIEN_OK) {
         extent e = dim < 0 ? (extent){1, mien_tensor_count(din), 1} : extent_of(din, dim);

@@ -12,8 +12,8 @@
 bool mien__tiles_of(const dnnl_memory_desc_t *md, bool back, mien__tiles *t) {
     const dnnl_blocking_desc_t *b = &md->format_desc.blocking;
     bool half = md->data_type == dnnl_bf16;
-    if (mien__cpu_block() != 16 || md->format_kind != dnnl_blocked || md->ndims != 4 ||
-        md->offset0 != 0 || md->extra.flags != dnnl_memory_extra_flag_none ||
+    if (mien__cpu_plain() || mien__cpu_block() != 16 || md->format_kind != dnnl_blocked ||
+        md->ndims != 4 || md->offset0 != 0 || md->extra.flags != dnnl_memory_extra_flag_none ||
         !(half ? mien__cpu_has_bf16() : md->data_type == dnnl_f32))
         return false;
     dnnl_dim_t rows = b->inner_idxs[0], lanes = b->inner_idxs[1];

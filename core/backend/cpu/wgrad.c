@@ -227,7 +227,7 @@ bool mien__wgrad_plan(const mien__conv_case *c, mien__wgrad *g) {
     int64_t most = taps > 1 ? 100 : half ? 49 : 25;
     if (c->bias || c->src[1] % 16 || c->dst[1] % 16 || c->src[1] < 64 || c->dst[1] < 64 ||
         taps > MIEN_TILES_TAPS || pixels > most || mien__cpu_block() != 16 ||
-        (half && !mien__cpu_has_bf16()) || mien__winograd_pays(c))
+        (half && !mien__cpu_has_bf16()) || mien__winograd_pays(c) || mien__cpu_plain())
         return false;
     *g = (mien__wgrad){.c = *c,
                        .inputs = c->src[1] / 16,

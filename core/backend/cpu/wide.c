@@ -49,7 +49,7 @@ static mien_status as_f32(mien_tensor *t, mien_tensor **wide) {
         *wide = mien__cpu_as_dtype(t, t->block, MIEN_F32);
     else
         *wide = mien__tensor_header(MIEN_F32, t->device, t->ndim, t->shape);
-    return *wide ? MIEN_OK : MIEN_ERR_MEMORY;
+    return *wide ? MIEN_OK : mien_error_last()->code;
 }
 
 static mien_status round_into(mien_tensor *t, mien_tensor *wide) {

@@ -9,6 +9,7 @@
 
 #include "../capture.h"
 #include "../device.h"
+#include "plugin_abi.h"
 #include "vendor.h"
 
 mien__cuda mien__cuda_context;

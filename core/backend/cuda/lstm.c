@@ -6,7 +6,6 @@
 #include "layer.h"
 
 #include <math.h>
-#include <stdio.h>
 
 /* What other sizes are left to. */
 static mien_op_fn other_forward, other_backward;
@@ -176,6 +175,8 @@ static double tolerance(mien_dtype dtype) {
     return dtype == MIEN_BF16 ? 5e-2 : dtype == MIEN_F16 || mien__cuda_tf32() ? 1e-2 : 1e-3;
 }
 
+/* MIEN_ERR_NUMERIC: the loop gives something else than cuDNN, or does not run here. Any other error
+ * says nothing about it. */
 static mien_status agrees(mien_dtype dtype, int64_t batch, int64_t h) {
     static const double no_attributes[MIEN_OP_MAX_ATTR];
     int64_t x[] = {batch, CHECK_STEPS, CHECK_INPUT}, w_ih[] = {4 * h, CHECK_INPUT},
@@ -190,6 +191,8 @@ static mien_status agrees(mien_dtype dtype, int64_t batch, int64_t h) {
     own.dout[0] = numbers(dtype, 3, y, 1, &status);
     mien_op_call other = own;
     if (status == MIEN_OK) status = both_passes(&own, own_forward, own_backward);
+    if (status == MIEN_ERR_UNSUPPORTED)
+        status = mien__fail(MIEN_ERR_NUMERIC, __FILE__, __LINE__, "%s", mien_error_last()->message);
     if (status == MIEN_OK) status = both_passes(&other, other_forward, other_backward);
     if (status == MIEN_OK) status = distance_of(&own, &other, &apart);
     release_results(&own);
@@ -205,36 +208,40 @@ static mien_status agrees(mien_dtype dtype, int64_t batch, int64_t h) {
 
 /* Both passes must decide alike, since the loop and cuDNN keep different things in `reserve`: only
  * sizes, the device, and what the check at the first use has found count. */
-static bool fits(const mien_op_call *call) {
+static mien_status fits(const mien_op_call *call, bool *own) {
     enum { UNKNOWN, GOOD, BAD };
     static char verdicts[MIEN_I64 + 1][9][5];
     const mien_tensor *x = call->in[0];
     int64_t batch = x->shape[0], steps = x->shape[1], h = call->in[2]->shape[1];
+    *own = false;
     if (batch < 1 || batch > 8 || h < 64 || h > 512 || x->shape[2] < 1 || steps > 1 << 24)
-        return false;
+        return MIEN_OK;
+    if (h != 64 && h != 128 && h != 256 && h != 512) return MIEN_OK;
+    if (!mien__lstm_loop_fits(x->dtype, (int)batch, (int)h)) return MIEN_OK;
     char *verdict = &verdicts[x->dtype][batch][h / 128]; /* 64, 128, 256, 512 */
-    if (h != 64 && h != 128 && h != 256 && h != 512) return false;
-    if (*verdict == UNKNOWN && mien__recording()) return false;
     if (*verdict == UNKNOWN) {
-        if (!mien__lstm_loop_fits(x->dtype, (int)batch, (int)h)) {
-            *verdict = BAD;
-        } else {
-            *verdict = agrees(x->dtype, batch, h) == MIEN_OK ? GOOD : BAD;
-            if (*verdict == BAD)
-                fprintf(stderr,
-                        "mien: the GPU's own LSTM kernel (%s, %d sequences, H = %d) is left aside, "
-                        "cuDNN serves: %s\n",
-                        mien_dtype_name(x->dtype), (int)batch, (int)h, mien_error_last()->message);
-        }
+        MIEN_TRY(mien__not_recorded("its first use is checked against cuDNN"));
+        mien_status status = agrees(x->dtype, batch, h);
+        if (status != MIEN_OK && status != MIEN_ERR_NUMERIC) return status;
+        *verdict = status == MIEN_OK ? GOOD : BAD;
+        if (*verdict == BAD)
+            mien__notice("the GPU's own LSTM kernel (%s, %d sequences, H = %d) is left aside, cuDNN "
+                         "serves: %s",
+                         mien_dtype_name(x->dtype), (int)batch, (int)h, mien_error_last()->message);
     }
-    return *verdict == GOOD;
+    *own = *verdict == GOOD;
+    return MIEN_OK;
 }
 
 static mien_status lstm_forward(mien_op_call *call) {
-    return fits(call) ? own_forward(call) : other_forward(call);
+    bool own;
+    MIEN_TRY(fits(call, &own));
+    return own ? own_forward(call) : other_forward(call);
 }
 static mien_status lstm_backward(mien_op_call *call) {
-    return fits(call) ? own_backward(call) : other_backward(call);
+    bool own;
+    MIEN_TRY(fits(call, &own));
+    return own ? own_backward(call) : other_backward(call);
 }
 
 /* After recurrent.c's part, whose functions serve what does not fit. */

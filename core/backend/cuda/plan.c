@@ -55,12 +55,23 @@ static mien_status ask(const mien__planner *by, mien__descriptor graph, cudnnBac
     return MIEN_OK;
 }
 
+/* Notes the error recorded last, unless it is cuDNN's verdict that something is not supported: want
+ * of memory before all others, else the first. */
+static void note(mien_error *failure, mien_status status) {
+    if (status == MIEN_OK || status == MIEN_ERR_UNSUPPORTED) return;
+    bool first = failure->code == MIEN_OK;
+    if (first || (status == MIEN_ERR_MEMORY && failure->code != status))
+        *failure = *mien_error_last();
+}
+
 /* Mode A knows the shapes; FALLBACK names what works for anything. One may refuse. */
-static void collect(const mien__planner *by, mien__descriptor graph, proposals *p) {
+static void collect(const mien__planner *by, mien__descriptor graph, proposals *p,
+                    mien_error *failure) {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     for (int i = 0; i < 2; i++) {
         mien__descriptor heuristics = mien__descriptor_new(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-        if (heuristics) ask(by, graph, modes[i], heuristics, p);
+        note(failure,
+             heuristics ? ask(by, graph, modes[i], heuristics, p) : mien_error_last()->code);
         mien__descriptor_free(heuristics);
     }
 }
@@ -151,28 +162,26 @@ static cudnnStatus_t plan_of(const mien__planner *by, mien__descriptor configura
 
 enum { WORKSPACE_MOST = 256 << 20 };
 
-/* Up to `most` plans that pass; those whose workspace is large only when there is no other. Counts
- * what passes the filters, and what failed for want of a driver. */
-int mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *plans, int most,
-                mien__plan_counts *counts) {
-    mien__graph graph;
-    proposals p = {.count = 0};
+/* Plans of proposals; those whose workspace is large only when there is no other. Counts what
+ * passes the filters, and what failed for want of a driver. */
+static int make_plans(const mien__planner *by, const mien__conv_case *c, const proposals *p,
+                      mien__plan *plans, int most, mien__plan_counts *counts, mien_error *failure) {
     int found = 0;
-    *counts = (mien__plan_counts){0};
-    if (mien__graph_build(&graph, c, by->handle) != MIEN_OK) return 0;
-    collect(by, graph.graph, &p);
     mien__plan large = {0};
-    for (int i = 0; i < p.count && found < most; i++) {
+    for (int i = 0; i < p->count && found < most; i++) {
         engine_notes notes;
-        if (notes_of(p.list[i], &notes) != MIEN_OK || !wanted(c, &notes)) continue;
+        mien_status known = notes_of(p->list[i], &notes);
+        note(failure, known);
+        if (known != MIEN_OK || !wanted(c, &notes)) continue;
         counts->passing++;
         mien__plan plan;
-        cudnnStatus_t status = plan_of(by, p.list[i], &notes, &plan);
-        if (status == CUDNN_STATUS_NOT_SUPPORTED_RUNTIME_PREREQUISITE_MISSING ||
-            status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER) {
+        cudnnStatus_t status = plan_of(by, p->list[i], &notes, &plan);
+        if (by->device && (status == CUDNN_STATUS_NOT_SUPPORTED_RUNTIME_PREREQUISITE_MISSING ||
+                           status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER)) {
             counts->without_driver++;
-            if (by->device) break; /* the others take as long and end alike */
+            break; /* the others take as long and end alike */
         }
+        note(failure, mien__cudnn_check(status, plan.name, __FILE__, __LINE__));
         if (status != CUDNN_STATUS_SUCCESS) continue;
         if (plan.workspace <= WORKSPACE_MOST) {
             plans[found++] = plan;
@@ -186,24 +195,60 @@ int mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *p
         plans[found++] = large;
     else
         mien__plan_free(&large);
+    return found;
+}
+
+mien_status mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *plans,
+                        int most, mien__plan_counts *counts, int *found) {
+    mien__graph graph;
+    proposals p = {.count = 0};
+    mien_error failure = {.code = MIEN_OK};
+    char text[160];
+    *counts = (mien__plan_counts){0};
+    *found = 0;
+    mien_status status = mien__graph_build(&graph, c, by->handle);
+    if (status != MIEN_OK) return status == MIEN_ERR_UNSUPPORTED ? MIEN_OK : status;
+    collect(by, graph.graph, &p, &failure);
+    *found = make_plans(by, c, &p, plans, most, counts, &failure);
     proposals_free(&p);
     mien__graph_free(&graph);
-    return found;
+    if (failure.code == MIEN_OK) return MIEN_OK;
+    if (*found > 0 && failure.code != MIEN_ERR_MEMORY) {
+        mien__notice(
+            "cuda: an engine that cuDNN proposed for a convolution is passed over, the next "
+            "may be slower and rounds in its own way: %s, %s (%s)",
+            mien__conv_text(c, text, sizeof text), failure.message, failure.cause);
+        return MIEN_OK;
+    }
+    while (*found > 0) mien__plan_free(&plans[--*found]);
+    return mien__fail_again(&failure);
+}
+
+const char *mien__conv_text(const mien__conv_case *c, char *buffer, size_t size) {
+    snprintf(buffer, size, "input [%lld,%lld,%lld,%lld], weight [%lld,%lld,%lld,%lld] of %s",
+             (long long)c->n, (long long)c->c, (long long)c->h, (long long)c->w, (long long)c->k,
+             (long long)c->c, (long long)c->r, (long long)c->s,
+             mien_dtype_name((mien_dtype)c->dtype));
+    return buffer;
 }
 
 /* ---- the cache ------------------------------------------------------------------------------- */
 
-/* Plans by case, open addressing; a case that cuDNN refuses has an entry without plan. A full table
- * is emptied: models have some hundreds of cases, so that happens when shapes never repeat. */
-enum { SLOTS = 2048, ENTRIES_MOST = 1024 };
+/* Plans by case, open addressing; a case that cuDNN does not support has an entry without plan. Of
+ * a full table the half goes that was not used for longest: models have some hundreds of cases, so
+ * that happens when shapes never repeat. A choice made in need is made anew, some times. */
+enum { SLOTS = 2048, ENTRIES_MOST = 1024, TRIES_MOST = 3 };
 typedef struct entry {
-    bool used;
+    bool used, settled;
+    int tries;
+    uint64_t last; /* use, by `uses` */
     mien__conv_case key;
     mien__plan plan;
 } entry;
 
 static entry *table;
 static int entries;
+static uint64_t uses;
 
 static uint64_t hash_of(const mien__conv_case *c) {
     const int64_t *word = (const int64_t *)c;
@@ -219,44 +264,100 @@ static entry *slot_of(const mien__conv_case *c) {
     return &table[at];
 }
 
-static void empty_table(void) {
-    for (int i = 0; i < SLOTS; i++) mien__plan_free(&table[i].plan);
-    memset(table, 0, SLOTS * sizeof *table);
-    entries = 0;
+static int newest_first(const void *a, const void *b) {
+    uint64_t x = ((const entry *)a)->last, y = ((const entry *)b)->last;
+    return (x < y) - (x > y);
 }
 
-/* Under the lock. */
-static mien_status find(const mien__planner *here, const mien__conv_case *c,
-                        const mien__conv_data *data, mien__plan **plan) {
+/* Code goes with its plan, and what was launched last may still run it. */
+static mien_status drop_half(void) {
+    int n = 0;
+    entry *all = malloc((size_t)entries * sizeof *all);
+    if (!all) MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
+    cudaError_t error = cudaStreamSynchronize(mien__cuda_context.stream);
+    if (error != cudaSuccess) {
+        free(all);
+        return mien__cuda_fail(error, "cudaStreamSynchronize", __FILE__, __LINE__);
+    }
+    for (int i = 0; i < SLOTS; i++)
+        if (table[i].used) all[n++] = table[i];
+    qsort(all, (size_t)n, sizeof *all, newest_first);
+    memset(table, 0, SLOTS * sizeof *table);
+    entries = n / 2;
+    for (int i = 0; i < n; i++)
+        if (i < entries)
+            *slot_of(&all[i].key) = all[i];
+        else
+            mien__plan_free(&all[i].plan);
+    free(all);
+    return MIEN_OK;
+}
+
+/* Room for one more. */
+static mien_status make_room(void) {
     if (!table && !(table = calloc(SLOTS, sizeof *table)))
         MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
-    /* A captured step may run code that goes with its plan. */
-    if (entries >= ENTRIES_MOST && mien__captures() == 0) empty_table();
+    /* A captured step may run any of them. */
+    if (entries >= ENTRIES_MOST && mien__captures() == 0) MIEN_TRY(drop_half());
     if (entries >= SLOTS - 1)
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
                   "cuda: %d convolutions of different shapes while steps are captured; set "
                   "train.graph = false",
                   entries);
-    entry *e = slot_of(c);
-    if (!e->used) {
-        MIEN_TRY(mien__not_recorded("it chooses an engine for a shape that is new"));
-        mien__plan_counts counts;
-        mien__plan made = {0};
-        if (mien_autotune())
-            MIEN_TRY(mien__tuned_plan(here, c, data, &made));
-        else
-            mien__plans(here, c, &made, 1, &counts);
-        *e = (entry){.used = true, .key = *c, .plan = made};
-        entries++;
+    return MIEN_OK;
+}
+
+/* The choice may be made anew a few times; after that it is for good. */
+static void settle(entry *e, const char *in_need) {
+    char text[160];
+    e->settled = !in_need || ++e->tries == TRIES_MOST;
+    if (in_need && e->settled)
+        mien__notice("cuda: the engine for a convolution was not chosen by timing in this process, "
+                     "since %s: %s",
+                     in_need, mien__conv_text(&e->key, text, sizeof text));
+}
+
+/* On failure the slot is as it was: free, or with a plan that was chosen in need. */
+static mien_status choose(const mien__planner *here, const mien__conv_case *c,
+                          const mien__conv_data *data, entry *e) {
+    mien__plan_counts counts;
+    mien__plan made = {0};
+    const char *in_need = NULL;
+    int found = 0;
+    mien_status status = mien_autotune() ? mien__tuned_plan(here, c, data, &made, &in_need)
+                                         : mien__plans(here, c, &made, 1, &counts, &found);
+    if (status != MIEN_OK && e->used && mien__cuda_alive() == MIEN_OK) {
+        settle(e, "the GPU's memory is short");
+        return MIEN_OK;
     }
+    MIEN_TRY(status);
+    if (e->used && mien__captures() == 0) {
+        MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
+        mien__plan_free(&e->plan);
+    } /* else a captured step may run the plan for as long as there is one */
+    entries += !e->used;
+    e->used = true;
+    e->key = *c;
+    e->plan = made;
+    settle(e, in_need);
+    return MIEN_OK;
+}
+
+/* Under the lock. */
+static mien_status find(const mien__planner *here, const mien__conv_case *c,
+                        const mien__conv_data *data, mien__plan **plan) {
+    char text[160];
+    if (!table || !slot_of(c)->used) {
+        MIEN_TRY(mien__not_recorded("it chooses an engine for a shape that is new"));
+        MIEN_TRY(make_room());
+    }
+    entry *e = slot_of(c);
+    if (!e->used || (!e->settled && !mien__recording())) MIEN_TRY(choose(here, c, data, e));
+    e->last = ++uses;
     *plan = &e->plan;
     if (e->plan.plan) return MIEN_OK;
-    MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
-              "cuda: cuDNN %d has no engine for this convolution: input [%lld,%lld,%lld,%lld], "
-              "weight [%lld,%lld,%lld,%lld] of %s",
-              mien__vendor_cudnn_version(), (long long)c->n, (long long)c->c, (long long)c->h,
-              (long long)c->w, (long long)c->k, (long long)c->c, (long long)c->r, (long long)c->s,
-              mien_dtype_name((mien_dtype)c->dtype));
+    MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "cuda: cuDNN %d has no engine for this convolution: %s",
+              mien__vendor_cudnn_version(), mien__conv_text(c, text, sizeof text));
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -337,7 +438,7 @@ mien_status mien__conv_probe(const char *device_json, const mien__conv_case *c,
     if (status == MIEN_OK) {
         mien__plan plan = {0};
         mien__plan_counts counts;
-        support->finalised = mien__plans(&by, c, &plan, 1, &counts);
+        status = mien__plans(&by, c, &plan, 1, &counts, &support->finalised);
         support->configurations = counts.passing;
         support->at_run_time = !support->finalised && counts.without_driver > 0;
         support->workspace = plan.workspace;

@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "../../store/store.h"
 #include "cuda.h"
 #include "kernels/kernels.h"
 #include "planner.h"
@@ -39,16 +38,12 @@ static void folder_of(char *path, size_t size) {
         snprintf(path, size, "%s/.cache/mien", home);
 }
 
-static bool make_folders(const char *folder) {
-    char part[2048];
-    snprintf(part, sizeof part, "%s", folder);
-    for (char *at = part + 1; *at; at++) {
-        if (*at != '/') continue;
-        *at = '\0';
-        mkdir(part, 0777);
-        *at = '/';
-    }
-    return mkdir(part, 0777) == 0 || errno == EEXIST;
+/* A choice that is not kept is no error, but the next process times again. */
+static void tell_not_kept(const char *why) {
+    mien__notice(
+        "cuda: the engines of convolutions that were chosen by timing are not kept for other "
+        "processes: %s",
+        why);
 }
 
 static bool file_of(const char *line, char *path, size_t size) {
@@ -56,9 +51,11 @@ static bool file_of(const char *line, char *path, size_t size) {
     uint64_t hash = 14695981039346656037u;
     for (const char *at = line; *at; at++) hash = (hash ^ (unsigned char)*at) * 1099511628211u;
     folder_of(folder, sizeof folder - 8);
-    if (!folder[0]) return false;
-    strcat(folder, "/plans");
-    if (!make_folders(folder)) return false;
+    bool made = folder[0] && mien_folder_make(strcat(folder, "/plans")) == MIEN_OK;
+    if (!made)
+        tell_not_kept(folder[0] ? mien_error_last()->message
+                                : "none of MIEN_CACHE, XDG_CACHE_HOME and HOME is set");
+    if (!made) return false;
     snprintf(path, size, "%s/%016llx", folder, (unsigned long long)hash);
     return true;
 }
@@ -106,20 +103,24 @@ static bool load(const mien__planner *by, const char *line, mien__plan *plan) {
     return good;
 }
 
-/* Whole or not at all: written aside, then renamed. Without a place for it nothing is kept. */
+/* The line and the text, whole or not at all. */
 static void save(const char *line, const mien__plan *plan) {
-    char path[1200], aside[1240];
+    char path[1200];
     int64_t length = 0;
     if (!file_of(line, path, sizeof path)) return;
     char *text = mien__plan_text(plan, &length);
-    snprintf(aside, sizeof aside, "%s.%d", path, (int)getpid());
-    FILE *file = text ? fopen(aside, "w") : NULL;
-    if (file) {
-        bool good = fprintf(file, "%s\n", line) > 0 &&
-                    fwrite(text, 1, (size_t)length, file) == (size_t)length;
-        good = fclose(file) == 0 && good;
-        if (!good || rename(aside, path) != 0) unlink(aside);
+    if (!text) return tell_not_kept("cuDNN does not write them as text");
+    size_t size = strlen(line) + 1 + (size_t)length;
+    char *all = malloc(size + 1);
+    if (all) {
+        int head = snprintf(all, size + 1, "%s\n", line);
+        memcpy(all + head, text, (size_t)length);
     }
+    if (!all)
+        tell_not_kept("out of memory");
+    else if (mien_file_write(path, all, (int64_t)size) != MIEN_OK)
+        tell_not_kept(mien_error_last()->message);
+    free(all);
     free(text);
 }
 
@@ -127,19 +128,19 @@ static void save(const char *line, const mien__plan *plan) {
 
 enum { CANDIDATES = 10, COMPILED = 3, WARM = 2, TIMED = 5 };
 
-/* Milliseconds of one run; negative when it does not run. */
-static float time_of(const mien__planner *by, const mien__plan *plan, const mien__conv_data *data,
-                     cudaEvent_t start, cudaEvent_t stop) {
+/* Milliseconds of one run. */
+static mien_status time_of(const mien__planner *by, const mien__plan *plan,
+                           const mien__conv_data *data, cudaEvent_t start, cudaEvent_t stop,
+                           float *took) {
     cudaStream_t stream = mien__cuda_context.stream;
-    float took = -1;
-    for (int i = 0; i < WARM; i++)
-        if (mien__plan_execute(by, plan, data) != MIEN_OK) return -1;
-    if (cudaEventRecord(start, stream) != cudaSuccess) return -1;
-    for (int i = 0; i < TIMED; i++)
-        if (mien__plan_execute(by, plan, data) != MIEN_OK) return -1;
-    if (cudaEventRecord(stop, stream) != cudaSuccess) return -1;
-    if (cudaEventSynchronize(stop) != cudaSuccess) return -1;
-    return cudaEventElapsedTime(&took, start, stop) == cudaSuccess ? took / TIMED : -1;
+    for (int i = 0; i < WARM; i++) MIEN_TRY(mien__plan_execute(by, plan, data));
+    MIEN_CUDA(cudaEventRecord(start, stream));
+    for (int i = 0; i < TIMED; i++) MIEN_TRY(mien__plan_execute(by, plan, data));
+    MIEN_CUDA(cudaEventRecord(stop, stream));
+    MIEN_CUDA(cudaEventSynchronize(stop));
+    MIEN_CUDA(cudaEventElapsedTime(took, start, stop));
+    *took /= TIMED;
+    return MIEN_OK;
 }
 
 /* ---- is it right? ---------------------------------------------------------------------------- */
@@ -164,67 +165,116 @@ static double near_enough(const mien__conv_case *c) {
     return c->dtype == MIEN_BF16 ? 1e-2 : c->dtype == MIEN_F16 || c->tf32 ? 2e-3 : 1e-5;
 }
 
-/* Runs a plan over NaN; false when it fails. */
-static bool run_afresh(const mien__planner *by, const mien__plan *plan, const mien__conv_data *data,
-                       const result *r) {
-    return cudaMemsetAsync(r->data, 0xff, r->bytes, mien__cuda_context.stream) == cudaSuccess &&
-           mien__plan_execute(by, plan, data) == MIEN_OK;
-}
-
-/* Does the plan give what is in `right`? The first that runs, which cuDNN's heuristics put in
- * front, fills it (*known). */
-static bool is_right(const mien__planner *by, const mien__plan *plan, const mien__conv_case *c,
-                     const mien__conv_data *data, void *right, bool *known) {
+/* How far what a plan gives is from what is in `right`, of its norm. */
+static mien_status distance_of(const mien__planner *by, const mien__plan *plan,
+                               const mien__conv_case *c, const mien__conv_data *data,
+                               const void *right, double *apart) {
     result r = result_of(c, data);
-    double apart = NAN;
-    if (!run_afresh(by, plan, data, &r)) return false;
-    if (*known)
-        return mien__cuda_distance(r.data, right, (mien_dtype)c->dtype, r.count, &apart) ==
-                   MIEN_OK &&
-               apart <= near_enough(c);
-    *known = cudaMemcpyAsync(right, r.data, r.bytes, cudaMemcpyDeviceToDevice,
-                             mien__cuda_context.stream) == cudaSuccess;
-    return *known;
+    MIEN_CUDA(cudaMemsetAsync(r.data, 0xff, r.bytes, mien__cuda_context.stream)); /* NaN */
+    MIEN_TRY(mien__plan_execute(by, plan, data));
+    return mien__cuda_distance(r.data, right, (mien_dtype)c->dtype, r.count, apart);
 }
 
-/* The index of the fastest plan of those that agree with the first; -1 when none runs. */
-static int fastest(const mien__planner *by, const mien__plan *plans, int n,
-                   const mien__conv_case *c, const mien__conv_data *data) {
-    cudaEvent_t start = NULL, stop = NULL;
-    int best = -1;
-    float least = 0;
-    bool known = false;
-    mien_storage *right = mien__cuda_scratch(result_of(c, data).bytes);
-    if (right && cudaEventCreate(&start) == cudaSuccess && cudaEventCreate(&stop) == cudaSuccess)
-        for (int i = 0; i < n; i++) {
-            if (!is_right(by, &plans[i], c, data, right->data, &known)) continue;
-            float took = time_of(by, &plans[i], data, start, stop);
-            if (took < 0 || (best >= 0 && took >= least)) continue;
-            best = i;
-            least = took;
-        }
-    if (start) cudaEventDestroy(start);
-    if (stop) cudaEventDestroy(stop);
-    mien__storage_release(right);
-    return best;
+/* Fills `right` with what a plan gives. *tells: other plans can be judged by it; zeros agree with
+ * whatever writes zeros, and nothing agrees with NaN. */
+static mien_status fill_right(const mien__planner *by, const mien__plan *plan,
+                              const mien__conv_case *c, const mien__conv_data *data, void *right,
+                              bool *tells) {
+    cudaStream_t stream = mien__cuda_context.stream;
+    result r = result_of(c, data);
+    double apart = 0;
+    MIEN_CUDA(cudaMemsetAsync(r.data, 0xff, r.bytes, stream));
+    MIEN_TRY(mien__plan_execute(by, plan, data));
+    MIEN_CUDA(cudaMemcpyAsync(right, r.data, r.bytes, cudaMemcpyDeviceToDevice, stream));
+    MIEN_CUDA(cudaMemsetAsync(r.data, 0, r.bytes, stream));
+    MIEN_TRY(mien__cuda_distance(r.data, right, (mien_dtype)c->dtype, r.count, &apart));
+    *tells = apart > 0; /* 1, 0 of zeros, NaN */
+    return MIEN_OK;
+}
+
+/* The search for the fastest of several plans. The first that runs, which cuDNN's heuristics put in
+ * front, says what is right. */
+typedef struct search {
+    mien_storage *right;
+    cudaEvent_t start, stop;
+    bool known, tells;
+    int best; /* -1: none yet */
+    float least;
+    mien_error failure; /* that kept a plan from its turn, and may pass; code MIEN_OK: none */
+} search;
+
+static mien_status look_at(search *s, const mien__planner *by, const mien__plan *plan, int i,
+                           const mien__conv_case *c, const mien__conv_data *data) {
+    double apart = 0;
+    float took = 0;
+    if (s->known) {
+        MIEN_TRY(distance_of(by, plan, c, data, s->right->data, &apart));
+    } else {
+        MIEN_TRY(fill_right(by, plan, c, data, s->right->data, &s->tells));
+        s->known = true;
+        if (!s->tells) s->best = i;
+    }
+    if (!s->tells || !(apart <= near_enough(c))) return MIEN_OK;
+    MIEN_TRY(time_of(by, plan, data, s->start, s->stop, &took));
+    if (s->best >= 0 && took >= s->least) return MIEN_OK;
+    s->best = i;
+    s->least = took;
+    return MIEN_OK;
+}
+
+static mien_status look_at_all(search *s, const mien__planner *by, const mien__plan *plans, int n,
+                               const mien__conv_case *c, const mien__conv_data *data) {
+    s->right = mien__cuda_scratch(result_of(c, data).bytes);
+    if (!s->right) return mien_error_last()->code;
+    MIEN_CUDA(cudaEventCreate(&s->start));
+    MIEN_CUDA(cudaEventCreate(&s->stop));
+    for (int i = 0; i < n && !(s->known && !s->tells); i++) {
+        mien_status status = look_at(s, by, &plans[i], i, c, data);
+        if (status == MIEN_OK || status == MIEN_ERR_UNSUPPORTED) continue;
+        MIEN_TRY(mien__cuda_alive());
+        if (s->failure.code != MIEN_ERR_MEMORY) s->failure = *mien_error_last();
+    }
+    return s->best < 0 && s->failure.code != MIEN_OK ? mien__fail_again(&s->failure) : MIEN_OK;
+}
+
+/* The index of the fastest plan of those that agree with the first; -1 when none is supported. */
+static mien_status fastest(const mien__planner *by, const mien__plan *plans, int n,
+                           const mien__conv_case *c, const mien__conv_data *data, int *best,
+                           const char **in_need) {
+    char text[160];
+    search s = {.best = -1};
+    mien_status status = n > 0 ? look_at_all(&s, by, plans, n, c, data) : MIEN_OK;
+    if (s.start) cudaEventDestroy(s.start);
+    if (s.stop) cudaEventDestroy(s.stop);
+    mien__storage_release(s.right);
+    *best = s.best;
+    if (status != MIEN_OK) return status;
+    if (s.known && !s.tells)
+        *in_need = "its results were zeros or not finite";
+    else if (s.failure.code != MIEN_OK)
+        *in_need = "not every engine ran";
+    if (s.failure.code != MIEN_OK)
+        mien__notice("cuda: not every engine for a convolution could be timed, a faster one may be "
+                     "missed: %s: %s",
+                     mien__conv_text(c, text, sizeof text), s.failure.message);
+    return MIEN_OK;
 }
 
 mien_status mien__tuned_plan(const mien__planner *by, const mien__conv_case *c,
-                             const mien__conv_data *data, mien__plan *plan) {
+                             const mien__conv_data *data, mien__plan *plan, const char **in_need) {
     char line[1024];
     mien__plan plans[CANDIDATES];
     mien__plan_counts counts;
+    int n = 0, best = -1, most = c->compile ? COMPILED : CANDIDATES;
+    *plan = (mien__plan){0};
+    *in_need = NULL;
     head_line(c, line, sizeof line);
     if (load(by, line, plan)) return MIEN_OK;
-    int most = c->compile ? COMPILED : CANDIDATES;
-    int n = mien__plans(by, c, plans, most, &counts), best = fastest(by, plans, n, c, data);
-    MIEN_TRY(mien__cuda_alive());
-    *plan = (mien__plan){0};
-    for (int i = 0; i < n; i++)
-        if (i == best)
-            *plan = plans[i];
-        else
-            mien__plan_free(&plans[i]);
-    if (plan->plan) save(line, plan);
-    return MIEN_OK;
+    MIEN_TRY(mien__plans(by, c, plans, most, &counts, &n));
+    mien_status status = fastest(by, plans, n, c, data, &best, in_need);
+    if (status == MIEN_OK && best >= 0) *plan = plans[best];
+    if (plan->plan) plans[best].plan = NULL;
+    for (int i = 0; i < n; i++) mien__plan_free(&plans[i]);
+    if (plan->plan && !*in_need) save(line, plan);
+    return status;
 }

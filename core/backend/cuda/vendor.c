@@ -315,7 +315,12 @@ mien_status mien__cudnn_check(cudnnStatus_t status, const char *what, const char
     char text[400] = "";
     mien__vendor_table.cudnnGetLastErrorString(text, sizeof text);
     bool refused = status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR;
-    mien__fail(refused ? MIEN_ERR_UNSUPPORTED : MIEN_ERR_VENDOR, file, line, "cuDNN refused: %s",
+    bool full = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+                status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+    mien__fail(refused ? MIEN_ERR_UNSUPPORTED
+               : full  ? MIEN_ERR_MEMORY
+                       : MIEN_ERR_VENDOR,
+               file, line, full ? "cuDNN is out of memory: %s" : "cuDNN refused: %s",
                mien__vendor_table.cudnnGetErrorString(status));
     mien__fail_cause("%.60s: %s", what, text);
     return mien_error_last()->code;
@@ -326,8 +331,11 @@ mien_status mien__cublas_check(cublasStatus_t status, const char *what, const ch
     if (status == CUBLAS_STATUS_SUCCESS) return MIEN_OK;
     if (status == CUBLAS_STATUS_EXECUTION_FAILED && cudaPeekAtLastError() != cudaSuccess)
         return mien__cuda_fail(cudaPeekAtLastError(), what, file, line);
-    mien__fail(status == CUBLAS_STATUS_NOT_SUPPORTED ? MIEN_ERR_UNSUPPORTED : MIEN_ERR_VENDOR, file,
-               line, "cuBLASLt refused: %s", mien__vendor_table.cublasLtGetStatusString(status));
+    mien__fail(status == CUBLAS_STATUS_NOT_SUPPORTED  ? MIEN_ERR_UNSUPPORTED
+               : status == CUBLAS_STATUS_ALLOC_FAILED ? MIEN_ERR_MEMORY
+                                                      : MIEN_ERR_VENDOR,
+               file, line, "cuBLASLt refused: %s",
+               mien__vendor_table.cublasLtGetStatusString(status));
     mien__fail_cause("%.100s", what);
     return mien_error_last()->code;
 }

@@ -67,7 +67,7 @@ mien_status mien__ref_batch_norm_backward(mien__ref *r) {
         double mean = r->out[1][c], rstd = r->out[2][c], db = 0, dw = 0;
         for (int64_t j = 0; j < s.images * s.inner; j++) {
             int64_t i = element(s, c, j);
-            if (a->relu && !(r->out[0][i] > 0)) r->dout[0][i] = 0;
+            if (a->relu && r->out[0][i] <= 0) r->dout[0][i] = 0;
             db += r->dout[0][i];
             dw += r->dout[0][i] * (r->in[0][i] - mean) * rstd;
             if (r->din[5]) r->din[5][i] = r->dout[0][i];

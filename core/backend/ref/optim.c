@@ -2,106 +2,131 @@
  * Not here: the loop over parameters (optim/). */
 #include "ref.h"
 #include <math.h>
-#include <stdlib.h>
 
-enum { MOST_TENSORS = 4 };
+enum { MOST_TENSORS = 4, RUN = 512 };
 
-/* Up to four tensors of one shape as doubles; all of them, or none on failure. */
-typedef struct group {
-    int n;
-    int64_t count;
-    mien_tensor *tensors[MOST_TENSORS];
-    double *values[MOST_TENSORS];
-} group;
+/* Up to RUN elements that follow each other along the last dimension, as doubles: of each tensor,
+ * NULL where there is none. */
+typedef void (*run_fn)(double *const *values, int64_t n, void *context);
 
-static void drop_group(group *g) {
-    for (int i = 0; i < g->n; i++) free(g->values[i]);
+/* Elements of t from `first` along the last dimension of the row that starts at `offset`. */
+static mien_tensor part_of(const mien_tensor *t, int64_t offset, int64_t first, int64_t n) {
+    int64_t stride = t->ndim ? t->stride[t->ndim - 1] : 1;
+    return (mien_tensor){.refs = 1,
+                         .dtype = t->dtype,
+                         .ndim = 1,
+                         .shape = {n},
+                         .stride = {stride},
+                         .offset = offset + first * stride,
+                         .storage = t->storage};
 }
 
-/* Absent tensors are NULL and stay NULL. */
-static mien_status load_group(group *g) {
-    g->count = mien_tensor_count(g->tensors[0]);
-    for (int i = 0; i < g->n; i++) {
-        if (!g->tensors[i]) continue;
-        mien_status status = mien__ref_load(g->tensors[i], &g->values[i]);
-        if (status != MIEN_OK) {
-            drop_group(g);
-            return status;
+static mien_status move(const mien_tensor *t, int64_t offset, int64_t first, int64_t n,
+                        double *values, bool back) {
+    mien_storage storage = {.refs = 1, .bytes = RUN * sizeof *values, .data = values};
+    mien_tensor here = {
+        .refs = 1, .dtype = MIEN_F64, .ndim = 1, .shape = {n}, .stride = {1}, .storage = &storage};
+    mien_tensor there = part_of(t, offset, first, n);
+    return back ? mien__host_copy(&there, &here) : mien__host_copy(&here, &there);
+}
+
+/* Runs f over all elements of tensors of one shape, row by row; those of the bits in `written` get
+ * what it left. Only bringing them into a plain layout needs memory, before the first change. */
+static mien_status each_run(int n, mien_tensor *const *tensors, unsigned written, run_fn f,
+                            void *context) {
+    double room[MOST_TENSORS][RUN], *values[MOST_TENSORS] = {0};
+    int64_t index[MIEN_MAX_DIMS] = {0};
+    const mien_tensor *t = tensors[0];
+    int last = t->ndim - 1, d;
+    int64_t length = t->ndim ? t->shape[last] : 1;
+    for (int i = 0; i < n; i++)
+        if (tensors[i]) MIEN_TRY(mien__tensor_make_plain(tensors[i]));
+    if (mien_tensor_count(t) == 0) return MIEN_OK;
+    for (int i = 0; i < n; i++)
+        if (tensors[i]) values[i] = room[i];
+    do {
+        int64_t offset[MOST_TENSORS] = {0};
+        for (int i = 0; i < n; i++) {
+            if (!tensors[i]) continue;
+            offset[i] = tensors[i]->offset;
+            for (d = 0; d < last; d++) offset[i] += index[d] * tensors[i]->stride[d];
         }
-    }
+        for (int64_t first = 0; first < length; first += RUN) {
+            int64_t count = length - first < RUN ? length - first : RUN;
+            for (int i = 0; i < n; i++)
+                if (values[i])
+                    MIEN_TRY(move(tensors[i], offset[i], first, count, values[i], false));
+            f(values, count, context);
+            for (int i = 0; i < n; i++)
+                if (values[i] && written >> i & 1u)
+                    MIEN_TRY(move(tensors[i], offset[i], first, count, values[i], true));
+        }
+        for (d = last - 1; d >= 0 && ++index[d] == t->shape[d]; d--) index[d] = 0;
+    } while (d >= 0);
     return MIEN_OK;
 }
 
-/* Writes tensor i back when it is there. */
-static mien_status write_back(group *g, int i) {
-    if (!g->tensors[i]) return MIEN_OK;
-    return mien_tensor_write(g->tensors[i], g->values[i], g->count);
+static void add_run(double *const *v, int64_t n, void *context) {
+    for (int64_t i = 0; i < n; i++) v[0][i] += v[1][i];
 }
-
 mien_status mien__ref_accumulate(mien_tensor *acc, mien_tensor *x) {
-    group g = {.n = 2, .tensors = {acc, x}};
-    MIEN_TRY(load_group(&g));
-    for (int64_t i = 0; i < g.count; i++) g.values[0][i] += g.values[1][i];
-    mien_status status = write_back(&g, 0);
-    drop_group(&g);
-    return status;
+    return each_run(2, (mien_tensor *[]){acc, x}, 1, add_run, NULL);
 }
 
+static void square_run(double *const *v, int64_t n, void *sum) {
+    for (int64_t i = 0; i < n; i++) *(double *)sum += v[0][i] * v[0][i];
+}
 mien_status mien__ref_sum_squares(mien_tensor *t, double *sum) {
-    group g = {.n = 1, .tensors = {t}};
-    MIEN_TRY(load_group(&g));
     *sum = 0;
-    for (int64_t i = 0; i < g.count; i++) *sum += g.values[0][i] * g.values[0][i];
-    drop_group(&g);
-    return MIEN_OK;
+    return each_run(1, &t, 0, square_run, sum);
 }
 
-mien_status mien__ref_scale(mien_tensor *t, double factor) {
-    group g = {.n = 1, .tensors = {t}};
-    MIEN_TRY(load_group(&g));
-    for (int64_t i = 0; i < g.count; i++) g.values[0][i] *= factor;
-    mien_status status = write_back(&g, 0);
-    drop_group(&g);
-    return status;
+static void scale_run(double *const *v, int64_t n, void *factor) {
+    for (int64_t i = 0; i < n; i++) v[0][i] *= *(double *)factor;
 }
+mien_status mien__ref_scale(mien_tensor *t, double factor) {
+    return each_run(1, &t, 1, scale_run, &factor);
+}
+
+typedef struct adam_step {
+    const mien_adam *hyper;
+    double unbias1, unbias2, factor;
+} adam_step;
 
 /* Kingma & Ba 2015, algorithm 1; decoupled decay as Loshchilov & Hutter 2019, algorithm 2. */
-mien_status mien__ref_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
-                           mien_tensor *m, mien_tensor *v, int64_t step) {
-    group g = {.n = 4, .tensors = {param, grad, m, v}};
-    MIEN_TRY(load_group(&g));
-    double unbias1 = 1 - pow(hyper->beta1, (double)step);
-    double unbias2 = 1 - pow(hyper->beta2, (double)step);
-    double factor = mien__grad_factor(hyper->divisor);
-    for (int64_t i = 0; i < g.count; i++) {
-        double *p = &g.values[0][i], *mi = &g.values[2][i], *vi = &g.values[3][i];
-        double grad_i = factor * g.values[1][i], decay = hyper->weight_decay * *p;
+static void adam_run(double *const *v, int64_t n, void *context) {
+    const adam_step *s = context;
+    const mien_adam *hyper = s->hyper;
+    for (int64_t i = 0; i < n; i++) {
+        double *p = &v[0][i], *mi = &v[2][i], *vi = &v[3][i];
+        double grad_i = s->factor * v[1][i], decay = hyper->weight_decay * *p;
         if (!hyper->decoupled) grad_i += decay;
         *mi = hyper->beta1 * *mi + (1 - hyper->beta1) * grad_i;
         *vi = hyper->beta2 * *vi + (1 - hyper->beta2) * grad_i * grad_i;
-        *p -= hyper->lr * (*mi / unbias1) / (sqrt(*vi / unbias2) + hyper->eps);
+        *p -= hyper->lr * (*mi / s->unbias1) / (sqrt(*vi / s->unbias2) + hyper->eps);
         if (hyper->decoupled) *p -= hyper->lr * decay;
     }
-    mien_status status = write_back(&g, 0);
-    if (status == MIEN_OK) status = write_back(&g, 2);
-    if (status == MIEN_OK) status = write_back(&g, 3);
-    drop_group(&g);
-    return status;
+}
+
+mien_status mien__ref_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
+                           mien_tensor *m, mien_tensor *v, int64_t step) {
+    adam_step s = {hyper, 1 - pow(hyper->beta1, (double)step), 1 - pow(hyper->beta2, (double)step),
+                   mien__grad_factor(hyper->divisor)};
+    return each_run(4, (mien_tensor *[]){param, grad, m, v}, 1u | 4u | 8u, adam_run, &s);
+}
+
+static void sgd_run(double *const *v, int64_t n, void *context) {
+    const mien_sgd *hyper = context;
+    double factor = mien__grad_factor(hyper->divisor);
+    for (int64_t i = 0; i < n; i++) {
+        double *p = &v[0][i], grad_i = factor * v[1][i] + hyper->weight_decay * *p, speed = grad_i;
+        if (v[2]) speed = v[2][i] = hyper->momentum * v[2][i] + grad_i;
+        *p -= hyper->lr * (hyper->nesterov ? grad_i + hyper->momentum * speed : speed);
+    }
 }
 
 mien_status mien__ref_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step) {
-    group g = {.n = 3, .tensors = {param, grad, velocity}};
-    MIEN_TRY(load_group(&g));
-    double factor = mien__grad_factor(hyper->divisor);
-    for (int64_t i = 0; i < g.count; i++) {
-        double *p = &g.values[0][i], grad_i = factor * g.values[1][i] + hyper->weight_decay * *p;
-        double v = grad_i;
-        if (g.values[2]) v = g.values[2][i] = hyper->momentum * g.values[2][i] + grad_i;
-        *p -= hyper->lr * (hyper->nesterov ? grad_i + hyper->momentum * v : v);
-    }
-    mien_status status = write_back(&g, 0);
-    if (status == MIEN_OK) status = write_back(&g, 2);
-    drop_group(&g);
-    return status;
+                          mien_tensor *velocity) {
+    mien_sgd h = *hyper;
+    return each_run(3, (mien_tensor *[]){param, grad, velocity}, 1u | 4u, sgd_run, &h);
 }

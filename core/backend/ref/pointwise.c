@@ -11,9 +11,9 @@ static double unary(mien_op op, const void *attr, double x) {
     const mien_power_attr *power = attr;
     switch (op) {
     case MIEN_OP_affine:
-        return affine->scale * x + affine->shift;
+        return affine->scale * x / affine->divisor + affine->shift;
     case MIEN_OP_power:
-        return pow(x, power->exponent);
+        return power->scale * pow(x, power->exponent);
     case MIEN_OP_relu:
         return x < 0 ? 0 : x;
     case MIEN_OP_sigmoid:
@@ -35,11 +35,12 @@ static double slope(mien_op op, const void *attr, double x, double y) {
     const mien_power_attr *power = attr;
     switch (op) {
     case MIEN_OP_affine:
-        return affine->scale;
+        return affine->scale / affine->divisor;
     case MIEN_OP_power:
-        return power->exponent == 0 ? 0 : power->exponent * pow(x, power->exponent - 1);
+        return power->exponent == 0 ? 0
+                                    : power->scale * power->exponent * pow(x, power->exponent - 1);
     case MIEN_OP_relu:
-        return y > 0;
+        return !(y <= 0);
     case MIEN_OP_sigmoid:
         return y * (1 - y);
     case MIEN_OP_tanh:

@@ -42,9 +42,16 @@ mien_status mien__ref_max_pool2d_forward(mien__ref *r) {
 
 mien_status mien__ref_max_pool2d_backward(mien__ref *r) {
     const int64_t *x = r->call->in[0]->shape, *y = r->call->dout[0]->shape;
-    int64_t cells = y[2] * y[3];
-    for (int64_t i = 0; i < x[0] * x[1] * cells; i++)
-        r->din[0][i / cells * x[2] * x[3] + (int64_t)r->out[1][i]] += r->dout[0][i];
+    int64_t cells = y[2] * y[3], plane = x[2] * x[3];
+    for (int64_t i = 0; i < x[0] * x[1] * cells; i++) {
+        double place = r->out[1][i];
+        if (!(place >= 0 && place < (double)plane))
+            MIEN_FAIL(
+                MIEN_ERR_ARGUMENT,
+                "max_pool2d: index %g of its backward pass is outside of its plane of %lldx%lld",
+                place, (long long)x[2], (long long)x[3]);
+        r->din[0][i / cells * plane + (int64_t)place] += r->dout[0][i];
+    }
     return MIEN_OK;
 }
 

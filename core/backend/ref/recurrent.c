@@ -1,6 +1,7 @@
 /* LSTM and GRU layers over whole sequences, forward and backward through time.
  * Not here: stacking of layers (lua/mien/nn). */
 #include "ref.h"
+#include "tensor/allocate.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static void lstm_step(mien__ref *r, const sizes *s, int64_t b, int64_t t, const 
 
 mien_status mien__ref_lstm_forward(mien__ref *r) {
     sizes s = sizes_of(r, 4);
-    double *zeros = calloc((size_t)s.h, sizeof *zeros);
+    double *zeros = mien__calloc((size_t)s.h, sizeof *zeros);
     if (!zeros) MIEN_FAIL(MIEN_ERR_MEMORY, "ref: no memory for %lld units", (long long)s.h);
     for (int64_t b = 0; b < s.b; b++) {
         const double *c = r->in[5] ? r->in[5] + b * s.h : zeros;
@@ -121,7 +122,7 @@ static void lstm_step_back(mien__ref *r, const sizes *s, int64_t b, int64_t t, c
 
 mien_status mien__ref_lstm_backward(mien__ref *r) {
     sizes s = sizes_of(r, 4);
-    double *space = calloc((size_t)(7 * s.h), sizeof *space);
+    double *space = mien__calloc((size_t)(7 * s.h), sizeof *space);
     if (!space) MIEN_FAIL(MIEN_ERR_MEMORY, "ref: no memory for %lld units", (long long)s.h);
     double *zeros = space, *dh = space + s.h, *dc = space + 2 * s.h, *da = space + 3 * s.h;
     for (int64_t b = 0; b < s.b; b++) {
@@ -171,7 +172,7 @@ static void gru_step(mien__ref *ref, const sizes *s, int64_t b, int64_t t, const
 
 mien_status mien__ref_gru_forward(mien__ref *r) {
     sizes s = sizes_of(r, 3);
-    double *space = calloc((size_t)(2 * s.h), sizeof *space);
+    double *space = mien__calloc((size_t)(2 * s.h), sizeof *space);
     if (!space) MIEN_FAIL(MIEN_ERR_MEMORY, "ref: no memory for %lld units", (long long)s.h);
     double *zeros = space, *gated = space + s.h;
     for (int64_t b = 0; b < s.b; b++) {
@@ -228,7 +229,7 @@ static void gru_step_back(mien__ref *ref, const sizes *s, int64_t b, int64_t t, 
 
 mien_status mien__ref_gru_backward(mien__ref *r) {
     sizes s = sizes_of(r, 3);
-    double *space = calloc((size_t)(9 * s.h), sizeof *space);
+    double *space = mien__calloc((size_t)(9 * s.h), sizeof *space);
     if (!space) MIEN_FAIL(MIEN_ERR_MEMORY, "ref: no memory for %lld units", (long long)s.h);
     double *zeros = space, *dh = space + s.h;
     for (int64_t b = 0; b < s.b; b++) {

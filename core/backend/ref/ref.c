@@ -1,6 +1,7 @@
 /* The frame of the reference backend: brings any dtype and layout to plain doubles, calls the op's
  * loops, brings the results back. Not here: the loops (conv.c, norm.c, ...). */
 #include "ref.h"
+#include "tensor/allocate.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ static const ref_entry entries[MIEN_OP_COUNT] = {
 
 static mien_status new_doubles(const mien_tensor *t, double **values) {
     size_t n = (size_t)mien_tensor_count(t);
-    *values = calloc(n ? n : 1, sizeof **values);
+    *values = mien__calloc(n ? n : 1, sizeof **values);
     if (!*values) MIEN_FAIL(MIEN_ERR_MEMORY, "ref: no memory for %zu doubles", n);
     return MIEN_OK;
 }

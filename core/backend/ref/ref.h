@@ -80,5 +80,5 @@ mien_status mien__ref_scale(mien_tensor *t, double factor);
 mien_status mien__ref_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
                            mien_tensor *m, mien_tensor *v, int64_t step);
 mien_status mien__ref_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                          mien_tensor *velocity, int64_t step);
+                          mien_tensor *velocity);
 #endif

@@ -80,10 +80,21 @@ local function placement()
   local chosen = device.choose "auto"
   line("device", ('%s, where device = "auto"'):format(chosen))
   local cpu = require("mien.backend").describe()
+  if not cpu then return end
   local slow = not (cpu:find "bf16" or cpu:find "AMX") and " (bf16 saves memory, its products are in f32)" or ""
   local parts = { "cpu: " .. table.concat(precision.on "cpu", ", ") .. slow }
   if chosen == "cuda" then parts[2] = "cuda: " .. table.concat(precision.on "cuda", ", ") end
   line("precision", table.concat(parts, "; "))
+end
+
+--- The CPU's backend and instruction set, and the switches that restrict them.
+local function instructions()
+  local backend = require "mien.backend"
+  local isa, sets = backend.isa()
+  line("backend", isa and backend.describe() or "not used: " .. sets)
+  if isa then
+    line("isa", isa .. (#sets > 1 and ("; MIEN_CPU_ISA chooses of %s"):format(table.concat(sets, ", ")) or ""))
+  end
 end
 
 local function run(args)
@@ -92,7 +103,7 @@ local function run(args)
   line("luajit", jit.version .. (jit.status() and "" or " (compiler off)"))
   local release = answer ". /etc/os-release; echo $PRETTY_NAME" or "an unknown system"
   line("system", ("%s, %s, %s"):format(release, answer "uname -sr" or "?", processor()))
-  line("backend", require("mien.backend").describe())
+  instructions()
   line("threads", C.mien_threads())
   line("memory", ("%.1f GiB, %.1f GiB free"):format(memory "MemTotal", memory "MemAvailable"))
   line("video", video_part(function()

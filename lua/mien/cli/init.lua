@@ -74,7 +74,8 @@ local function report(err, trace)
   if check.is_error(err) and err.code == "usage" then return 2 end
   if check.is_error(err) and not tracing then return 1 end
   if check.is_error(err) and err.where then io.stderr:write("  noticed at ", err.where, "\n") end
-  for _, line in ipairs(frames(check.traceback(err) or trace)) do io.stderr:write(line, "\n") end
+  -- out of memory there is no room for a traceback either
+  for _, line in ipairs(frames(check.traceback(err) or trace or "")) do io.stderr:write(line, "\n") end
   return 1
 end
 
@@ -141,7 +142,9 @@ end
 --- Runs a command line and returns the exit code of the process.
 function cli.main(args)
   host.on_interrupt(function() check.raise("interrupted", "interrupted") end)
-  return cli.guard(dispatch, args)
+  local code = cli.guard(dispatch, args)
+  if package.loaded["mien.ffi"] then require("mien.notices").tell() end -- commands without it start faster
+  return code
 end
 
 return cli

@@ -3,6 +3,7 @@
 local lfs = require "lfs"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local checks = require "mien.checkpoint.check"
 local cli = require "mien.cli"
 local predict = require "mien.predict"
 
@@ -15,9 +16,13 @@ Writes frame,time,face,x,y,w,h,detected and one column for each output, a row fo
 from 0, time is the frame's own in seconds, the box is in pixels; detected is 0 where the box was carried over from
 frames nearby. Emotions are given as probabilities.
 
+A video that is damaged or breaks off gives the rows of what can be decoded; that is said, and the exit status is 1, as
+where an output is no finite number.
+
   --weights FILE   of a network with a head, as `mien run` writes them
   --box x,y,w,h    one face at this place in all frames; nothing is searched
-  --out FILE       the CSV (the video's name with .csv, in this folder)
+  --out FILE       the CSV (the video's name with .csv, in this folder);
+                   /dev/stdout or a FIFO gets the rows alone, the words go to standard error
   --plot FILE      .svg, .png or .pdf (the CSV's name with .svg); none for no plot
   --every n        only each n-th frame (else all frames; a network that was trained at another frame rate sees them
                    at that rate, in interleaved turns)
@@ -76,6 +81,9 @@ local function parse(args)
       options[key] = n
     end
   end
+  if options.size and options.size > checks.SIDE then
+    check.raise("usage", "mien predict: --size %d is more than %d pixels", options.size, checks.SIDE)
+  end
   if options.box then
     local box = {}
     for number in (options.box .. ","):gmatch "%s*([^,]*)," do box[#box + 1] = tonumber(number) end
@@ -85,6 +93,12 @@ local function parse(args)
     options.box = box
   end
   return options
+end
+
+--- A device, a FIFO or an open descriptor: into it goes the CSV alone, no plot stands beside it, no words between rows.
+local function is_stream(path)
+  return (lfs.attributes(path, "mode") or "file") ~= "file" or path:find "^/dev/std" ~= nil
+    or path:find "^/dev/fd/" ~= nil or path:find "^/proc/self/fd/" ~= nil
 end
 
 --- What would be found out only after the video was read.
@@ -102,26 +116,35 @@ end
 
 local function counted(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
 
+--- A name as a field of CSV (RFC 4180).
+local function field(name)
+  return name:find '[,"]' and '"' .. name:gsub('"', '""') .. '"' or name
+end
+
 local function write_csv(path, rows, outputs)
-  local partial = path .. ".partial"
-  local out, problem = io.open(partial, "w")
-  if not out then check.raise("io", "cannot write %s", problem) end
-  local ok = out:write("frame,time,face,x,y,w,h,detected,", table.concat(outputs, ","), "\n")
+  local heads = {}
+  for k, name in ipairs(outputs) do heads[k] = field(name) end
+  local lines = { "frame,time,face,x,y,w,h,detected," .. table.concat(heads, ",") .. "\n" }
   for _, row in ipairs(rows) do
     local values = {}
     for k, value in ipairs(row.values) do values[k] = ("%.6f"):format(value) end
     local b = row.box
-    ok = ok and out:write(("%d,%.6f,%d,%.1f,%.1f,%.1f,%.1f,%d,%s\n"):format(row.frame, row.time, row.face, b[1], b[2],
-      b[3], b[4], row.detected and 1 or 0, table.concat(values, ",")))
+    lines[#lines + 1] = ("%d,%.6f,%d,%.1f,%.1f,%.1f,%.1f,%d,%s\n"):format(row.frame, row.time, row.face, b[1], b[2],
+      b[3], b[4], row.detected and 1 or 0, table.concat(values, ","))
   end
-  ok = out:close() and ok
-  if not ok then
-    os.remove(partial)
-    check.raise("io", "%s cannot be written; is the disk full?", path)
+  local text = table.concat(lines)
+  check.status(C.mien_file_write(path, text, #text))
+end
+
+--- Rows with an output that is no finite number.
+local function not_finite(rows)
+  local n = 0
+  for _, row in ipairs(rows) do
+    local bad = false
+    for _, value in ipairs(row.values) do bad = bad or value - value ~= 0 end
+    if bad then n = n + 1 end
   end
-  local status = C.mien_file_commit(partial, path)
-  if status ~= C.MIEN_OK then os.remove(partial) end
-  check.status(status)
+  return n
 end
 
 --- A panel for each face, a line for each output.
@@ -165,13 +188,15 @@ function command.run(args)
   end
   local name = options.video:match "([^/]*)$"
   local out = options.out or (name:gsub("%.%w+$", "") .. ".csv")
-  local plot = options.plot or out:gsub("%.%w+$", "") .. ".svg"
+  local streamed = is_stream(out)
+  local plot = options.plot or (streamed and name or out):gsub("%.%w+$", "") .. ".svg"
+  local function say(...) (streamed and io.stderr or io.stdout):write(table.concat({ ... }), "\n") end
   check_places(out, plot)
   local network = predict.network(options.weights, { size = options.size, device = options.device,
     precision = options.precision, int8 = options.int8 })
   if options.save then
     require("mien.checkpoint").save_weights(options.save, network.model, network.meta)
-    print(options.save .. ": the network in 8-bit whole numbers")
+    say(options.save, ": the network in 8-bit whole numbers")
   end
   local ok, rows, faces = xpcall(predict.video, check.trace, options.video, network, { every = options.every,
     box = options.box, cascade = options.cascade, each = C.mien_terminal(2) and progress(name) or nil })
@@ -190,27 +215,35 @@ function command.run(args)
   for n = 1, #faces.times do
     if not covered[n] then missing = missing + 1 end
   end
-  print(("%s: %s of %dx%d, %.3f frames/s"):format(name, counted(#faces.times, "frame"), faces.width, faces.height,
+  say(("%s: %s of %dx%d, %.3f frames/s"):format(name, counted(#faces.times, "frame"), faces.width, faces.height,
     faces.fps))
-  print(("%s, %s without a face"):format(counted(#faces.tracks, "face"), counted(missing, "frame")))
-  for _, note in ipairs(network.notes) do print("note: " .. note) end
-  print(("%s: %s of %s"):format(out, counted(#rows, "row"), table.concat(network.outputs, ", ")))
+  say(("%s, %s without a face"):format(counted(#faces.tracks, "face"), counted(missing, "frame")))
+  if faces.resized > 0 then
+    say(("note: %s had another size, brought to this one"):format(counted(faces.resized, "frame")))
+  end
+  for _, note in ipairs(network.notes) do say("note: ", note) end
+  say(("%s: %s of %s"):format(out, counted(#rows, "row"), table.concat(network.outputs, ", ")))
+  local wrong = not_finite(rows)
+  if wrong > 0 then
+    io.stderr:write(("mien: %s: in %d of %s an output is no finite number: these weights say nothing about such "
+      .. "pictures\n"):format(out, wrong, counted(#rows, "row")))
+  end
   if plot ~= "none" then
     local drawn, result = pcall(draw, plot, rows, network, faces,
       network.procedural and name .. " (weights of a procedural corpus)" or name)
     if drawn then
-      print(plot)
+      say(plot)
     elseif options.plot then
       error(result, 0)
     else
-      print("no plot: " .. tostring(result))
+      say("no plot: ", tostring(result))
     end
   end
   if faces.error then
     io.stderr:write("mien: ", tostring(faces.error), "\n")
     return 1
   end
-  return 0
+  return wrong > 0 and 1 or 0
 end
 
 return command

@@ -105,12 +105,27 @@ local function show(experiment, options)
   return 0
 end
 
+local ENOUGH = 4096 -- MiB
+
+--- oneDNN ends the process without a word where memory for the code that it makes is refused, which no one can catch.
+local function warn_of_limit()
+  local limits = io.open "/proc/self/limits"
+  local bytes = limits and limits:read("*a"):match "Max address space%s+(%d+)"
+  if limits then limits:close() end
+  if bytes and bytes / 2 ^ 20 < ENOUGH then
+    io.stderr:write(("mien: the address space is limited to %.0f MiB (ulimit -v): where that is too little the process may "
+      .. "end without a word; a limit of the control group (systemd-run -p MemoryMax=) does not do that\n"):format(
+      bytes / 2 ^ 20))
+  end
+end
+
 function command.run(args)
   local file, options = parse(args)
   if options.help or options.h or not file then
     io.stdout:write(USAGE)
     return file == nil and not (options.help or options.h) and 2 or 0
   end
+  warn_of_limit()
   local experiment = require("mien.experiment").load(home.find(file))
   if options.show then return show(experiment, options) end
   local db = require("mien.results").open(options.db)

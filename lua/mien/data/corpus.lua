@@ -43,7 +43,8 @@ local function find_recordings(self)
 end
 
 --- Opens a corpus for reading: fields path, name, frames, height, width, fps, label_kind, label_names,
--- procedural, source, recordings (list of { name, subject, partition, first, count }, first is 0-based).
+-- procedural, source, split (the name of a published one, or nil), recordings (list of { name, subject, partition,
+-- first, count }, first is 0-based).
 function corpus.open(path)
   local h5 = file.open(path)
   local function wrong(fmt, ...)
@@ -63,16 +64,29 @@ function corpus.open(path)
     self.frames, self.height, self.width = shape[1], shape[2], shape[3]
     self.name = h5:text "name" or path
     self.source = h5:text "source"
-    self.fps = h5:number "fps" or 0
+    self.split = h5:text "split" -- whose partitions these are: "paper46"
+    self.fps = h5:number "fps" or 0 -- 0: pictures
+    if h5:text "fps" or not (self.fps >= 0 and self.fps < math.huge) then
+      wrong("fps is %s, but must be a number above 0, or 0 for pictures", tostring(h5:text "fps" or self.fps))
+    end
     self.procedural = h5:number "procedural" == 1
     self.grey = h5:number "grey" == 1 -- three equal channels
     self.label_kind = h5:text "label_kind"
     self.label_names = h5:list "label_names" or {}
     check.one_of(self.label_kind, { "continuous", "multilabel", "class" }, path .. ": label_kind")
-    local _, labels = h5:info "labels"
+    local kind, labels = h5:info "labels"
+    local classes = self.label_kind == "class"
+    if #labels ~= (classes and 1 or 2) or (kind == "i32") ~= classes or not (classes or kind:find "^f") then
+      wrong("%s labels must be %s, these are %s[%s]", self.label_kind, classes and "i32 [N]" or "f32 [N,K]", kind,
+        table.concat(labels, ","))
+    end
     if labels[1] ~= self.frames then wrong("%d frames but %d labels", self.frames, labels[1]) end
-    if self.label_kind ~= "class" and labels[2] ~= #self.label_names then
-      wrong("%s labels a frame but %d label names", tostring(labels[2]), #self.label_names)
+    if not classes and labels[2] ~= #self.label_names then
+      wrong("%d labels a frame but %d label names", labels[2], #self.label_names)
+    end
+    local low, high = h5:number "label_low" or -math.huge, h5:number "label_high" or math.huge
+    if low ~= low or high ~= high or low > high then
+      wrong("labels from %s to %s (label_low, label_high)", tostring(low), tostring(high))
     end
     self.recordings = find_recordings(self)
   end)

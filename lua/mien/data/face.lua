@@ -43,8 +43,9 @@ local function standing(box, visit, ended)
   }
 end
 
---- Follows the faces of a video: { times = list, fps =, width =, height =, tracks = list, error = nil or what
--- ended a damaged file early }. A track: { id = 1 for the face seen most, first, last (1-based frames), hits,
+--- Follows the faces of a video: { times = list, fps =, width =, height =, tracks = list, resized = frames of another
+-- size that were brought to this one, error = nil or what ended a damaged file early }.
+-- A track: { id = 1 for the face seen most, first, last (1-based frames), hits,
 -- boxes[frame] = { x, y, w, h }, filled[frame] = true where no detection stood behind the box }.
 -- options: box = { x, y, w, h } (one face there, nothing is detected), cascade, min_size, hold = 0.5 (seconds
 -- that a face may stay undetected), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3 (of a track's
@@ -96,7 +97,7 @@ function face.follow(path, options)
       if options.each then options.each(image, time, n) end
       drop(n - held)
     end
-    result.tracks = tracker:finish()
+    result.tracks, result.resized = tracker:finish(), video:resized()
   end, check.trace)
   video:close()
   for n in pairs(images) do drop(n) end

@@ -10,10 +10,9 @@ file.__index = file
 
 local dtypes = { f32 = C.MIEN_F32, f64 = C.MIEN_F64, u8 = C.MIEN_U8, i32 = C.MIEN_I32, i64 = C.MIEN_I64 }
 
---- A new tensor with unset elements; file.array("i32", { 10 }).
+--- A new tensor to be written whole (mien.empty); file.array("i32", { 10 }).
 function file.array(dtype, shape)
-  local sizes = ffi.new("int64_t[?]", math.max(#shape, 1), shape)
-  return tensor.wrap(C.mien_tensor_new(dtypes[dtype], C.MIEN_DEVICE_CPU, #shape, sizes))
+  return tensor.empty(shape, { dtype = dtype })
 end
 
 local function own(pointer)
@@ -98,14 +97,16 @@ end
 
 --- An attribute as text, or nil.
 function file:text(key, object)
-  local text = C.mien_h5_get_text(open_handle(self), object or "", key)
-  return text ~= nil and ffi.string(text) or nil
+  local text = ffi.new "const char *[1]"
+  check.status(C.mien_h5_get_text(open_handle(self), object or "", key, text))
+  return text[0] ~= nil and ffi.string(text[0]) or nil
 end
 
 --- An attribute as a number, or nil.
 function file:number(key, object)
-  local value = ffi.new "double[1]"
-  return C.mien_h5_get_number(open_handle(self), object or "", key, value) and value[0] or nil
+  local value, found = ffi.new "double[1]", ffi.new "bool[1]"
+  check.status(C.mien_h5_get_number(open_handle(self), object or "", key, value, found))
+  return found[0] and value[0] or nil
 end
 
 --- An attribute that holds lines, as a list of texts, or nil.

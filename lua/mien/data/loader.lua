@@ -62,15 +62,12 @@ local function augmenter(where, config, stored)
   end
 end
 
-local told = false
-
---- That batches are not brought to the GPU ahead, said once in a process: what comes out is the same.
+--- That batches are not brought to the GPU ahead: what comes out is the same.
 local function tell_unpinned(handle)
   local why = C.mien_loader_unpinned(handle)
-  if why == nil or told then return end
-  told = true
-  io.stderr:write("mien: batches go to the GPU from ordinary memory, when a step asks for them, as none could be ",
-    "pinned (a smaller batch or fewer workers need less): ", ffi.string(why), "\n")
+  if why == nil then return end
+  C.mien_notice("batches go to the GPU from ordinary memory, when a step asks for them, as none could be pinned (a "
+    .. "smaller batch or fewer workers need less): " .. ffi.string(why))
 end
 
 --- Makes a loader: { corpus =, starts = array of 0-based first frames in the wanted order, sequence =, batch =,

@@ -24,8 +24,8 @@ function media.video(path)
   }, video)
 end
 
---- The next frame u8 [H,W,3] and its presentation time in seconds; nil at the end. A damaged file raises an
--- error after the frames that could be decoded.
+--- The next frame u8 [H,W,3] and its presentation time in seconds; nil at the end. A file that is damaged or breaks off
+-- raises an error after the frames that could be decoded.
 function video:next()
   if not self.handle then check.raise("argument", "data.video: %s was closed already", self.path) end
   local frame, time = ffi.new "mien_tensor *[1]", ffi.new "double[1]"
@@ -36,15 +36,18 @@ function video:next()
   return tensor.wrap(frame[0]), time[0]
 end
 
---- Iterates: `for frame, time in video:frames() do`. A frame is freed when the next one is asked for.
+--- Frames so far that had another size and were brought to the video's.
+function video:resized()
+  if not self.handle then check.raise("argument", "data.video: %s was closed already", self.path) end
+  local info = ffi.new "mien_video_info"
+  C.mien_video_get_info(self.handle, info)
+  return tonumber(info.resized)
+end
+
+--- Iterates: `for frame, time in video:frames() do`. A frame that is kept stays valid; one that is not goes as any tensor
+-- does (frame:free() gives its memory back at once).
 function video:frames()
-  local last
-  return function()
-    if last then last:free() end
-    local frame, time = self:next()
-    last = frame
-    return frame, time
-  end
+  return function() return self:next() end
 end
 
 --- Closes; again is allowed.
@@ -72,11 +75,7 @@ end
 
 --- Takes the colour out of u8 [H,W,3], in place: three equal channels of luma (ITU-R BT.601).
 function media.image.grey(image)
-  local pixels = image:data()
-  for i = 0, image:count() - 3, 3 do
-    local luma = math.floor(0.299 * pixels[i] + 0.587 * pixels[i + 1] + 0.114 * pixels[i + 2] + 0.5)
-    pixels[i], pixels[i + 1], pixels[i + 2] = luma, luma, luma
-  end
+  check.status(C.mien_image_grey(image))
   return image
 end
 

@@ -25,8 +25,8 @@ function split.subjects(corpus, shares, rng)
   end
   local total = 0
   for _, share in ipairs(shares) do
-    if type(share) ~= "number" or share <= 0 then
-      check.raise("argument", "data.split_subjects: shares must be above 0, got %s", check.describe(share))
+    if type(share) ~= "number" or not (share > 0 and share < math.huge) then
+      check.raise("argument", "data.split_subjects: shares must be numbers above 0, got %s", check.describe(share))
     end
     total = total + share
   end

@@ -17,6 +17,9 @@ function writer.new(path, options)
     source = "string", label_range = "table" },
     "data.writer")
   check.one_of(options.label_kind, { "continuous", "multilabel", "class" }, "data.writer: label_kind")
+  if not (options.fps >= 0 and options.fps < math.huge) then
+    check.raise("argument", "data.writer: fps is %g, but must be above 0, or 0 for pictures", options.fps)
+  end
   if #options.label_names == 0 then check.raise("argument", "data.writer: label_names is empty") end
   for _, name in ipairs(options.label_names) do
     if name:find "\n" then check.raise("argument", "data.writer: a label name holds a line break") end
@@ -162,6 +165,11 @@ function writer:recording(options)
   self.known[name] = true
   self.recordings[#self.recordings + 1] = name
   self.frames = self.frames + n
+end
+
+--- Says which published split the partitions are; the paper's numbers stand beside its own split alone.
+function writer:split(name)
+  self.h5:set("split", check.type(name, "string", "data.writer: split"))
 end
 
 --- Puts the corpus on disk under its name.

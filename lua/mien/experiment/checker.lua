@@ -1,6 +1,7 @@
 -- Whether a declaration can be understood: every key known, every value of a kind that its key takes.
 -- Not here: the keys (experiment/keys.lua), completing a declaration (experiment/schema.lua). Nothing is opened here.
 local check = require "mien.check"
+local home = require "mien.home"
 local KEYS = require "mien.experiment.keys"
 local kinds = require "mien.experiment.kinds"
 
@@ -97,6 +98,7 @@ function checker.arms(arms, known, path)
     if type(name) ~= "string" then
       refuse("arms", '%sarms: entry %d must begin with its name, { "name", ... }, got %s', prefix, i, kinds.show(arm))
     end
+    judged("arms", home.name, name, ("%sarms: the name of entry %d"):format(prefix, i))
     if seen[name] then refuse("arms", '%sarms: two of them are called "%s"; no table could tell them apart', prefix, name) end
     seen[name] = true
     local rest = {}
@@ -117,7 +119,11 @@ function checker.declaration(declaration)
     if tbl.pictures then changes(tbl.pictures, "pictures", known, (path == "" and "" or path .. ".") .. "pictures") end
   end
   part(declaration, "root", "")
-  for name, profile in pairs(declaration.profiles or {}) do part(profile, "profile", "profiles." .. name) end
+  judged("name", home.name, declaration.name, "the experiment's name")
+  for name, profile in pairs(declaration.profiles or {}) do
+    judged("profiles", home.name, name, "the profile's name")
+    part(profile, "profile", "profiles." .. name)
+  end
 end
 
 -- ---- what only a whole configuration tells -----------------------------------------------------

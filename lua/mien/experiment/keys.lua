@@ -27,8 +27,13 @@ end
 
 -- ---- values with rules of their own ------------------------------------------------------------
 
-local size = list(count, 2, 2)
-local shares = list(number(0, nil, true), 2, 3)
+local size = list(kinds.pixels, 2, 2)
+
+local shares = list(number(0, nil, true), 2, 3, { judge = function(value, path)
+  local sum = 0
+  for _, share in ipairs(value) do sum = sum + share end
+  if math.abs(sum - 1) > 1e-6 then check.raise("argument", "%s: the shares must be 1 together, got %g", path, sum) end
+end })
 
 local factors = list(number(0), 2, 2, { judge = function(value, path)
   if value[1] > value[2] then
@@ -88,7 +93,7 @@ return {
     size = key({ 150, 150 }, size, "height and width that the network sees"),
     resize = key(false, { size, no }, "height and width before cropping"),
     scale = key(false, { kinds.fields { mean = key(nil, list(number(-math.huge), 3, 3), "per channel"),
-      sd = key(nil, list(number(0, nil, true), 3, 3), "per channel") }, no },
+      sd = key(nil, list(number(1e-6), 3, 3), "per channel") }, no },
       "of pixels / 255; the start's own when it has one"),
     augment = key(false, { kinds.fields {
       crop = key(false, yes_or_no, "random offset in the resized frame"),

@@ -46,15 +46,19 @@ end
 kinds.count = { noun = "a count", plural = "counts",
   fits = function(value) return finite(value) and value % 1 == 0 and value >= 1 end }
 
+--- Rows or columns of a picture: as many as the loader takes.
+kinds.pixels = { noun = "a count of pixels", plural = "counts up to 32767",
+  fits = function(value) return kinds.count.fits(value) and value <= 32767 end }
+
 --- A whole number from which random streams begin.
 kinds.seed = { noun = "a seed", plural = "whole numbers of 0 or more",
   fits = function(value) return finite(value) and value % 1 == 0 and value >= 0 and value <= 2 ^ 53 end }
 
 --- A finite number from `low` on, or above it; to `high` where there is an end.
 function kinds.number(low, high, above)
-  local range = high and ("between %g and %g"):format(low, high)
-    or low == -math.huge and "" or (above and "above " or "of at least ") .. low
-  return { noun = "a number " .. range, plural = "numbers " .. range, fits = function(value)
+  local range = high and (" between %g and %g"):format(low, high)
+    or low == -math.huge and "" or (above and " above %g" or " of at least %g"):format(low)
+  return { noun = "a number" .. range, plural = "numbers" .. range, fits = function(value)
     return finite(value) and (above and value > low or not above and value >= low) and value <= (high or math.huge)
   end }
 end

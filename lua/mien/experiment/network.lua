@@ -6,7 +6,7 @@ local util = require "jit.util"
 
 local network = {}
 
---- The module that `model` of a configuration makes. Its `network` holds the declared keys alone.
+--- The module that `model` of a configuration makes, or an error. Its `network` holds the declared keys alone.
 function network.build(config, corpus)
   local strict = {}
   for k, value in pairs(config.network) do strict[k] = value end
@@ -15,7 +15,12 @@ function network.build(config, corpus)
     if check.is_mien(debug.getinfo(2, "S").source) then return nil end
     check.unknown(config.name .. ": network", "key", tostring(k), config.network)
   end })
-  return config.model(strict, corpus)
+  local model = config.model(strict, corpus)
+  if type(model) ~= "table" or not model.parameters then
+    check.raise("argument", "%s: `model` must return a network (mien.nn, mien.models), it returns %s", config.name,
+      check.describe(model))
+  end
+  return model
 end
 
 -- ---- what is never read ------------------------------------------------------------------------

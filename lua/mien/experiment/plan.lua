@@ -8,6 +8,7 @@ local corpus_of = require "mien.experiment.corpus"
 local device = require "mien.device"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.home"
+local interrupt = require "mien.interrupt"
 local network_of = require "mien.experiment.network"
 local one = require "mien.experiment.run"
 local precision = require "mien.precision"
@@ -213,8 +214,9 @@ local function prepare(node, made, moved, say)
     settle_start(arm, made, moved)
     identities[i] = arm_identity(node, arm, corpora)
   end
-  -- a declaration as it stands is hashed under the name that it had first
+  -- a declaration as it stands is hashed under the name that it had first, which runs in results.db may still have
   local profile = node.profile == "default" and "paper" or node.profile
+  node.formerly = profile ~= node.profile and not (node.declaration.profiles or {}).paper and profile or nil
   node.variant = results_run.hash(schema.text(node.config,
     { corpus = corpus_identity(corpora, node.arms[1]), profile = profile, arms = identities })):sub(1, 8)
   node.runs = {}
@@ -227,9 +229,7 @@ local function prepare(node, made, moved, say)
     end
   end
   if node.weights and node.runs[1] and node.runs[1].exports then
-    local meta = weights_meta(node)
     made[node.weights] = node.runs[1].hash
-    node.stale = not meta or meta.config_hash ~= node.runs[1].hash
   end
   return true
 end
@@ -243,6 +243,12 @@ end
 
 local function folder_of(r)
   return home.path(("runs/%s/%s/%s-%d-%s"):format(r.node.name, r.node.profile, r.arm.name, r.seed, r.hash:sub(1, 8)))
+end
+
+--- Whether a finished run's best weights are still to be put where others start from them.
+local function is_stale(r)
+  local meta = r.exports and weights_meta(r.node)
+  return r.exports and r.node.weights and (not meta or meta.config_hash ~= r.hash)
 end
 
 --- Takes a run for this process; false and what there is to say when another one has it.
@@ -259,7 +265,7 @@ local function execute(r, context)
   local run = context.db:run {
     experiment = node.name, profile = node.profile, variant = node.variant, arm = r.arm.name, arm_order = r.arm.order,
     seed = r.seed, config = r.text, corpus = r.arm.corpus.name, procedural = r.arm.corpus.procedural,
-    folder = home.short(folder_of(r)),
+    folder = home.short(folder_of(r)), formerly = node.formerly,
   }
   local what = {
     config = config, corpus = r.arm.corpus, parts = r.arm.parts, start = r.arm.start, arm = r.arm.name, seed = r.seed,
@@ -268,7 +274,8 @@ local function execute(r, context)
   }
   local lost = false
   if run.row.status == "finished" then
-    if not (what.exports and node.stale) or one.export_again(what) then
+    os.remove(what.folder .. "/last.h5") -- left when a kill came after the end
+    if not is_stale(r) or one.export_again(what) then
       context.say(("%s: finished already (best %s %.3f at epoch %d); nothing to do"):format(label,
         config.train.stop.watch, run.row.best_value or 0 / 0, run.row.best_epoch or 0))
       return "skipped"
@@ -279,7 +286,8 @@ local function execute(r, context)
     return "failed"
   end
   local again = lost or run.row.status == "failed"
-  local position = not again and require("mien.train.state").position(what.folder .. "/last.h5") or nil
+  local state = require "mien.train.state"
+  local position = not again and state.advise(what.folder .. "/last.h5", state.position) or nil
   local mine, why = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
   if not mine and run:look().status == "finished" then return execute(r, context) end -- a moment ago
   if not mine then
@@ -297,7 +305,11 @@ local function execute(r, context)
   end
   local ok, status, line = xpcall(one.train, check.trace, what)
   if not ok then
-    local reason = check.is_error(status) and status.code == "interrupted" and "interrupted" or tostring(status)
+    local reason = tostring(status)
+    if interrupt.is(status) then
+      interrupt.honour() -- else the run could not be told that it was interrupted
+      reason = "interrupted"
+    end
     pcall(run.interrupt, run, reason)
     check.rethrow(status)
   end
@@ -383,7 +395,7 @@ local function run_all(tree, context)
     if waits and not done then
       if not context.waited then context.say "waiting for weights that another process is making" end
       context.waited = true
-      require "mien.experiment.wait"(POLL)
+      interrupt.sleep(POLL)
     end
   until not waits
 end

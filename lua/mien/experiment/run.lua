@@ -6,10 +6,12 @@ local corpus_of = require "mien.experiment.corpus"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.home"
+local literal = require "mien.literal"
 local loss_of = require "mien.loss"
 local network = require "mien.experiment.network"
 local optim = require "mien.optim"
 local precision = require "mien.precision"
+local results_run = require "mien.results.run"
 local rng = require "mien.rng"
 local schema = require "mien.experiment.schema"
 local score = require "mien.experiment.score"
@@ -45,6 +47,20 @@ local function store_counts(run, c, table4, train_counts, devel_counts)
     end
     run:class_count { split = "devel", stage = "corpus", class_order = k, class = name, frames = devel_counts[k] }
   end
+end
+
+--- Hashes of the functions of a configuration, by their keys: the text that was hashed holds their sources.
+local function code_of(config, hashed)
+  local out = {}
+  local function walk(value, told, path)
+    if type(value) == "function" then
+      out[path] = type(told) == "string" and "function " .. results_run.hash(told):sub(1, 8) or "function"
+    elseif type(value) == "table" and type(told) == "table" and not getmetatable(value) then
+      for k, v in pairs(value) do walk(v, told[k], path == "" and tostring(k) or path .. "." .. tostring(k)) end
+    end
+  end
+  walk(config, literal.decode(hashed, "the run's configuration"), "")
+  return out
 end
 
 --- What somebody must know to use the weights, or to start from them.
@@ -86,6 +102,7 @@ end
 function one.export_again(what)
   local best = what.folder .. "/best.h5"
   if not require("lfs").attributes(best) then return false end
+  what.run:check_artifact(best)
   local model = network.build(what.config, what.corpus)
   require("mien.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
   export(what, model, start_of.scale(what.config, what.start))
@@ -101,8 +118,10 @@ function one.train(what)
   for _, pair in ipairs(schema.flat(config)) do run:param(pair[1], pair[2]) end
   run:param("arm", what.arm)
   run:param("seed", seed)
-  run:param("start", what.start:describe())
+  run:param("start", what.start:describe(home.short))
   run:param("corpus.path", home.short(c.path))
+  run:param("corpus.split", not config.data.split and c.split or nil) -- own shares are no published split
+  for path, hash in pairs(code_of(config, run.row.config)) do run:param(path, hash) end
 
   local starts, table4 = corpus_of.windows(config, c, what.parts, seed)
   local counts

@@ -83,8 +83,9 @@ local function store_chain(run, target, chain)
   end
 end
 
---- Fits a chain per target on devel and applies it to every split; gives splits their `post`.
-local function fit_post(config, corpus, splits, run)
+--- Fits a chain per target on devel and applies it to every split; gives splits their `post`, returns the chains.
+local function fit_post(config, corpus, splits)
+  local chains = {}
   for _, split in ipairs(splits) do
     split.post = {}
     for r = 1, #split.raw do split.post[r] = {} end
@@ -95,33 +96,48 @@ local function fit_post(config, corpus, splits, run)
     local chain = fit { predictions = evaluate.column(devel.raw, k), gold = evaluate.column(devel.gold, k),
       steps = config.post, fps = corpus.fps, max_median = config.post_options.max_median,
       max_shift = config.post_options.max_shift }
-    store_chain(run, target, chain)
+    chains[k] = { target = target, chain = chain }
     for _, split in ipairs(splits) do
       local changed = chain:apply(evaluate.column(split.raw, k))
       for r = 1, #changed do split.post[r][k] = changed[r] end
     end
   end
+  return chains
 end
 
 -- ---- all of it ---------------------------------------------------------------------------------
 
-local function store_scores(run, corpus, split, stage, predictions)
-  local result = evaluate.score(corpus, predictions, split.gold)
-  for _, row in ipairs(result.scores or {}) do
-    row.split, row.stage = split.name, stage
-    for _, name in ipairs { "ccc", "pcc", "rmse", "ccc_recordings" } do
-      if row[name] ~= row[name] then row[name] = nil end -- undefined is NULL
-    end
-    run:score(row)
+--- A row without what is undefined: that is NULL.
+local function defined(row)
+  for name, value in pairs(row) do
+    if value ~= value then row[name] = nil end
   end
-  for _, row in ipairs(stage == "raw" and result.classes or {}) do
-    row.split = split.name
-    for _, name in ipairs { "f1", "average_precision" } do
-      if row[name] ~= row[name] then row[name] = nil end
+  return row
+end
+
+--- What there is to store of a split: a list of { reporter of the run, row }.
+local function rows_of(corpus, split)
+  local list = {}
+  local function add(name, rows, stage)
+    for _, row in ipairs(rows or {}) do
+      row.split, row.stage = split.name, stage
+      list[#list + 1] = { name, defined(row) }
     end
-    run:class_score(row)
   end
-  return result
+  local function stage(name, predictions)
+    local result = evaluate.score(corpus, predictions, split.gold)
+    add("score", result.scores, name)
+    if result.scores then
+      add("recording_score", evaluate.by_recording(corpus, split.recordings, predictions, split.gold), name)
+    end
+    return result
+  end
+  split.result = stage("raw", split.raw)
+  add("class_score", split.result.classes)
+  if corpus.label_kind == "class" then add("confusion", evaluate.confusion(corpus, split.raw, split.gold)) end
+  -- without post-processing the two stages are the same, and table5 shows them all the same
+  if corpus.label_kind == "continuous" then stage("post", split.post or split.raw) end
+  return list
 end
 
 --- Predicts devel and test, post-processes where asked, stores scores and predictions.
@@ -136,12 +152,15 @@ function score.all(what)
         gold = evaluate.gold(corpus, recordings) }
     end
   end
-  if config.post and corpus.label_kind == "continuous" then fit_post(config, corpus, splits, run) end
-  for _, split in ipairs(splits) do
-    split.result = store_scores(run, corpus, split, "raw", split.raw)
-    -- without post-processing the two stages are the same, and table5 shows them all the same
-    if corpus.label_kind == "continuous" then store_scores(run, corpus, split, "post", split.post or split.raw) end
-  end
+  local chains = config.post and corpus.label_kind == "continuous" and fit_post(config, corpus, splits) or {}
+  local lists = {}
+  for i, split in ipairs(splits) do lists[i] = rows_of(corpus, split) end
+  run:scored(function()
+    for _, one in ipairs(chains) do store_chain(run, one.target, one.chain) end
+    for _, list in ipairs(lists) do
+      for _, entry in ipairs(list) do run[entry[1]](run, entry[2]) end
+    end
+  end)
   check.status(C.mien_folder_make(what.folder))
   save(what.folder .. "/predictions.h5", corpus, splits)
   run:artifact(what.folder .. "/predictions.h5", "predictions")

@@ -26,6 +26,7 @@ end
 function class:apply(model, stream)
   self.rest:apply(model, stream)
   local file = require("mien.checkpoint").load_weights(self.path)
+  require("mien.checkpoint.check").finite(file.tensors, self.path)
   if self.transfer == "all" then
     model:load(file.tensors)
   else
@@ -40,11 +41,12 @@ function class:meta()
   return require("mien.checkpoint").read_meta(self.path)
 end
 
-function class:describe()
+--- One line on what the start does; the path as `short` gives it.
+function class:describe(short)
   local what = self.transfer == "all" and "all weights" or "the feature extractor"
-  return ("from %s (%s)"):format(self.path, what)
+  return ("from %s (%s)"):format(short and short(self.path) or self.path, what)
 end
-class.__tostring = class.describe
+function class:__tostring() return self:describe() end
 
 return function(config, rest)
   if type(config) == "string" then config = { config } end

@@ -4,9 +4,22 @@ local check = require "mien.check"
 
 local from_weights = {}
 
-local function shapes_of(tensors)
+-- Dimensions of the tensors that decide what the network is.
+local DIMENSIONS = { ["features.conv1.weight"] = 4, ["features.features.0.weight"] = 4,
+  ["features.features.0.0.weight"] = 4, ["head.weight"] = 2 }
+
+local function shapes_of(tensors, path)
   local shapes = {}
-  for _, entry in ipairs(tensors) do shapes[entry[1]] = entry[2]:size() end
+  for _, entry in ipairs(tensors) do
+    local name, shape = entry[1], entry[2]:size()
+    local wanted = DIMENSIONS[name] or name:find "^context%.weight" and 2
+      or (name:find "^fully_connected%.%d+%.weight$" or name:find "^features%.classifier%.%d+%.weight$") and 2
+    if wanted and #shape ~= wanted or shape[1] == 0 then
+      check.raise("format", "%s: %s has the shape [%s], %d dimensions are wanted", path, name, table.concat(shape, ","),
+        wanted or #shape)
+    end
+    shapes[name] = shape
+  end
   return shapes
 end
 
@@ -34,11 +47,6 @@ end
 --- Names of the outputs: as the file says, else arousal and valence for two, else numbers.
 local function output_names(meta, count, path)
   local names = meta.outputs or meta.label_names
-  if type(names) == "string" then
-    local list = {}
-    for name in names:gmatch "[^\n]+" do list[#list + 1] = name end
-    names = list
-  end
   if not names and count == 2 then names = { "arousal", "valence" } end
   if not names then
     names = {}
@@ -53,7 +61,8 @@ end
 function from_weights.load(path, size)
   local models = require "mien.models"
   local file = require("mien.checkpoint").load_weights(path)
-  local shapes = shapes_of(file.tensors)
+  require("mien.checkpoint.check").finite(file.tensors, path)
+  local shapes = shapes_of(file.tensors, path)
   local head = shapes["head.weight"]
   if not head then check.raise("format", "%s has no head.weight: an extractor alone gives no predictions", path) end
   local outputs = output_names(file.meta, head[1], path)

@@ -9,7 +9,8 @@ local verdict = require "mien.optim.verdict"
 local scaler = {}
 scaler.__index = scaler
 
-local LEAST = 1e-4 -- a smaller scale means that the gradients are not finite by themselves
+local LEAST = 1e-4 -- a smaller scale means that the gradients are not finite by themselves,
+local MOST = 200   -- and so do more steps in a row that were left out, however slowly the scale falls
 
 --- The verdict on a device, with the scale and counts that the host has: those of a checkpoint, or set by hand.
 function scaler:on(device)
@@ -37,13 +38,15 @@ function scaler:judge(optimiser, max_norm, loss)
 end
 
 --- Takes over what was decided. Returns the 2-norm of the true gradients, or nil when one was NaN or infinite: then
--- nothing was updated and the scale is smaller; and the loss. A scale below 1e-4 is an error of code "numeric".
+-- nothing was updated and the scale is smaller; and the loss. A scale below 1e-4, or 200 such steps in a row, is an
+-- error of code "numeric".
 function scaler:heed(optimiser)
-  local open, loss, norm, scale, good, skipped = self.verdict:read(optimiser)
+  local open, loss, norm, scale, good, skipped, in_a_row = self.verdict:read(optimiser)
   local before = self.scale
   self.scale, self.good, self.skipped, self.seen = scale, good, skipped, scale
-  if not open and scale < LEAST then
-    check.raise("numeric", "gradients are not finite in fp16 even at a loss scale of %g; use bf16 or f32", before)
+  if not open and (scale < LEAST or in_a_row >= MOST) then
+    check.raise("numeric", "gradients are not finite in fp16 even at a loss scale of %g, in %d steps in a row; "
+      .. "use bf16 or f32", before, in_a_row)
   end
   return open and norm or nil, loss
 end

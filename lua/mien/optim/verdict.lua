@@ -24,7 +24,7 @@ end
 function verdict:write(scale, good, skipped)
   local v = self.values
   v[C.MIEN_VERDICT_DIVISOR], v[C.MIEN_VERDICT_SCALE] = scale, scale
-  v[C.MIEN_VERDICT_GOOD], v[C.MIEN_VERDICT_SKIPPED] = good, skipped
+  v[C.MIEN_VERDICT_GOOD], v[C.MIEN_VERDICT_SKIPPED], v[C.MIEN_VERDICT_IN_A_ROW] = good, skipped, 0
   check.status(C.mien_tensor_write(self.numbers, v, COUNT))
   return self
 end
@@ -37,13 +37,13 @@ function verdict:decide(loss, rules)
 end
 
 --- The decision about the last step of the optimiser, which does not count when it was left out: open, loss, norm,
--- scale, good, skipped.
+-- scale, good, skipped, skipped in a row.
 function verdict:read(optimiser)
   local v = self.values
   check.status(C.mien_tensor_read(self.numbers, v, COUNT))
   if v[C.MIEN_VERDICT_OPEN] == 0 then optimiser.steps = optimiser.steps - 1 end
   return v[C.MIEN_VERDICT_OPEN] ~= 0, v[C.MIEN_VERDICT_LOSS], v[C.MIEN_VERDICT_NORM], v[C.MIEN_VERDICT_SCALE],
-    v[C.MIEN_VERDICT_GOOD], v[C.MIEN_VERDICT_SKIPPED]
+    v[C.MIEN_VERDICT_GOOD], v[C.MIEN_VERDICT_SKIPPED], v[C.MIEN_VERDICT_IN_A_ROW]
 end
 
 return verdict

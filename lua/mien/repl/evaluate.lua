@@ -32,14 +32,17 @@ function evaluate.environment(extra)
   return setmetatable({}, { __index = lookup, names = names })
 end
 
---- Compiles an input: as an expression when it is one, else as statements.
+--- Compiles an input: as an expression when it is one (`= x` means `x`), else as statements. It runs interpreted, with
+-- the functions that it defines: in a loop that LuaJIT has compiled nothing would ask for Ctrl-C.
 -- Returns the function, or nil, the message and whether more lines could complete it.
 function evaluate.compile(text)
   local name = "=input " .. #inputs + 1
-  local chunk, message = loadstring("return " .. text, name)
-  if not chunk then chunk, message = loadstring(text, name) end
+  local value = text:match "^%s*=(.*)$"
+  local chunk, message = loadstring("return " .. (value or text), name)
+  if not chunk and not value then chunk, message = loadstring(text, name) end
   if chunk then
     inputs[#inputs + 1] = text
+    jit.off(chunk, true)
     return chunk
   end
   -- A quoted string ends with its line, so no further line can help that one.

@@ -5,6 +5,7 @@ local complete = require "mien.repl.complete"
 local evaluate = require "mien.repl.evaluate"
 local help = require "mien.help"
 local host = require "mien.host"
+local notices = require "mien.notices"
 local show = require "mien.repl.show"
 
 local repl = {}
@@ -64,16 +65,18 @@ function session:evaluate(chunk)
   local values, err, trace = evaluate.run(chunk, self.env)
   host.interrupt_reset()
   if not values then self:report(err, trace) end
+  notices.tell()
   return values
 end
 
 function session:query(text)
   self:evaluate(function()
-    local results = require("mien").results.open(nil, { read_only = true })
-    local ok, answer = pcall(results.table, results, text)
-    results:close()
-    if not ok then error(answer, 0) end
-    print(answer)
+    local results = require("mien").results
+    local db = results.open(nil, { read_only = true })
+    local ok, rows = pcall(db.rows, db, text)
+    db:close()
+    if not ok then error(rows, 0) end
+    print(results.text.table(rows, nil, C.mien_terminal(1) and C.mien_terminal_columns() or nil))
   end)
 end
 

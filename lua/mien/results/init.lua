@@ -11,6 +11,9 @@ local results = {}
 local FLUSH_SECONDS = 2 -- what a killed process may lose of its metrics; they come again on resuming
 local FLUSH_ROWS = 4096
 
+local int64 = ffi.typeof "int64_t"
+local EXACT = int64(2 ^ 53) -- the largest whole numbers that a Lua number tells from their neighbours
+
 local database = {}
 database.__index = database
 
@@ -30,6 +33,8 @@ local function bind(statement, values)
       end
     elseif kind == "boolean" then
       check.status(C.mien_statement_bind_integer(statement, i - 1, value and 1 or 0))
+    elseif ffi.istype(int64, value) then
+      check.status(C.mien_statement_bind_integer(statement, i - 1, value))
     elseif kind == "string" then
       check.status(C.mien_statement_bind_text(statement, i - 1, value, #value))
     else
@@ -40,13 +45,37 @@ end
 
 local length = ffi.new "int64_t[1]"
 
+--- A value in Lua's terms: a whole number that no Lua number holds exactly stays an int64_t.
 local function column(statement, c)
   local kind = C.mien_statement_type(statement, c)
   if kind == C.MIEN_NULL then return nil end
-  if kind == C.MIEN_INTEGER then return tonumber(C.mien_statement_integer(statement, c)) end
+  if kind == C.MIEN_INTEGER then
+    local value = C.mien_statement_integer(statement, c)
+    if value <= EXACT and value >= -EXACT then return tonumber(value) end
+    return value
+  end
   if kind == C.MIEN_REAL then return C.mien_statement_real(statement, c) end
-  local bytes = C.mien_statement_text(statement, c, length)
-  return ffi.string(bytes, length[0])
+  local bytes = ffi.string(C.mien_statement_text(statement, c, length), length[0])
+  return kind == C.MIEN_BLOB and text.blob(bytes) or bytes
+end
+
+--- The names of a statement's columns, each once: the second "ccc" is "ccc_2", as no column may hide another.
+local function names_of(statement)
+  local given, taken, names = {}, {}, {}
+  for c = 1, C.mien_statement_columns(statement) do
+    given[c] = ffi.string(C.mien_statement_name(statement, c - 1))
+    taken[given[c]] = true
+  end
+  local seen = {}
+  for c, name in ipairs(given) do
+    local unique, n = name, 1
+    while seen[unique] or n > 1 and taken[unique] do
+      n = n + 1
+      unique = name .. "_" .. n
+    end
+    seen[unique], names[c] = true, unique
+  end
+  return names
 end
 
 --- 1 for a row, 0 for the end; raises what SQLite says.
@@ -73,7 +102,8 @@ end
 
 -- ---- asking ------------------------------------------------------------------------------------
 
---- All rows of a query as tables by column name; NULL is nil; `.columns` keeps the order of the names.
+--- All rows of a query as tables by column name; NULL is nil; `.columns` keeps the order of the names. A name that
+-- comes again is numbered (n, n_2); whole numbers beyond 2^53 are int64_t, blobs tables with their `bytes`.
 -- Values take the places of `?`:  db:rows("select * from run where seed = ?", 1)
 function database:rows(sql, ...)
   self:flush()
@@ -81,10 +111,7 @@ function database:rows(sql, ...)
   local values = { n = select("#", ...), ... }
   local ok, got = pcall(function()
     bind(statement, values)
-    local rows, columns = {}, {}
-    for c = 1, C.mien_statement_columns(statement) do
-      columns[c] = ffi.string(C.mien_statement_name(statement, c - 1))
-    end
+    local rows, columns = {}, names_of(statement)
     while step(statement) == 1 do
       local row = {}
       for c = 1, #columns do row[columns[c]] = column(statement, c - 1) end
@@ -121,10 +148,13 @@ function database:exec(sql)
   check.status(C.mien_db_exec(self:handle(), sql))
 end
 
---- Runs `fn` inside one BEGIN IMMEDIATE transaction: all of it is stored or nothing.
+--- Runs `fn` inside one BEGIN IMMEDIATE transaction: all of it is stored or nothing. What `fn` queues is written
+-- with it.
 function database:transaction(fn, ...)
   self:exec "BEGIN IMMEDIATE"
+  self.inside = true
   local ok, problem = xpcall(fn, check.trace, ...)
+  self.inside = false
   if ok then
     ok, problem = pcall(self.exec, self, "COMMIT")
     if ok then return end
@@ -148,6 +178,7 @@ end
 
 --- One statement that may wait for the next batch; batches go out every two seconds, and when asked.
 function database:queue(sql, ...)
+  if self.inside then return self:write(sql, ...) end
   self.pending[#self.pending + 1] = { n = select("#", ...), sql = sql, ... }
   if #self.pending >= FLUSH_ROWS or C.mien_time_monotonic() - self.flushed > FLUSH_SECONDS then self:flush() end
 end
@@ -219,6 +250,11 @@ function results.open(path, options)
     if not ok then
       db:close()
       check.rethrow(problem)
+    end
+    local journal = ffi.string(C.mien_db_journal(pointer))
+    if journal ~= "wal" then
+      io.stderr:write(("mien: %s: no write-ahead log can be kept here (journal: %s); who reads and who writes wait for each "
+        .. "other\n"):format(home.short(path), journal))
     end
   end
   return db

@@ -65,8 +65,9 @@ local function filled(name, fill)
   end
 end
 
---- A tensor with unset elements: mien.empty{ 2, 3 }; the last table may say dtype and device.
-filled("empty", function() end)
+--- A tensor to be written whole: mien.empty{ 2, 3 }; the last table may say dtype and device. Its elements are
+-- zeros: what old memory holds could be NaNs that LuaJIT takes for objects.
+filled("empty", function(t) check.status(C.mien_tensor_fill(t, 0)) end)
 --- A tensor of zeros: mien.zeros{ 2, 3 }, mien.zeros({ 2, 3 }, { dtype = "f64" }).
 filled("zeros", function(t) check.status(C.mien_tensor_fill(t, 0)) end)
 --- A tensor of ones; see zeros.

@@ -9,10 +9,10 @@ local op = require "mien.tensor.call"
 local methods = handle.methods
 local arithmetic = {}
 
-local affine = { scale = 1, shift = 0 } -- filled anew for every call: numbers need no tensors
+local affine = { scale = 1, shift = 0, divisor = 1 } -- filled anew for every call: numbers need no tensors
 
 local function scale_shift(t, scale, shift)
-  affine.scale, affine.shift = scale, shift
+  affine.scale, affine.shift, affine.divisor = scale, shift, 1
   return op.affine(t, affine)
 end
 
@@ -45,10 +45,13 @@ function arithmetic.mul(a, b)
   return op.mul(a, b)
 end
 
---- a / b element by element; see add.
+--- a / b element by element; see add. A division, not a product with the reciprocal: 41 / 41 is 1.
 function arithmetic.div(a, b)
-  if type(b) == "number" then return scale_shift(a, 1 / b, 0) end
-  if type(a) == "number" then return scale_shift(op.power(b, { exponent = -1 }), a, 0) end
+  if type(b) == "number" then
+    affine.scale, affine.shift, affine.divisor = 1, 0, b
+    return op.affine(a, affine)
+  end
+  if type(a) == "number" then return op.power(b, { exponent = -1, scale = a }) end
   if not (handle.is(a) and handle.is(b)) then bad("/", a, b) end
   return op.div(a, b)
 end

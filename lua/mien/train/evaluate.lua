@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.ffi"
 local check = require "mien.check"
+local interrupt = require "mien.interrupt"
 local loader = require "mien.data.loader"
 local metric = require "mien.metric"
 local scope = require "mien.scope"
@@ -37,6 +38,22 @@ local function cover(recordings, sequence)
   return by_length, lengths
 end
 
+--- The numbers of a network's output, row by row, after a look that they are all there: one row of `names` outputs for
+-- each of the frames f32 [B,T,3,H,W] that it was given.
+function evaluate.outputs(output, frames, names)
+  check.type(output, "tensor", "what the network returns")
+  local shape, given = output:size(), frames:size()
+  local n = given[1] * given[2] * #names
+  if output:count() ~= n or shape[#shape] ~= #names then
+    check.raise("shape", "the network's output is [%s] for frames [%s]; wanted is [%d,%d,%d]: "
+      .. "a row of %d (%s) for every frame",
+      table.concat(shape, ","), table.concat(given, ","), given[1], given[2], #names, #names, table.concat(names, ", "))
+  end
+  local values = ffi.new("double[?]", n)
+  check.status(C.mien_tensor_read(output, values, n))
+  return values
+end
+
 --- Copies a window's outputs to the frames that no earlier window has covered.
 local function place(out, values, window, length, classes, start)
   local first = start - out.recording.first
@@ -68,11 +85,8 @@ function evaluate.predict(options)
       for frames, labels in batches:batches() do
         labels:free()
         scope.run(require("mien.tensor.grad").no_grad, function()
-          local output = model(model:place(frames, true))
-          local shape = output:size()
-          local classes, n = shape[#shape], output:count()
-          local values = ffi.new("double[?]", n)
-          check.status(C.mien_tensor_read(output, values, n))
+          local values = evaluate.outputs(model(model:place(frames, true)), frames, corpus.label_names)
+          local classes = #corpus.label_names
           for window = 0, frames:size(1) - 1 do
             done = done + 1
             local out = outs[list.of[done]]
@@ -81,7 +95,7 @@ function evaluate.predict(options)
           end
         end)
         if options.beat then options.beat() end
-        if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+        interrupt.poll()
       end
     end)
     batches:close()
@@ -182,8 +196,16 @@ local function class_table(corpus, logits, truth)
 end
 
 function kinds.multilabel(corpus, predictions, gold)
-  local classes, f1, ap = class_table(corpus, joined(predictions), joined(gold))
+  local logits = joined(predictions)
+  local classes, f1, ap = class_table(corpus, logits, logits, joined(gold))
   return { classes = classes, metrics = { f1 = f1, average_precision = ap } }
+end
+
+--- The class of a row of scores: the highest, the first of equals.
+local function highest(row)
+  local best = 1
+  for k = 2, #row do if row[k] > row[best] then best = k end end
+  return best
 end
 
 function kinds.class(corpus, predictions, gold)
@@ -197,15 +219,12 @@ function kinds.class(corpus, predictions, gold)
   -- one answer per frame: the highest score says yes, the others no
   local answers = {}
   for i, row in ipairs(logits) do
-    local best = 1
-    for k = 2, #row do if row[k] > row[best] then best = k end end
+    local best = highest(row)
     answers[i] = {}
     for k = 1, #row do answers[i][k] = k == best and 1 or -1 end
   end
-  local classes = class_table(corpus, logits, one_hot)
-  local f1 = metric.f1(answers, one_hot, { threshold = 0 })
-  for k, row in ipairs(classes) do row.f1 = f1[k] end
-  return { classes = classes, metrics = { accuracy = metric.accuracy(logits, truth), f1 = f1.macro,
+  local classes, f1 = class_table(corpus, answers, logits, one_hot)
+  return { classes = classes, metrics = { accuracy = metric.accuracy(logits, truth), f1 = f1,
     baseline_accuracy = most / #truth } }
 end
 
@@ -224,6 +243,41 @@ end
 -- `score` (continuous), classes = rows for `class_score` (the others) }.
 function evaluate.score(corpus, predictions, gold)
   return kinds[corpus.label_kind](corpus, predictions, gold)
+end
+
+--- Each recording's own scores of continuous targets, as rows for the table `recording_score`.
+function evaluate.by_recording(corpus, recordings, predictions, gold)
+  local rows = {}
+  for r, recording in ipairs(recordings) do
+    for k, name in ipairs(corpus.label_names) do
+      local said, wanted = predictions[r][k], gold[r][k]
+      local moments = metric.moments():add(said, wanted)
+      local row = { position = r, recording = recording.name, subject = recording.subject, target = name,
+        frames = (moments:count()) }
+      if not silent({ said }, { wanted }) then
+        row.ccc, row.pearson, row.rmse = moments:ccc(), moments:pearson(), moments:rmse()
+      end
+      rows[#rows + 1] = row
+    end
+  end
+  return rows
+end
+
+--- How often each class of a class corpus was called each other, as rows for the table `confusion`.
+function evaluate.confusion(corpus, predictions, gold)
+  local names, counts, rows = corpus.label_names, {}, {}
+  local truth = joined(gold)
+  for i, row in ipairs(joined(predictions)) do
+    local cell = truth[i][1] * #names + highest(row)
+    counts[cell] = (counts[cell] or 0) + 1
+  end
+  for is = 1, #names do
+    for said = 1, #names do
+      rows[#rows + 1] = { gold_order = is, gold = names[is], said_order = said, said = names[said],
+        frames = counts[(is - 1) * #names + said] or 0 }
+    end
+  end
+  return rows
 end
 
 return evaluate

@@ -3,7 +3,10 @@
 local C = require "mien.ffi"
 local captured = require "mien.train.captured"
 local check = require "mien.check"
+local file_hash = require("mien.results.run").file_hash
 local checkpoint_state = require "mien.train.state"
+local notices = require "mien.notices"
+local interrupt = require "mien.interrupt"
 local precision = require "mien.precision"
 local progress = require "mien.train.progress"
 local scope = require "mien.scope"
@@ -27,10 +30,6 @@ local KEYS = {
   label = "string", quiet = "boolean", out = "any", save_seconds = "number", device = "string", precision = "string",
   graph = "boolean",
 }
-
-local function interrupted(err)
-  return check.is_error(err) and err.code == "interrupted"
-end
 
 --- Files of the checkpoint folder.
 function fit:path(name)
@@ -61,8 +60,9 @@ end
 
 function fit:resume()
   if not self.folder or not require("lfs").attributes(self:path "last.h5") then return end
-  self.at = checkpoint_state.load(self:path "last.h5",
-    { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
+  self.at = checkpoint_state.advise(self:path "last.h5", function(path)
+    return checkpoint_state.load(path, { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
+  end)
   self.stop:set_state(self.at.stop)
   local scaler = self.work.scaler
   if scaler and self.at.scaler then scaler:set_state(self.at.scaler) end
@@ -72,10 +72,15 @@ function fit:metric(key, value)
   if self.run then self.run:metric(key, value, { step = self.at.step, epoch = self.at.epoch }) end
 end
 
---- Something that a user should know once.
-function fit:say(text)
-  if self.run then self.run:event("graph", text) end
+--- Something that a user should know once; kind: that of the run's event.
+function fit:say(text, kind)
+  if self.run then self.run:event(kind or "graph", text) end
   self.display:say(text)
+end
+
+--- What was noticed below training since the last call.
+function fit:tell_notices()
+  notices.tell(function(text) self:say(text, "notice") end)
 end
 
 --- Lets the GPU record the steps, where that is possible.
@@ -103,10 +108,11 @@ function fit:step(frames, labels)
     return nil, ("loss is %s at epoch %d, step %d%s"):format(what, at.epoch, at.step + 1, why)
   end
   if not self.captured then
-    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    interrupt.poll()
     self.phase = "updating"
     norm = self.work:update()
   end
+  self:tell_notices()
   at.step, at.epoch_step = at.step + 1, at.epoch_step + 1
   at.loss_sum, at.loss_n = at.loss_sum + value, at.loss_n + 1
   self.phase = "between"
@@ -119,6 +125,7 @@ end
 function fit:steps()
   local at, frames_done = self.at, 0
   local started = C.mien_time_monotonic()
+  local last = started
   self.model:train(true)
   local loader = self.train(at.epoch, at.epoch_step)
   local steps = loader.steps
@@ -132,11 +139,12 @@ function fit:steps()
       frames_done = frames_done + size[1] * size[2]
       local time = C.mien_time_monotonic()
       self.rate = frames_done / math.max(time - started, 1e-9)
-      if self.run then self.run:beat() end
+      if self.run then self.run:beat(size[1] * size[2], time - last) end
+      last = time
       self.display:step { epoch = at.epoch, step = at.epoch_step, steps = steps, loss = at.loss_sum / at.loss_n,
         rate = self.rate, best = self.stop.best, best_epoch = self.stop.best_epoch, watch = self.stop.watch }
       if time - self.saved > math.max(self.save_seconds, SAVE_SHARE * self.save_cost) then self:save() end
-      if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+      interrupt.poll()
     end
   end)
   if ok and loader.waited then self:metric("time/loader_wait", loader:waited()) end
@@ -154,7 +162,9 @@ function fit:keep_best()
   if self.folder then
     local meta = { epoch = self.at.epoch }
     for key, given in pairs(self.meta or {}) do meta[key] = given end
-    return require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
+    require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
+    self.at.best_sha256 = file_hash(self:path "best.h5")
+    return
   end
   self.best = self.best or {}
   for i, entry in ipairs(self.model:state()) do
@@ -201,9 +211,7 @@ end
 --- After Ctrl-C: the checkpoint holds the last whole step.
 function fit:keep_interrupted()
   local at = self.at
-  C.mien_interrupt_clear()
-  local ok, host = pcall(require, "mien.host")
-  if ok then host.interrupt_reset() end
+  interrupt.honour()
   if self.phase == "updating" then return end -- half an update: the checkpoint before it is the truth
   if self.phase ~= "between" then self.before:restore() end
   if self.phase == "validating" then self.stop:set_state(self.stop_before) end
@@ -222,7 +230,7 @@ function fit:loop()
     self.stop_before = self.stop:state()
     self.phase = "validating"
     self:finish_epoch()
-    if C.mien_interrupt_requested() then check.raise("interrupted", "interrupted") end
+    interrupt.poll()
   end
   return "finished", at.done
 end
@@ -230,6 +238,11 @@ end
 --- Puts the weights of the best epoch back into the model.
 function fit:restore_best()
   if not self.stop.best then return end
+  local wanted = self.at.best_sha256
+  if wanted and file_hash(self:path "best.h5") ~= wanted then
+    check.raise("format", "%s is another file than this training wrote (its sha256 is not %s): put that back, or delete "
+      .. "last.h5 beside it to train again from the first epoch", self:path "best.h5", wanted)
+  end
   scope.run(function()
     self.model:load(self.best or require("mien.checkpoint").load_weights(self:path "best.h5").tensors)
   end)
@@ -273,7 +286,7 @@ function train.fit(options)
     reason = ("%s, at epoch %d, step %d"):format(status.message, self.at.epoch, self.at.step + 1)
     status = "failed"
   elseif not ok then
-    if interrupted(status) then self:keep_interrupted() end
+    if interrupt.is(status) then self:keep_interrupted() end
     check.rethrow(status)
   end
   self.display:close()

@@ -51,6 +51,18 @@ local function read_group(h5, path, group, list)
   return tensors
 end
 
+--- Runs fn(path) on the checkpoint that a training would go on from. One that cannot be read would stop that training
+-- at every start, so the error says what ends this and what it costs.
+function state.advise(path, fn)
+  local ok, result = xpcall(fn, check.trace, path)
+  if not ok and check.is_error(result) and result.code == "format" then
+    result.message = ("%s. Put back a sound copy of this file, or delete it: the training then starts again at its "
+      .. "first epoch, and nothing else is lost"):format(result.message)
+  end
+  if not ok then check.rethrow(result) end
+  return result
+end
+
 --- Where a checkpoint stands, { epoch =, epoch_step =, step =, ... }, without reading the rest; nil without a file.
 function state.position(path)
   if not require("lfs").attributes(path) then return nil end

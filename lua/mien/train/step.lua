@@ -1,5 +1,6 @@
 -- One training step: the batch brought to the model, forward, backward, update; in fp16 with loss scaling.
 -- Not here: which batches, and what is kept of the losses (train/init.lua).
+local check = require "mien.check"
 local flow = require "mien.nn.flow"
 local optim = require "mien.optim"
 local scope = require "mien.scope"
@@ -22,8 +23,8 @@ function step:gradients(frames, labels)
   self.optimiser:zero_grad()
   return scope.run(function()
     local model = self.model
-    local output = model(model:place(frames, true))
-    local loss = self.loss(flow.exact(output), model:place(labels))
+    local output = check.type(model(model:place(frames, true)), "tensor", "what the network returns")
+    local loss = check.type(self.loss(flow.exact(output), model:place(labels)), "tensor", "what the loss returns")
     local value = loss:item()
     if value ~= value or math.abs(value) == math.huge then return value end
     if self.scaler then self.scaler:backward(loss) else loss:backward() end

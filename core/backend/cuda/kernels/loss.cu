@@ -208,9 +208,9 @@ struct softmax_ce {
         return most + log(sum);
     }
     MIEN_HD term operator()(int64_t row) const {
-        if (!valid(row)) {
+        if (!valid(row)) { /* a replayed step looks at its loss alone */
             *bad = 1;
-            return term{0, 0};
+            return term{NAN, 0};
         }
         double w = weight_of(row);
         return term{w * (level(row) - x[row * classes + target[row]]), w};
@@ -220,10 +220,13 @@ struct softmax_ce {
 __global__ void __launch_bounds__(MIEN_THREADS)
     softmax_back_kernel(float *dx, int64_t rows, softmax_ce f) {
     for (int64_t row = mien_grid_thread(); row < rows; row += mien_grid_threads()) {
-        double all = f.level(row), factor = *f.dloss * f.weight_of(row) / *f.weights;
+        double all = f.level(row);
+        double factor = f.valid(row) ? *f.dloss * f.weight_of(row) / *f.weights : 0;
         for (int64_t c = 0; c < f.classes; c++) {
             int64_t i = row * f.classes + c;
-            dx[i] = (float)(factor * (exp(f.x[i] - all) - (c == f.target[row])));
+            dx[i] = f.valid(row)
+                        ? (float)(factor * (exp(f.x[i] - all) - (c == f.target[row])))
+                        : 0;
         }
     }
 }
@@ -244,7 +247,7 @@ static mien_status complain(const operands &o, int64_t rows, int64_t classes) {
               (long long)row, (long long)found, (long long)classes, (long long)classes - 1);
 }
 
-/* While a step is recorded nothing can be read back: labels were checked when they were read. */
+/* While a step is recorded nothing can be read back: its loss becomes NaN. */
 static mien_status check_targets(const operands &o, const int *bad, int64_t rows, int64_t classes) {
     int found = 0;
     if (mien__recording()) return MIEN_OK;

@@ -24,7 +24,7 @@ mien_status mien__norm_running(int channels, const float *running_mean, const fl
 mien_status mien__norm_apply(const mien_norm_grid &g, mien_dtype dtype, void *y, const void *x,
                              const void *residual, const float *mean, const float *rstd,
                              const float *weight, const float *bias, bool relu);
-/* db = sum of dz, dw = sum of dz xhat; dz = dy where y > 0 (y NULL: everywhere). */
+/* db = sum of dz, dw = sum of dz xhat; dz = dy, or 0 where y <= 0 (y NULL: nowhere). */
 mien_status mien__norm_sums(const mien_norm_grid &g, mien_dtype dtype, const void *dy,
                             const void *y, const void *x, const float *mean, const float *rstd,
                             float *dw, float *db);

@@ -229,7 +229,7 @@ __global__ void __launch_bounds__(MIEN_THREADS)
             if (y) out = load<T, V>(y, g, row, s.channel);
 #pragma unroll
             for (int v = 0; v < V; v++) {
-                float dz = y && !(get(out.v[v]) > 0) ? 0 : get(d.v[v]);
+                float dz = y && get(out.v[v]) <= 0 ? 0 : get(d.v[v]);
                 b[v] += dz;
                 w[v] += dz * (get(at.v[v]) - m[v]);
             }
@@ -319,7 +319,7 @@ __global__ void __launch_bounds__(MIEN_THREADS)
         if (y) out = load<T, V>(y, g, row, s.channel);
 #pragma unroll
         for (int v = 0; v < V; v++) {
-            float dz = y && !(get(out.v[v]) > 0) ? 0 : get(d.v[v]), z = dz;
+            float dz = y && get(out.v[v]) <= 0 ? 0 : get(d.v[v]), z = dz;
             if (dx && dw) z -= level[v] + (get(in.v[v]) - m[v]) * slope[v];
             put(&result.v[v], scale[v] * z);
             put(&masked.v[v], dz);

@@ -180,20 +180,21 @@ struct group {
     }
 };
 
+/* From parameter `next` on. The groups behind the first come before its launch, so that all that
+ * needs memory, or is refused, comes before the first change. */
 template <typename F>
 static mien_status update(F f, const control &c, mien_tensor *const *params,
                           mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
-                          int n) {
+                          int n, int next = 0) {
+    if (next == n) return MIEN_OK;
     MIEN_TRY(mien__cuda_alive());
-    for (int next = 0; next < n;) {
-        group g;
-        for (; next < n && g.l.n < LIST_MOST; next++)
-            if (grads[next])
-                MIEN_TRY(g.add(params[next], grads[next], m ? m[next] : NULL, v ? v[next] : NULL));
-        if (g.blocks() > 0) MIEN_LAUNCH(update_kernel<F>, g.blocks(), MIEN_THREADS, 0, g.l, f, c);
-        MIEN_TRY(g.finish());
-    }
-    return MIEN_OK;
+    group g;
+    for (; next < n && g.l.n < LIST_MOST; next++)
+        if (grads[next])
+            MIEN_TRY(g.add(params[next], grads[next], m ? m[next] : NULL, v ? v[next] : NULL));
+    MIEN_TRY(update(f, c, params, grads, m, v, n, next));
+    if (g.blocks() > 0) MIEN_LAUNCH(update_kernel<F>, g.blocks(), MIEN_THREADS, 0, g.l, f, c);
+    return g.finish();
 }
 
 static mien_status control_of(mien__feed_kind kind, const void *hyper, mien_tensor *verdict,
@@ -225,7 +226,7 @@ static mien_status adam(const mien_adam *h, mien_tensor *param, mien_tensor *gra
 }
 
 static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_tensor *const *grads,
-                           mien_tensor *const *velocity, int n, int64_t step) {
+                           mien_tensor *const *velocity, int n) {
     mien__feed now = {};
     control c;
     mien__sgd_numbers(h, now.sgd);
@@ -236,8 +237,8 @@ static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_t
 }
 
 static mien_status sgd(const mien_sgd *h, mien_tensor *param, mien_tensor *grad,
-                       mien_tensor *velocity, int64_t step) {
-    return sgd_all(h, &param, &grad, &velocity, 1, step);
+                       mien_tensor *velocity) {
+    return sgd_all(h, &param, &grad, &velocity, 1);
 }
 
 /* ---- norms ----------------------------------------------------------------------------------- */
@@ -311,20 +312,22 @@ __global__ void __launch_bounds__(MIEN_THREADS)
     if (*f.factor != 1) each_element(l, f);
 }
 
-static mien_status scale_all(mien_tensor *const *tensors, int n, const float *factor) {
-    for (int next = 0; next < n;) {
-        updated held[LIST_MOST];
-        list l = {};
-        for (; next < n && l.n < LIST_MOST; next++) {
-            if (!tensors[next]) continue;
-            updated &u = held[l.n];
-            MIEN_TRY(u.start(tensors[next], tensors[next]));
-            add_item(&l, item{u.at(), NULL, NULL, NULL, mien_tensor_count(tensors[next])});
-        }
-        if (l.first[l.n] > 0)
-            MIEN_LAUNCH(scale_kernel, (unsigned)l.first[l.n], MIEN_THREADS, 0, l, scale_fn{factor});
-        for (int i = 0; i < l.n; i++) MIEN_TRY(held[i].finish());
+/* From tensor `next` on, in the order of `update`. */
+static mien_status scale_all(mien_tensor *const *tensors, int n, const float *factor,
+                             int next = 0) {
+    if (next == n) return MIEN_OK;
+    updated held[LIST_MOST];
+    list l = {};
+    for (; next < n && l.n < LIST_MOST; next++) {
+        if (!tensors[next]) continue;
+        updated &u = held[l.n];
+        MIEN_TRY(u.start(tensors[next], tensors[next]));
+        add_item(&l, item{u.at(), NULL, NULL, NULL, mien_tensor_count(tensors[next])});
     }
+    MIEN_TRY(scale_all(tensors, n, factor, next));
+    if (l.first[l.n] > 0)
+        MIEN_LAUNCH(scale_kernel, (unsigned)l.first[l.n], MIEN_THREADS, 0, l, scale_fn{factor});
+    for (int i = 0; i < l.n; i++) MIEN_TRY(held[i].finish());
     return MIEN_OK;
 }
 

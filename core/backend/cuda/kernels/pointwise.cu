@@ -36,11 +36,11 @@ static mien_status unary(mien_op_call *call, bool backward) {
     switch (call->op) {
     case MIEN_OP_affine: {
         const mien_affine_attr *a = (const mien_affine_attr *)call->attr;
-        return run(call, backward, mien_affine_fn{a->scale, a->shift});
+        return run(call, backward, mien_affine_fn{(float)a->scale, (float)a->shift, (float)a->divisor});
     }
     case MIEN_OP_power: {
         const mien_power_attr *a = (const mien_power_attr *)call->attr;
-        return run(call, backward, mien_power_fn{(float)a->exponent});
+        return run(call, backward, mien_power_fn{(float)a->exponent, (float)a->scale});
     }
     case MIEN_OP_relu:
         return run(call, backward, mien_relu_fn{});

@@ -6,26 +6,30 @@
 #include <math.h>
 
 struct mien_affine_fn {
-    double scale, shift;
-    MIEN_HD float value(float x) const { return (float)scale * x + (float)shift; }
-    MIEN_HD float slope(float) const { return (float)scale; }
+    float scale, shift, divisor;
+    MIEN_HD float value(float x) const {
+        return (divisor == 1 ? scale * x : scale * x / divisor) + shift;
+    }
+    MIEN_HD float slope(float) const { return scale / divisor; }
 };
 
 /* The usual exponents exactly, without the general power's cost. */
 struct mien_power_fn {
-    float exponent;
+    float exponent, scale;
     MIEN_HD static float raise(float x, float e) {
         return e == 2 ? x * x : e == 1 ? x : e == 0.5f ? sqrtf(x) : e == -1 ? 1 / x : powf(x, e);
     }
-    MIEN_HD float value(float x) const { return raise(x, exponent); }
+    MIEN_HD float value(float x) const {
+        return exponent == -1 ? scale / x : scale * raise(x, exponent);
+    }
     MIEN_HD float slope(float x) const {
-        return exponent == 0 ? 0 : exponent * raise(x, exponent - 1);
+        return exponent == 0 ? 0 : scale * exponent * raise(x, exponent - 1);
     }
 };
 
 struct mien_relu_fn {
     MIEN_HD float value(float x) const { return x < 0 ? 0 : x; } /* NaN stays */
-    MIEN_HD float slope(float y) const { return y > 0 ? 1.0f : 0.0f; }
+    MIEN_HD float slope(float y) const { return y <= 0 ? 0.0f : 1.0f; }
 };
 /* exp of a negative number only: no overflow, and full precision on both sides. */
 MIEN_HD float mien_sigmoid(float x) {

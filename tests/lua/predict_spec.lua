@@ -1,0 +1,196 @@
+-- `mien predict` with weights and places for its output that a stranger chose: told, or refused by name, never a crash.
+-- A row of PNGs in one file is the video. Not here: real videos (tests/e2e/pictures_spec.lua).
+local lfs = require "lfs"
+local mien = require "mien"
+local expect = require "expect"
+local tiny = require "tests.lua.tiny"
+
+local MIEN = os.getenv "MIEN" or "build/mien"
+if MIEN:sub(1, 1) ~= "/" then MIEN = lfs.currentdir() .. "/" .. MIEN end
+
+local folder, video, weights
+
+local function text_of(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+setup(function()
+  folder = tiny.folder()
+  video, weights = folder .. "/v.png", folder .. "/w.h5"
+  local all = {}
+  for i = 1, 6 do
+    mien.data.image.write(folder .. "/one.png", mien.zeros({ 48, 64, 3, dtype = "u8" }):fill_(40 * i))
+    all[i] = text_of(folder .. "/one.png")
+  end
+  local file = assert(io.open(video, "wb"))
+  file:write(table.concat(all))
+  file:close()
+end)
+teardown(function() tiny.drop(folder) end)
+
+local function net()
+  local model = mien.models.framewise { features = mien.models.resnet50 { width = 2 }, outputs = { "a", "b" } }
+  mien.init.xavier():apply(model, mien.rng.stream(1, "predict"))
+  return model
+end
+
+local GOOD = { image_size = { 16, 16 }, sequence = 4, outputs = { "arousal", "valence" }, label_kind = "continuous",
+  fps = 5, scale_mean = { 0, 0, 0 }, scale_sd = { 1, 1, 1 } }
+
+--- GOOD with other values.
+local function meta(changes)
+  local all = {}
+  for key, value in pairs(GOOD) do all[key] = value end
+  for key, value in pairs(changes or {}) do all[key] = value end
+  return all
+end
+
+--- Writes what no save_weights would: each entry as an attribute, lists as lines.
+local function write_foreign(changes, model)
+  mien.checkpoint.save_weights(weights, model or net())
+  local h5 = require("mien.data.file").create(weights .. ".new")
+  h5:set("mien_format", "weights")
+  h5:set("mien_version", 1)
+  local file = mien.checkpoint.load_weights(weights)
+  local names = {}
+  for i, entry in ipairs(file.tensors) do
+    names[i] = entry[1]
+    h5:write("weights/" .. entry[1], entry[2])
+  end
+  local C, check = require "mien.ffi", require "mien.check"
+  check.status(C.mien_h5_set_text(h5.handle, "weights", "order", table.concat(names, "\n")))
+  for key, value in pairs(meta(changes)) do
+    if type(value) == "table" then value = table.concat(value, "\n") .. "\n" end
+    h5:set(key, value)
+  end
+  h5:finish()
+  assert(os.rename(weights .. ".new", weights))
+end
+
+--- Runs predict in the folder; returns exit code and what it said.
+local function run(arguments)
+  local status = os.execute(("cd '%s' && timeout 60 '%s' predict v.png --weights w.h5 --box 1,1,40,40 %s > said 2>&1")
+    :format(folder, MIEN, arguments))
+  return status / 256, text_of(folder .. "/said")
+end
+
+describe("mien predict", function()
+  it("reads weights whose words about themselves are good", function()
+    write_foreign {}
+    local code, text = run "--out o.csv"
+    assert.equal(0, code, text)
+    assert.matches("o.csv: 6 rows of arousal, valence", text, 1, true)
+    assert.is_not_nil(lfs.attributes(folder .. "/o.svg"))
+    write_foreign { image_size = 16, scale_mean = 0.5, scale_sd = "0.5, 0.25, 1", fps = 0, sequence = 1 }
+    assert.equal(0, run "--out o.csv --plot none")
+  end)
+
+  it("refuses each that is not, by name and without a traceback", function()
+    local nan, huge = 0 / 0, 1 / 0
+    for key, values in pairs {
+      image_size = { { 3.5, 3.5 }, { 100.99, 100.99 }, { 40000, 40000 }, 4097, 0, -1, nan, huge, 1e300, "abc", { 1, 2, 3 },
+        { 16, "x" }, "" },
+      sequence = { 0, -5, 1e9, nan, 1.5, "x", { 4 } },
+      fps = { -1, 1e-9, huge, nan, 1e9, "fast" },
+      scale_sd = { { 0, 0, 0 }, { 1, 1 }, { nan, 1, 1 }, { 1, -1, 1 }, huge, "x,y,z" },
+      scale_mean = { { nan, 0, 0 }, "x,y,z", { 0, 0, 0, 0 } },
+      outputs = { { "a", "a" }, { "\27[31m", "x" }, { "", "x" }, { "a", ("x"):rep(300) }, 3 },
+      label_kind = { "zzz", 1 }, grey = { "yes", 2 }, procedural = { 0.5 }, corpus = { "a\27[2Jb", 7 },
+      int8_ranges = { "garbage", { 1, 0, 2 }, { -1, 0 }, { 1, 2 }, { nan, 0 } },
+    } do
+      for _, value in ipairs(values) do
+        write_foreign { [key] = value }
+        local said = expect.failure(function() mien.checkpoint.read_meta(weights) end, weights .. ": " .. key
+          .. " must be ")
+        assert.is_nil(tostring(said):find("%z") or tostring(said):find("\27", 1, true))
+        expect.failure(function() require("mien.predict").network(weights) end, key .. " must be ")
+        if type(value) == "table" or type(value) == "number" and value == value then
+          expect.failure(function() mien.checkpoint.save_weights(weights, net(), meta { [key] = value }) end,
+            "save_weights: meta: " .. key .. " must be ")
+        end
+      end
+    end
+    write_foreign { image_size = { 3.5, 3.5 } }
+    local code, text = run "--out o.csv"
+    assert.equal(1, code, text)
+    assert.matches("image_size must be one or two whole numbers from 1 to 4096", text, 1, true)
+    assert.is_nil(text:find("traceback", 1, true))
+  end)
+
+  it("keeps the columns of names with a comma, and names that look like numbers", function()
+    write_foreign { outputs = { "a,b", '01' } }
+    assert.equal(0, run "--out o.csv --plot o.svg")
+    assert.matches('detected,"a,b",01\n', text_of(folder .. "/o.csv"), 1, true)
+  end)
+
+  it("refuses weights with NaN, and says which outputs are no finite number", function()
+    local model = net()
+    model:parameters()[1][2]:fill_(0 / 0)
+    write_foreign({}, model)
+    local code, text = run "--out none.csv"
+    assert.equal(1, code, text)
+    assert.matches("features.conv1.weight holds NaN or Inf", text, 1, true)
+    assert.is_nil(lfs.attributes(folder .. "/none.csv"))
+    expect.failure(function() mien.init.from(weights):apply(net(), mien.rng.stream(1, "x")) end, "holds NaN or Inf")
+    model = net()
+    for _, entry in ipairs(model:parameters()) do entry[2]:fill_(3e38) end
+    write_foreign({}, model)
+    code, text = run "--out o.csv --plot o.svg"
+    assert.equal(1, code, text)
+    assert.matches("o.csv: in 6 of 6 rows an output is no finite number", text, 1, true)
+    assert.matches("plot.panels: no value is finite", text)
+  end)
+
+  it("says that frames had another size", function()
+    write_foreign {}
+    mien.data.image.write(folder .. "/one.png", mien.zeros { 20, 30, 3, dtype = "u8" })
+    local whole, small = text_of(video), text_of(folder .. "/one.png")
+    local file = assert(io.open(folder .. "/two.png", "wb"))
+    file:write(whole, small)
+    file:close()
+    local status = os.execute(("cd '%s' && '%s' predict two.png --weights w.h5 --box 1,1,40,40 --plot none > said 2>&1")
+      :format(folder, MIEN))
+    assert.equal(0, status)
+    assert.matches("note: 1 frame had another size", text_of(folder .. "/said"))
+  end)
+
+  it("refuses shapes that no network has", function()
+    for name, shape in pairs { ["head.weight"] = {}, ["features.conv1.weight"] = { 2, 3 },
+      ["context.weight_hh_l0"] = { 7 }, ["fully_connected.0.weight"] = { 4 } } do
+      local tensors = { { name, mien.zeros(shape) } }
+      for _, entry in ipairs(net():state()) do
+        if entry[1] ~= name then tensors[#tensors + 1] = entry end
+      end
+      mien.checkpoint.save_weights(weights, tensors, GOOD)
+      expect.failure(function() mien.models.from_weights(weights, 16) end,
+        ("%s: %s has the shape [%s], "):format(weights, name, table.concat(shape, ",")), "dimensions are wanted")
+    end
+  end)
+
+  it("writes into a FIFO, through a link and to standard output, and replaces none of them", function()
+    write_foreign {}
+    local code, text = run "--out plain.csv --plot none"
+    assert.equal(0, code, text)
+    local rows = text_of(folder .. "/plain.csv")
+    lfs.link("behind.csv", folder .. "/link.csv", true)
+    assert.equal(0, run "--out link.csv --plot none")
+    assert.equal("link", lfs.symlinkattributes(folder .. "/link.csv", "mode"))
+    assert.equal(rows, text_of(folder .. "/behind.csv"))
+    assert.equal(0, os.execute(("mkfifo '%s/fifo'; cat '%s/fifo' > '%s/through' &"):format(folder, folder, folder)))
+    assert.equal(0, run "--out fifo --plot none")
+    assert.equal("named pipe", lfs.attributes(folder .. "/fifo", "mode"))
+    assert.equal(0, os.execute(("cd '%s' && '%s' predict v.png --weights w.h5 --box 1,1,40,40 --out /dev/stdout "
+      .. "--plot none > out.csv 2> notes"):format(folder, MIEN)))
+    assert.equal(rows, text_of(folder .. "/out.csv"))
+    assert.matches("6 rows", text_of(folder .. "/notes"))
+    assert.equal(rows, text_of(folder .. "/through"))
+    lfs.link("/dev/full", folder .. "/full.csv", true)
+    code, text = run "--out full.csv --plot none"
+    assert.equal(1, code, text)
+    assert.matches("full.csv: No space left", text)
+    for name in lfs.dir(folder) do assert.is_nil(name:find("partial", 1, true), name) end
+  end)
+end)
