@@ -1,5 +1,5 @@
 /* Moments of (prediction, gold) pairs and the agreement measures that follow from them.
- * Not here: the CCC as a loss with its gradient (ops/loss.c). */
+ * Not here: the CCC as a loss with its gradient (backend/ref/loss.c). */
 #include "affect.h"
 #include "tensor/nan.h"
 #include <math.h>

@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "tensor/allocate.h"
+#include "tensor/assert.h"
 
 static _Thread_local bool recording_off, rehearsing, keeping_all;
 
@@ -101,6 +102,7 @@ void mien__node_retain(mien_node *node) {
 
 /* Drops one reference; a node without any goes in front of the list. */
 static mien_node *unref(mien_node *node, mien_node *list) {
+    MIEN_ASSERT(!node || __atomic_load_n(&node->refs, __ATOMIC_RELAXED) > 0);
     if (!node || __atomic_sub_fetch(&node->refs, 1, __ATOMIC_ACQ_REL) > 0) return list;
     node->next = list;
     return node;
@@ -246,6 +248,7 @@ void mien__tape_end(mien_node *node, const mien_op_call *call, int n_out) {
         mark(call->out, n_out);
         return;
     }
+    MIEN_ASSERT_LUA_THREAD();
     node->served = call->served;
     node->again = again_for(call);
     memcpy(node->attr, call->attr, (size_t)mien_op_info_at(call->op)->n_attr * sizeof(double));

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "ops/profile.h"
 #include "tensor/allocate.h"
+#include "tensor/assert.h"
 
 /* ---- nodes that gradients have reached ----------------------------------------------------- */
 
@@ -29,6 +30,7 @@ static mien_status heap_push(mien_walk *w, mien_node *node) {
 }
 
 static mien_node *heap_pop(mien_walk *w) {
+    MIEN_ASSERT(w->count > 0 && w->count <= w->room);
     mien_node *top = w->heap[0], *last = w->heap[--w->count];
     size_t at = 0;
     for (;;) {
@@ -179,6 +181,7 @@ static mien_status narrow_into(mien_node *node, mien_tensor **slot, bool *done) 
 }
 
 static mien_status run_node(mien_walk *w, mien_node *node) {
+    MIEN_ASSERT_LUA_THREAD();
     MIEN_TRY(mien__node_check_saved(node));
     if (node->op == MIEN_OP_narrow) {
         mien_tensor **slot = mien__walk_slot(w, &node->edges[0]);

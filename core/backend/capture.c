@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "tensor/allocate.h"
+#include "tensor/assert.h"
 
 enum { FEEDS_MOST = 1024 };
 
@@ -65,6 +66,8 @@ mien_status mien__not_recorded(const char *what) {
 
 static void note_use(mien_storage *s, bool written) {
     mien_capture *c = recording;
+    MIEN_ASSERT_LUA_THREAD();
+    MIEN_ASSERT(c && c->n_used <= c->room);
     if (s->pool == c->pool) return;
     for (size_t i = 0; i < c->n_used; i++) {
         if (c->used[i].storage != s) continue;
@@ -88,6 +91,7 @@ static void note_use(mien_storage *s, bool written) {
 static void forget_uses(mien_capture *c) {
     while (c->n_used > 0) {
         mien_storage *s = c->used[--c->n_used].storage;
+        MIEN_ASSERT(s->captures > 0 && s->refs >= s->captures);
         s->captures--;
         mien__storage_release(s);
     }
@@ -132,12 +136,14 @@ void mien_capture_free(mien_capture *c) {
     free(c->used);
     mien__pool_release(c->pool);
     free(c);
+    MIEN_ASSERT(captures > 0);
     captures--;
 }
 
 /* ---- recording ------------------------------------------------------------------------------- */
 
 mien_status mien_capture_enter(mien_capture *c, bool record) {
+    MIEN_ASSERT_LUA_THREAD();
     if (c->state != OUTSIDE) mien_capture_leave(c, false);
     if (visit) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: another one is under way");
     if (record && c->made)
@@ -178,6 +184,7 @@ const mien__feed *mien__capture_feed(mien__feed_kind kind, const void *hyper, do
     mien_capture *c = recording;
     *failed = false;
     if (!c) return NULL;
+    MIEN_ASSERT(c->n_feeds >= 0 && c->n_feeds <= FEEDS_MOST);
     if (c->n_feeds == FEEDS_MOST) {
         *failed = mien__not_recorded("it has too many updates and dropouts") != MIEN_OK;
         return NULL;

@@ -16,7 +16,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const mien__cuda_plugin *plugin; /* NULL: not opened yet, or it cannot be */
 static const mien_backend *opened;
-static char why[768]; /* why not; empty before the first try */
+static char why[768]; /* why not */
 
 /* The plugin beside libmien.so, or the file that MIEN_CUDA_LIBRARY names. */
 static bool plugin_path(char *path, size_t size) {

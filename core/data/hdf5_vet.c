@@ -188,7 +188,7 @@ static void become_silent(int64_t file_bytes) {
     if (nothing >= 0) dup2(nothing, STDOUT_FILENO), dup2(nothing, STDERR_FILENO);
     struct rlimit limit = {0, 0};
     setrlimit(RLIMIT_CORE, &limit);
-    limit.rlim_cur = 4 + (rlim_t)(file_bytes >> 28); /* seconds of its own work, not of waiting */
+    limit.rlim_cur = 2 + (rlim_t)(file_bytes >> 28); /* seconds of its own work, not of waiting */
     limit.rlim_max = limit.rlim_cur + 1;
     setrlimit(RLIMIT_CPU, &limit);
 #if !defined(__SANITIZE_ADDRESS__) /* whose shadow is larger than any limit */

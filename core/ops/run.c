@@ -11,6 +11,7 @@
 #include "backend/capture.h"
 #include "backend/device.h"
 #include "profile.h"
+#include "tensor/assert.h"
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
@@ -129,6 +130,8 @@ static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const
     implementation[sizeof implementation - 1] = '\0';
     call->implementation = implementation;
     double start = mien__profile_start();
+    MIEN_ASSERT_LUA_THREAD();
+    MIEN_ASSERT(!mien__op_running);
     mien__op_running = infos[call->op].name;
     for (int i = 0; i < infos[call->op].n_in; i++) mien__tensor_read(call->in[i]);
     for (int i = 0; backward && i < infos[call->op].n_out; i++) {
@@ -185,11 +188,25 @@ static mien_status check_arguments(int op, mien_tensor *const *in, int n_in, con
     return MIEN_OK;
 }
 
+/* Runs one pass where the dispatch has put it. Its library may find no kernel for the shape when it
+ * looks closer, before anything has happened: then ref serves, and that is said. */
+static mien_status serve(mien_op_call *call, bool backward) {
+    const mien_backend *b = mien__backend_for(call, backward);
+    if (!backward) call->served = b;
+    if (!b) return mien_error_last()->code;
+    mien_status status =
+        timed(backward ? b->backward[call->op] : b->forward[call->op], call, backward, b->name);
+    const mien_backend *ref = &mien__backend_ref;
+    if (status != MIEN_ERR_UNSUPPORTED || b == ref || b->device != MIEN_DEVICE_CPU) return status;
+    mien__notice("%s: the reference's loops serve it, slowly", mien_error_last()->message);
+    if (!backward) call->served = ref;
+    return timed(backward ? ref->backward[call->op] : ref->forward[call->op], call, backward,
+                 ref->name);
+}
+
 static mien_status compute(mien_op_call *call) {
     if (mien__op_is_view(call->op)) return timed(mien__view_forward, call, false, "view");
-    const mien_backend *b = call->served = mien__backend_for(call, false);
-    if (!b) return mien_error_last()->code;
-    return timed(b->forward[call->op], call, false, b->name);
+    return serve(call, false);
 }
 
 mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
@@ -238,7 +255,5 @@ mien_status mien__op_backward(mien_op_call *call) {
     if (mien_interrupt_requested())
         MIEN_FAIL(MIEN_ERR_INTERRUPTED, "backward of %s: stopped on request", infos[call->op].name);
     if (mien__op_is_view(call->op)) return timed(mien__view_backward, call, true, "view");
-    const mien_backend *b = mien__backend_for(call, true);
-    if (!b) return mien_error_last()->code;
-    return timed(b->backward[call->op], call, true, b->name);
+    return serve(call, true);
 }

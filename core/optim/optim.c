@@ -8,6 +8,7 @@
 #include "judge.h"
 #include "ops/profile.h"
 #include "tensor/allocate.h"
+#include "tensor/assert.h"
 #include "tensor/nan.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -159,6 +160,7 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
         if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
     }
     mien_tensor **ready;
+    MIEN_ASSERT_LUA_THREAD();
     MIEN_TRY(prepare(params, grads, m, v, n, &ready));
     mien_status status = adam_all(hyper, params, ready, m, v, n, step);
     let_go(ready, n);
@@ -209,6 +211,7 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
         if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
     }
     mien_tensor **ready;
+    MIEN_ASSERT_LUA_THREAD();
     MIEN_TRY(prepare(params, grads, velocity, NULL, n, &ready));
     mien_status status = sgd_all(hyper, params, ready, velocity, n);
     let_go(ready, n);

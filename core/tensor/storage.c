@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "backend/backend.h"
 #include "allocate.h"
+#include "assert.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -78,6 +79,7 @@ static void add_pooled(pool *p, size_t bytes) {
     devices[p->device].pooled += bytes;
 }
 static void take_pooled(pool *p, size_t bytes) {
+    MIEN_ASSERT(p->pooled >= bytes && devices[p->device].pooled >= bytes);
     p->pooled -= bytes;
     devices[p->device].pooled -= bytes;
 }
@@ -216,6 +218,7 @@ static bool list_insert(block_list *list, size_t at, block b) {
 }
 
 static block list_remove(block_list *list, size_t at) {
+    MIEN_ASSERT(at < list->count && list->count <= list->room);
     block b = list->items[at];
     list->count--;
     memmove(list->items + at, list->items + at + 1, (list->count - at) * sizeof *list->items);
@@ -301,6 +304,7 @@ mien__pool *mien__pool_retain(mien__pool *p) {
 
 /* Under the lock. */
 static void let_go(pool *p) {
+    MIEN_ASSERT(p->holders > 0 || p->kind == COMMON);
     if (--p->holders > 0 || p->kind == COMMON) return;
     pool_trim(p);
     free(p);
@@ -389,6 +393,7 @@ mien_storage *mien__storage_in(mien__pool *pool, size_t bytes) {
 }
 
 mien_storage *mien__storage_retain(mien_storage *s) {
+    MIEN_ASSERT(!s || __atomic_load_n(&s->refs, __ATOMIC_RELAXED) > 0);
     if (s) __atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
     return s;
 }
@@ -401,6 +406,7 @@ void mien__storage_drop_packed(mien_storage *s) {
 }
 
 void mien__storage_release(mien_storage *s) {
+    MIEN_ASSERT(!s || __atomic_load_n(&s->refs, __ATOMIC_RELAXED) > 0);
     if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     mien__storage_drop_packed(s);
     struct device *d = &devices[s->device];
@@ -410,6 +416,8 @@ void mien__storage_release(mien_storage *s) {
     block b = {.data = s->data, .capacity = s->capacity};
     if (s->device == MIEN_DEVICE_CPU) POISON(b.data, b.capacity);
     pthread_mutex_lock(&d->lock);
+    MIEN_ASSERT(s->captures == 0 && d->live_storages > 0 && d->live_bytes >= s->bytes);
+    MIEN_ASSERT(p->live_capacity >= s->capacity);
     d->live_bytes -= s->bytes;
     d->live_storages--;
     p->live_capacity -= s->capacity;

@@ -8,6 +8,7 @@
 
 #include "autograd/autograd.h"
 #include "allocate.h"
+#include "assert.h"
 
 /* ---- dtypes -------------------------------------------------------------------------------- */
 
@@ -100,6 +101,7 @@ mien_tensor *mien_tensor_new(mien_dtype dtype, mien_device device, int ndim, con
 }
 
 mien_tensor *mien_tensor_retain(mien_tensor *t) {
+    MIEN_ASSERT(!t || __atomic_load_n(&t->refs, __ATOMIC_RELAXED) > 0);
     if (t) __atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
     return t;
 }
@@ -115,6 +117,7 @@ void mien_tensor_free(mien_tensor *t) {
 }
 
 void mien_tensor_release(mien_tensor *t) {
+    MIEN_ASSERT(!t || __atomic_load_n(&t->refs, __ATOMIC_RELAXED) > 0);
     if (!t || __atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     mien_tensor_free(t);
     free(t->name);
@@ -202,6 +205,7 @@ mien_tensor *mien__tensor_alias(mien_tensor *t) {
 }
 
 void mien__tensor_share(mien_tensor *header, const mien_tensor *t) {
+    MIEN_ASSERT(!header->storage && mien__same_shape(header, t));
     memcpy(header->stride, t->stride, sizeof t->stride);
     header->offset = t->offset;
     header->block = t->block;

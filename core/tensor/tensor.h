@@ -53,7 +53,9 @@ void mien_tensor_set_name(mien_tensor *t, const char *name);
 int mien_tensor_block(const mien_tensor *t);
 
 /* Address of element 0 on the host; brings the tensor into the plain strided layout first, and
- * drops a backend's packed copies: reading and writing are fine until the next op that uses t.
+ * drops a backend's packed copies: reading and writing are fine until the next op that uses t. Ask
+ * anew after each: through an address that was kept, backward and packed copies see no write, an op
+ * may have moved the elements to another layout, and a freed tensor's are somebody else's.
  * NaNs in f32 and f64 lose their payloads here, as everywhere on the way to Lua (nan.h).
  * NULL with an error when it was freed or lives on another device. */
 void *mien_tensor_data(mien_tensor *t);

@@ -106,23 +106,23 @@ end
 
 -- ---- names ---------------------------------------------------------------------------------------
 
---- How many letters must be changed, left out, put in, or exchanged with their neighbour to make one short text of
--- the other (optimal string alignment); case does not matter.
+--- How many letters two short texts differ in: left out, added, changed, or two that changed places; case ignored.
 local function distance(a, b)
   a, b = a:lower(), b:lower()
-  local before, last
-  local row = {}
-  for j = 0, #b do row[j] = j end
+  local rows = { [0] = {} }
+  for j = 0, #b do rows[0][j] = j end
   for i = 1, #a do
-    before, last, row = last, row, { [0] = i }
+    local row, above = { [0] = i }, rows[i - 1]
     for j = 1, #b do
-      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a:byte(i) == b:byte(j) and 0 or 1))
+      local same = a:byte(i) == b:byte(j)
+      row[j] = math.min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (same and 0 or 1))
       if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        row[j] = math.min(row[j], before[j - 2] + 1)
+        row[j] = math.min(row[j], rows[i - 2][j - 2] + 1)
       end
     end
+    rows[i] = row
   end
-  return row[#b]
+  return rows[#a][#b]
 end
 
 --- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near: about a

@@ -5,15 +5,15 @@ local C = require "mien.ffi"
 
 local notices = {}
 
-local function on_stderr(text)
-  io.stdout:flush()
-  io.stderr:write("mien: ", text, "\n")
-end
+local function on_stderr(text) io.stderr:write("mien: ", text, "\n") end
 
---- Hands every notice that was not shown yet to say(text), or writes it to stderr.
+--- Shows every notice that was not shown yet: by say(text), else, also where that is not true, on stderr.
 function notices.tell(say)
-  local text = ffi.new "char[640]"
-  while C.mien_notice_take(text, 640) do (say or on_stderr)(ffi.string(text)) end
+  local buffer = ffi.new "char[640]"
+  while C.mien_notice_take(buffer, 640) do
+    local text = ffi.string(buffer)
+    if not (say and say(text)) then on_stderr(text) end
+  end
 end
 
 return notices

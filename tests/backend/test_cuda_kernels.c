@@ -2,6 +2,7 @@
  * Not here: what only a GPU shows: memory order between threads, nvcc's code, speed. */
 #include "backend/cuda/kernels/kernels.h"
 #include "optim/judge.h"
+#include "tensor/allocate.h"
 #include "hard.h"
 
 static mien_backend table;
@@ -485,6 +486,36 @@ static void the_device_judges_as_the_host_does(void **state) {
     mien_tensor_release(loss);
 }
 
+/* The last of more parameters than a launch takes is refused, or lacks memory: none has changed. */
+static void an_update_is_of_all_parameters_or_of_none(void **state) {
+    enum { N = 500 };
+    static mien_tensor *sets[3][N];
+    mien_sgd h = {.lr = 1, .momentum = 0.5};
+    int64_t shape[] = {2, 3};
+    double ones[] = {1, 1, 1, 1, 1, 1};
+    for (int lacking = 0; lacking < 2; lacking++) {
+        for (int kind = 0; kind < 3; kind++)
+            for (int i = 0; i < N; i++) {
+                bool last = i == N - 1;
+                mien_dtype dtype = last && !lacking ? MIEN_F64 : MIEN_F32;
+                sets[kind][i] = last && lacking && kind == 1
+                                    ? strided_tensor(ones, dtype, MIEN_DEVICE_CPU, 2, shape)
+                                    : plain_tensor(ones, dtype, 2, shape);
+            }
+        if (lacking) mien__fail_allocation(1);
+        mien_status status = table.sgd_all(&h, sets[0], sets[1], sets[2], N);
+        assert_int_equal(mien__fail_allocation(0), 0);
+        assert_int_equal(status, lacking ? MIEN_ERR_MEMORY : MIEN_ERR_UNSUPPORTED);
+        for (int kind = 0; kind < 3; kind++)
+            for (int i = 0; i < N; i++) {
+                double *now = elements(sets[kind][i]);
+                for (int j = 0; j < 6; j++) assert_true(now[j] == 1);
+                free(now);
+                mien_tensor_release(sets[kind][i]);
+            }
+    }
+}
+
 static void clipping_needs_no_host(void **state) {
     int64_t one = 1;
     mien_tensor *norm = mien_tensor_new(MIEN_F64, MIEN_DEVICE_CPU, 1, &one);
@@ -547,6 +578,7 @@ int main(void) {
         cmocka_unit_test(fed_numbers_replace_those_of_the_launch),
         cmocka_unit_test(a_verdict_leaves_the_update_out_or_sets_its_divisor),
         cmocka_unit_test(the_device_judges_as_the_host_does),
+        cmocka_unit_test(an_update_is_of_all_parameters_or_of_none),
         cmocka_unit_test(clipping_needs_no_host),
         cmocka_unit_test(the_distance_of_two_results_sees_every_element),
         cmocka_unit_test(a_target_that_is_no_class_reads_nowhere_and_shows_in_the_loss),

@@ -3,6 +3,11 @@
 #include "mien_test.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tensor/assert.h"
 
 static mien_status refuse(void) {
     MIEN_FAIL(MIEN_ERR_SHAPE, "input is %s", "[2,3]");
@@ -47,7 +52,8 @@ static void a_long_message_is_cut_not_overrun(void **state) {
 
 static void a_notice_is_said_once_and_taken_once(void **state) {
     char text[64] = "";
-    while (mien_notice_take(text, sizeof text)) {}
+    while (mien_notice_take(text, sizeof text)) {
+    }
     mien__notice("the slow path of %s", "conv2d");
     mien_notice("another");
     mien_notice("the slow path of conv2d");
@@ -64,6 +70,32 @@ static void a_notice_is_said_once_and_taken_once(void **state) {
     assert_int_equal(taken, 30);
     assert_string_equal(text, "there are more notices than can be kept");
 }
+
+#ifdef MIEN_DEBUG
+static void *ask(void *answer) {
+    *(bool *)answer = mien__on_lua_thread();
+    return NULL;
+}
+
+static void a_promise_that_is_not_kept_ends_a_debug_build(void **state) {
+    int status = 0;
+    bool elsewhere = true;
+    pthread_t thread;
+    MIEN_ASSERT_LUA_THREAD();
+    pthread_create(&thread, NULL, ask, &elsewhere);
+    pthread_join(thread, NULL);
+    assert_false(elsewhere);
+    pid_t child = fork();
+    if (child == 0) {
+        MIEN_ASSERT(1 + 1 == 2);
+        if (!freopen("/dev/null", "w", stderr)) _exit(1);
+        MIEN_ASSERT(1 + 1 == 3);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+#endif
 
 static void *fail_in_thread(void *arg) {
     mien__fail(MIEN_ERR_NUMERIC, "t.c", 1, "elsewhere");
@@ -216,6 +248,9 @@ int main(void) {
         cmocka_unit_test(a_long_message_is_cut_not_overrun),
         cmocka_unit_test(each_thread_has_its_own_record),
         cmocka_unit_test(a_notice_is_said_once_and_taken_once),
+#ifdef MIEN_DEBUG
+        cmocka_unit_test(a_promise_that_is_not_kept_ends_a_debug_build),
+#endif
         cmocka_unit_test(every_code_has_a_name),
         cmocka_unit_test(struct_sizes_are_told_by_name),
         cmocka_unit_test(an_interrupt_stops_the_next_op_and_nothing_else_changes),

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 target=${1:-all} seconds=${2:-600} out=$PWD/build-fuzz
 mkdir -p "$out"/{objects,seeds/image,seeds/video}
 flags=(-g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=alignment -fno-omit-frame-pointer -w -std=gnu11
-  -Icore -Itests/c -Itests/fuzz -DMIEN_WITHOUT_ONEDNN '-DMIEN_VERSION="fuzz"' -DMIEN_TEST_FFMPEG)
+  -Icore -Ibuild -Itests/c -Itests/fuzz -DMIEN_WITHOUT_ONEDNN '-DMIEN_VERSION="fuzz"' -DMIEN_TEST_FFMPEG)
 libav="libavformat libavcodec libavutil libswscale"
 read -ra packages <<<"$(pkg-config --cflags hdf5 sqlite3 $libav)"
 read -ra libraries <<<"$(pkg-config --libs hdf5 sqlite3 $libav) -lcrypto -lgomp -lpthread -ldl -lm"
@@ -29,6 +29,7 @@ for source in tests/fuzz/fuzz_*.c; do
   clang "${flags[@]}" -fsanitize=fuzzer,address,undefined "${packages[@]}" "$source" "${objects[@]}" "${libraries[@]}" \
     -o "$out/fuzz_$name"
   mkdir -p "$out/found/$name" "$out/seeds/$name"
+  grep -q -- --seeds "$source" && "$out/fuzz_$name" --seeds "$out/seeds/$name"
   echo "$name: $seconds s"
   ASAN_OPTIONS=allocator_may_return_null=1 "$out/fuzz_$name" "$out/found/$name" "$out/seeds/$name" \
     -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=60 -max_len=65536 -artifact_prefix="$out/$name-" \

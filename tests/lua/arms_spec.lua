@@ -138,6 +138,9 @@ describe("arms", function()
     assert.equal(3, #runs_of "changed")
     local most = db:value "SELECT max(seeds) FROM table5 WHERE experiment = 'changed'"
     assert.equal(1, most)
+    local shown = db:rows [[SELECT variant, group_concat(strategy) AS arms FROM table5 WHERE experiment = 'changed'
+      GROUP BY variant]]
+    assert.same({ "a,b", "a,b" }, { shown[1].arms, shown[2].arms }) -- the arm that stayed as it was is in both
   end)
 
   it("say when they override what was set", function()
@@ -190,6 +193,10 @@ describe("arms", function()
     run(e)
     assert.equal(before, attempts())
     assert.equal(rows[1].variant, runs_of("some")[1].variant)
+    run(e, { arms = { "d" } })
+    assert.same({ variant = rows[1].variant, arms = 3, runs = 6 },
+      db:row "SELECT variant, arms, runs FROM current WHERE experiment = 'some'")
+    assert.equal(3, db:value "SELECT count(*) FROM table5 WHERE experiment = 'some'")
     fails('some: unknown arm "bb"', e, { arms = { "a,bb" } })
   end)
 
@@ -294,6 +301,29 @@ describe("arms", function()
     assert.same({ row.id, "default", "runs/plain/paper" }, { now.id, now.profile, now.folder })
     assert.equal("default", db:value("SELECT group_concat(profile) FROM comparison WHERE run = ?", row.id))
     fails('unknown profile "paper"; known: default', e, { profile = "paper" })
+  end)
+
+  it("take their comparison along when their profile is called otherwise", function()
+    local arms = { { "a" }, { "b" } }
+    run(declare("older", { arms = arms }))
+    db:exec "UPDATE run SET profile = 'paper'; UPDATE comparison SET profile = 'paper'" -- of an earlier version
+    run(declare("older", { arms = arms }), { arms = { "b" } })
+    local function shown()
+      return db:rows [[SELECT t.profile, t.strategy, r.profile AS run FROM table5 t JOIN run r ON r.arm = t.strategy
+        JOIN experiment e ON e.id = r.experiment AND e.name = t.experiment WHERE e.name = 'older'
+        ORDER BY t.profile, t.strategy]]
+    end
+    local default = { { profile = "default", strategy = "a", run = "default" },
+      { profile = "default", strategy = "b", run = "default" }, columns = { "profile", "strategy", "run" } }
+    assert.same(default, shown())
+    assert.equal(0, db:value "SELECT count(*) FROM comparison_run WHERE experiment = 'older' AND profile = 'paper'")
+    -- a file that has a profile of that name has both
+    local named = declare("older", { arms = arms, profiles = { paper = {} } })
+    run(named, { profile = "paper" })
+    run(named, { profile = "default" })
+    assert.same({ 2, 2, 2 }, { #runs_of "older", db:value [[SELECT count(*) FROM comparison_run WHERE experiment = 'older'
+      AND profile = 'paper']], db:value [[SELECT count(*) FROM comparison_run WHERE experiment = 'older'
+      AND profile = 'default']] })
   end)
 
   it("that another process has finished meanwhile are not run again", function()

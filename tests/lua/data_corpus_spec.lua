@@ -106,7 +106,7 @@ describe("a corpus", function()
 
   it("is not read when its numbers make no sense", function()
     --- A corpus file of 4 frames in which some attributes and the labels are others.
-    local function claim(changed, labels)
+    local function claim(changed, labels, recording)
       local h5 = require("mien.data.file").create(path "claim.h5")
       local attributes = { mien_format = "corpus", version = 1, name = "x", fps = 5, label_kind = "continuous",
         label_names = "arousal\nvalence" }
@@ -114,7 +114,8 @@ describe("a corpus", function()
       for key, value in pairs(attributes) do h5:set(key, value) end
       h5:write("frames", mien.zeros { 4, 2, 2, 3, dtype = "u8" })
       h5:write("labels", labels or mien.zeros { 4, 2 })
-      for _, name in ipairs { "recording", "subject" } do h5:write(name, mien.zeros { 4, dtype = "i32" }) end
+      h5:write("recording", recording or mien.zeros { 4, dtype = "i32" })
+      h5:write("subject", mien.zeros { 4, dtype = "i32" })
       h5:write("partition", mien.zeros { 4, dtype = "u8" })
       h5:finish()
       return function() mien.data.open(path "claim.h5"):close() end
@@ -131,6 +132,9 @@ describe("a corpus", function()
     expect.failure(claim({}, mien.zeros { 4, 2, dtype = "i32" }), "these are i32[4,2]")
     expect.failure(claim { label_low = 0 / 0 }, "label_low")
     expect.failure(claim { label_low = 1, label_high = -1 }, "labels from 1 to -1")
+    expect.failure(claim({}, nil, mien.zeros { 4, 2, dtype = "i32" }), "'recording' must be a column of whole numbers",
+      "i32[4,2]")
+    expect.failure(claim({}, nil, mien.zeros { 4 }), "'recording' must be a column of whole numbers", "f32[4]")
     expect.failure(function()
       mien.data.writer(path "claim.h5", { name = "x", height = 2, width = 2, fps = 0 / 0, label_kind = "continuous",
         label_names = { "a" } })

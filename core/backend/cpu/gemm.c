@@ -93,7 +93,7 @@ mien_status mien__gemm(const mien__product *p, const void *a, const void *b, voi
     if (!single)
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
                   "cpu: oneDNN has only its naive loops for a product of [%lld,%lld] and "
-                  "[%lld,%lld] in bf16; f32 is served",
+                  "[%lld,%lld] in bf16",
                   (long long)p->m, (long long)p->k, (long long)p->k, (long long)p->n);
     MIEN_TRY_DNNL(dnnl_sgemm(p->a_t ? 'T' : 'N', p->b_t ? 'T' : 'N', p->m, p->n, p->k, 1, a, p->lda,
                              b, p->ldb, 0, c, p->ldc),

@@ -109,7 +109,7 @@ static mien_status describe(const mien__int8_case *c, descriptors *d, dnnl_primi
     if (mien__onednn_is_naive(name))
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
                   "conv2d_int8: oneDNN has only its naive loops for [%lld,%lld,%lld,%lld] by a "
-                  "%lldx%lld kernel; `mien_backend_use(\"ref\")` runs it slowly",
+                  "%lldx%lld kernel",
                   (long long)c->src[0], (long long)c->src[1], (long long)c->src[2],
                   (long long)c->src[3], (long long)c->weight[2], (long long)c->weight[3]);
     return MIEN_OK;

@@ -210,7 +210,7 @@ static void update_running(const pass *p, mien_tensor *mean, mien_tensor *var, d
 
 static double *room_for_sums(const cut *c) {
     return mien__malloc(((size_t)c->parts * (size_t)c->groups * 32 + (size_t)c->channels) *
-                  sizeof(double));
+                        sizeof(double));
 }
 
 mien_status mien__cpu_batch_norm_forward(mien_op_call *call) {

@@ -11,9 +11,12 @@
     do {                                                                                           \
         dnnl_status_t mien_dnnl_status = (call);                                                   \
         if (mien_dnnl_status != dnnl_success) {                                                    \
-            mien__fail(MIEN_ERR_VENDOR, __FILE__, __LINE__, "%s: oneDNN refused", (what));         \
+            mien_status mien_status_here = mien_dnnl_status == dnnl_unimplemented                  \
+                                               ? MIEN_ERR_UNSUPPORTED                              \
+                                               : MIEN_ERR_VENDOR;                                  \
+            mien__fail(mien_status_here, __FILE__, __LINE__, "%s: oneDNN refused", (what));        \
             mien__fail_cause("%s", dnnl_status2str(mien_dnnl_status));                             \
-            return MIEN_ERR_VENDOR;                                                                \
+            return mien_status_here;                                                               \
         }                                                                                          \
     } while (0)
 

@@ -1,5 +1,5 @@
 /* The cache of re-laid-out weights.
- * Not here: the LSTM's recurrent weights, which are packed per call (lstm.c). */
+ * Not here: the LSTM's recurrent weights, which are packed per call (recurrent.c). */
 #include "pack.h"
 #include "tensor/allocate.h"
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Inside the CUDA backend: context, errors, memory, launches, and how a part enters the table.
- * Not here: cuDNN and cuBLASLt (cudnn.h, blas.h in this folder), any kernel.
+ * Not here: cuDNN and cuBLASLt (vendor.h, blas.h), any kernel.
  *
  * For C and for CUDA C++. One device, one stream: work is ordered by the stream, so memory that
  * goes back to the pool after a launch may be handed out at once. Copies of input alone have a

@@ -143,6 +143,7 @@ end
 function cli.main(args)
   host.on_interrupt(function() check.raise("interrupted", "interrupted") end)
   local code = cli.guard(dispatch, args)
+  io.stdout:flush()
   if package.loaded["mien.ffi"] then require("mien.notices").tell() end -- commands without it start faster
   return code
 end

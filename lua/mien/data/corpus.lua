@@ -13,6 +13,11 @@ local partitions = { [0] = "train", "devel", "test" }
 local function find_recordings(self)
   local h5, path, n = self.file, self.path, self.frames
   local function column(name) -- whatever whole numbers the file holds: NumPy writes i64
+    local kind, shape = h5:info(name)
+    if #shape ~= 1 or not kind:find "^[iu]" then
+      check.raise("format", "%s: '%s' must be a column of whole numbers, it is %s[%s]", path, name, kind,
+        table.concat(shape, ","))
+    end
     local stored = h5:read(name)
     if #stored ~= n then check.raise("format", "%s: %d frames but %d rows in '%s'", path, n, #stored, name) end
     return stored:to "i32"
@@ -62,6 +67,9 @@ function corpus.open(path)
     local dtype, shape = h5:info "frames"
     if dtype ~= "u8" or #shape ~= 4 or shape[4] ~= 3 then wrong("frames must be u8 [N,H,W,3]") end
     self.frames, self.height, self.width = shape[1], shape[2], shape[3]
+    if self.height * self.width * 3 >= 2 ^ 31 then
+      wrong("frames of %dx%d, larger than 2 GiB each", self.height, self.width)
+    end
     self.name = h5:text "name" or path
     self.source = h5:text "source"
     self.split = h5:text "split" -- whose partitions these are: "paper46"

@@ -65,6 +65,7 @@ function session:evaluate(chunk)
   local values, err, trace = evaluate.run(chunk, self.env)
   host.interrupt_reset()
   if not values then self:report(err, trace) end
+  io.stdout:flush()
   notices.tell()
   return values
 end

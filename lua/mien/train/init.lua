@@ -78,9 +78,12 @@ function fit:say(text, kind)
   self.display:say(text)
 end
 
---- What was noticed below training since the last call.
+--- What was noticed below training since the last call; a quiet training leaves it to stderr.
 function fit:tell_notices()
-  notices.tell(function(text) self:say(text, "notice") end)
+  notices.tell(function(text)
+    self:say(text, "notice")
+    return not self.quiet
+  end)
 end
 
 --- Lets the GPU record the steps, where that is possible.
@@ -270,7 +273,7 @@ function train.fit(options)
     validate = options.validate, epochs = options.epochs, meta = options.meta, run = options.run,
     folder = options.checkpoint, rngs = options.rngs or {}, stop = stop.new(options.stop),
     save_seconds = options.save_seconds or SAVE_SECONDS, save_cost = 0, saved = C.mien_time_monotonic(),
-    phase = "between",
+    phase = "between", quiet = options.quiet,
     at = { epoch = 1, epoch_step = 0, step = 0, loss_sum = 0, loss_n = 0, epochs_done = 0 },
   }, fit)
   local sink = options.quiet and { write = function() end, flush = function() end } or options.out
