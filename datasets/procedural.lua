@@ -14,6 +14,7 @@ local C = require "mien.ffi"
 local check = require "mien.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
+local interrupt = require "mien.interrupt"
 local corpora = require "procedural.corpora"
 
 local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
@@ -43,21 +44,26 @@ local source = "mien's procedural generator (datasets/procedural.lua), version %
   .. "recorded: its numbers are not those of that corpus"
 local models = { objects = "ImageNet", affwild = "Aff-Wild", realeyes = "RealEyes", recola = "RECOLA" }
 
-local function settings(options)
+local function settings(options, what)
+  what = what or "procedural.make"
   check.keys(options, {
     kind = "string!", path = "string!", seed = "integer", size = "count", profile = "string", train = "count",
     devel = "count", test = "integer", frames = "count", fps = "number", sequence = "count", progress = "function",
-  }, "procedural.make")
-  local kind = check.one_of(options.kind, procedural.kinds, "procedural.make: kind")
+    waiting = "function",
+  }, what)
+  local kind = check.one_of(options.kind, procedural.kinds, what .. ": kind")
   local profile = procedural.profiles[options.profile or "demo"]
-  if not profile then check.unknown("procedural.make", "profile", options.profile, procedural.profiles) end
+  if not profile then check.unknown(what, "profile", options.profile, procedural.profiles) end
   local o = { kind = kind, seed = options.seed or 1, size = options.size or 54, sequence = options.sequence or 30 }
   for key, value in pairs(profile[kind]) do o[key] = value end
   for _, key in ipairs { "train", "devel", "test", "frames", "fps" } do o[key] = options[key] or o[key] end
-  if o.size < 16 then check.raise("argument", "procedural.make: size is %d pixels, at least 16 are needed", o.size) end
-  if o.fps and o.fps <= 0 then check.raise("argument", "procedural.make: fps must be above 0, got %g", o.fps) end
+  if o.size < 16 then check.raise("argument", "%s: size is %d pixels, at least 16 are needed", what, o.size) end
+  if o.fps and o.fps <= 0 then check.raise("argument", "%s: fps must be above 0, got %g", what, o.fps) end
   return o
 end
+
+--- Raises the error that `make` would raise for these options, and makes nothing; `what` names them in it.
+procedural.check = settings
 
 --- All that decides the bytes, as one line.
 local function recipe(o)
@@ -80,16 +86,8 @@ local function made_from(path)
   return ok and text or nil
 end
 
---- Makes a corpus file, and its folder. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train,
--- devel, test (subjects), frames (of a recording), fps, sequence = 30 (chunks),
--- progress = function(done, recordings) }.
--- Returns the path, and whether it was made now (false: it was there, from the same recipe).
-function procedural.make(options)
-  local o = settings(options)
-  local line = recipe(o)
-  if made_from(options.path) == line then return options.path, false end
-  local folder = options.path:match "^(.+)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+--- Writes the corpus of settings.
+local function write(o, line, options)
   local label = corpora.labels[o.kind]
   local writer = data.writer(options.path, {
     name = o.kind, height = o.size, width = o.size, fps = o.fps or 0, label_kind = label[1], label_names = label[2],
@@ -111,7 +109,41 @@ function procedural.make(options)
   end)
   writer:close()
   if not ok then error(err, 0) end
-  return options.path, true
+end
+
+--- Calls fn() while no other process makes this file; `waiting`, once, when there is one to wait for.
+local function alone(path, waiting, fn)
+  local lock = path .. ".lock"
+  local held, problem = io.open(lock, "w")
+  if not held then check.raise("io", "cannot make %s: %s", path, problem) end
+  local told = false
+  while not lfs.lock(held, "w") do -- a process that ends, however it ends, gives the lock back
+    if not told and waiting then waiting() end
+    told = true
+    interrupt.sleep(0.2)
+  end
+  local ok, err = xpcall(fn, check.trace)
+  os.remove(lock)
+  held:close()
+  if not ok then check.rethrow(err) end
+end
+
+--- Makes a corpus file, and its folder. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train,
+-- devel, test (subjects), frames (of a recording), fps, sequence = 30 (chunks),
+-- progress = function(done, recordings), waiting = function() that is called once when another process is making it }.
+-- Returns the path, and whether it was made now (false: it was there, from the same recipe).
+function procedural.make(options)
+  local o = settings(options)
+  local line = recipe(o)
+  if made_from(options.path) == line then return options.path, false end
+  local folder = options.path:match "^(.+)/[^/]*$"
+  if folder then check.status(C.mien_folder_make(folder)) end
+  local made
+  alone(options.path, options.waiting, function()
+    made = made_from(options.path) ~= line
+    if made then write(o, line, options) end
+  end)
+  return options.path, made
 end
 
 --- The command line; returns the exit code.
@@ -130,6 +162,7 @@ function procedural.main(args)
       io.stderr:write(("\r%s: %d of %d%s"):format(options.kind, done, total, done == total and "\n" or ""))
     end
   end
+  function options.waiting() io.stderr:write(("waiting for another process that makes %s\n"):format(options.path)) end
   local started = os.clock()
   local path, made = procedural.make(options)
   print(made and ("%s: made in %.1f s"):format(path, os.clock() - started)

@@ -26,6 +26,7 @@ return mien.experiment {
   },
 
   profiles = {
+    paper = {},                                    -- the settings above
     demo = {
       network = { width = 16, zero_residual = true, fully_connected = 128, hidden = 64 },
       data  = { generate = { kind = "affwild", profile = "demo" }, sequence = 15, batch = 4, size = { 48, 48 },

@@ -27,6 +27,7 @@ return mien.experiment {
   evaluate = { batch = 64 },
 
   profiles = {
+    paper = {},                                    -- the settings above
     demo = {
       network = { width = 16, zero_residual = true },
       data  = { generate = { kind = "objects", profile = "demo" }, batch = 32, size = { 48, 48 }, resize = { 54, 54 } },

@@ -31,6 +31,7 @@ return mien.experiment {
   post  = { "median", "centre", "scale", "shift" },
 
   profiles = {
+    paper = {},                                    -- the settings above
     demo = {                                       -- minutes on two cores, on procedural faces
       seeds = { 1 }, network = { width = 16, zero_residual = true, hidden = 64 },
       data  = { generate = { kind = "recola", profile = "demo" }, sequence = 15, batch = 4,

@@ -40,6 +40,7 @@ return mien.experiment {
   },
 
   profiles = {
+    paper = {},                                    -- the settings above
     demo = {
       network = { width = 16, zero_residual = true, hidden = 64 },
       data  = { generate = { kind = "realeyes", profile = "demo" }, sequence = 15, batch = 4,

@@ -22,14 +22,17 @@ end
 local here = debug.getinfo(1, "S").source:gsub("check%.lua$", "") -- "@.../lua/mien/"
 local entry = here:gsub("/$", ".lua")
 
+--- Whether a function's source, as debug.getinfo gives it, is mien's own Lua.
+function check.is_mien(source)
+  return source:sub(1, #here) == here or source == entry or source:sub(1, 6) == "=mien."
+end
+
 --- The innermost place that is neither mien's own Lua nor C, as "file:line"; nil when there is none.
 local function caller()
   for level = 3, 100 do
     local info = debug.getinfo(level, "Sl")
     if not info then return nil end
-    local source = info.source
-    local inside = source:sub(1, #here) == here or source == entry or source:sub(1, 6) == "=mien."
-    if info.currentline > 0 and not inside then return info.short_src .. ":" .. info.currentline end
+    if info.currentline > 0 and not check.is_mien(info.source) then return info.short_src .. ":" .. info.currentline end
   end
 end
 
@@ -122,7 +125,8 @@ local function distance(a, b)
   return rows[#a][#b]
 end
 
---- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near.
+--- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near: about a
+-- third of the letters of the longer one may be wrong, and the beginning of a name, three letters at least, is near it.
 function check.nearest(name, list)
   local names = {}
   for key, value in pairs(list) do
@@ -131,13 +135,12 @@ function check.nearest(name, list)
   table.sort(names)
   local best, best_distance
   for _, candidate in ipairs(names) do
+    local limit = math.min(#name - 1, math.max(1, math.floor(math.max(#name, #candidate) / 3 + 0.5)))
     local d = distance(name, candidate)
-    local shorter = math.min(#name, #candidate)
-    if shorter >= 3 and candidate:sub(1, shorter) == name:sub(1, shorter) then d = math.min(d, 1) end
-    if not best or d < best_distance then best, best_distance = candidate, d end
+    if #name >= 3 and candidate:sub(1, #name) == name then d = math.min(d, limit) end
+    if d <= limit and (not best or d < best_distance) then best, best_distance = candidate, d end
   end
-  -- One letter of a short word may differ, half of a longer one's.
-  if best and best_distance <= (#name < 4 and 1 or math.floor(#name / 2)) then return best end
+  return best
 end
 
 --- Raises "what: unknown noun "name"; did you mean "nearest"?", or lists what there is.
@@ -207,7 +210,9 @@ function check.keys(options, known, what)
       if type(key) == "number" then
         check.raise("argument", "%s: too many values: nothing belongs at position %s", what, key)
       end
-      check.unknown(what, "key", key, known)
+      local names = {} -- positions have none
+      for name in pairs(known) do names[#names + 1] = type(name) == "string" and name or nil end
+      check.unknown(what, "key", key, names)
     elseif type(kinds) == "string" then
       local name = type(key) == "number" and "value " .. key or key
       check.type(value, (kinds:gsub("!$", "")), what .. ": " .. name)

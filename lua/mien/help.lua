@@ -70,7 +70,7 @@ local function keys()
         list(spec, full .. ".")
       else
         local value = spec.default ~= nil and require("mien.literal").encode(spec.default) or "-"
-        local words = spec.words and table.concat(spec.words, ", ") .. ": " or ""
+        local words = spec.words and table.concat(spec.words(), ", ") .. ": " or ""
         lines[#lines + 1] = ("%-24s %-14s %s%s"):format(full, value, words, spec.about)
         if type(spec.fields) == "table" then list(spec.fields, full .. ".") end
       end

@@ -68,8 +68,11 @@ local escapes = { n = "\n", t = "\t", r = "\r", ["\\"] = "\\", ['"'] = '"', ["'"
 local parser = {}
 parser.__index = parser
 
-function parser:fail(wanted)
-  check.raise("argument", "%s: %s is wanted at: %s", self.what, wanted, self.text:sub(self.at, self.at + 30))
+--- Raises what is wanted at a place, where the parser stands when none is named.
+function parser:fail(wanted, at)
+  local rest = self.text:sub(at or self.at):sub(1, 31)
+  check.raise("argument", "%s: %s is wanted %s", self.what, wanted,
+    rest ~= "" and "at: " .. rest or ("at the end of: %s"):format(self.text:sub(-31)))
 end
 
 function parser:skip()
@@ -137,14 +140,15 @@ function parser:value()
   if self:take "{" then return self:table() end
   local quote = self:take "[\"']"
   if quote then return self:string(quote) end
+  local start = self.at
   local digits = self:take "[-+]?%.?%d[%w.]*[-+]?%d*"
   if digits then
-    return tonumber(digits) or self:fail "a number"
+    return tonumber(digits) or self:fail("a number", start)
   end
   if self:take "%-inf" then return -math.huge end
   local word = self:take "%a+"
   if word == "nil" then return nil end
-  if word == nil or words[word] == nil then self:fail 'a number, a "text", true, false or { ... }' end
+  if word == nil or words[word] == nil then self:fail('a number, a "text", true, false or { ... }', start) end
   return words[word]
 end
 

@@ -5,6 +5,10 @@ local op = require "mien.op"
 
 local loss = {}
 
+--- The losses that experiments write by name, and over what ccc may be taken.
+loss.names = { "ccc", "mse", "sigmoid_cross_entropy", "softmax_cross_entropy" }
+loss.scopes = { "batch", "sequence" }
+
 local batch, sequence = { per_sequence = 0 }, { per_sequence = 1 }
 
 --- 1 - mean over the outputs of the concordance correlation coefficient (Lin 1989), 1/n moments.
@@ -14,7 +18,7 @@ function loss.ccc(prediction, target, options)
   local scope = "batch"
   if options then
     check.keys(options, { scope = "string" }, "loss.ccc")
-    scope = check.one_of(options.scope or "batch", { "batch", "sequence" }, "loss.ccc: scope")
+    scope = check.one_of(options.scope or "batch", loss.scopes, "loss.ccc: scope")
   end
   return op.ccc_loss(prediction, target, scope == "sequence" and sequence or batch)
 end
@@ -36,11 +40,9 @@ function loss.softmax_cross_entropy(logits, target, weight)
   return op.softmax_cross_entropy(logits, target, weight)
 end
 
-local names = { "ccc", "mse", "sigmoid_cross_entropy", "softmax_cross_entropy" }
-
 --- The loss function of a name, as experiments write it: loss.by_name "ccc".
 function loss.by_name(name)
-  return loss[check.one_of(name, names, "loss")]
+  return loss[check.one_of(name, loss.names, "loss")]
 end
 
 return loss

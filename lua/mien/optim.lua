@@ -179,24 +179,29 @@ local adam_keys = {
   decoupled = "boolean",
 }
 
+local function adam_options(config, what)
+  check.keys(config, adam_keys, what)
+  return {
+    lr = positive(config.lr or 4e-5, what .. ": lr", true),
+    beta1 = kept_share(config.beta1 or 0.9, what .. ": beta1"),
+    beta2 = kept_share(config.beta2 or 0.999, what .. ": beta2"),
+    eps = positive(config.eps or 1e-8, what .. ": eps"),
+    weight_decay = positive(config.weight_decay or 0, what .. ": weight_decay", true),
+    decoupled = config.decoupled or false,
+  }
+end
+
 --- Adam, bias-corrected (Kingma & Ba 2015, algorithm 1):
 -- optim.adam(params, { lr = 4e-5, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0 }).
 -- params: model:parameters(), a model, or a list of tensors. weight_decay times the weight is added to the
 -- gradient, or with decoupled = true to the step (AdamW). `opt.lr` may be set at any time.
 function optim.adam(params, config)
-  config = check.keys(config or {}, adam_keys, "optim.adam")
+  local self = setmetatable(adam_options(config or {}, "optim.adam"), adam)
   params = named(params, "optim.adam")
   local m, v = zeros_like(params, "m"), zeros_like(params, "v")
-  return setmetatable({
-    name = "optim.adam", params = params, steps = 0, moments = { m, v }, hyper = ffi.new "mien_adam",
-    array = array(params), grads = ffi.new("mien_tensor *[?]", #params), m = array(m), v = array(v),
-    lr = positive(config.lr or 4e-5, "optim.adam: lr", true),
-    beta1 = kept_share(config.beta1 or 0.9, "optim.adam: beta1"),
-    beta2 = kept_share(config.beta2 or 0.999, "optim.adam: beta2"),
-    eps = positive(config.eps or 1e-8, "optim.adam: eps"),
-    weight_decay = positive(config.weight_decay or 0, "optim.adam: weight_decay", true),
-    decoupled = config.decoupled or false,
-  }, adam)
+  self.name, self.params, self.steps, self.moments, self.hyper = "optim.adam", params, 0, { m, v }, ffi.new "mien_adam"
+  self.array, self.grads, self.m, self.v = array(params), ffi.new("mien_tensor *[?]", #params), array(m), array(v)
+  return self
 end
 
 -- ---- SGD ---------------------------------------------------------------------------------------------
@@ -220,22 +225,27 @@ end
 
 local sgd_keys = { lr = "number!", momentum = "number", weight_decay = "number", nesterov = "boolean" }
 
+local function sgd_options(config, what)
+  check.keys(config, sgd_keys, what)
+  return {
+    lr = positive(config.lr, what .. ": lr", true),
+    momentum = positive(config.momentum or 0, what .. ": momentum", true),
+    weight_decay = positive(config.weight_decay or 0, what .. ": weight_decay", true),
+    nesterov = config.nesterov or false,
+  }
+end
+
 --- Stochastic gradient descent: optim.sgd(params, { lr = 0.1, momentum = 0, weight_decay = 0 }).
 -- v = momentum v + g + weight_decay p; p -= lr v; nesterov = true: p -= lr (g + momentum v). `opt.lr` may be
 -- set at any time.
 function optim.sgd(params, config)
-  config = check.keys(config or {}, sgd_keys, "optim.sgd")
+  local self = setmetatable(sgd_options(config or {}, "optim.sgd"), sgd)
   params = named(params, "optim.sgd")
-  local momentum = positive(config.momentum or 0, "optim.sgd: momentum", true)
-  local v = momentum > 0 and zeros_like(params, "v") or {}
-  return setmetatable({
-    name = "optim.sgd", params = params, steps = 0, moments = { v }, hyper = ffi.new "mien_sgd",
-    array = array(params), grads = ffi.new("mien_tensor *[?]", #params),
-    v = momentum > 0 and array(v) or ffi.new("mien_tensor *[?]", #params),
-    lr = positive(config.lr, "optim.sgd: lr", true), momentum = momentum,
-    weight_decay = positive(config.weight_decay or 0, "optim.sgd: weight_decay", true),
-    nesterov = config.nesterov or false,
-  }, sgd)
+  local v = self.momentum > 0 and zeros_like(params, "v") or {}
+  self.name, self.params, self.steps, self.moments, self.hyper = "optim.sgd", params, 0, { v }, ffi.new "mien_sgd"
+  self.array, self.grads = array(params), ffi.new("mien_tensor *[?]", #params)
+  self.v = self.momentum > 0 and array(v) or ffi.new("mien_tensor *[?]", #params)
+  return self
 end
 
 -- ---- clipping, names -------------------------------------------------------------------------------
@@ -272,15 +282,35 @@ function optim.scaler(config)
   return require "mien.optim.scaler"(config)
 end
 
---- The optimiser that experiments write as { "adam", lr = 4e-5 }, for these parameters.
-function optim.from_table(config, params)
-  check.type(config, "table", "optimiser")
-  local make = optim[check.one_of(config[1], { "adam", "sgd" }, "optimiser")]
-  local options = {}
+--- The optimisers that experiments write by name.
+optim.names = { "adam", "sgd" }
+
+--- The name and the options of { "adam", lr = 4e-5 }.
+local function parts(config, what)
+  check.type(config, "table", what)
+  local name, options = check.one_of(config[1], optim.names, what), {}
   for key, value in pairs(config) do
     if key ~= 1 then options[key] = value end
   end
-  return make(params, options)
+  return name, options
+end
+
+--- The options of the optimiser of that name: key -> type, as check.keys takes them.
+function optim.options(name)
+  return check.one_of(name, optim.names, "optimiser") == "adam" and adam_keys or sgd_keys
+end
+
+--- Raises the error of { "adam", lr = 4e-5 } that from_table would raise, without parameters.
+function optim.check(config, what)
+  local name, options = parts(config, what)
+  local read = name == "adam" and adam_options or sgd_options
+  read(options, what)
+end
+
+--- The optimiser that experiments write as { "adam", lr = 4e-5 }, for these parameters.
+function optim.from_table(config, params)
+  local name, options = parts(config, "optimiser")
+  return optim[name](params, options)
 end
 
 return optim

@@ -1,5 +1,5 @@
 -- A training that is killed at random moments and resumed ends with the same bits as one never killed.
--- Not here: Ctrl-C inside one process (tests/lua/train_spec.lua).
+-- Not here: Ctrl-C inside one process (tests/lua/train_spec.lua), two processes at once (sharing_spec.lua).
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
 
@@ -147,26 +147,6 @@ describe("a killed experiment", function()
     assert.matches("\n{ data = [^\n]*…\n.*texts are cut at the end of the line; %-%-long shows all", text)
     for line in text:gmatch "[^\n]+" do assert.is_true(#line:gsub("[\128-\191]", "") <= 70, line) end
     assert.is_nil(on_terminal "--long":find("…", 1, true))
-  end)
-
-  it("is refused to a second process while the first works on it", function()
-    local home = make_home "busy"
-    -- The first stays at a beat until its input ends: that is when this closes the pipe, or ends itself.
-    os.execute(("mkfifo '%s/go'"):format(home))
-    local first = io.popen(command(home, "beat 20", 'print "held" io.flush() io.read()') .. " < go 2>&1")
-    local go = io.open(home .. "/go", "w")
-    local said = ""
-    for line in first:lines() do
-      said = said .. line .. "\n"
-      if line:find "held" then break end
-    end
-    local status, text = run(home)
-    go:close()
-    said = said .. first:read "*a"
-    first:close()
-    assert.equal(1, status, text)
-    assert.matches("is being run by process %d+ ", text)
-    assert.equal((outcome(folder .. "/whole")), (outcome(home)), said)
   end)
 
   it("keeps a checkpoint on Ctrl-C, exits with 130 and goes on from there", function()

@@ -37,6 +37,7 @@ describe("the command line", function()
 
   it("answers unknown options and values of a command with exit code 2", function()
     for arguments, wording in pairs {
+      ["experiments/context.lua"] = "does nothing by itself: mien run experiments/context.lua",
       ["run --profil demo"] = "unknown option --profil; did you mean --profile?",
       ["predict"] = "name a video",
       ["predict v.mp4"] = "--weights",

@@ -134,9 +134,9 @@ describe("a training on another device", function()
       print(go(0, where == "cpu" and "cuda" or "cpu"))
       local row = db:row("SELECT * FROM run")
       print(row.status, row.device:match "^%l+", db:value("SELECT count(*) FROM attempt"))
-      print(weights(folder .. "/runs/tiny/paper/tiny-1-" .. row.config_hash:sub(1, 8) .. "/best.h5"))]],
+      print(weights(folder .. "/runs/tiny/default/tiny-1-" .. row.config_hash:sub(1, 8) .. "/best.h5"))]],
       folder, "cuda", "f32")
-    assert.matches("^false\tinterrupted\ntrue\t0\nfinished\tcpu\t2\n%x+$", text)
+    assert.matches("^false\tinterrupted\ntrue\t0\t0\nfinished\tcpu\t2\n%x+$", text)
   end)
 
   it("augments frames where they are used as the CPU's loader does", function()

@@ -68,8 +68,8 @@ describe("a declaration", function()
       fails("the name of entry 1 .*" .. wording, mien.experiment, { name = "x", arms = { { name } } })
       fails("the profile's name .*" .. wording, mien.experiment, { name = "x", profiles = { [name] = {} } })
     end
-    fails("the name of entry 2 nil: no text", mien.experiment, { name = "x", arms = { { "a" }, {} } })
-    fails("the profile's name 1: no text", mien.experiment, { name = "x", profiles = { {} } })
+    fails("entry 2 must begin with its name", mien.experiment, { name = "x", arms = { { "a" }, {} } })
+    fails("profiles must be a table .*got { {} }", mien.experiment, { name = "x", profiles = { {} } })
     for _, name in ipairs { "Müller's \"réseau\" 顔", "-rf", "a b", "50%", "..x", "a.b", ("x"):rep(128) } do
       assert.equal(name, mien.experiment { name = name, arms = { { name } }, profiles = { [name] = {} } }.name)
     end
@@ -77,22 +77,23 @@ describe("a declaration", function()
 
   it("takes lists of the numbers that the key wants", function()
     for path, wrong in pairs {
-      ['seeds must hold whole numbers from 0 .*got the text "a"'] = { seeds = { "a" } },
-      ["seeds must .*got 1.5"] = { seeds = { 1.5 } },
-      ["seeds must .*got %-1"] = { seeds = { -1 } },
-      ["saturation must hold 2 numbers .*got 1 values"] = { data = { augment = { saturation = { 2 } } } },
-      ["split must .*1 together, got 2"] = { data = { split = { 2, 3 } } },
-      ["split must .*got nan"] = { data = { split = { 0 / 0, .2 } } },
-      ["split must .*got 0.9 together"] = { data = { split = { .6, .3 } } },
-      ["mean must hold 3 numbers.*got 1 values"] = { data = { scale = { mean = { 0 } } } },
-      ["sd must .*got 0"] = { data = { scale = { mean = { 0, 0, 0 }, sd = { 1, 0, 1 } } } },
-      ["size must .*got 3.5"] = { data = { size = { 3.5, 3.5 } } },
-      ["profiles.demo.data.resize must .*got 0"] = { profiles = { demo = { data = { resize = { 0, 9 } } } } },
+      ['seeds must be a list of whole numbers of 0 or more .*got { "a" }'] = { seeds = { "a" } },
+      ["seeds must .*got { 1.5 }"] = { seeds = { 1.5 } },
+      ["seeds must .*got { %-1 }"] = { seeds = { -1 } },
+      ["saturation must be a list of 2 numbers of at least 0 .*got { 2 }"] = { data = { augment = { saturation = { 2 } } } },
+      ["split: the shares must be 1 together, got 5"] = { data = { split = { 2, 3 } } },
+      ["split must be a list of 2 or 3 numbers above 0 .*got { nan, 0.2 }"] = { data = { split = { 0 / 0, .2 } } },
+      ["split: the shares must be 1 together, got 0.9"] = { data = { split = { .6, .3 } } },
+      ["mean must be a list of 3 numbers %(per channel%), got { 0 }"] = { data = { scale = { mean = { 0 } } } },
+      ["sd must .*got { 1, 0, 1 }"] = { data = { scale = { mean = { 0, 0, 0 }, sd = { 1, 0, 1 } } } },
+      ["size must be a list of 2 counts up to 32767 .*got { 3.5, 3.5 }"] = { data = { size = { 3.5, 3.5 } } },
+      ["size must .*got { 1, 32768 }"] = { data = { size = { 1, 32768 } } },
+      ["profiles.demo.data.resize must .*got { 0, 9 }"] = { profiles = { demo = { data = { resize = { 0, 9 } } } } },
     } do
       wrong.name = "x"
       fails(path, mien.experiment, wrong)
     end
-    fails("seeds must .*got 1.5", function() schema.set(schema.resolve { name = "x" }, "seeds", "{1.5}") end)
+    fails("seeds must .*got { 1.5 }", function() schema.set(schema.resolve { name = "x" }, "seeds", "{1.5}") end)
   end)
 
   it("has a value for every key, and its profile changes only what it says", function()
@@ -106,7 +107,7 @@ describe("a declaration", function()
     assert.same({ "adam", lr = 1e-3 }, config.train.optimiser)
     assert.equal(20, config.train.stop.patience)
     assert.same({ 150, 150 }, config.data.size)
-    assert.same({ "adam", lr = 4e-5 }, schema.resolve(declaration, "paper").train.optimiser)
+    assert.same({ "adam", lr = 4e-5 }, schema.resolve(declaration, "default").train.optimiser)
     assert.same({ "sgd", lr = 0.1 }, schema.resolve(declaration, "other").train.optimiser)
     fails('unknown profile "dmo"; did you mean "demo"', schema.resolve, declaration, "dmo")
   end)
@@ -327,27 +328,27 @@ describe("an experiment", function()
     assert.equal(0, runs "second")
     e:run { db = db, quiet = true }
     assert.same({ 1, 1 }, { runs "first", runs "second" })
-    local meta = mien.checkpoint.read_meta(folder .. "/weights/paper/first.h5")
+    local meta = mien.checkpoint.read_meta(folder .. "/weights/default/first.h5")
     assert.equal("first", meta.experiment)
     e:run { db = db, quiet = true, sets = { { "first.train.optimiser.lr", "0.001" } } }
     assert.same({ 2, 2 }, { runs "first", runs "second" }) -- another start is another run
     local done = attempts()
-    os.remove(folder .. "/weights/paper/first.h5")
+    os.remove(folder .. "/weights/default/first.h5")
     e:run { db = db, quiet = true } -- back to the first: its weights are written again, nothing is trained
     assert.equal(done, attempts())
-    assert.equal(meta.config_hash, mien.checkpoint.read_meta(folder .. "/weights/paper/first.h5").config_hash)
+    assert.equal(meta.config_hash, mien.checkpoint.read_meta(folder .. "/weights/default/first.h5").config_hash)
   end)
 
   it("gives weights from another corpus another name, and starts from those", function()
     local e = mien.experiment.load(folder .. "/second.lua")
     local other = tiny.corpus(folder .. "/other.h5", "class", 5)
-    local own = folder .. "/weights/paper/first.h5"
+    local own = folder .. "/weights/default/first.h5"
     local before = mien.checkpoint.read_meta(own)
     local sets = { { "first.data", other }, { "first.train.loss", "softmax_cross_entropy" },
       { "first.train.stop.watch", "validation/accuracy" } }
     e:run { db = db, quiet = true, sets = sets }
     assert.same(before, mien.checkpoint.read_meta(own))
-    local meta = mien.checkpoint.read_meta(folder .. "/weights/paper/first-other.h5")
+    local meta = mien.checkpoint.read_meta(folder .. "/weights/default/first-other.h5")
     assert.same({ "neutral", "happy", "surprise" }, meta.outputs)
     assert.same({ "class", 8, 25 }, { meta.label_kind, meta.sequence, meta.fps })
     assert.matches("first%-other", db:value [[SELECT value FROM param p JOIN run r ON r.id = p.run
@@ -406,7 +407,7 @@ describe("an experiment", function()
     local e = mien.experiment.load(folder .. "/second.lua")
     local tree = plan.tree(e, { device = "cpu", precision = "bf16", sets = { { "first.precision", "f32" } } })
     local function found(node) return node.config.device .. " " .. node.config.precision end
-    assert.same({ "cpu bf16", "cpu f32" }, { found(tree.root), found(tree.nodes.first) })
+    assert.same({ "cpu bf16", "cpu f32" }, { found(tree.root), found(tree.nodes[1]) })
     fails('precision: unknown value "bf61"; did you mean "bf16"', plan.tree, e, { precision = "bf61" })
     fails('arm a.precision: unknown value "half"', mien.experiment, { name = "x", arms = { { "a", precision = "half" } } })
     fails("device must be one of auto, cpu, cuda", mien.experiment, { name = "x", device = 1 })

@@ -96,6 +96,10 @@ local function run_chunk(chunk, message, args)
   if not chunk then check.raise("argument", "%s", message) end
   _G.arg = args
   local code = chunk(unpack(args))
+  local experiment = package.loaded["mien.experiment"]
+  if experiment and experiment.is(code) then
+    cli.usage("%s declares an experiment and does nothing by itself: mien run %s", args[0], args[0])
+  end
   return type(code) == "number" and code or 0
 end
 

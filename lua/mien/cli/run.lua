@@ -4,28 +4,37 @@ local check = require "mien.check"
 local cli = require "mien.cli"
 local home = require "mien.home"
 
-local command = { summary = "run an experiment: mien run FILE [--profile NAME] [--set KEY=VALUE ...]" }
+local command = { summary = "run an experiment: mien run FILE [--profile NAME] [--arms NAME,...] [--set KEY=VALUE ...]" }
 
 local USAGE = [[
-mien run FILE [--profile NAME] [--device NAME] [--precision NAME] [--set KEY=VALUE ...] [--retry] [--show] [--db FILE]
+mien run FILE [--profile NAME] [--arms NAME,...] [--device NAME] [--precision NAME] [--set KEY=VALUE ...] [--retry]
+              [--show] [--db FILE]
 
 Runs every arm and seed of the experiment that is not finished yet, and first the experiments that make the
-weights it starts from. What was interrupted or killed goes on where it was.
+weights it starts from. What was interrupted or killed goes on where it was. Called in a second terminal, it takes
+the next run that no other process has, and ends when none is free.
 
-  --profile NAME     a profile of the declaration: demo (small, procedural corpora), paper (the paper's settings)
+  --profile NAME     a profile of the declaration; those here have demo (small, procedural corpora) and paper (the
+                     paper's settings). When left out: demo where there is one, else default, the declaration as it
+                     stands
+  --arms NAME,...    these arms alone, and what they need
   --device NAME      cpu or cuda; auto (when left out) is a GPU when one can be used, else the CPU
   --precision NAME   of activations: f32 (when left out), tf32, bf16, fp16; like --device for the experiments
                      that come first, too
   --set KEY=VALUE    changes a key: train.epochs=5, seeds={1,2,3}, data=corpora/mine.h5;
                      realeyes.data=FILE sets a key of the prerequisite realeyes
   --retry            runs failed runs again from their beginning
-  --show             prints all keys with their values and runs nothing; mien help keys explains them
+  --show             prints all keys with their values, the arms and the runs, and runs nothing; mien help keys
+                     explains the keys
   --db FILE          another database than results.db
+
+Exit code: 0 when all is finished, 1 when a run failed, 3 when something was left: an arm whose weights cannot be had,
+or a run that another process has.
 ]]
 
-local TAKES_VALUE = { ["--profile"] = true, ["--set"] = true, ["--db"] = true, ["--device"] = true,
+local TAKES_VALUE = { ["--profile"] = true, ["--arms"] = true, ["--set"] = true, ["--db"] = true, ["--device"] = true,
   ["--precision"] = true }
-local FLAGS = { "--profile", "--device", "--precision", "--set", "--db", "--retry", "--show", "--help" }
+local FLAGS = { "--profile", "--arms", "--device", "--precision", "--set", "--db", "--retry", "--show", "--help" }
 
 local function parse(args)
   local options, file, i = { sets = {} }, nil, 1
@@ -41,6 +50,9 @@ local function parse(args)
       local key, text = value:match "^([^=]+)=(.*)$"
       if not key then check.raise("usage", "mien run: --set wants KEY=VALUE, got %s", value) end
       options.sets[#options.sets + 1] = { key, text }
+    elseif word == "--arms" then
+      options.arms = options.arms or {}
+      options.arms[#options.arms + 1] = value
     elseif TAKES_VALUE[word] then
       options[word:sub(3)] = value
     elseif word == "--retry" or word == "--show" or word == "--help" or word == "-h" then
@@ -57,11 +69,39 @@ local function parse(args)
   return file, cli.placement("mien run", options)
 end
 
+--- results.db for looking, or nil when there is none yet.
+local function existing(path)
+  path = path or home.path "results.db"
+  return require("lfs").attributes(path) and require("mien.results").open(path, { read_only = true }) or nil
+end
+
 local function show(experiment, options)
-  local tree = require("mien.experiment.plan").tree(experiment, options)
-  for _, pair in ipairs(require("mien.experiment.schema").flat(tree.root.config)) do
-    print(("%-28s %s"):format(pair[1], tostring(pair[2])))
+  local schema = require "mien.experiment.schema"
+  options.db = existing(options.db)
+  local tree, runs = require("mien.experiment.plan").outline(experiment, options)
+  local root = tree.root
+  print(("%s, profile %s"):format(root.name, root.profile))
+  for _, pair in ipairs(schema.flat(root.config)) do print(("%-28s %s"):format(pair[1], tostring(pair[2]))) end
+  local function some(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
+  print(("\n%s, %s: %s"):format(some(#root.chosen, "arm"), some(#root.config.seeds, "seed"),
+    some(#root.chosen * #root.config.seeds, "run")))
+  for _, arm in ipairs(root.chosen) do
+    local words = { arm.absent and "left out: " .. arm.absent:match "^[^\n]*" or nil }
+    for _, pair in ipairs(schema.flat(arm.changes)) do words[#words + 1] = ("%s = %s"):format(pair[1], tostring(pair[2])) end
+    if arm.initialiser then words[#words + 1] = "start " .. arm.initialiser:describe() end
+    for _, r in ipairs(runs or {}) do
+      if r.arm == arm.name then words[#words + 1] = ("seed %d %s"):format(r.seed, r.status) end
+    end
+    print(("  %-26s %s"):format(arm.name, table.concat(words, "; ")))
   end
+  if not runs then print "which of them are finished can be told when the corpus is made: it is part of what a run is" end
+  for i = 1, #tree.nodes - 1 do
+    local node = tree.nodes[i]
+    if node.wanted then
+      print(("  first: %s, profile %s%s"):format(node.name, node.profile, node.as_is and " (its weights as they are)" or ""))
+    end
+  end
+  for _, note in ipairs(tree.notes) do print(note) end
   return 0
 end
 
@@ -89,13 +129,13 @@ function command.run(args)
   local experiment = require("mien.experiment").load(home.find(file))
   if options.show then return show(experiment, options) end
   local db = require("mien.results").open(options.db)
-  local ok, failed = xpcall(experiment.run, check.trace, experiment,
-    { db = db, sets = options.sets, profile = options.profile, retry = options.retry, device = options.device,
-      precision = options.precision })
+  local ok, failed, left = xpcall(experiment.run, check.trace, experiment,
+    { db = db, sets = options.sets, profile = options.profile, arms = options.arms, retry = options.retry,
+      device = options.device, precision = options.precision })
   local closed, problem = pcall(db.close, db)
   if not ok then check.rethrow(failed) end
   if not closed then check.rethrow(problem) end
-  return failed > 0 and 1 or 0
+  return failed > 0 and 1 or left > 0 and 3 or 0
 end
 
 return command

@@ -8,7 +8,7 @@ local op = require "mien.op"
 local scope = require "mien.scope"
 local tensor = require "mien.tensor"
 
-local loader = {}
+local loader = { per = { "sequence", "frame" } } -- for which frames augmentation draws once
 loader.__index = loader
 
 local function pair(value, what)
@@ -30,7 +30,7 @@ local function set_augment(config, augment)
     config.saturation_low, config.saturation_high = augment.saturation[1], augment.saturation[2]
   end
   config.flip = augment.flip and 1 or 0
-  config.per_frame = check.one_of(augment.per or "sequence", { "sequence", "frame" }, "data.loader: augment.per")
+  config.per_frame = check.one_of(augment.per or "sequence", loader.per, "data.loader: augment.per")
     == "frame" and 1 or 0
 end
 

@@ -3,7 +3,7 @@
 local check = require "mien.check"
 local split = require "mien.data.split"
 
-local resample = {}
+local resample = { quotas = { "paper", "balanced" } }
 
 --- The paper's frames per emotion before (Table 3) and after (Table 4, training) re-sampling.
 resample.paper = {
@@ -54,7 +54,7 @@ local function find_targets(corpus, classes, quota, counts)
   quota = quota or (paper and "paper" or "balanced")
   local targets, largest = {}, 0
   for _, count in ipairs(counts) do largest = math.max(largest, count) end
-  if type(quota) == "string" then check.one_of(quota, { "paper", "balanced" }, "data.resample: quota") end
+  if type(quota) == "string" then check.one_of(quota, resample.quotas, "data.resample: quota") end
   if quota == "paper" and not paper then
     check.raise("argument",
       'data.resample: quota "paper" knows happy, surprise, confusion, disgust, contempt and empathy')

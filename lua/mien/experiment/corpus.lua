@@ -5,8 +5,8 @@ local C = require "mien.ffi"
 local check = require "mien.check"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
+local generate = require "mien.experiment.generate"
 local home = require "mien.home"
-local interrupt = require "mien.interrupt"
 local results_run = require "mien.results.run"
 local rng = require "mien.rng"
 local lfs = require "lfs"
@@ -15,44 +15,41 @@ local corpus = {}
 
 -- ---- finding it --------------------------------------------------------------------------------
 
-local function missing(config, path)
+--- What is to be said when a configuration's corpus is not there and no recipe says how to make it; else nil.
+function corpus.missing(config)
+  local path = home.find(config.data.corpus)
+  if config.data.generate or lfs.attributes(path) then return nil end
   local lines = { ("there is no corpus %s"):format(home.short(path)),
     "wanted: an HDF5 corpus: frames u8 [N,H,W,3], labels [N,K], recording, subject, time and partition [N]" }
   if config.data.script ~= "" then
     lines[#lines + 1] = ("make it from its owners' files: ./mien %s"):format(config.data.script)
   end
   lines[#lines + 1] = ("or name another one: --set %s.data=FILE"):format(config.name)
-  check.raise("io", "%s", table.concat(lines, "\n  "))
+  return table.concat(lines, "\n  ")
 end
 
---- Makes the procedural corpus, after waiting for a process that is making it; whether it was made now.
-local function generate(config, path, say)
-  local make, said = require "mien.experiment.generate", false
-  while true do
-    local ok, made = xpcall(make, check.trace, path, config.data.generate)
-    if ok then return made end
-    if not (check.is_error(made) and made.message:find("being written already", 1, true)) then check.rethrow(made) end
-    if not said then say(("%s: another process is making %s; waiting"):format(config.name, home.short(path))) end
-    said = true
-    interrupt.sleep(1)
-  end
+--- Opens the corpus of a configuration that is there.
+function corpus.look(config)
+  return data.open(home.find(config.data.corpus))
 end
 
 --- Opens the corpus of a configuration. Where the profile says how, one that is missing, or procedural but of
 -- another recipe, is generated; any other file is left alone.
 function corpus.open(config, say)
   local d = config.data
-  if not d.corpus then check.raise("argument", "%s: data.corpus is missing", config.name) end
   local path = home.find(d.corpus)
   local there = lfs.attributes(path) ~= nil
-  if not there and not d.generate then missing(config, path) end
+  local lacks = corpus.missing(config)
+  if lacks then check.raise("io", "%s", lacks) end
   local opened = there and data.open(path)
   if not d.generate or opened and not opened.procedural then return opened end
   if opened then opened:close() end
   if not there then path = home.path(d.corpus) end
   check.status(C.mien_folder_make(path:match "^(.*)/[^/]*$" or "."))
   local started = C.mien_time_monotonic()
-  if generate(config, path, say) then
+  if generate.make(path, d.generate, function()
+    say(("%s: waiting for another process that makes %s"):format(config.name, home.short(path)))
+  end) then
     say(("%s: generated the procedural corpus %s in %.0f s"):format(config.name, home.short(path),
       C.mien_time_monotonic() - started))
   end

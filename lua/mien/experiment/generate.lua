@@ -3,14 +3,30 @@
 local check = require "mien.check"
 local home = require "mien.home"
 
---- Makes the corpus at `path`, unless it is there from the same recipe; options are those of
--- datasets/procedural.lua. Returns whether it was made now.
-return function(path, options, progress)
+local generate = {}
+
+local function generator()
   local script = (home.root or ".") .. "/datasets/procedural.lua"
   local chunk, problem = loadfile(script)
   if not chunk then check.raise("io", "the procedural generator is missing: %s", problem) end
-  local all = { path = path, progress = progress }
-  for key, value in pairs(options) do all[key] = value end
-  local _, made = chunk().make(all)
+  return chunk()
+end
+
+local function with(options, more)
+  for key, value in pairs(options) do more[key] = value end
+  return more
+end
+
+--- Raises what is wrong with the options, which are those of datasets/procedural.lua; `what` names them.
+function generate.check(options, what)
+  generator().check(with(options, { path = "" }), what)
+end
+
+--- Makes the corpus at `path`, unless it is there from the same recipe. Returns whether it was made now. One process
+-- makes it while others that want it wait; `waiting` is called once when there is one to wait for.
+function generate.make(path, options, waiting)
+  local _, made = generator().make(with(options, { path = path, waiting = waiting }))
   return made
 end
+
+return generate

@@ -1,226 +1,301 @@
--- Everything that running a declaration means: prerequisites first, then each arm and seed that is not done yet.
--- Not here: one run (experiment/run.lua), what is printed at the end (experiment/report.lua).
+-- Everything that running a declaration means: the runs of an experiment and of those that make its weights, in
+-- order, each that is not done yet and that no other process has.
+-- Not here: which experiments these are (experiment/tree.lua), one run (experiment/run.lua), what is printed at the end
+-- (experiment/report.lua).
+local C = require "mien.ffi"
 local check = require "mien.check"
 local corpus_of = require "mien.experiment.corpus"
 local device = require "mien.device"
+local evaluate = require "mien.train.evaluate"
 local home = require "mien.home"
 local interrupt = require "mien.interrupt"
+local network_of = require "mien.experiment.network"
 local one = require "mien.experiment.run"
 local precision = require "mien.precision"
 local results_run = require "mien.results.run"
 local schema = require "mien.experiment.schema"
 local start_of = require "mien.experiment.start"
+local tree_of = require("mien.experiment.tree").of
 local lfs = require "lfs"
 
-local plan = {}
+local plan = { tree = tree_of }
 
--- ---- the tree of experiments -------------------------------------------------------------------
+-- ---- what can be run at all --------------------------------------------------------------------
 
---- Loads the prerequisites of a declaration, and theirs; name -> node { declaration, requires }.
-local function load_tree(declared, nodes, path)
-  local declaration = declared.declaration
-  if path[declaration.name] then
-    check.raise("argument", "%s is its own prerequisite", declaration.name)
-  end
-  path[declaration.name] = true
-  local node = nodes[declaration.name]
-  if not node then
-    node = { declaration = declaration, file = declared.file, requires = {}, sets = {} }
-    nodes[declaration.name] = node
-    for i, file in ipairs(declaration.prerequisites or {}) do
-      local required = require("mien.experiment").load(home.find(file))
-      node.requires[i] = load_tree(required, nodes, path)
-    end
-  end
-  path[declaration.name] = nil
-  return node
-end
-
---- Gives each node its own --set pairs: "realeyes.data=FILE" goes to realeyes, "train.epochs=3" to the root. What
--- is wanted of all of them comes first.
-local function deal_sets(root, nodes, sets, of_all)
-  for key, value in pairs(of_all) do
-    for _, node in pairs(nodes) do node.sets[#node.sets + 1] = { key, value } end
-  end
-  for _, set in ipairs(sets) do
-    local first, rest = set[1]:match "^([^%.]+)%.(.+)$"
-    local node = first and nodes[first]
-    if node then
-      node.sets[#node.sets + 1] = { rest, set[2] }
-    else
-      root.sets[#root.sets + 1] = set
+--- Chooses the device of each arm and checks its precision there, before anything runs.
+local function settle_devices(tree)
+  for _, node in ipairs(tree.nodes) do
+    node.config.device = device.choose(node.config.device)
+    for _, arm in ipairs(node.chosen) do
+      arm.config.device = device.choose(arm.config.device)
+      precision.require(arm.config.precision, arm.config.device)
     end
   end
 end
 
---- Whether --set names the node's key.
-local function was_set(node, ...)
-  for _, set in ipairs(node.sets) do
-    for _, key in ipairs { ... } do
-      if set[1] == key then return true end
+local function weights_path(node)
+  return home.path(node.weights)
+end
+
+--- What a node's weights file says of itself; nil when there is none.
+local function weights_meta(node)
+  local path = node.weights and weights_path(node)
+  return path and lfs.attributes(path) and require("mien.checkpoint").read_meta(path) or nil
+end
+
+--- Where an arm's start lies: among what its prerequisite makes, else wherever it is found.
+local function start_path(arm, moved)
+  if not arm.wants then return nil end
+  return arm.needs and weights_path(arm.needs) or home.find(moved[arm.wants] or arm.wants)
+end
+
+--- Why the start of an arm cannot be had, or what must run before it cannot run; nil when all is well.
+local function why_absent(arm, moved)
+  local path = start_path(arm, moved)
+  for _, required in ipairs(arm.after) do
+    if required.absent and not required.as_is then
+      return required == arm.needs
+        and ("there is no weights file %s, and %s, which makes it, cannot run: %s"):format(home.short(path), required.name,
+          required.absent)
+        or ("its prerequisite %s cannot run: %s"):format(required.name, required.absent)
     end
   end
-  return false
-end
-
-local function apply_sets(node, config)
-  for _, set in ipairs(node.sets) do schema.set(config, set[1], set[2]) end
-  return config
-end
-
---- A node's configuration: declaration, profile, what it says of single pictures if the corpus holds such, --set.
--- Weights from another corpus than the declared one get a name of their own: realeyes.h5 -> realeyes-faces8.h5.
-local function configure(node, profile)
-  local base
-  base, node.profile = schema.resolve(node.declaration, profile)
-  local config = apply_sets(node, schema.merge(base, {}))
-  local path = config.data.corpus and home.find(start_of.path(config.data.corpus, node.profile))
-  if config.pictures and path and lfs.attributes(path) and corpus_of.of_pictures(path) then
-    config = apply_sets(node, schema.of_pictures(base))
+  if path and not arm.needs and not lfs.attributes(path) then
+    return ("there is no weights file %s, and none of the prerequisites makes it"):format(home.short(path))
   end
-  if path then config.data.corpus = start_of.path(config.data.corpus, node.profile) end
-  if config.weights and was_set(node, "data", "data.corpus") and not was_set(node, "weights") then
-    local stem = config.data.corpus:match "([^/]*)$":gsub("%.%w+$", "")
-    config.weights = config.weights:gsub("%.h5$", "") .. "-" .. stem .. ".h5"
-  end
-  return config, base.weights
 end
 
---- Configurations of all nodes, so that a misspelt key anywhere is found before anything runs. Returns where the
--- weights lie that the declarations name: declared path -> path.
-local function resolve(nodes, profile)
-  local moved = {}
-  for _, node in pairs(nodes) do
-    local own = profile
-    -- a prerequisite without this profile is run with its own default
-    if node ~= nodes.root and profile ~= "paper" and not (node.declaration.profiles or {})[profile] then own = nil end
-    local declared
-    node.config, declared = configure(node, own)
-    if declared and node.config.weights then
-      moved[start_of.path(declared, node.profile)] = start_of.path(node.config.weights, node.profile)
+--- Finds out, without opening a corpus or training, what of the tree cannot be run: sets `absent`, the reason, of arms
+-- whose start cannot be had and of prerequisites; and `as_is` of nodes whose weights are there and are used as they
+-- are: those that no experiment made, and those whose maker cannot run here. Without the root's own corpus nothing can be
+-- run: an error, unless one only looks.
+local function find_absent(tree, look)
+  for _, node in ipairs(tree.nodes) do
+    local meta = node ~= tree.root and weights_meta(node) or nil
+    node.as_is = meta ~= nil and meta.config_hash == nil
+    if not node.as_is then
+      for _, arm in ipairs(node.chosen) do
+        local lacks = corpus_of.missing(arm.config)
+        if lacks and node == tree.root and not look then check.raise("io", "%s", lacks) end
+        arm.absent = lacks or why_absent(arm, tree.moved)
+      end
+      -- what others start from is made by the first arm
+      node.absent = node.chosen[1].absent
+      if node.absent and meta then node.as_is = true end
     end
-    if type(node.config.model) ~= "function" then
-      check.raise("argument", "%s: model = function(network, corpus) ... end is missing", node.declaration.name)
-    end
-    if #node.config.seeds == 0 then check.raise("argument", "%s: seeds is empty", node.declaration.name) end
   end
-  return moved
 end
 
---- { root =, nodes = } of an experiment with its profile, --set pairs ({ key, text }), device and precision.
-function plan.tree(declared, options)
-  local nodes = {}
-  local root = load_tree(declared, nodes, {})
-  deal_sets(root, nodes, options.sets or {}, { device = options.device, precision = options.precision })
-  nodes.root = root
-  if options.profile then schema.resolve(root.declaration, options.profile) end -- says when there is no such profile
-  local moved = resolve(nodes, options.profile)
-  nodes.root = nil
-  return { root = root, nodes = nodes, moved = moved }
-end
-
---- Chooses the device of each node and arm and checks its precision there, before anything runs.
-local function settle(nodes)
-  for _, node in pairs(nodes) do
-    local config = node.config
-    config.device = device.choose(config.device)
-    precision.require(config.precision, config.device)
-    for _, arm in ipairs(config.arms or {}) do
-      arm.device = device.choose(arm.device or config.device)
-      precision.require(arm.precision or config.precision, arm.device)
+--- Marks what the arms that can run need, and what that needs.
+local function mark_wanted(node)
+  if node.wanted then return end
+  node.wanted = true
+  if node.as_is then return end
+  for _, arm in ipairs(node.chosen) do
+    if not arm.absent then
+      for _, required in ipairs(arm.after) do mark_wanted(required) end
     end
   end
 end
 
 -- ---- runs --------------------------------------------------------------------------------------
 
-local function arms_of(config)
-  return config.arms or { { config.name, start = config.start } }
-end
-
---- All runs of a node, seeds outside and arms inside, so that comparisons fill evenly.
-local function runs_of(node, made, moved)
-  local config, list, identities = node.config, {}, {}
-  local corpus_id = corpus_of.identity(node.corpus)
-  local arms = {}
-  for order, arm in ipairs(arms_of(config)) do
-    local over = {}
-    for k, value in pairs(arm) do
-      if k ~= 1 then over[k] = value end
+--- Opens the corpora of a node's arms: one for all, unless an arm names its own. Without `say` nothing is generated, and
+-- false says that something would have to be.
+local function open_corpora(node, arms, say)
+  if #arms == 0 then return false end
+  local opened, recipes = {}, {}
+  for _, arm in ipairs(arms) do
+    local d = arm.config.data
+    local path, recipe = home.find(d.corpus), select(2, schema.value(arm.config, "data.generate"))
+    if recipes[path] and recipes[path] ~= recipe then
+      check.raise("argument", "%s, arm %s: data.generate differs from that of another arm, data.corpus is the same file, %s",
+        node.name, arm.name, d.corpus)
     end
-    local own = schema.merge(config, over)
-    own.start = start_of.resolve(arm.start or config.start, node.profile, moved)
-    arms[order] = { name = arm[1], config = own, start = own.start,
-      identity = start_of.identity(own.start, made) }
-    identities[order] = arm[1] .. ": " .. arms[order].identity
-  end
-  local whole = schema.text(config, { corpus = corpus_id, profile = node.profile, arms = identities })
-  local variant = results_run.hash(whole):sub(1, 8)
-  for _, seed in ipairs(config.seeds) do
-    for order, arm in ipairs(arms) do
-      list[#list + 1] = {
-        arm = arm.name, order = order, seed = seed, config = arm.config, start = arm.start, variant = variant,
-        text = schema.text(arm.config, { corpus = corpus_id, profile = node.profile, arm = arm.name, seed = seed,
-          start = arm.identity }),
-      }
+    recipes[path] = recipe
+    if not opened[path] then
+      if not say and not lfs.attributes(path) then return false end
+      opened[path] = say and corpus_of.open(arm.config, say) or corpus_of.look(arm.config)
+    end
+    arm.corpus = opened[path]
+    if arm.corpus.label_kind ~= arms[1].corpus.label_kind then
+      check.raise("argument", "%s: arm %s has %s labels, arm %s has %s ones: they cannot be compared", node.name, arm.name,
+        arm.corpus.label_kind, arms[1].name, arms[1].corpus.label_kind)
     end
   end
-  return list, variant
+  node.corpus = arms[1].corpus
+  return true
 end
 
-local function folder_of(node, r, hash)
-  return home.path(("runs/%s/%s/%s-%d-%s"):format(node.config.name, node.profile, r.arm, r.seed, hash:sub(1, 8)))
-end
+-- The labels that a loss compares with.
+local LABELS = { ccc = { continuous = true, multilabel = true }, mse = { continuous = true, multilabel = true },
+  sigmoid_cross_entropy = { multilabel = true }, softmax_cross_entropy = { class = true } }
 
---- A prerequisite that another process is at work on is waited for; a run of the experiment itself is not done twice.
-local function wait_for_other(node, run, label, context)
-  if node == context.root then return end
-  local said
-  while true do
-    local other = run:taken()
-    if not other then return end
-    if not said then
-      context.say(("%s: process %s is at work on it; waiting"):format(label, other))
-      said = true
+--- Checks what only the corpus can tell of a configuration: losses, metrics and names of classes.
+local function check_with_corpus(node, arm)
+  local c, d, names = arm.corpus, arm.config.data, {}
+  local where = ("%s, %s: "):format(node.name, arm.name)
+  local of = (" of %s"):format(home.short(c.path))
+  local loss = arm.config.train.loss
+  if LABELS[loss] and not LABELS[loss][c.label_kind] then
+    check.raise("argument", '%strain.loss "%s" does not go with the %s labels%s', where, loss, c.label_kind, of)
+  end
+  if d.resample and c.label_kind == "continuous" then
+    check.raise("argument", "%sdata.resample draws rare categories again; the labels%s are continuous", where, of)
+  end
+  if type(d.resample) == "table" then
+    local known = {}
+    for _, name in ipairs(c.label_names) do known[name:lower()] = true end
+    local function emotion(name, key)
+      if not known[name:lower()] then check.unknown(where .. "data.resample." .. key, "emotion", name, c.label_names) end
     end
-    interrupt.sleep(1)
+    local quota = d.resample.quota
+    for _, name in ipairs(d.resample.minority or {}) do emotion(name, "minority") end
+    for name in pairs(type(quota) == "table" and quota or {}) do emotion(name, "quota") end
+  end
+  for i, name in ipairs(evaluate.metrics(c.label_kind, c.label_names)) do names[i] = "validation/" .. name end
+  check.one_of(arm.config.train.stop.watch, names, where .. "train.stop.watch, with the labels" .. of)
+end
+
+--- The identity of a corpus, "absent" for one that is not there.
+local function corpus_identity(known, arm)
+  local path = arm.config.data.corpus
+  if not known[path] then
+    local c = arm.corpus or lfs.attributes(home.find(path)) and corpus_of.look(arm.config)
+    known[path] = c and corpus_of.identity(c) or "absent"
+    if c and c ~= arm.corpus then c:close() end
+  end
+  return known[path]
+end
+
+--- Where the arm starts and what makes that start the same; made: weights path -> hash of the run that makes it.
+local function settle_start(arm, made, moved)
+  local path = start_path(arm, moved)
+  arm.start = start_of.resolve(arm.initialiser, path)
+  if arm.absent then
+    arm.identity = "absent"
+  else
+    local there, hash = path and lfs.attributes(path), arm.needs and made[arm.needs.weights]
+    -- an arm that is not wanted now counts by what its weights say of themselves
+    if arm.maker and not arm.needs and there then hash = require("mien.checkpoint").read_meta(path).config_hash end
+    arm.identity = path and not hash and not there and "absent" or start_of.identity(arm.start, hash)
   end
 end
 
---- Does one run unless it is done; returns its status.
-local function execute(node, r, context)
-  local config = r.config
-  local several = #arms_of(node.config) * #node.config.seeds > 1
-  local label = several and ("%s, %s, seed %d"):format(config.name, r.arm, r.seed) or config.name
+--- What tells an arm from the others of a comparison: its start, the keys that it changes, its own corpus.
+local function arm_identity(node, arm, corpora)
+  local text = arm.name .. ": " .. arm.identity
+  local own, common = schema.text(arm.config, {}), schema.text(node.config, {})
+  if own ~= common then text = text .. ", " .. results_run.hash(own):sub(1, 8) end
+  local corpus = corpus_identity(corpora, arm)
+  if corpus ~= corpus_identity(corpora, node.arms[1]) then text = text .. ", on " .. corpus end
+  return text
+end
+
+--- Opens what a node needs and lists its runs, seeds outside and arms inside, so that comparisons fill evenly. Without
+-- `say` nothing is made, and false says that the runs cannot be told before something is.
+local function prepare(node, made, moved, say)
+  if node.as_is then
+    local meta = weights_meta(node)
+    made[node.weights] = meta.config_hash -- nil for a file that no experiment made: its contents count then
+    node.runs = {}
+    return true
+  end
+  local arms, corpora, identities = {}, {}, {}
+  for _, arm in ipairs(node.chosen) do
+    if not arm.absent then arms[#arms + 1] = arm end
+  end
+  if not open_corpora(node, arms, say) then return false end
+  for _, arm in ipairs(arms) do
+    check_with_corpus(node, arm)
+    arm.parts = corpus_of.partitions(arm.config, arm.corpus)
+  end
+  for i, arm in ipairs(node.arms) do
+    settle_start(arm, made, moved)
+    identities[i] = arm_identity(node, arm, corpora)
+  end
+  -- a declaration as it stands is hashed under the name that it had first, which runs in results.db may still have
+  local profile = node.profile == "default" and "paper" or node.profile
+  node.formerly = profile ~= node.profile and not (node.declaration.profiles or {}).paper and profile or nil
+  node.variant = results_run.hash(schema.text(node.config,
+    { corpus = corpus_identity(corpora, node.arms[1]), profile = profile, arms = identities })):sub(1, 8)
+  node.runs = {}
+  for _, seed in ipairs(node.config.seeds) do
+    for _, arm in ipairs(arms) do
+      local text = schema.text(arm.config, { corpus = corpus_identity(corpora, arm), profile = profile, arm = arm.name,
+        seed = seed, start = arm.identity })
+      node.runs[#node.runs + 1] = { node = node, arm = arm, seed = seed, text = text, hash = results_run.hash(text),
+        exports = arm.order == 1 and seed == node.config.seeds[1] }
+    end
+  end
+  if node.weights and node.runs[1] and node.runs[1].exports then
+    made[node.weights] = node.runs[1].hash
+  end
+  return true
+end
+
+-- ---- one of them -------------------------------------------------------------------------------
+
+local function label_of(r)
+  local several = #r.node.arms * #r.node.config.seeds > 1
+  return several and ("%s, %s, seed %d"):format(r.node.name, r.arm.name, r.seed) or r.node.name
+end
+
+local function folder_of(r)
+  return home.path(("runs/%s/%s/%s-%d-%s"):format(r.node.name, r.node.profile, r.arm.name, r.seed, r.hash:sub(1, 8)))
+end
+
+--- Whether a finished run's best weights are still to be put where others start from them.
+local function is_stale(r)
+  local meta = r.exports and weights_meta(r.node)
+  return r.exports and r.node.weights and (not meta or meta.config_hash ~= r.hash)
+end
+
+--- Takes a run for this process; false and what there is to say when another one has it.
+local function claim(run, position, where)
+  local ok, problem = xpcall(run.claim, check.trace, run, position, where)
+  if ok then return true end
+  if not (check.is_error(problem) and problem.code == "busy") then check.rethrow(problem) end
+  return false, problem.message
+end
+
+--- Does one run unless it is done; returns "finished", "skipped" (finished earlier), "failed" or "busy".
+local function execute(r, context)
+  local node, config, label = r.node, r.arm.config, label_of(r)
   local run = context.db:run {
-    experiment = config.name, profile = node.profile, variant = r.variant, arm = r.arm, arm_order = r.order,
-    seed = r.seed, config = r.text, corpus = node.corpus.name, procedural = node.corpus.procedural,
-    folder = home.short(folder_of(node, r, results_run.hash(r.text))),
+    experiment = node.name, profile = node.profile, variant = node.variant, arm = r.arm.name, arm_order = r.arm.order,
+    seed = r.seed, config = r.text, corpus = r.arm.corpus.name, procedural = r.arm.corpus.procedural,
+    folder = home.short(folder_of(r)), formerly = node.formerly,
   }
   local what = {
-    config = config, corpus = node.corpus, parts = node.parts, start = r.start, arm = r.arm, seed = r.seed, run = run,
-    folder = folder_of(node, r, run.hash), profile = node.profile, label = label, say = context.say,
-    quiet = context.quiet,
-    exports = r.order == 1 and r.seed == node.config.seeds[1],
+    config = config, corpus = r.arm.corpus, parts = r.arm.parts, start = r.arm.start, arm = r.arm.name, seed = r.seed,
+    run = run, folder = home.path(run.row.folder), profile = node.profile, weights = node.weights, label = label,
+    say = context.say, quiet = context.quiet, exports = r.exports,
   }
-  wait_for_other(node, run, label, context)
+  local lost = false
   if run.row.status == "finished" then
     os.remove(what.folder .. "/last.h5") -- left when a kill came after the end
-    if not (what.exports and node.stale) or one.export_again(what) then
+    if not is_stale(r) or one.export_again(what) then
       context.say(("%s: finished already (best %s %.3f at epoch %d); nothing to do"):format(label,
         config.train.stop.watch, run.row.best_value or 0 / 0, run.row.best_epoch or 0))
       return "skipped"
     end
-    context.say(("%s: its weights are gone; it is trained again"):format(label))
-    run:clear()
+    lost = true
   elseif run.row.status == "failed" and not context.retry then
     context.say(("%s: failed (%s); --retry runs it again"):format(label, run.row.stop_reason or "?"))
     return "failed"
   end
-  local again = run.row.status == "failed"
+  local again = lost or run.row.status == "failed"
   local state = require "mien.train.state"
   local position = not again and state.advise(what.folder .. "/last.h5", state.position) or nil
-  run:claim(position and { epoch = position.epoch, step = position.step }, config.device)
+  local mine, why = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
+  if not mine and run:look().status == "finished" then return execute(r, context) end -- a moment ago
+  if not mine then
+    if not r.told then context.say(("%s: left to another process: %s"):format(label, why)) end
+    r.told = true
+    return "busy"
+  end
+  if lost then context.say(("%s: its weights are gone; it is trained again"):format(label)) end
   if again then
     run:clear()
     os.remove(what.folder .. "/last.h5")
@@ -242,66 +317,181 @@ local function execute(node, r, context)
   return status
 end
 
---- The weights file of a node: its path, and what it says of itself (nil when it is missing).
-local function weights_of(node)
-  local path = home.path(start_of.path(node.config.weights, node.profile))
-  return path, lfs.attributes(path) and require("mien.checkpoint").read_meta(path) or nil
+-- ---- all of them -------------------------------------------------------------------------------
+
+--- Leaves an arm out of its experiment: said, and kept as an event.
+local function leave_out(node, arm, context)
+  node.left_out = node.left_out or {}
+  node.left_out[arm.name] = arm.absent
+  local text = ("%s, %s: left out: %s"):format(node.name, arm.name, arm.absent)
+  context.say(text)
+  context.db:queue("INSERT INTO event (time, kind, text) VALUES (?, 'left out', ?)", C.mien_time_now(), text)
 end
 
---- Weights that no experiment made, such as imported ones, are used as they are.
-local function brought_along(node)
-  if not node.config.weights then return false end
-  local _, meta = weights_of(node)
-  return meta ~= nil and meta.config_hash == nil
-end
-
---- Runs what a node needs, then the node; returns counts by status.
-local function visit(node, context, counts)
-  if node.visited then return end
-  node.visited = true
-  if node ~= context.root and brought_along(node) then
-    context.say(("%s: %s was not made by an experiment; it is used as it is"):format(node.config.name,
-      home.short((weights_of(node)))))
-    return
+--- Raises the reason when no arm of the root can be run.
+local function require_an_arm(root)
+  for _, arm in ipairs(root.chosen) do
+    if not arm.absent then return end
   end
-  for _, required in ipairs(node.requires) do
-    visit(required, context, {})
-    if required.failed then
-      check.raise("argument", "%s needs the weights of %s, which failed", node.config.name, required.config.name)
+  check.raise("io", "%s%s", #root.chosen > 1 and "no arm of " .. root.name .. " can be run; of the first: " or "",
+    root.chosen[1].absent)
+end
+
+--- Whether what a run starts from is there: true, nil while it is being made, or false and the prerequisite that failed.
+local function ready(r)
+  for _, required in ipairs(r.arm.after) do
+    local first = required.runs[1]
+    if first and first.status == "failed" then return false, required end
+    if first and not first.status then return nil, required end
+  end
+  return true
+end
+
+local function tell_trained(node, context)
+  if node == context.root or node.told or not context.shown then return end
+  local finished = false
+  for _, r in ipairs(node.runs) do
+    if not r.status then return end
+    finished = finished or r.status == "finished"
+  end
+  node.told = true
+  if finished then context.shown(node) end
+end
+
+--- Goes over all runs once and does those that are free; returns whether any was done, and whether some of them wait for
+-- weights that another process makes.
+local function pass(tree, context)
+  local done, waits = false, false
+  for _, node in ipairs(tree.nodes) do
+    for _, r in ipairs(node.runs or {}) do
+      if not r.status and not r.arm.absent then
+        local there, required = ready(r)
+        if there == false then
+          r.arm.absent = ("%s, which makes its weights, failed"):format(required.name)
+          node.absent = node.absent or r.exports and r.arm.absent or nil
+          if node == context.root then leave_out(node, r.arm, context) end
+        elseif there == nil then
+          waits = true
+        else
+          local status = execute(r, context)
+          r.busy = status == "busy"
+          if not r.busy then r.status, done = status, true end
+        end
+      end
+      if r.arm.absent and r.exports then r.status = "failed" end
+    end
+    if node.runs then tell_trained(node, context) end
+  end
+  return done, waits
+end
+
+local POLL = 2 -- seconds between two looks at what another process does
+
+--- Does all runs that are free. Runs of the root that other processes have are left to them; weights that they make are
+-- waited for, after everything else.
+local function run_all(tree, context)
+  repeat
+    local done, waits = pass(tree, context)
+    if waits and not done then
+      if not context.waited then context.say "waiting for weights that another process is making" end
+      context.waited = true
+      interrupt.sleep(POLL)
+    end
+  until not waits
+end
+
+--- Runs by status: finished, skipped, failed, busy of the root, its arms left out, and failed ones of prerequisites.
+local function count(tree)
+  local counts = { finished = 0, skipped = 0, failed = 0, busy = 0, left_out = 0, failed_before = 0 }
+  for _, node in ipairs(tree.nodes) do
+    for _, r in ipairs(node.runs or {}) do
+      local status = r.status or r.busy and "busy"
+      if node == tree.root and status then
+        counts[status] = counts[status] + (r.arm.absent and 0 or 1)
+      elseif status == "failed" and not r.arm.absent then
+        counts.failed_before = counts.failed_before + 1
+      end
     end
   end
-  local about = node.config.about ~= "" and node.config.about or nil
-  context.db:experiment(node.config.name, { about = about, file = node.file and home.short(node.file) })
-  node.corpus = corpus_of.open(node.config, context.say)
-  node.parts = corpus_of.partitions(node.config, node.corpus)
-  local list, variant = runs_of(node, context.made, context.moved)
-  node.variant = variant
-  if node.config.weights then
-    local path, meta = weights_of(node)
-    local hash = results_run.hash(list[1].text)
-    node.stale = not meta or meta.config_hash ~= hash
-    context.made[path] = hash
-  end
-  for _, r in ipairs(list) do
-    local status = execute(node, r, context)
-    counts[status] = (counts[status] or 0) + 1
-    if status == "failed" then node.failed = true end
-  end
-  if node ~= context.root and (counts.finished or 0) > 0 and context.shown then context.shown(node) end
-  node.corpus:close()
+  for _ in pairs(tree.root.left_out or {}) do counts.left_out = counts.left_out + 1 end
+  return counts
 end
 
---- Runs all. options: { db, sets, profile, device, precision, retry, say, quiet, shown = called with each trained
+--- What both running and looking begin with: devices, and what cannot be run.
+local function open(declared, options, look)
+  local tree = tree_of(declared, options)
+  settle_devices(tree)
+  find_absent(tree, look)
+  if not look then require_an_arm(tree.root) end
+  mark_wanted(tree.root)
+  return tree
+end
+
+local function close_corpora(tree)
+  for _, node in ipairs(tree.nodes) do
+    for _, arm in ipairs(node.chosen) do
+      if arm.corpus and not arm.corpus.closed then
+        arm.corpus:close()
+        arm.corpus.closed = true -- arms share it
+      end
+    end
+  end
+end
+
+--- Runs all. options: { db, sets, profile, arms, device, precision, retry, say, quiet, shown = called with each trained
 -- prerequisite }.
 -- Returns the tree's root and counts of its runs by status.
 function plan.run(declared, options)
-  local tree = plan.tree(declared, options)
-  settle(tree.nodes)
-  local context = { db = options.db, retry = options.retry, say = options.say, made = {}, moved = tree.moved,
-    root = tree.root, shown = options.shown, quiet = options.quiet }
-  local counts = {}
-  visit(tree.root, context, counts)
+  local tree = open(declared, options)
+  local context = { db = options.db, retry = options.retry, say = options.say, root = tree.root,
+    shown = options.shown, quiet = options.quiet }
+  for _, note in ipairs(tree.notes) do context.say(note) end
+  for _, arm in ipairs(tree.root.chosen) do
+    if arm.absent then leave_out(tree.root, arm, context) end
+  end
+  local made = {}
+  for _, node in ipairs(tree.nodes) do
+    if node.wanted then
+      if node.as_is then
+        context.say(("%s: %s is used as it is: %s"):format(node.name, home.short(weights_path(node)),
+          node.absent and "what makes it cannot run here" or "no experiment made it"))
+      else
+        local about = node.config.about ~= "" and node.config.about or nil
+        context.db:experiment(node.name, { about = about, file = node.file and home.short(node.file) })
+        for _, text in ipairs(network_of.unread(node)) do context.say(text) end
+      end
+      prepare(node, made, tree.moved, context.say)
+    end
+  end
+  run_all(tree, context)
+  close_corpora(tree)
+  require_an_arm(tree.root)
+  local counts = count(tree)
+  if counts.busy > 0 then
+    context.say(("%s: %d of %d runs are left to other processes; what they find is here when this is run again"):format(
+      tree.root.name, counts.busy, #tree.root.runs))
+  end
   return tree.root, counts
+end
+
+--- What a call with these options would do, without doing it: the tree, and of the root's runs, where they can be told
+-- before a corpus is made, the list of { arm =, seed =, status = } (status of the run in results.db, "new" without
+-- one), else nil.
+function plan.outline(declared, options)
+  local tree = open(declared, options, true)
+  local made, told = {}, true
+  for _, node in ipairs(tree.nodes) do
+    if node.wanted then told = told and prepare(node, made, tree.moved, nil) end
+  end
+  close_corpora(tree)
+  if not told then return tree, nil end
+  local list = {}
+  for i, r in ipairs(tree.root.runs) do
+    local status = options.db and options.db:value([[SELECT r.status FROM run r JOIN experiment e ON e.id = r.experiment
+      WHERE e.name = ? AND r.config_hash = ?]], tree.root.name, r.hash)
+    list[i] = { arm = r.arm.name, seed = r.seed, status = status or "new" }
+  end
+  return tree, list
 end
 
 return plan

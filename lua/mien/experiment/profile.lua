@@ -17,12 +17,7 @@ local WARM_UP = 2 -- steps before the clock starts: kernels are built and pages 
 -- Weights start at random: speed does not depend on them, and a prerequisite need not have run.
 -- Returns the rows of mien.profile, with `steps`, `waited` (seconds for the loader) and `frames`.
 return function(experiment, options)
-  local config = require("mien.experiment.plan").tree(experiment, options).root.config
-  local arm = {}
-  for k, value in pairs((config.arms or {})[1] or {}) do
-    if k ~= 1 then arm[k] = value end
-  end
-  config = schema.merge(config, arm)
+  local config = schema.merge(require("mien.experiment.plan").tree(experiment, options).root.arms[1].config, {})
   config.start = init.xavier()
   local seed = config.seeds[1]
   local c = corpus_of.open(config, options.say or function() end)

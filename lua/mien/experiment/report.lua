@@ -37,9 +37,27 @@ end
 
 --- Where the numbers come from: procedural ones are never shown without saying so.
 local function origin(node)
-  return node.corpus.procedural
-    and ("on the procedural corpus %s: these are no %s numbers"):format(node.corpus.name, "RECOLA")
-    or ("on %s"):format(node.corpus.name)
+  local names, procedural, seen = {}, false, {}
+  for _, arm in ipairs(node.arms) do
+    local c = arm.corpus
+    if c and not seen[c.name] then
+      seen[c.name], names[#names + 1], procedural = true, c.name, procedural or c.procedural
+    end
+  end
+  local all = table.concat(names, ", ")
+  if not procedural then return "on " .. all end
+  return ("on the procedural corpus %s: these are no %s numbers"):format(all, "RECOLA")
+end
+
+--- The rows of a table by strategy with one more, of dashes, for each arm that was left out, in the arms' order.
+local function with_left_out(node, rows)
+  local by_name, all = {}, {}
+  for _, row in ipairs(rows) do by_name[row.strategy] = row end
+  for _, arm in ipairs(node.arms) do
+    local row = by_name[arm.name] or (node.left_out or {})[arm.name] and { strategy = arm.name }
+    if row then all[#all + 1] = row end
+  end
+  return all
 end
 
 --- Rows of a node's comparison; the query ends in a WHERE that may go on with AND.
@@ -89,7 +107,7 @@ local function table5(db, node, chains)
   columns[#columns + 1] = "seeds"
   for _, paper in ipairs(papers) do columns[#columns + 1] = paper end
   print_table(("%s: CCC%s, test (devel), %s, %s"):format(is_papers(db, rows) and "Table 5" or node.config.name,
-    chains and " after post-processing" or "", over_seeds(rows), origin(node)), rows, columns)
+    chains and " after post-processing" or "", over_seeds(rows), origin(node)), with_left_out(node, rows), columns)
 end
 
 --- Each arm's CCC before and after the chain, by target.
@@ -106,7 +124,8 @@ local function raw_and_post(db, node)
 end
 
 local function post_steps(db, node)
-  local fps = node.corpus.fps > 0 and node.corpus.fps or 25
+  local rates = {}
+  for _, arm in ipairs(node.arms) do rates[arm.name] = arm.corpus and arm.corpus.fps > 0 and arm.corpus.fps or 25 end
   local rows, by_run, columns = {}, {}, { "strategy", "seed", "target" }
   local steps = ask(db, node, "SELECT c.arm, c.seed, p.* FROM post_step p JOIN comparison_run c ON c.run = p.run",
     "ORDER BY c.arm_order, c.seed, p.target, p.position")
@@ -119,7 +138,9 @@ local function post_steps(db, node)
     end
     if step.position + 3 > #columns then columns[step.position + 3] = step.step end
     local value = step.value and ("%+.3f"):format(step.value)
-    if value and (step.step == "median" or step.step == "shift") then value = ("%.2f s"):format(step.value / fps) end
+    if value and (step.step == "median" or step.step == "shift") then
+      value = ("%.2f s"):format(step.value / rates[step.arm])
+    end
     if step.step == "scale" and step.value then value = ("x%.2f"):format(step.value) end
     local gain = (step.ccc_after or 0 / 0) - (step.ccc_before or 0 / 0)
     row[step.step] = step.kept == 1 and ("%s, gain %s"):format(value, gain == gain and ccc(gain) or "-") or "dropped"
@@ -242,9 +263,9 @@ end
 
 --- Prints everything about a node and what happened to its runs.
 function report.print(db, node, counts)
-  if (counts.finished or 0) + (counts.failed or 0) == 0 then
+  if counts.finished + counts.failed + counts.busy == 0 then
     io.stdout:write(("\n%s: all %d runs were finished already; nothing was done.\n"):format(node.config.name,
-      counts.skipped or 0))
+      counts.skipped))
   end
   if node.corpus.label_kind == "continuous" then
     local chains = #ask(db, node, "SELECT 1 FROM post_step p JOIN comparison_run c ON c.run = p.run", "LIMIT 1") > 0

@@ -8,6 +8,7 @@ local evaluate = require "mien.train.evaluate"
 local home = require "mien.home"
 local literal = require "mien.literal"
 local loss_of = require "mien.loss"
+local network = require "mien.experiment.network"
 local optim = require "mien.optim"
 local precision = require "mien.precision"
 local results_run = require "mien.results.run"
@@ -76,24 +77,19 @@ end
 
 --- The weights under the name that other experiments start from.
 local function export(what, model, scale)
-  local config = what.config
-  if not config.weights or not what.exports then return end
-  local path = home.path(start_of.path(config.weights, what.profile))
+  if not what.weights or not what.exports then return end
+  local path = home.path(what.weights)
   local folder = path:match "^(.*)/[^/]*$"
   if folder then check.status(C.mien_folder_make(folder)) end
   require("mien.checkpoint").save_weights(path, model, meta_of(what, model, scale))
   what.run:artifact(path, "weights")
-  what.say(("%s: best weights are in %s"):format(config.name, home.short(path)))
+  what.say(("%s: best weights are in %s"):format(what.config.name, home.short(path)))
 end
 
 --- The model of an arm with its weights drawn (on the CPU: the same numbers for every device) and brought to its
 -- device and precision, and the stream of its dropouts.
 function one.build(what, seed)
-  local model = what.config.model(what.config.network, what.corpus)
-  if type(model) ~= "table" or not model.parameters then
-    check.raise("argument", "%s: `model` must return a network (mien.nn, mien.models), it returns %s", what.config.name,
-      check.describe(model))
-  end
+  local model = network.build(what.config, what.corpus)
   what.start:apply(model, rng.stream(seed, "init"))
   local dropout = rng.stream(seed, "dropout")
   model:use_rng(dropout)
@@ -107,13 +103,14 @@ function one.export_again(what)
   local best = what.folder .. "/best.h5"
   if not require("lfs").attributes(best) then return false end
   what.run:check_artifact(best)
-  local model = what.config.model(what.config.network, what.corpus)
+  local model = network.build(what.config, what.corpus)
   require("mien.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
   export(what, model, start_of.scale(what.config, what.start))
   return true
 end
 
---- Trains and scores. what: { config, corpus, parts, start, seed, run, folder, profile, label, say, exports }.
+--- Trains and scores. what: { config, corpus, parts, start, seed, run, folder, profile, weights (path of those that
+-- others start from), label, say, exports }.
 -- Returns "finished" or "failed" and a line about it.
 function one.train(what)
   local config, c, run, seed = what.config, what.corpus, what.run, what.seed

@@ -1,8 +1,10 @@
--- Declarations checked, completed with defaults, changed by --set, and written as the text that is hashed.
--- Not here: which keys there are (experiment/keys.lua), what they do (experiment/run.lua, corpus.lua).
+-- Declarations completed with defaults, changed by profiles, arms and --set, and written as the text that is hashed.
+-- Not here: which keys there are (experiment/keys.lua), checking them (experiment/checker.lua), what they do
+-- (experiment/run.lua, corpus.lua).
 local check = require "mien.check"
-local home = require "mien.home"
+local checker = require "mien.experiment.checker"
 local KEYS = require "mien.experiment.keys"
+local kinds = require "mien.experiment.kinds"
 local literal = require "mien.literal"
 
 local schema = {}
@@ -15,104 +17,7 @@ local NOT_HASHED = { about = true, seeds = true, arms = true, start = true, prer
 local WITHOUT_SAYING = { precision = "f32" }
 local NOT_HASHED_DATA = { script = true, workers = true, generate = true }
 
--- ---- checking ----------------------------------------------------------------------------------
-
-local function is_list(value)
-  if type(value) ~= "table" then return false end
-  for k in pairs(value) do
-    if type(k) ~= "number" then return false end
-  end
-  return true
-end
-
---- A list of numbers as the key says: { n = how many, low =, high =, whole =, sum = }.
-local function check_numbers(wanted, list, path)
-  local low, high, sum = wanted.low or -math.huge, wanted.high or math.huge, 0
-  local function fail(got)
-    check.raise("argument", "%s must hold %s%snumbers from %g to %g%s, got %s", path, wanted.n and wanted.n .. " " or "",
-      wanted.whole and "whole " or "", low, high, wanted.sum and (", %g together"):format(wanted.sum) or "", got)
-  end
-  if wanted.n and #list ~= wanted.n then fail(("%d values"):format(#list)) end
-  for i = 1, #list do
-    local value = list[i]
-    local fits = type(value) == "number" and value >= low and value <= high and not (wanted.whole and value % 1 ~= 0)
-    if not fits then fail(check.describe(value)) end
-    sum = sum + value
-  end
-  if wanted.sum and math.abs(sum - wanted.sum) > 1e-6 then fail(("%g together"):format(sum)) end
-end
-
-local function check_value(spec, value, path)
-  if spec.words then return check.one_of(value, spec.words, path) end
-  for kind in spec.types:gmatch "[^|]+" do
-    local fits
-    if kind == "list" then
-      fits = is_list(value)
-    elseif kind == "count" then
-      fits = type(value) == "number" and value % 1 == 0 and value >= 1
-    else
-      fits = type(value) == kind
-    end
-    if fits then
-      if spec.numbers and type(value) == "table" then check_numbers(spec.numbers, value, path) end
-      return
-    end
-  end
-  check.raise("argument", "%s must be a %s (%s), got %s", path, (spec.types:gsub("|", " or a ")), spec.about,
-    check.describe(value))
-end
-
---- Raises an error for any key that there is not; it names the nearest one.
-local function check_tree(specs, tbl, path)
-  for k, value in pairs(tbl) do
-    local spec = specs[k]
-    local here = path == "" and tostring(k) or path .. "." .. tostring(k)
-    if not spec then
-      check.unknown(path == "" and "the declaration" or path, "key", tostring(k), specs)
-    elseif spec.leaf then
-      check_value(spec, value, here)
-      if type(spec.fields) == "table" and type(value) == "table" then check_tree(spec.fields, value, here) end
-    else
-      check.type(value, "table", here)
-      check_tree(spec, value, here)
-    end
-  end
-end
-
---- Checks the keys of a declaration, of each profile and of each arm, before anything runs.
-function schema.check(declaration)
-  check_tree(KEYS, declaration, "")
-  local function check_network(network, path)
-    for k in pairs(network or {}) do
-      if (declaration.network or {})[k] == nil then
-        check.unknown(path .. ".network", "key", tostring(k), declaration.network or {})
-      end
-    end
-  end
-  local check_changes
-  function check_changes(changes, path)
-    check.type(changes, "table", path)
-    check_tree(KEYS, changes, path)
-    check_network(changes.network, path)
-    if changes.pictures then check_changes(changes.pictures, path .. ".pictures") end
-  end
-  if declaration.pictures then check_changes(declaration.pictures, "pictures") end
-  for name, profile in pairs(declaration.profiles or {}) do
-    home.name(name, "the profile's name")
-    check_changes(profile, "profiles." .. name)
-  end
-  for i, arm in ipairs(declaration.arms or {}) do
-    check.type(arm, "table", ("arms: entry %d"):format(i))
-    home.name(arm[1], ("arms: the name of entry %d"):format(i))
-    local rest = {}
-    for k, value in pairs(arm) do
-      if k ~= 1 then rest[k] = value end
-    end
-    check_tree(KEYS, rest, ("arm %s"):format(arm[1]))
-    check_network(rest.network, ("arm %s"):format(arm[1]))
-  end
-  return declaration
-end
+local is_list = kinds.is_list
 
 -- ---- defaults and overrides --------------------------------------------------------------------
 
@@ -143,14 +48,23 @@ local function defaults(specs)
   return out
 end
 
---- Every key with its value: defaults, the declaration, the profile.
+--- Names of the profiles of a declaration, in order: its own, and "default", the declaration as it stands.
+function schema.profiles(declaration)
+  local names = { "default" }
+  for name in pairs(declaration.profiles or {}) do
+    if name ~= "default" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- Every key with its value: defaults, the declaration, the profile (demo where there is one, when none is named).
 function schema.resolve(declaration, profile)
   local config = merge(defaults(KEYS), declaration)
-  local names = {}
-  for name in pairs(config.profiles) do names[name] = true end
-  names.paper = true -- the declaration as it stands
-  profile = profile or (config.profiles.demo and "demo" or "paper")
-  if not names[profile] then check.unknown(config.name, "profile", profile, names) end
+  profile = profile or (config.profiles.demo and "demo" or "default")
+  local known = false
+  for _, name in ipairs(schema.profiles(declaration)) do known = known or name == profile end
+  if not known then check.unknown(config.name, "profile", profile, schema.profiles(declaration)) end
   if config.profiles[profile] then config = merge(config, config.profiles[profile]) end
   config.profiles = {}
   return config, profile
@@ -161,6 +75,42 @@ function schema.of_pictures(config)
   local out = merge(config, config.pictures)
   out.pictures = false
   return out
+end
+
+--- The keys that an arm changes: all of its table but the name in front.
+function schema.of_arm(arm)
+  local changes = {}
+  for k, value in pairs(arm) do
+    if k ~= 1 then changes[k] = value end
+  end
+  return changes
+end
+
+--- A configuration with an arm's changes. A corpus that the arm names is its own, and is never made anew by the recipe
+-- of the others.
+function schema.with_arm(config, changes)
+  local out = merge(config, changes)
+  if changes.data and changes.data.corpus and changes.data.generate == nil then out.data.generate = false end
+  return out
+end
+
+--- Checks a declaration, each profile and each arm, alone and together, before anything runs or is opened.
+function schema.check(declaration)
+  checker.declaration(declaration)
+  local function whole(config, path)
+    checker.whole(config, path, true)
+    for _, arm in ipairs(config.arms or {}) do
+      checker.whole(schema.with_arm(config, schema.of_arm(arm)), path .. (path == "" and "" or ": ") .. "arm " .. arm[1],
+        true)
+    end
+  end
+  for _, name in ipairs(schema.profiles(declaration)) do
+    local config = schema.resolve(declaration, name)
+    local path = name == "default" and "" or "profiles." .. name
+    whole(config, path)
+    if config.pictures then whole(schema.of_pictures(config), path == "" and "pictures" or path .. ".pictures") end
+  end
+  return declaration
 end
 
 --- Raises the error of a key that there is not: it names the keys elsewhere that end in the same word (batch is said
@@ -184,7 +134,7 @@ local function locate(config, path)
   for word in path:gmatch "[^%.]+" do words[#words + 1] = word end
   for i, word in ipairs(words) do
     local k = tonumber(word) or word
-    local known = free and at or specs
+    local known = not free and specs or spec.options and i == #words and spec.options(at) or at
     if known == nil or known[k] == nil then
       local prefix = table.concat(words, ".", 1, i - 1)
       no_such_key(config, path, word, prefix == "" and KEYS or known or {})
@@ -204,30 +154,47 @@ local function locate(config, path)
   return spec, at, last, free
 end
 
---- The value that a text means for a key of these types: words need no quotes where a text is wanted.
-local function typed(spec, old, text, path, free)
-  if not free and spec.words then return check.one_of(text, spec.words, "--set " .. path) end
-  local kinds = free and type(old) or spec.types
-  if kinds:find "string" and not text:find "^[{\"']" then
-    if not (kinds:find "boolean" and (text == "true" or text == "false")) then return text end
+local LITERAL = { ["true"] = true, ["false"] = false, ["nil"] = true, inf = true, nan = true }
+
+local function takes(spec, value)
+  for _, kind in ipairs(spec.kinds) do
+    if kind.fits(value) then return true end
   end
-  local value = literal.decode(text, "--set " .. path)
-  if free then
-    if old ~= nil and type(value) ~= type(old) then
-      check.raise("argument", "--set %s: %s is wanted, got %s", path, "a " .. type(old), check.describe(value))
-    end
-  else
-    check_value(spec, value, "--set " .. path)
-    if type(spec.fields) == "table" and type(value) == "table" then check_tree(spec.fields, value, path) end
+  return false
+end
+
+--- The value that a text means for a key: words need no quotes where a text is wanted.
+local function typed(spec, old, text, path, free)
+  local name = "--set " .. path
+  local wants_text = free and type(old) == "string" or not free and takes(spec, text)
+  if wants_text and not text:find "^[{\"']" and not (not free and (text == "true" and takes(spec, true)
+    or text == "false" and takes(spec, false))) then
+    if not free then checker.value(spec, text, name) end
+    return text
+  end
+  local word = text:match "^[%a_][%w_]*$"
+  local value
+  if word and LITERAL[word] == nil then value = word else value = literal.decode(text, name) end
+  if not free then
+    checker.value(spec, value, name)
+  elseif old ~= nil and type(value) ~= type(old) then
+    check.raise("argument", "%s: a %s is wanted, got %s", name, type(old), check.describe(value))
   end
   return value
+end
+
+local GIVEN_IN_LUA = { start = "an initialiser", model = "a function", arms = "arms", profiles = "profiles",
+  pictures = "changes for single pictures" }
+
+--- The dotted key that a short form means: data is data.corpus, train.lr is train.optimiser.lr.
+function schema.full(path)
+  return path == "data" and "data.corpus" or path == "train.lr" and "train.optimiser.lr" or path
 end
 
 --- Sets a known key from text: schema.set(config, "train.epochs", "30"). Two short forms: `data=FILE` means data.corpus,
 -- `train.lr=1e-4` means train.optimiser.lr.
 function schema.set(config, path, text)
-  if path == "data" then path = "data.corpus" end
-  if path == "train.lr" then path = "train.optimiser.lr" end
+  path = schema.full(path)
   local spec, at, last, free = locate(config, path)
   if not spec.leaf then
     local names = {}
@@ -235,11 +202,20 @@ function schema.set(config, path, text)
     table.sort(names)
     check.raise("argument", "--set %s: set one of its keys: %s", path, table.concat(names, ", "))
   end
-  if not free and spec.types:find "function" and not spec.types:find "string" then
-    check.raise("argument", "--set %s: only the declaration can give a function", path)
+  local top = path:match "^[^%.]+"
+  if GIVEN_IN_LUA[top] then
+    check.raise("argument", "--set %s: only the declaration can give %s", path, GIVEN_IN_LUA[top])
   end
   at[last] = typed(spec, at[last], text, path, free)
   if path == "data.corpus" then config.data.generate = false end -- somebody's own file is never made anew
+end
+
+--- The value of a dotted key of a configuration, and its text, by which two can be compared.
+function schema.value(config, path)
+  local at = config
+  for word in schema.full(path):gmatch "[^%.]+" do at = type(at) == "table" and at[tonumber(word) or word] or nil end
+  local ok, text = pcall(literal.encode, at)
+  return at, ok and text or tostring(at)
 end
 
 -- ---- the text that is hashed -------------------------------------------------------------------
@@ -289,7 +265,7 @@ end
 function schema.flat(config)
   local out = {}
   local function walk(value, path)
-    if type(value) == "table" and next(value) ~= nil and not is_list(value) then
+    if type(value) == "table" and (path == "" or next(value) ~= nil and not is_list(value)) then
       for k, v in pairs(value) do walk(v, path == "" and tostring(k) or path .. "." .. tostring(k)) end
     elseif type(value) ~= "function" then
       out[#out + 1] = { path, type(value) == "table" and literal.encode(value) or value }

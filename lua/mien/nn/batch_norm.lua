@@ -29,7 +29,7 @@ local known = { "count!", relu = "boolean", momentum = "number", eps = "number",
 -- buffers: running_mean, running_var.
 return function(config)
   check.keys(config, known, "nn.batch_norm")
-  check.one_of(config.test or "running", { "running", "batch" }, "nn.batch_norm: test")
+  check.one_of(config.test or "running", module.statistics, "nn.batch_norm: test")
   local c = config[1]
   local self = batch_norm.create {
     momentum = config.momentum or 0.1, test = config.test or "running",

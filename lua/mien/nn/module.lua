@@ -9,6 +9,9 @@ local module = {}
 local base = {} -- methods of every module
 module.base = base
 
+module.statistics = { "running", "batch" } -- of batch norm at inference
+module.recomputed = { "blocks", "none" }   -- what backward may make again
+
 --- Makes a class of modules. `class.create(fields)` makes an object with those fields; the class gets
 -- its own `forward`. An object is called as a function: m(x) is m:forward(x).
 --   local gate = nn.define "gate"
@@ -187,7 +190,7 @@ end
 
 --- Which statistics batch norm uses at inference, with all below: "running" (the default), or "batch".
 function base:bn_test(mode)
-  check.one_of(mode, { "running", "batch" }, "bn_test")
+  check.one_of(mode, module.statistics, "bn_test")
   self:walk(function(_, m)
     if m.class_name == "batch_norm" then m.test = mode end
   end)
@@ -197,7 +200,7 @@ end
 --- What backward makes again instead of keeping it, with all below: "blocks" (the blocks of a ResNet keep only
 -- their inputs: less memory, more time, the same bits), or "none". An error when there are no such blocks.
 function base:recompute(what)
-  check.one_of(what, { "blocks", "none" }, "recompute")
+  check.one_of(what, module.recomputed, "recompute")
   local blocks = 0
   self:walk(function(_, m)
     if m.recomputable then m.recomputed, blocks = what == "blocks", blocks + 1 end

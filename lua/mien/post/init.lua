@@ -11,7 +11,7 @@ local doubles = require "mien.doubles"
 local joint = require "mien.post.joint"
 local steps = require "mien.post.steps"
 
-local post = { steps = steps.names }
+local post = { steps = steps.names, methods = { "greedy", "joint" } }
 
 -- ---- the chain -------------------------------------------------------------------------------------------
 

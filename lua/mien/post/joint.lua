@@ -8,20 +8,6 @@ local steps = require "mien.post.steps"
 --- Two sums of the same combination can differ by this much: a larger window must gain more.
 local ROUNDING = 1e-11
 
-local function in_order(names)
-  local last = 0
-  for _, name in ipairs(names) do
-    local place = 0
-    for i, known in ipairs(steps.names) do
-      if known == name then place = i end
-    end
-    if place <= last then
-      check.raise("argument", "post.joint: steps must be in the order %s", table.concat(steps.names, ", "))
-    end
-    last = place
-  end
-end
-
 --- Factor and offset of centring and scaling as the chain does them, from the moments of the filtered but
 -- unshifted predictions; nil when constant predictions would have to be scaled.
 local function affine(m, centre, scale)
@@ -41,7 +27,7 @@ end
 --- The best combination: its records as post.fit has them, and its CCC. Of equal ones the first in the order
 -- of windows, of delays, and of none, centring, scaling, both.
 return function(x, y, names, limits)
-  in_order(names)
+  steps.in_order(names, "post.joint")
   local has = {}
   for _, name in ipairs(names) do has[name] = true end
   local windows = has.median and (limits.max_median + 1) / 2 or 1

@@ -11,6 +11,21 @@ local steps = {}
 --- In the paper's order.
 steps.names = { "median", "centre", "scale", "shift" }
 
+--- Raises an error for steps in another order, of which the exhaustive search knows nothing.
+function steps.in_order(names, what)
+  local last = 0
+  for _, name in ipairs(names) do
+    local place = 0
+    for i, known in ipairs(steps.names) do
+      if known == name then place = i end
+    end
+    if place <= last then
+      check.raise("argument", "%s: steps must be in the order %s", what, table.concat(steps.names, ", "))
+    end
+    last = place
+  end
+end
+
 -- ---- recordings ------------------------------------------------------------------------------------------
 
 --- A list of recordings as one buffer: { data, total, lengths (int64_t[]), count }.

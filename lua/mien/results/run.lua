@@ -21,6 +21,7 @@ local function now() return C.mien_time_now() end
 local KEYS = {
   experiment = "string!", profile = "string", variant = "string!", arm = "string!", arm_order = "count",
   seed = "integer!", config = "string!", corpus = "string", procedural = "boolean", folder = "string",
+  formerly = "string",
 }
 
 --- sha256 of a text as 64 hex digits.
@@ -52,15 +53,28 @@ end
 
 local FIND = "SELECT * FROM run WHERE experiment = ? AND config_hash = ?"
 
+--- Gives the comparisons that a run is in, and all their runs, the new name of their profile.
+local function rename_profile(db, id, old, new)
+  local its = "(SELECT variant FROM comparison WHERE profile = ? AND run = ?)"
+  db:write("UPDATE run SET profile = ? WHERE id IN (SELECT run FROM comparison WHERE profile = ? AND variant IN " .. its
+    .. ")", new, old, old, id)
+  db:write("UPDATE OR REPLACE comparison SET profile = ? WHERE profile = ? AND variant IN " .. its, new, old, old, id)
+end
+
 --- Finds the run of this experiment and configuration (arm and seed are part of `config`), or makes it. A run
--- that is there already joins the comparison (variant) that was asked for last.
+-- that is there already joins the comparison (variant) that was asked for last. formerly: what the profile was called.
 function run.open(db, what)
   check.keys(what, KEYS, "results: run")
   local experiment = db:experiment(what.experiment).id
   local hash = run.hash(what.config)
+  local there = what.formerly and db:row(FIND, experiment, hash)
+  if there and there.profile == what.formerly then
+    db:transaction(rename_profile, db, there.id, what.formerly, what.profile)
+  end
   db:write([[INSERT INTO run (experiment, profile, variant, arm, arm_order, seed, config_hash, config,
       corpus, procedural, folder, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (experiment, config_hash) DO UPDATE SET arm_order = excluded.arm_order, variant = excluded.variant]],
+    ON CONFLICT (experiment, config_hash) DO UPDATE SET profile = excluded.profile, arm_order = excluded.arm_order,
+      variant = excluded.variant]],
     experiment, what.profile or "default", what.variant, what.arm, what.arm_order or 1, what.seed, hash,
     what.config, what.corpus, what.procedural or false, what.folder, now())
   local row = sound(db, db:row(FIND, experiment, hash))
@@ -96,16 +110,18 @@ function run:taken()
   return other and ("%s on %s"):format(other:match ":(%d+):" or "?", other:match "^[^:]*")
 end
 
---- Takes the run for this process; an error when another living process has it.
+--- Takes the run for this process; an error of the code "busy" when another living process has it, or has finished it.
 -- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda".
 function run:claim(position, device)
   position = position or { epoch = 1, step = 0 }
   self.db:flush()
   self.db:transaction(function()
+    local known = self.row.status
     local other, row = self:taken(), self.row
     if other then
-      check.raise("argument", "run %d (%s, seed %d) is being run by process %s: wait for it, or stop it", self.id, row.arm,
-        row.seed, other)
+      check.raise("busy", "run %d (%s, seed %d) is being run by process %s", self.id, row.arm, row.seed, other)
+    elseif row.status == "finished" and known ~= "finished" then
+      check.raise("busy", "run %d (%s, seed %d) has just been finished by another process", self.id, row.arm, row.seed)
     end
     self.db:write([[UPDATE attempt SET ended = coalesce(?, started), reason = 'killed'
       WHERE run = ? AND ended IS NULL]], row.heartbeat, self.id)
@@ -238,6 +254,7 @@ local function close(self, status, reason)
     if self.meter then store_cost(self) end -- nobody has to claim what is written by hand
     self.db:write("UPDATE run SET status = ?, stop_reason = ?, owner = NULL, heartbeat = ?, finished = ? WHERE id = ?",
       status, reason, now(), status == "finished" and now() or nil, self.id)
+    self.row.status = status
     self.db:write("UPDATE attempt SET ended = ?, reason = ? WHERE run = ? AND ended IS NULL", now(), reason, self.id)
   end)
 end

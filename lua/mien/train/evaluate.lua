@@ -228,6 +228,17 @@ function kinds.class(corpus, predictions, gold)
     baseline_accuracy = most / #truth } }
 end
 
+--- Names of the metrics that `score` gives for a kind of labels with these names.
+function evaluate.metrics(kind, names)
+  if kind == "class" then return { "accuracy", "f1", "baseline_accuracy" } end
+  if kind == "multilabel" then return { "f1", "average_precision" } end
+  local list = { "ccc", "ccc_recordings" }
+  for _, name in ipairs(names) do
+    for _, of in ipairs { "ccc", "ccc_recordings", "pcc", "rmse" } do list[#list + 1] = of .. "_" .. name end
+  end
+  return list
+end
+
 --- Scores of predictions by the corpus's kind of labels: { metrics = { name = value }, scores = rows for the table
 -- `score` (continuous), classes = rows for `class_score` (the others) }.
 function evaluate.score(corpus, predictions, gold)
