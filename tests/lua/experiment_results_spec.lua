@@ -95,12 +95,12 @@ describe("a finished experiment", function()
     end
     assert.equal(18, db:value "SELECT count(*) FROM confusion")
     local wrong = db:value [[SELECT count(*) FROM class_score s WHERE
-      s.true_positives <> (SELECT frames FROM confusion c WHERE c.run = s.run AND c.split = s.split
+      s.true_positives IS NOT (SELECT frames FROM confusion c WHERE c.run = s.run AND c.split = s.split
         AND gold_order = class_order AND said_order = class_order)
-      OR s.true_positives + s.false_negatives <> s.positives
-      OR s.true_positives + s.false_positives <> (SELECT sum(frames) FROM confusion c WHERE c.run = s.run
+      OR s.true_positives + s.false_negatives IS NOT s.positives
+      OR s.true_positives + s.false_positives IS NOT (SELECT sum(frames) FROM confusion c WHERE c.run = s.run
         AND c.split = s.split AND said_order = class_order)
-      OR s.true_positives + s.false_positives + s.false_negatives + s.true_negatives <> s.frames
+      OR s.true_positives + s.false_positives + s.false_negatives + s.true_negatives IS NOT s.frames
       OR abs(s.f1 - 2.0 * s.true_positives / (2 * s.true_positives + s.false_positives + s.false_negatives)) > 1e-12]]
     assert.equal(0, wrong)
     expect.near(db:value [[SELECT m.last FROM metric_summary m JOIN run r ON r.id = m.run JOIN experiment e

@@ -180,14 +180,18 @@ function kinds.continuous(corpus, predictions, gold)
   return { scores = scores, metrics = metrics }
 end
 
---- F1 (at probability 0.5, logit 0) and average precision per class, beside the constant answer "the most
--- frequent class": its F1 is 2p / (1 + p) for that class and 0 for others, its average precision the share p.
-local function class_table(corpus, logits, truth)
-  local f1, ap = metric.f1(logits, truth, { threshold = 0 }), metric.average_precision(logits, truth)
+--- F1 of the answers (at or above 0 is yes) and average precision of the scores per class, with what the answers hit and
+-- missed, beside the constant answer "the most frequent class": its F1 is 2p / (1 + p) for that class and 0 for others,
+-- its average precision the share p. Answers, scores, truth: [N,K]; answers are the scores where several classes may hold.
+local function class_table(corpus, answers, scores, truth)
+  local f1, ap = metric.f1(answers, truth, { threshold = 0 }), metric.average_precision(scores, truth)
   local rows, n, majority = {}, #truth, 1
   for k, name in ipairs(corpus.label_names) do
+    local hits = f1.hits[k]
     rows[k] = { class = name, class_order = k, positives = f1.support[k], frames = n, f1 = f1[k],
-      average_precision = ap[k], baseline_f1 = 0, baseline_precision = f1.support[k] / n }
+      average_precision = ap[k], baseline_f1 = 0, baseline_precision = f1.support[k] / n, true_positives = hits,
+      false_positives = f1.chosen[k] - hits, false_negatives = f1.support[k] - hits,
+      true_negatives = n - f1.chosen[k] - f1.support[k] + hits }
     if f1.support[k] > f1.support[majority] then majority = k end
   end
   local share = rows[majority].baseline_precision
