@@ -143,8 +143,10 @@ end
 function cli.main(args)
   host.on_interrupt(function() check.raise("interrupted", "interrupted") end)
   local code = cli.guard(dispatch, args)
-  io.stdout:flush()
-  if package.loaded["mien.ffi"] then require("mien.notices").tell() end -- commands without it start faster
+  if package.loaded["mien.ffi"] then -- commands without it start faster
+    -- flushed for a notice alone: an error of the last write is for the executable to tell
+    require("mien.notices").tell(function() io.stdout:flush() end)
+  end
   return code
 end
 
