@@ -10,7 +10,7 @@ log=$build/log
 cd "$root" || exit 1
 
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS_RELEASE=-O1 -DMIEN_CUDA=OFF >"$log" 2>&1 &&
-  cmake --build "$build" --target workbench fake_gpu fake_gpu_old test_device >>"$log" 2>&1
+  cmake --build "$build" --target workbench fake_gpu fake_gpu_old fake_gpu_ops test_device >>"$log" 2>&1
 check $? "the workbench builds with MIEN_CUDA=OFF"
 
 [ -e "$build/libmien.so" ] && [ ! -e "$build/libmien_cuda.so" ]
