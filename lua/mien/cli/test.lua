@@ -91,10 +91,10 @@ local function plan(build, asan)
   local function program(file) return quote(build .. "/" .. file:match "([^/]+)%.c$") end
   -- A stock luajit is no ASan program, so the sanitizers' libraries come first. Leaks are looked for in the C programs
   -- alone: the leak checker crashes on LuaJIT's memory, and counts what gnuplot leaves behind.
-  local preload = "ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 "
-    .. "LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) "
+  local no_leaks = asan and "ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 " or ""
+  local preload = "LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) "
   local function spec(file)
-    return ("env %sluajit $(command -v busted) -o TAP %s"):format(asan and preload or "", quote(file))
+    return ("env %s%sluajit $(command -v busted) -o TAP %s"):format(no_leaks, asan and preload or "", quote(file))
   end
   add(files("c", "^test_.*%.c$"), program)
   add(files("backend", "^test_.*%.c$"), program)
@@ -102,7 +102,7 @@ local function plan(build, asan)
   add(files("backend", "_spec%.lua$"), spec)
   -- what they check of whole runs and of Ctrl-C's seconds is for the release build
   if not asan then add(files("e2e", "_spec%.lua$"), spec) end
-  add(files("e2e", "%.sh$"), function(file) return "bash " .. quote(file) end)
+  add(files("e2e", "%.sh$"), function(file) return "env " .. no_leaks .. "bash " .. quote(file) end)
   return jobs
 end
 
