@@ -1,6 +1,6 @@
 # Joins the cdef regions of the public headers into lua/mien/cdef.lua, the numbered migrations of core/store/schema into
 # schema.c, and what libmien.so and libmien_cuda.so must have in common into a number, plugin_abi.h.
-# Not here: reading any of them (lua/mien/ffi.lua, core/store, core/backend/device.c).
+# Not here: reading any of them (lua/mien/base/ffi.lua, core/store, core/backend/device.c).
 # The order of the headers is the order of their types.
 set(headers tensor/status tensor/isa tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
   backend/backend backend/capture backend/device data/hdf5 data/loader data/image data/video data/face affect/affect store/store

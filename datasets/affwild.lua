@@ -11,7 +11,7 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 
 local lfs = require "lfs"
 local annotations = require "reading.annotations"
-local check = require "mien.check"
+local check = require "mien.base.check"
 local corpus = require "reading.corpus"
 local faces = require "reading.faces"
 local split = require "reading.split"

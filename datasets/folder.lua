@@ -11,12 +11,12 @@
 -- George_W_Bush). Within a recording the pictures are shuffled ("mixed"), or sorted by label ("episodes": windows
 -- of one emotion, as a video has them, so that windows without a neutral frame exist for re-sampling).
 -- The partitions train and devel are 80 and 20 % of the persons, drawn from the seed.
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
 local file = require "mien.data.file"
-local rng = require "mien.rng"
+local rng = require "mien.tensor.rng"
 
 local folder = {}
 

@@ -10,11 +10,11 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
-local interrupt = require "mien.interrupt"
+local interrupt = require "mien.base.interrupt"
 local corpora = require "procedural.corpora"
 
 local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }

@@ -1,5 +1,5 @@
 /* How well a score ranks what is true above what is not.
- * Not here: thresholds and F1 (lua/mien/metric.lua). */
+ * Not here: thresholds and F1 (lua/mien/affect/metric.lua). */
 #include "affect.h"
 #include <math.h>
 #include <stdlib.h>

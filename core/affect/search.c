@@ -1,5 +1,5 @@
 /* CCC of every candidate of a post-processing step, over recordings joined.
- * Not here: which candidate is kept (lua/mien/post.lua). */
+ * Not here: which candidate is kept (lua/mien/affect/post). */
 #include "median.h"
 #include "tensor/nan.h"
 #include <omp.h>

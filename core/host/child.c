@@ -1,5 +1,5 @@
 /* The terminal's properties, and a child process fed through a pipe (gnuplot).
- * Not here: what is said to the child (lua/mien/plot.lua). */
+ * Not here: what is said to the child (lua/mien/plot/init.lua). */
 #define _GNU_SOURCE /* pipe2 */
 #include "host.h"
 

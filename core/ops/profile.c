@@ -1,5 +1,5 @@
 /* The profile: calls, time, arithmetic and bytes of each op by implementation, and of the rest.
- * Not here: how ops run (run.c), printing (lua/mien/profile.lua). */
+ * Not here: how ops run (run.c), printing (lua/mien/device/profile.lua). */
 #include "profile.h"
 
 #include "../store/store.h"

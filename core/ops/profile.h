@@ -1,5 +1,5 @@
 /* Booking of what ran and how long it took.
- * Not here: printing (lua/mien/profile.lua). */
+ * Not here: printing (lua/mien/device/profile.lua). */
 #ifndef MIEN_PROFILE_H
 #define MIEN_PROFILE_H
 #include "ops.h"

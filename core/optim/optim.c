@@ -1,5 +1,5 @@
 /* The front of the optimisers: checks, then the device's fused update for each parameter.
- * Not here: the updates themselves (backend/), schedules (lua/mien/optim.lua). */
+ * Not here: the updates themselves (backend/), schedules (lua/mien/optim/init.lua). */
 #include "optim.h"
 
 #include <math.h>

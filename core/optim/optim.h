@@ -1,5 +1,5 @@
 /* Optimisers: fused in-place updates of parameters, and gradient clipping.
- * Not here: which parameters, schedules, and the Lua state table (lua/mien/optim.lua). */
+ * Not here: which parameters, schedules, and the Lua state table (lua/mien/optim/init.lua). */
 #ifndef MIEN_OPTIM_H
 #define MIEN_OPTIM_H
 #include "../tensor/tensor.h"

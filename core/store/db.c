@@ -1,5 +1,5 @@
 /* SQLite databases and statements: opening, migrating, stepping, with every error in our terms.
- * Not here: the tables (schema/), batching and objects for runs (lua/mien/results.lua). */
+ * Not here: the tables (schema/), batching and objects for runs (lua/mien/results). */
 #include "functions.h"
 #include "store.h"
 #include "tensor/nan.h"

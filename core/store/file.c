@@ -1,6 +1,6 @@
 /* What keeping results on disk needs beside a database: files that appear whole, folders, clocks.
  * Not here: hashes (hash.c), what is written to those files (core/data/hdf5.c,
- * lua/mien/checkpoint.lua). */
+ * lua/mien/checkpoint/init.lua). */
 #include "store.h"
 
 #include <errno.h>

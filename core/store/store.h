@@ -1,5 +1,5 @@
 /* SQLite behind a handful of calls, with its errors turned into ours.
- * Not here: what the tables mean (schema/, lua/mien/results.lua). */
+ * Not here: what the tables mean (schema/, lua/mien/results). */
 #ifndef MIEN_STORE_H
 #define MIEN_STORE_H
 #include "../tensor/status.h"

@@ -1,5 +1,5 @@
 /* The error record of each thread, the wish to stop, and what ffi.lua checks at load.
- * Not here: how errors are shown to people (lua/mien/check.lua). */
+ * Not here: how errors are shown to people (lua/mien/base/check.lua). */
 #include "status.h"
 
 #include <pthread.h>

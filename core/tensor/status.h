@@ -1,5 +1,5 @@
 /* Status codes and the error record that C and Lua both see.
- * Not here: how errors are shown to people (lua/mien/check.lua). */
+ * Not here: how errors are shown to people (lua/mien/base/check.lua). */
 #ifndef MIEN_STATUS_H
 #define MIEN_STATUS_H
 #include <stdbool.h>
@@ -46,7 +46,7 @@ size_t mien_struct_size(const char *name);
  * be kept. The same text is noted once in a process; any thread may. */
 void mien_notice(const char *text);
 /* Takes the oldest notice that nobody has taken, cut to `size`; false when there is none. Who runs
- * the program shows them (lua/mien/notices.lua). */
+ * the program shows them (lua/mien/base/notices.lua). */
 bool mien_notice_take(char *text, size_t size);
 
 /* A wish to stop, set by the signal handler or by hand; every op and loader call polls it and

@@ -2,7 +2,7 @@
 -- Not here: sizes (../procedural.lua), the file (mien.data.writer).
 local ffi = require "ffi"
 local data = require "mien.data"
-local rng = require "mien.rng"
+local rng = require "mien.tensor.rng"
 local tensor = require "mien.tensor"
 local annotate = require "procedural.annotate"
 local expression = require "procedural.expression"

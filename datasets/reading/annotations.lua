@@ -2,7 +2,7 @@
 -- Not here: videos (faces.lua), partitions (split.lua), raters to a gold standard (mien.data.gold).
 local lfs = require "lfs"
 local arff = require "reading.arff"
-local check = require "mien.check"
+local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 
 local annotations = {}

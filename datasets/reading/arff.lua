@@ -1,6 +1,6 @@
 -- Reads ARFF, the form of Weka: lines that declare the columns, then rows as in a CSV.
 -- Not here: what the columns mean, sparse rows ({index value, ...}), which no owner of a corpus hands out.
-local check = require "mien.check"
+local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 
 local arff = {}

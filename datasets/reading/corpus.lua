@@ -1,7 +1,7 @@
 -- What the readers of RECOLA and Aff-Wild share: from checked labels and videos to the corpus file, with notes.
 -- Not here: the forms of the annotations, who is in which partition.
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"

@@ -2,7 +2,7 @@
 -- Not here: finding and linking faces (mien.data.faces), labels (annotations.lua).
 local ffi = require "ffi"
 local lfs = require "lfs"
-local check = require "mien.check"
+local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
 local file = require "mien.data.file"

@@ -1,8 +1,8 @@
 -- Who is in which partition: published splits of RECOLA, a manifest, or a seeded draw.
 -- Not here: splits of a finished corpus (mien.data.split_subjects).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local csv = require "mien.data.csv"
-local rng = require "mien.rng"
+local rng = require "mien.tensor.rng"
 
 local split = {}
 

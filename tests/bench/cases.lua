@@ -26,7 +26,7 @@ local WARM = 5 -- calls after which a step must have been recorded
 local function whole(step, optimisers, how)
   if not how.graph then return step end
   local why, calls = "no reason was given", 0
-  local captured = require "mien.capture" { step, optimisers = optimisers, say = function(text) why = text end }
+  local captured = require "mien.device.capture" { step, optimisers = optimisers, say = function(text) why = text end }
   return function(...)
     calls = calls + 1
     if calls == WARM and captured:replays() == 0 then error("the step was not recorded: " .. why, 0) end

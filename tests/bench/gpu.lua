@@ -5,7 +5,7 @@
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 package.path = here .. "?.lua;" .. package.path
 local mien = require "mien"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local json = require "cjson"
 local rounds = require "rounds"
 local side = require "side"

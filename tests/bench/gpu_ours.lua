@@ -32,7 +32,7 @@ function answer.make(command)
   for _ = 1, where == "cuda" and 5 or 1 do made() end
   step = made
   mien.device.synchronize()
-  if setting ~= "graphed" then require("mien.scope").reset_peak(where) end
+  if setting ~= "graphed" then require("mien.tensor.scope").reset_peak(where) end
   return { seconds = os.time() - started }
 end
 

@@ -1,7 +1,7 @@
 -- What the loader costs a training step: CPU time of its threads, and the step with it beside one without.
 -- Not here: what the step costs by itself (step.lua).
 local mien = require "mien"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local lfs = require "lfs"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 package.path = here .. "?.lua;" .. package.path

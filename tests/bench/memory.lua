@@ -1,6 +1,6 @@
 -- Memory and time of a training step of the paper's network with Adam, for each choice of what is kept for backward.
 -- Not here: other programs beside it (step.lua), the step itself (ours.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 package.path = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local side = require "side"

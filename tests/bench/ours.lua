@@ -3,7 +3,7 @@
 --   make CASE PRECISION SETTING [FRAMES] -> "ready", or "error ..."     go -> seconds of one round
 --   work -> GFLOP of one round     memory -> largest resident bytes     tensors -> largest bytes in tensors     quit
 local mien = require "mien"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 package.path = here .. "?.lua;" .. package.path

@@ -1,6 +1,6 @@
 -- One side of a comparison: a process that takes a line and answers a line.
 -- Not here: what the lines mean (ours.lua, peer.py), rounds and figures (rounds.lua).
-local home = require "mien.home"
+local home = require "mien.base.home"
 
 local side = {}
 

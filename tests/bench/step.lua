@@ -1,7 +1,7 @@
 -- Training steps, inference and the LSTM beside PyTorch, round by round in alternation: one table, rows in results.db.
 -- Not here: what runs (ours.lua, peer.py), processes (side.lua), figures (rounds.lua), findings (docs/performance.md).
 local mien = require "mien"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 package.path = here .. "?.lua;" .. package.path
 local rounds = require "rounds"

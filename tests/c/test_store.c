@@ -1,5 +1,5 @@
 /* The SQLite wrapper, the schema and the file helpers: what they promise, and what they do when
- * files are foreign, disks full, or writers many. Not here: lua/mien/results.lua (tests/lua). */
+ * files are foreign, disks full, or writers many. Not here: lua/mien/results (tests/lua). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

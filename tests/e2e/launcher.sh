@@ -11,7 +11,7 @@ copy="$work/a folder with spaces/mien"
 mkdir -p "$copy/core" "$copy/cmake"
 cp "$launcher" "$copy/mien"
 cp "${launcher%/*}/cmake/configure.sh" "$copy/cmake"
-echo 'build gcc' >"$copy/packages.txt"
+echo 'build gcc' >"$copy/cmake/packages.txt"
 cat >"$copy/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.22)
 project(small C)
@@ -83,7 +83,7 @@ for tool in bash env dpkg-query mkdir flock grep tail touch sed find; do
   ln -s "$(command -v $tool)" "$work/bin/$tool"
 done
 age
-echo 'build no-such-package-1' >>"$copy/packages.txt"
+echo 'build no-such-package-1' >>"$copy/cmake/packages.txt"
 output=$(PATH="$work/bin" "$copy/mien" 2>&1)
 status=$?
 ((status != 0)) && [[ $output == *"apt-get install -y --no-install-recommends no-such-package-1"* ]]

@@ -2,7 +2,7 @@
 -- Moments are counted, never timed: load (1), beat (a batch is done), save (a checkpoint is about to be written).
 -- Not here: which moments are worth it (resume_spec.lua).
 local run = require "mien.results.run"
-local state = require "mien.train.state"
+local state = require "mien.checkpoint.state"
 
 require("ffi").cdef "int raise(int signal); unsigned ualarm(unsigned microseconds, unsigned again);"
 

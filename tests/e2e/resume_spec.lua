@@ -66,7 +66,7 @@ describe("a killed experiment", function()
           local t = h5:read(name)
           local n = t:count()
           local values = require("ffi").new("double[?]", n)
-          assert(require("mien.ffi").mien_tensor_read(t, values, n) == 0)
+          assert(require("mien.base.ffi").mien_tensor_read(t, values, n) == 0)
           parts[#parts + 1] = name .. " " .. require("mien.results.run").hash(require("ffi").string(values, n * 8))
         end
       end

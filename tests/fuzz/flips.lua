@@ -2,7 +2,7 @@
 -- and counts what came of it: `mien tests/fuzz/flips.lua [how many of each] [seed]`.
 -- Not here: files of other programs (tests/fuzz/fuzz_hdf5.c).
 local ffi = require "ffi"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local mien = require "mien"
 local corpus_of = require "mien.experiment.corpus"
 local results_run = require "mien.results.run"
@@ -187,7 +187,7 @@ end
 if arg and arg[0] and arg[0]:find "flips%.lua$" then
   local folder = os.tmpname()
   os.remove(folder)
-  require("mien.ffi").mien_folder_make(folder)
+  require("mien.base.ffi").mien_folder_make(folder)
   local all_well = true
   for _, name in ipairs { "corpus", "weights", "checkpoint" } do
     local counts, bad, size = flips.run(name, tonumber(arg[1]) or 1000, tonumber(arg[2]) or 1, folder)

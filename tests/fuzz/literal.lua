@@ -2,8 +2,8 @@
 -- value or one of mien's errors, nothing else. tests/lua/experiment_spec.lua runs some; more:
 -- mien -e 'print(dofile "tests/fuzz/literal.lua"(1e6, 7))'
 -- Not here: HDF5 files and databases (the targets beside this file).
-local check = require "mien.check"
-local literal = require "mien.literal"
+local check = require "mien.base.check"
+local literal = require "mien.base.literal"
 
 local SAMPLES = {
   '{ 1, "a\\n\\"b\\"\\\\", { x = 1e-05, ["a b"] = 0.1, [-3] = true }, -inf, 0.33333333333333331, nan }',

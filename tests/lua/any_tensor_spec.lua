@@ -13,7 +13,7 @@ end
 -- Calls each function as often as it has places for tensors, with the bad one in one place and good ones in the others;
 -- prints the call before it is made, and what came of it.
 local CALLS = [[
-  local ffi, C = require "ffi", require "mien.ffi"
+  local ffi, C = require "ffi", require "mien.base.ffi"
   local kind, folder = ...
   local text = dofile((os.getenv "MIEN_LIBRARY" or "build/libmien.so"):gsub("[^/]*$", "") .. "lua/mien/cdef.lua")
   text = text:gsub("/%*.-%*/", " "):gsub("%s+", " ")

@@ -1,7 +1,7 @@
 -- Which runs there are, what each of them gets, and what is left out: arms, starts, prerequisites, profiles.
 -- Not here: checking a declaration (declaration_spec.lua), training (experiment_spec.lua).
 local mien = require "mien"
-local home = require "mien.home"
+local home = require "mien.base.home"
 local plan = require "mien.experiment.plan"
 local tiny = require "tests.lua.tiny"
 

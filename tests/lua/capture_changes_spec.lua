@@ -5,8 +5,8 @@ local plugins = require "tests.lua.with_plugin"
 -- `go(graph, change)`: 12 steps of a small net, change(t, i) before each; returns what the losses and weights were.
 -- `same(change)` tells whether the eager and the captured one agree, and what was said.
 local SETUP = [[
-local C = require "mien.ffi"
-local scope = require "mien.scope"
+local C = require "mien.base.ffi"
+local scope = require "mien.tensor.scope"
 local bytes_of = require("ffi").new "mien_memory_stats"
 local function held() -- live and pooled bytes of the GPU
   C.mien_memory(C.MIEN_DEVICE_CUDA, bytes_of)
@@ -106,7 +106,7 @@ describe("replayed steps keep the bits of eager ones", function()
     { "when Ctrl-C comes while it is recorded", [[
       t.at = i == 3 and t.rng:state() or t.at
       if i == 4 then t.rng:set_state(t.at) end
-      t.fails = i == 3 and function() require("mien.check").raise("interrupted", "interrupted") end or nil]], 9 },
+      t.fails = i == 3 and function() require("mien.base.check").raise("interrupted", "interrupted") end or nil]], 9 },
     { "when another training runs beside it", [[
       t.other = t.other or net()
       t.beside = t.beside or mien.capture { t.other.once, optimisers = { t.other.optimiser }, rngs = t.other.rngs }

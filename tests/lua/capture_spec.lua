@@ -5,7 +5,7 @@ local plugins = require "tests.lua.with_plugin"
 -- A training of the tiny network on the fake GPU. `print`s losses, weights, and how many steps were replayed.
 local training = [[
 local tiny = require "tests.lua.tiny"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local captured = require "mien.train.captured"
 local folder = tiny.folder()
 local corpus = mien.data.open(tiny.corpus(folder .. "/c.h5", "continuous"))
@@ -149,7 +149,7 @@ describe("a captured training", function()
       end
       local whole = go(true, "/whole")
       go(true, "/cut", 3)
-      local at = require("mien.train.state").position(folder .. "/cut/last.h5")
+      local at = require("mien.checkpoint.state").position(folder .. "/cut/last.h5")
       print(at.step, at.scaler.skipped > 3 and at.scaler.skipped < at.step, go(true, "/cut") == whole,
         go(false, "/eager") == whole)]]:gsub("%s+", " ")))
   end)
@@ -163,7 +163,7 @@ describe("a captured training", function()
         verdict.read = function(...)
           reads = reads + 1
           local results = { read(...) }
-          if reads == replayed then require("mien.check").raise("interrupted", "interrupted") end
+          if reads == replayed then require("mien.base.check").raise("interrupted", "interrupted") end
           return unpack(results)
         end
         local text = train(true, function(options)
@@ -180,7 +180,7 @@ describe("a captured training", function()
       local whole, at = go "/whole", {}
       for i, cut in ipairs { { 3 }, { 0, 9 } } do
         go("/cut" .. i, unpack(cut))
-        at[i] = require("mien.train.state").position(folder .. "/cut" .. i .. "/last.h5").step
+        at[i] = require("mien.checkpoint.state").position(folder .. "/cut" .. i .. "/last.h5").step
       end
       print(go "/cut1" == whole, go "/cut2" == whole, unpack(at))]]:gsub("%s+", " ")))
   end)
@@ -214,8 +214,8 @@ describe("a captured training", function()
   it("ends with a loss that is no number as the eager one does, its weights untouched", function()
     assert.equal("same failed loss is NaN at epoch 2, step 7", compare([[
       local function changes(options)
-        local nan = require("mien.scope").keep(mien.tensor({ 0 / 0 }):to "cuda")
-        local one, calls = require("mien.scope").keep(mien.ones({ 1 }):to "cuda"), 0
+        local nan = require("mien.tensor.scope").keep(mien.tensor({ 0 / 0 }):to "cuda")
+        local one, calls = require("mien.tensor.scope").keep(mien.ones({ 1 }):to "cuda"), 0
         options.loss = function(output, labels) return mien.loss.ccc(output, labels) * one:sum() end
         options.validate = function(epoch)
           one:copy_(nan)

@@ -60,7 +60,7 @@ describe("the command line", function()
   it("says what was noticed on the way once, when a script has ended", function()
     local script = os.tmpname()
     local file = assert(io.open(script .. ".lua", "w"))
-    file:write('require "mien"; local C = require "mien.ffi"; print "first"\n',
+    file:write('require "mien"; local C = require "mien.base.ffi"; print "first"\n',
       'for _ = 1, 3 do C.mien_notice "a cache that cannot be kept" end; if ... then error "it failed" end\n')
     file:close()
     assert.same({ "first\nmien: a cache that cannot be kept\n", 0 }, { run(script .. ".lua") })

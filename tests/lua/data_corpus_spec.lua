@@ -1,6 +1,6 @@
 -- Corpora: what the writer takes comes back, windows and splits keep to recordings and persons.
 -- Not here: the loader's pixels (tests/c/test_loader.c).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local expect = require "expect"
 local mien = require "mien"
 

@@ -1,6 +1,6 @@
 -- Folders of pictures: robust CSV, persons kept together, real faces.
 -- Not here: training on them (experiments/realeyes.lua).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local csv = require "mien.data.csv"
 local mien = require "mien"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")

@@ -1,7 +1,7 @@
 -- Videos and pictures from Lua: frames that are kept, colours taken out. A row of PNGs in one file is a video.
 -- Not here: faces in them (data_face_spec.lua), decoding (tests/c/test_video.c, test_image.c).
 local mien = require "mien"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local tiny = require "tests.lua.tiny"
 
 local function read(path)

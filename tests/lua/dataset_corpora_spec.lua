@@ -1,7 +1,7 @@
 -- RECOLA and Aff-Wild in their owners' form, with a real video, as corpora.
 -- Not here: single files of ratings and boxes (dataset_forms_spec.lua), folders of pictures (data_folder_spec.lua),
 -- procedural corpora (procedural_spec.lua).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local dataset = require "tests.lua.dataset_forms"
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"

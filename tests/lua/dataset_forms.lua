@@ -1,6 +1,6 @@
 -- Files of RECOLA's and Aff-Wild's forms, written into a folder that goes with the test, and their readers.
 -- Not here: any test (dataset_forms_spec.lua, dataset_corpora_spec.lua).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 
 local forms = { ratings = "time;FM1 ;FM2 ;FM3 ;FF1 ;FF2 ;FF3\n" } -- the header of a file of ratings

@@ -1,7 +1,7 @@
 -- Declarations that are not understood are refused before anything is opened, and what is said helps.
 -- Not here: the cases made from the list of keys (declaration_cases.lua), what is run (arms_spec.lua).
 local mien = require "mien"
-local check = require "mien.check"
+local check = require "mien.base.check"
 local schema = require "mien.experiment.schema"
 local tiny = require "tests.lua.tiny"
 
@@ -20,7 +20,7 @@ end
 
 describe("a declaration", function()
   local folder, old_open, old_create, opened
-  local home, data, file = require "mien.home", mien.data, require "mien.data.file"
+  local home, data, file = require "mien.base.home", mien.data, require "mien.data.file"
   local old_home = home.folder
 
   setup(function()

@@ -9,7 +9,7 @@ local SETUP = [[
   local tiny = require "tests.lua.tiny"
   local folder, where, precision = ...
   mien.backend.use "ref"
-  require("mien.home").folder = folder
+  require("mien.base.home").folder = folder
   local db = mien.results.open(folder .. "/results.db")
 
   --- A hash of all weights of a file.
@@ -112,7 +112,7 @@ describe("a training on another device", function()
 
   it("may be begun on one device and go on on another", function()
     local code = [[
-      local C = require "mien.ffi"
+      local C = require "mien.base.ffi"
       local function declare(stop_at)
         local seen = 0
         return mien.experiment(tiny.declaration(folder .. "/continuous.h5", {
@@ -201,7 +201,7 @@ describe("a training on another device", function()
       local model = mien.models.framewise { features = mien.models.resnet50 { width = 4 }, outputs = { "happy", "sad" } }
       mien.checkpoint.save_weights(path, model:to "cuda", { image_size = 16, sequence = 1 })
       local frames = { mien.full({ 16, 16, 3 }, 90, { dtype = "u8" }), mien.full({ 16, 16, 3 }, 200, { dtype = "u8" }) }
-      local predict = require "mien.predict"
+      local predict = require "mien.train.predict"
       local all = {}
       for i, device in ipairs { "cpu", "cuda" } do
         local network = predict.network(path, { device = device })

@@ -3,7 +3,7 @@
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
 local expect = require "tests.lua.expect"
-local home = require "mien.home"
+local home = require "mien.base.home"
 
 describe("a finished experiment", function()
   local folder, db, old

@@ -4,7 +4,7 @@ local mien = require "mien"
 local tiny = require "tests.lua.tiny"
 local plan = require "mien.experiment.plan"
 local schema = require "mien.experiment.schema"
-local literal = require "mien.literal"
+local literal = require "mien.base.literal"
 
 local function fails(pattern, fn, ...)
   local ok, err = pcall(fn, ...)
@@ -173,7 +173,7 @@ describe("an experiment", function()
   before_each(function() db = mien.results.open(folder .. "/results.db") end)
   after_each(function() db:close() end)
 
-  local home = require "mien.home"
+  local home = require "mien.base.home"
   local old = home.folder
   setup(function() home.folder = folder end)
   teardown(function() home.folder = old end)

@@ -30,7 +30,7 @@ describe("help", function()
   end)
 
   it("knows every op, layer and network by the name that a user writes", function()
-    for name in pairs(getmetatable(require "mien.op").infos) do assert.truthy(help.lookup("op." .. name), name) end
+    for name in pairs(getmetatable(require "mien.tensor.op").infos) do assert.truthy(help.lookup("op." .. name), name) end
     for _, part in ipairs { "nn", "models" } do
       for _, name in ipairs(require("mien." .. part).names()) do
         assert.truthy(help.lookup(part .. "." .. name), part .. "." .. name)
@@ -64,7 +64,7 @@ describe("help", function()
   end)
 
   it("explains a module value and a tensor", function()
-    assert.truthy(help.text(require "mien.check"):find("error objects", 1, true))
+    assert.truthy(help.text(require "mien.base.check"):find("error objects", 1, true))
     assert.truthy(help.text(require("mien").zeros { 1 }):find("tensor", 1, true))
   end)
 

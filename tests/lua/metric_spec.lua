@@ -1,7 +1,7 @@
 -- Scores: against golden values, on every kind of input, and where they are undefined.
 -- Not here: the kernels' own tests (tests/c/test_affect_agreement.c).
 local ffi = require "ffi"
-local metric = require "mien.metric"
+local metric = require "mien.affect.metric"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 local golden = dofile(here .. "golden.lua")("affect.txt")
 

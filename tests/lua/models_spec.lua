@@ -49,7 +49,7 @@ describe("ResNet-50", function()
     mien.no_grad(m, x)
     collectgarbage()
     collectgarbage "stop"
-    local scope = require "mien.scope"
+    local scope = require "mien.tensor.scope"
     scope.reset_peak()
     local before = mien.memory().live
     mien.no_grad(m, x)

@@ -1,7 +1,7 @@
 -- No NaN of a file or of old memory becomes a Lua object: every float comes to Lua as the one NaN without payload.
 -- Not here: attributes, and functions of C that Lua cannot hand such a NaN (tests/c/test_nan.c).
 local ffi = require "ffi"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local mien = require "mien"
 
 --- Where the public headers let a float out, and why it is clean. A function or field that is not here fails the

@@ -3,7 +3,7 @@
 local mien = require "mien"
 local expect = require "tests.lua.expect"
 local evaluate = require "mien.train.evaluate"
-local predict = require "mien.predict"
+local predict = require "mien.train.predict"
 
 describe("outputs", function()
   local frames = mien.zeros { 2, 5, 3, 8, 8 }

@@ -1,9 +1,9 @@
 -- The post-processing chain: its invariants, its choices, and what survives a file.
 -- Not here: the search kernels (tests/c/test_affect_post.c).
 local ffi = require "ffi"
-local metric = require "mien.metric"
-local post = require "mien.post"
-local rng = require "mien.rng"
+local metric = require "mien.affect.metric"
+local post = require "mien.affect.post"
+local rng = require "mien.tensor.rng"
 
 local FPS = 25
 

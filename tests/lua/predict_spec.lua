@@ -60,7 +60,7 @@ local function write_foreign(changes, model)
     names[i] = entry[1]
     h5:write("weights/" .. entry[1], entry[2])
   end
-  local C, check = require "mien.ffi", require "mien.check"
+  local C, check = require "mien.base.ffi", require "mien.base.check"
   check.status(C.mien_h5_set_text(h5.handle, "weights", "order", table.concat(names, "\n")))
   for key, value in pairs(meta(changes)) do
     if type(value) == "table" then value = table.concat(value, "\n") .. "\n" end
@@ -106,7 +106,7 @@ describe("mien predict", function()
         local said = expect.failure(function() mien.checkpoint.read_meta(weights) end, weights .. ": " .. key
           .. " must be ")
         assert.is_nil(tostring(said):find("%z") or tostring(said):find("\27", 1, true))
-        expect.failure(function() require("mien.predict").network(weights) end, key .. " must be ")
+        expect.failure(function() require("mien.train.predict").network(weights) end, key .. " must be ")
         if type(value) == "table" or type(value) == "number" and value == value then
           expect.failure(function() mien.checkpoint.save_weights(weights, net(), meta { [key] = value }) end,
             "save_weights: meta: " .. key .. " must be ")

@@ -1,7 +1,7 @@
 -- The procedural corpora: the same bytes again, the shapes of their models, labels that show in the faces.
 -- Not here: how the pictures look (render some), what can be learnt from them (the experiments).
 local ffi = require "ffi"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
@@ -118,7 +118,7 @@ describe("the procedural generator", function()
 
   it("gives raters seconds of delay, and a gold standard inside [-1, 1]", function()
     local annotate, motion = require "procedural.annotate", require "procedural.motion"
-    local rng, fps = require("mien.rng").stream(5, "delay"), 10
+    local rng, fps = require("mien.tensor.rng").stream(5, "delay"), 10
     for _, rater in ipairs(annotate.raters(rng, 6)) do
       local felt = motion.affect(rng, 3000, fps)
       local trace = annotate.trace(rng, rater, 1, felt, fps)
@@ -141,7 +141,7 @@ describe("the procedural generator", function()
   it("shows valence at the mouth: a pixel under a corner tells a smile from a frown", function()
     local expression, person = require "procedural.expression", require "procedural.person"
     local face, paint = require "procedural.face", require "procedural.paint"
-    local rng = require("mien.rng").stream(3, "person")
+    local rng = require("mien.tensor.rng").stream(3, "person")
     local who, scene = person.new(rng), person.scene(rng, 0)
     local size = 48
     local still = { x = 0, y = 0, zoom = 0, yaw = 0, pitch = 0, roll = 0, exposure = 0 }

@@ -163,7 +163,7 @@ describe("a trained network", function()
   end)
 
   it("serves predictions from a weights file", function()
-    local predict, path = require "mien.predict", folder .. "/net.h5"
+    local predict, path = require "mien.train.predict", folder .. "/net.h5"
     local net = mien.models.framewise { features = mien.models.resnet50 { width = 4 }, outputs = { "happy", "sad" } }
     mien.checkpoint.save_weights(path, net, { image_size = 32, sequence = 1 })
     local crops = { mien.full({ 32, 32, 3 }, 90, { dtype = "u8" }), mien.full({ 32, 32, 3 }, 200, { dtype = "u8" }) }

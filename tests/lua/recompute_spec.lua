@@ -2,7 +2,7 @@
 -- Not here: the tape itself (tests/c/test_tape.c).
 local ffi = require "ffi"
 local mien = require "mien"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local expect = require "expect"
 
 local function bytes(t)

@@ -2,7 +2,7 @@
 -- Not here: numbers of ordinary convolutions (tests/backend), large calls that are left to ref.
 local ffi = require "ffi"
 local mien = require "mien"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 
 local function notices()
   local text, all = ffi.new "char[640]", {}

@@ -3,8 +3,8 @@
 local mien = require "mien"
 local expect = require "tests.lua.expect"
 local tiny = require "tests.lua.tiny"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local ffi = require "ffi"
 
 describe("results.db", function()

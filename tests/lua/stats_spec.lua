@@ -1,7 +1,7 @@
 -- Mean, spread, intervals and paired tests; above all what they refuse to say with few runs.
 -- Not here: scores (metric_spec.lua).
-local rng = require "mien.rng"
-local stats = require "mien.stats"
+local rng = require "mien.tensor.rng"
+local stats = require "mien.affect.stats"
 
 local function close(want, got, slack)
   assert.is_true(math.abs(want - got) <= (slack or 1e-12), ("%.17g is not %.17g"):format(got, want))

@@ -2,7 +2,7 @@
 -- Not here: whole experiments (experiment_spec.lua), processes that are killed (tests/e2e/resume_spec.lua).
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local stop = require "mien.train.stop"
 local progress = require "mien.train.progress"
 
@@ -185,7 +185,7 @@ describe("training", function()
     local _, _, _, err = fit(path, function(options)
       local validate = options.validate
       return { validate = function(epoch)
-        if epoch == 2 then require("mien.check").raise("interrupted", "interrupted") end
+        if epoch == 2 then require("mien.base.check").raise("interrupted", "interrupted") end
         return validate(epoch)
       end }
     end)

@@ -1,6 +1,6 @@
 -- mien doctor: what this machine has, what is missing and what to do about it.
 -- Not here: installing (the launcher) and testing (mien test).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local cli = require "mien.cli"
 local host = require "mien.host"
 local lfs = require "lfs"
@@ -47,7 +47,7 @@ end
 
 --- The HDF5 corpora that experiments find.
 local function corpora()
-  local folder, found = require("mien.home").path "corpora", {}
+  local folder, found = require("mien.base.home").path "corpora", {}
   if lfs.attributes(folder, "mode") == "directory" then
     for name in lfs.dir(folder) do
       local size = name:find "%.h5$" and lfs.attributes(folder .. "/" .. name, "size")
@@ -76,10 +76,10 @@ end
 
 --- What device = "auto" comes to, and the precisions that can be had.
 local function placement()
-  local device, precision = require "mien.device", require "mien.precision"
+  local device, precision = require "mien.device", require "mien.device.precision"
   local chosen = device.choose "auto"
   line("device", ('%s, where device = "auto"'):format(chosen))
-  local cpu = require("mien.backend").describe()
+  local cpu = require("mien.device.backend").describe()
   if not cpu then return end
   local slow = not (cpu:find "bf16" or cpu:find "AMX") and " (bf16 saves memory, its products are in f32)" or ""
   local parts = { "cpu: " .. table.concat(precision.on "cpu", ", ") .. slow }
@@ -89,7 +89,7 @@ end
 
 --- The CPU's backend and instruction set, and the switches that restrict them.
 local function instructions()
-  local backend = require "mien.backend"
+  local backend = require "mien.device.backend"
   local isa, sets = backend.isa()
   line("backend", isa and backend.describe() or "not used: " .. sets)
   if isa then
@@ -120,7 +120,7 @@ local function run(args)
   line("cjson", try_module "cjson")
   line("argparse", try_module "argparse")
   line("corpora", corpora())
-  local database = require("mien.home").path "results.db"
+  local database = require("mien.base.home").path "results.db"
   local size = lfs.attributes(database, "size")
   line("results", size and ("%s (%.1f MiB)"):format(database, size / 2 ^ 20) or "no " .. database .. " yet")
   return 0

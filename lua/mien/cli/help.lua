@@ -1,7 +1,9 @@
 -- mien help [topic]: the commands, or what ?topic shows at the prompt.
--- Not here: finding and wording the help (lua/mien/help.lua).
+-- Not here: finding and wording the help (lua/mien/help/init.lua).
 local cli = require "mien.cli"
 local help = require "mien.help"
+
+help.commands = cli.commands
 
 local function run(args)
   if #args > 1 then cli.usage("mien help takes one topic, not %d", #args) end

@@ -1,6 +1,6 @@
 -- The command line: which command, script or prompt is meant, and how errors reach the user.
 -- Not here: what a command does (cli/<command>.lua: { summary =, run = function(args) -> exit code }).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local host = require "mien.host"
 local lfs = require "lfs"
 
@@ -36,7 +36,7 @@ end
 
 --- Checks --device and --precision of a command; returns its options.
 function cli.placement(what, options)
-  for name, known in pairs { device = require("mien.device").names, precision = require("mien.precision").names } do
+  for name, known in pairs { device = require("mien.device").names, precision = require("mien.device.precision").names } do
     local value = options[name]
     local found = value == nil
     for _, word in ipairs(known) do found = found or word == value end
@@ -117,7 +117,10 @@ local function dispatch(args)
     args = rest(args, 1)
     first = args[1]
   end
-  if not first then return require("mien.repl").run() end
+  if not first then
+    require("mien.help").commands = cli.commands
+    return require("mien.repl").run()
+  end
   if first == "--help" or first == "-h" then first = "help" end
   if first == "--version" or first == "-v" then
     print("mien " .. host.version)
@@ -143,9 +146,9 @@ end
 function cli.main(args)
   host.on_interrupt(function() check.raise("interrupted", "interrupted") end)
   local code = cli.guard(dispatch, args)
-  if package.loaded["mien.ffi"] then -- commands without it start faster
+  if package.loaded["mien.base.ffi"] then -- commands without it start faster
     -- flushed for a notice alone: an error of the last write is for the executable to tell
-    require("mien.notices").tell(function() io.stdout:flush() end)
+    require("mien.base.notices").tell(function() io.stdout:flush() end)
   end
   return code
 end

@@ -1,11 +1,11 @@
 -- `mien predict VIDEO --weights W.h5`: emotions of every face in every frame, as CSV and a plot.
 -- Not here: finding and following faces (data/face.lua), the network at work (predict.lua).
 local lfs = require "lfs"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local checks = require "mien.checkpoint.check"
 local cli = require "mien.cli"
-local predict = require "mien.predict"
+local predict = require "mien.train.predict"
 
 local command = { summary = "read emotion from a video: mien predict VIDEO --weights W.h5 [--box x,y,w,h]" }
 

@@ -1,8 +1,8 @@
 -- `mien profile FILE`: where the time of a script, or of an experiment's training steps, goes.
 -- Not here: the figures and their table (profile.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local cli = require "mien.cli"
-local home = require "mien.home"
+local home = require "mien.base.home"
 
 local command = { summary = "per op: calls, time, GFLOP/s, bytes, implementation: mien profile FILE [ARGS]" }
 
@@ -68,7 +68,7 @@ function command.run(args)
   local result
   rest[0] = file
   _G.arg = rest
-  local rows = require("mien.profile").run(function() result = chunk(unpack(rest)) end)
+  local rows = require("mien.device.profile").run(function() result = chunk(unpack(rest)) end)
   local experiment = require "mien.experiment"
   if experiment.is(result) then
     options.say = function(text) io.stderr:write(text, "\n") end

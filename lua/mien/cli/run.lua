@@ -1,8 +1,8 @@
 -- `mien run FILE`: runs an experiment's declaration, or what of it is not finished yet.
 -- Not here: what running means (experiment/plan.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local cli = require "mien.cli"
-local home = require "mien.home"
+local home = require "mien.base.home"
 
 local command = { summary = "run an experiment: mien run FILE [--profile NAME] [--arms NAME,...] [--set KEY=VALUE ...]" }
 

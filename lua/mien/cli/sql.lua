@@ -1,9 +1,9 @@
 -- `mien sql "select ..."`: asks results.db and prints rows; it cannot change anything.
 -- Not here: the tables and views (core/store/schema; what each answers is in the table `about`).
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local cli = require "mien.cli"
-local home = require "mien.home"
+local home = require "mien.base.home"
 local results = require "mien.results"
 
 local command = { summary = 'ask results.db: mien sql "select * from table5" [--csv | --json]' }

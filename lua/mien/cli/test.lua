@@ -1,6 +1,6 @@
 -- mien test: builds all, runs C programs, Lua specs and end-to-end tests, and counts.
 -- Not here: the tests (tests/).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local cli = require "mien.cli"
 local host = require "mien.host"
 local lfs = require "lfs"
@@ -60,7 +60,7 @@ end
 -- below the best one, and convolutions without what mien adds to oneDNN's. None in a run that is restricted itself.
 local function restrictions(file)
   if os.getenv "MIEN_CPU_ISA" or os.getenv "MIEN_CPU_PLAIN" then return {} end
-  local _, sets = require("mien.backend").isa()
+  local _, sets = require("mien.device.backend").isa()
   local words = {}
   for i = 2, #sets do words[#words + 1] = "MIEN_CPU_ISA=" .. sets[i] end
   if file:find "test_cpu%.c$" then words[#words + 1] = "MIEN_CPU_PLAIN=1" end
@@ -160,13 +160,13 @@ local function run(args)
   local passed, failed, skipped = 0, 0, 0
   for _, job in ipairs(plan(build, asan)) do
     if not filter or job.file:find(filter, 1, true) then
-      local start = require("mien.ffi").mien_time_monotonic()
+      local start = require("mien.base.ffi").mien_time_monotonic()
       local lines, status = capture(job.command)
       local p, f, s, why = count(lines, status)
       passed, failed, skipped = passed + p, failed + f, skipped + s
       print(("%-6s %-44s %4d passed%s%s  %5.1f s"):format(f > 0 and "FAILED" or "ok", job.file, p,
         f > 0 and (", %d failed"):format(f) or "", s > 0 and (", %d skipped"):format(s) or "",
-        require("mien.ffi").mien_time_monotonic() - start))
+        require("mien.base.ffi").mien_time_monotonic() - start))
       if f > 0 then print("    " .. table.concat(why, "\n    ")) end
       io.stdout:flush()
     end

@@ -1,6 +1,6 @@
 -- Corpora: HDF5 files with frames, labels, and who and what they belong to.
 -- Not here: writing one (writer.lua), batches (loader.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local file = require "mien.data.file"
 
 local corpus = {}

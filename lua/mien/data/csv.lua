@@ -1,6 +1,6 @@
 -- Reads CSV as programs write it: quoted fields, CRLF, BOM, blanks around names, comma or semicolon.
 -- Not here: what the columns mean.
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local csv = {}
 

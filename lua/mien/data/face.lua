@@ -1,8 +1,8 @@
 -- Finds the faces of a video and follows them, in one pass over its frames.
 -- Not here: linking them (track.lua), finding faces in one picture (core/data/face.cpp).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local media = require "mien.data.media"
 local track = require "mien.data.track"
 

@@ -1,8 +1,8 @@
 -- HDF5 files as Lua objects: datasets as tensors, attributes as texts and numbers.
 -- Not here: what a corpus (corpus.lua), a checkpoint or a weight file (checkpoint.lua) holds.
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local tensor = require "mien.tensor"
 
 local file = {}

@@ -1,8 +1,8 @@
 -- The gold standard of several raters' traces.
 -- Not here: the formulas (core/affect/gold.c), agreement scores (mien.metric).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local file = require "mien.data.file"
 
 local gold = {}

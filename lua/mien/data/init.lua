@@ -20,7 +20,7 @@ local parts = {
 return setmetatable({}, {
   __index = function(data, name)
     local part = parts[name]
-    if not part then require("mien.check").unknown("mien.data", "function", tostring(name), parts) end
+    if not part then require("mien.base.check").unknown("mien.data", "function", tostring(name), parts) end
     local value = require(part[1])[part[2]]
     rawset(data, name, value)
     return value

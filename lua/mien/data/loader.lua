@@ -1,11 +1,11 @@
 -- Batches of windows: `for frames, labels, starts in loader:batches() do`.
 -- Not here: reading, augmenting and threads (core/data/loader.c), choosing windows (corpus.lua, resample.lua).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local device = require "mien.device"
-local op = require "mien.op"
-local scope = require "mien.scope"
+local op = require "mien.tensor.op"
+local scope = require "mien.tensor.scope"
 local tensor = require "mien.tensor"
 
 local loader = { per = { "sequence", "frame" } } -- for which frames augmentation draws once

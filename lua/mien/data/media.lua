@@ -1,8 +1,8 @@
 -- Videos and pictures as tensors.
 -- Not here: faces in them (face.lua), decoding (core/data/video.c, video_image.c).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local tensor = require "mien.tensor"
 
 local media = { image = {} }

@@ -1,6 +1,6 @@
 -- Boosting of rare emotions by drawing whole windows again (the paper, section 4.2).
 -- Not here: weights of the loss (split.lua), the split that must come before (split.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local split = require "mien.data.split"
 
 local resample = { quotas = { "paper", "balanced" } }

@@ -1,6 +1,6 @@
 -- Splits by participant, counts and weights of classes.
 -- Not here: re-sampling (resample.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local split = {}
 

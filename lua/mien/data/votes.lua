@@ -1,8 +1,8 @@
 -- From annotators' votes to labels: winner-takes-all.
 -- Not here: agreement between annotators (mien.metric).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local file = require "mien.data.file"
 
 local votes = {}

@@ -1,6 +1,6 @@
 -- Writes a corpus, recording by recording; the file appears under its name when finish() has succeeded.
 -- Not here: where frames and labels come from (datasets/).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local file = require "mien.data.file"
 
 local writer = {}

@@ -1,7 +1,7 @@
 -- Whether a declaration can be understood: every key known, every value of a kind that its key takes.
 -- Not here: the keys (experiment/keys.lua), completing a declaration (experiment/schema.lua). Nothing is opened here.
-local check = require "mien.check"
-local home = require "mien.home"
+local check = require "mien.base.check"
+local home = require "mien.base.home"
 local KEYS = require "mien.experiment.keys"
 local kinds = require "mien.experiment.kinds"
 
@@ -153,7 +153,7 @@ function checker.whole(config, path, unfinished)
       kinds.show(d.resize), kinds.show(d.size))
   end
   if config.post and config.post_options.method == "joint" then
-    judged("post", require("mien.post.steps").in_order, config.post, path .. "post with method joint")
+    judged("post", require("mien.affect.post.steps").in_order, config.post, path .. "post with method joint")
   end
 end
 

@@ -1,14 +1,14 @@
 -- The corpus of an experiment: found, generated or asked for; who is in which partition; batches of it.
 -- Not here: the file itself (data/corpus.lua), the generator (datasets/procedural).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
 local generate = require "mien.experiment.generate"
-local home = require "mien.home"
+local home = require "mien.base.home"
 local results_run = require "mien.results.run"
-local rng = require "mien.rng"
+local rng = require "mien.tensor.rng"
 local lfs = require "lfs"
 
 local corpus = {}

@@ -1,7 +1,7 @@
 -- Calls the procedural generator for a corpus that a profile asks for.
 -- Not here: rendering (datasets/procedural).
-local check = require "mien.check"
-local home = require "mien.home"
+local check = require "mien.base.check"
+local home = require "mien.base.home"
 
 local generate = {}
 

@@ -1,7 +1,7 @@
 -- Experiments: `return mien.experiment{ name = ..., data = ..., model = ..., train = ... }`.
 -- Not here: the keys (experiment/keys.lua), checking them (experiment/checker.lua), running (experiment/plan.lua),
 -- printing (experiment/report.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local schema = require "mien.experiment.schema"
 
 local experiment = {}

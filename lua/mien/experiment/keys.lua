@@ -1,7 +1,7 @@
 -- The keys of a declaration: what there is, what each takes, and what it is when nobody says.
 -- Not here: the kinds of values (experiment/kinds.lua), checking (experiment/checker.lua), merging
 -- (experiment/schema.lua), what a key does (experiment/run.lua, corpus.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local kinds = require "mien.experiment.kinds"
 
 local count, text, no, yes_or_no = kinds.count, kinds.text, kinds.no, kinds.yes_or_no

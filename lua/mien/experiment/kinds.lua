@@ -3,8 +3,8 @@
 --
 -- A kind is { noun, fits = function(value) -> boolean, judge = function(value, path) or nil }: `fits` tells whether a
 -- value is meant to be of this kind, and `judge` raises what is wrong with one that is.
-local check = require "mien.check"
-local literal = require "mien.literal"
+local check = require "mien.base.check"
+local literal = require "mien.base.literal"
 
 local kinds = {}
 

@@ -1,7 +1,7 @@
 -- The table `network` as `model` gets it: reading a key that there is not is an error, and keys that nothing reads are
 -- told.
 -- Not here: checking the declaration (experiment/checker.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local util = require "jit.util"
 
 local network = {}

@@ -2,16 +2,16 @@
 -- order, each that is not done yet and that no other process has.
 -- Not here: which experiments these are (experiment/tree.lua), one run (experiment/run.lua), what is printed at the end
 -- (experiment/report.lua).
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local corpus_of = require "mien.experiment.corpus"
 local device = require "mien.device"
 local evaluate = require "mien.train.evaluate"
-local home = require "mien.home"
-local interrupt = require "mien.interrupt"
+local home = require "mien.base.home"
+local interrupt = require "mien.base.interrupt"
 local network_of = require "mien.experiment.network"
 local one = require "mien.experiment.run"
-local precision = require "mien.precision"
+local precision = require "mien.device.precision"
 local results_run = require "mien.results.run"
 local schema = require "mien.experiment.schema"
 local start_of = require "mien.experiment.start"
@@ -286,7 +286,7 @@ local function execute(r, context)
     return "failed"
   end
   local again = lost or run.row.status == "failed"
-  local state = require "mien.train.state"
+  local state = require "mien.checkpoint.state"
   local position = not again and state.advise(what.folder .. "/last.h5", state.position) or nil
   local mine, why = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
   if not mine and run:look().status == "finished" then return execute(r, context) end -- a moment ago

@@ -1,11 +1,11 @@
 -- Training steps of an experiment's first arm with the clock on; nothing is stored.
 -- Not here: what is counted (profile.lua), real runs (experiment/run.lua).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local corpus_of = require "mien.experiment.corpus"
-local init = require "mien.init"
+local init = require "mien.nn.initialisers"
 local one = require "mien.experiment.run"
 local optim = require "mien.optim"
-local profile = require "mien.profile"
+local profile = require "mien.device.profile"
 local schema = require "mien.experiment.schema"
 local train_step = require "mien.train.step"
 

@@ -1,8 +1,8 @@
 -- What an experiment ends with: Table 5, convergence, post-processing, categories, and a figure of the curves.
 -- Not here: computing any of it (the views of core/store/schema, experiment/score.lua).
-local C = require "mien.ffi"
-local check = require "mien.check"
-local home = require "mien.home"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local home = require "mien.base.home"
 local plot = require "mien.plot"
 local text = require "mien.results.text"
 

@@ -1,18 +1,18 @@
 -- One run: a model of one arm and seed, trained, scored, stored.
 -- Not here: which runs there are and in which order (experiment/plan.lua), the loop (train/).
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local corpus_of = require "mien.experiment.corpus"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
-local home = require "mien.home"
-local literal = require "mien.literal"
-local loss_of = require "mien.loss"
+local home = require "mien.base.home"
+local literal = require "mien.base.literal"
+local loss_of = require "mien.nn.loss"
 local network = require "mien.experiment.network"
 local optim = require "mien.optim"
-local precision = require "mien.precision"
+local precision = require "mien.device.precision"
 local results_run = require "mien.results.run"
-local rng = require "mien.rng"
+local rng = require "mien.tensor.rng"
 local schema = require "mien.experiment.schema"
 local score = require "mien.experiment.score"
 local start_of = require "mien.experiment.start"
@@ -29,7 +29,7 @@ function one.loss(config, counts, model)
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    weight = require("mien.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model:device())
+    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model:device())
   end
   if name == "ccc" then
     local options = { scope = config.train.loss_scope }
@@ -104,7 +104,7 @@ function one.export_again(what)
   if not require("lfs").attributes(best) then return false end
   what.run:check_artifact(best)
   local model = network.build(what.config, what.corpus)
-  require("mien.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
+  require("mien.tensor.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
   export(what, model, start_of.scale(what.config, what.start))
   return true
 end

@@ -1,10 +1,10 @@
 -- What a trained run leaves: scores before and after post-processing, tables of classes, predictions.
 -- Not here: the scores' formulas (metric.lua), fitting of the chain (post/).
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local evaluate = require "mien.train.evaluate"
 local file = require "mien.data.file"
-local post = require "mien.post"
+local post = require "mien.affect.post"
 
 local score = {}
 

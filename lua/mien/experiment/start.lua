@@ -6,9 +6,9 @@ local start = {}
 
 --- The start with the path where its file lies, where it has one.
 function start.resolve(initialiser, path)
-  if not initialiser then return require("mien.init").xavier() end
+  if not initialiser then return require("mien.nn.initialisers").xavier() end
   if not path then return initialiser end
-  return require("mien.init").from { path, transfer = initialiser.transfer }
+  return require("mien.nn.initialisers").from { path, transfer = initialiser.transfer }
 end
 
 --- A declared path with the profile's name in it.

@@ -1,9 +1,9 @@
 -- An experiment with those that make its weights: which of them are needed, in which profile, with which keys.
 -- Not here: running them (experiment/plan.lua), the keys (experiment/schema.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local checker = require "mien.experiment.checker"
 local corpus_of = require "mien.experiment.corpus"
-local home = require "mien.home"
+local home = require "mien.base.home"
 local schema = require "mien.experiment.schema"
 local start_of = require "mien.experiment.start"
 local lfs = require "lfs"

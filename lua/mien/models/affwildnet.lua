@@ -1,6 +1,6 @@
 -- AffWildNet (Kollias et al. 2019): ResNet-50 or VGG-Face on 96x96 faces, fully connected, two GRU layers.
 -- Not here: its published TensorFlow weights; their GRU is the form with reset_after = false.
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local known = {
   features = "string", width = "count", fully_connected = "table", hidden = "count", layers = "count",

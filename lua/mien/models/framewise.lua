@@ -1,6 +1,6 @@
 -- A linear head on a feature extractor, each frame by itself: for pretraining on pictures.
 -- Not here: context over time (models/recurrent.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
 local nn = require "mien.nn"
 

@@ -1,6 +1,6 @@
 -- Builds the network that a weight file belongs to, from the names and shapes in it.
 -- Not here: other frameworks' files, a start that takes the extractor alone (init/).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local from_weights = {}
 

@@ -1,6 +1,6 @@
 -- Networks of the papers, each loaded when first named.
 -- Not here: layers (nn/), weights (init.lua, checkpoint.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 -- name -> { module, field }; a module without field is the constructor itself
 local networks = {

@@ -1,6 +1,6 @@
 -- The paper's network: a feature extractor per frame, an LSTM or GRU over time, a linear head.
 -- Not here: the extractors (models/resnet.lua, models/vgg16.lua), the loss.
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
 local nn = require "mien.nn"
 

@@ -1,6 +1,6 @@
 -- ResNet-50 as a feature extractor (He et al. 2016), parameters named as torchvision names them.
 -- Not here: the last fully connected layer of the classifier; models/recurrent.lua puts a head on it.
-local check = require "mien.check"
+local check = require "mien.base.check"
 local nn = require "mien.nn"
 local fuse = require "mien.nn.fuse"
 local quantise = require "mien.nn.quantise"

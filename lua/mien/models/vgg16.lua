@@ -1,6 +1,6 @@
 -- VGG-16 (Simonyan & Zisserman 2015) as a feature extractor; VGG-Face (Parkhi et al. 2015) is the same net.
 -- Not here: the last fully connected layer of the classifier; models/recurrent.lua puts a head on it.
-local check = require "mien.check"
+local check = require "mien.base.check"
 local nn = require "mien.nn"
 
 local vgg = nn.define "vgg16"

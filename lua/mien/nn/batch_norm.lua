@@ -1,8 +1,8 @@
 -- Batch normalisation with what usually follows it: the sum with a shortcut, and ReLU.
 -- Not here: folding it into a convolution for inference (nn/fuse.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
-local op = require "mien.op"
+local op = require "mien.tensor.op"
 local recompute = require "mien.tensor.recompute"
 
 local batch_norm = module.define "batch_norm"

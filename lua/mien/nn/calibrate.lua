@@ -1,9 +1,9 @@
 -- Ranges of activations, seen on sample frames: what one step of an 8-bit number shall stand for.
 -- Not here: the network in whole numbers (nn/quantise.lua).
 local ffi = require "ffi"
-local check = require "mien.check"
-local scope = require "mien.scope"
-local op = require "mien.op"
+local check = require "mien.base.check"
+local scope = require "mien.tensor.scope"
+local op = require "mien.tensor.op"
 local grad = require "mien.tensor.grad"
 local tensor = require "mien.tensor"
 

@@ -1,9 +1,9 @@
 -- Two-dimensional convolution.
 -- Not here: the convolution itself (op.conv2d), folding batch norm into it (nn/fuse.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
 local window = require "mien.nn.window"
-local op = require "mien.op"
+local op = require "mien.tensor.op"
 
 local conv2d = module.define "conv2d"
 

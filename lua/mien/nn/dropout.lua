@@ -1,9 +1,9 @@
 -- Dropout, drawing from a named random stream.
 -- Not here: which elements fall (op.dropout, the same on every backend).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
-local rng = require "mien.rng"
-local op = require "mien.op"
+local rng = require "mien.tensor.rng"
+local op = require "mien.tensor.op"
 local recompute = require "mien.tensor.recompute"
 
 local dropout = module.define "dropout"

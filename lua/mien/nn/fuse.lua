@@ -1,11 +1,11 @@
 -- The inference form of a network: batch norm and ReLU folded into the convolution before them.
 -- Not here: training; a fused network has no gradients and does not follow later changes of the weights.
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
-local scope = require "mien.scope"
+local scope = require "mien.tensor.scope"
 local grad = require "mien.tensor.grad"
 local tensor = require "mien.tensor"
-local op = require "mien.op"
+local op = require "mien.tensor.op"
 
 local fuse = {}
 

@@ -1,6 +1,6 @@
 -- Layers: `nn.conv2d{ 3, 64, 7, stride = 2 }`; each is loaded when first named.
 -- Not here: whole networks (models/), the layers themselves (one file each).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 -- name -> { module, field }; a module without field is the constructor itself
 local layers = {

@@ -1,8 +1,8 @@
 -- Fully connected layer.
 -- Not here: the product itself (op.linear).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
-local op = require "mien.op"
+local op = require "mien.tensor.op"
 
 local linear = module.define "linear"
 

@@ -1,8 +1,8 @@
 -- What all layers and models share: parameters, buffers and children in order, by name.
 -- Not here: loading weights (nn/state.lua), how weights are drawn (init.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local tensor = require "mien.tensor"
-local scope = require "mien.scope"
+local scope = require "mien.tensor.scope"
 
 local module = {}
 
@@ -48,7 +48,7 @@ function base:parameter(name, shape, role, blocks)
   local entry = { name = name, kind = "parameter", role = role, blocks = blocks or 1, tensor = t }
   self.entries[#self.entries + 1] = entry
   self[name] = t
-  require("mien.init").draw_default(entry)
+  require("mien.nn.initialisers").draw_default(entry)
   return t:requires_grad_()
 end
 
@@ -166,7 +166,7 @@ end
 -- parameters, statistics and losses stay in f32. Returns itself.
 function base:precision(name)
   if name == nil then return self.chosen_precision or "f32" end
-  local dtype = require("mien.precision").activations(name)
+  local dtype = require("mien.device.precision").activations(name)
   require("mien.device").tf32(name == "tf32")
   self.chosen_precision, self.activations = name, dtype
   return self

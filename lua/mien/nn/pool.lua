@@ -1,9 +1,9 @@
 -- Pooling over windows and over whole maps.
 -- Not here: the ops themselves.
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
 local window = require "mien.nn.window"
-local op = require "mien.op"
+local op = require "mien.tensor.op"
 
 local pool = {}
 

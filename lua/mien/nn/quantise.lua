@@ -1,11 +1,11 @@
 -- The form of a network that runs in 8-bit whole numbers: convolutions u8 by i8, everything else in f32.
 -- Not here: ranges (nn/calibrate.lua), training; weights are quantised after it.
-local check = require "mien.check"
-local backend = require "mien.backend"
+local check = require "mien.base.check"
+local backend = require "mien.device.backend"
 local calibrate = require "mien.nn.calibrate"
 local module = require "mien.nn.module"
-local op = require "mien.op"
-local scope = require "mien.scope"
+local op = require "mien.tensor.op"
+local scope = require "mien.tensor.scope"
 local tensor = require "mien.tensor"
 
 local quantise = {}

@@ -1,9 +1,9 @@
 -- LSTM and GRU over whole sequences, any number of layers.
 -- Not here: the cells' arithmetic (op.lstm, op.gru), a network around them (models/recurrent.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
 local flow = require "mien.nn.flow"
-local op = require "mien.op"
+local op = require "mien.tensor.op"
 
 local recurrent = {}
 

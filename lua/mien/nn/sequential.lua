@@ -1,6 +1,6 @@
 -- Layers one after the other.
 -- Not here: anything that branches; that is a module with its own forward.
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
 
 local sequential = module.define "sequential"

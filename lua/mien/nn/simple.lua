@@ -1,8 +1,8 @@
 -- Layers without parameters: non-linearities, local response normalisation, flatten.
 -- Not here: dropout, which needs a random stream (nn/dropout.lua), pooling (nn/pool.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local module = require "mien.nn.module"
-local op = require "mien.op"
+local op = require "mien.tensor.op"
 
 local simple = {}
 

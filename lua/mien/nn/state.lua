@@ -1,6 +1,6 @@
 -- Copies named tensors into a module, all or nothing.
 -- Not here: files (checkpoint.lua), other frameworks' names.
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local state = {}
 

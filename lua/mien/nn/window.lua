@@ -1,6 +1,6 @@
 -- Kernel, stride and padding as layers take them, into the attributes of the ops.
 -- Not here: the arithmetic of output sizes (core/ops).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local window = {}
 

@@ -1,7 +1,7 @@
 -- Dynamic loss scaling for fp16: gradients that would vanish below 6e-8 are made larger on their way back.
 -- Not here: the updates (optim.lua), when a step is made (train/init.lua).
 local ffi = require "ffi"
-local check = require "mien.check"
+local check = require "mien.base.check"
 local verdict = require "mien.optim.verdict"
 
 -- Micikevicius et al. 2018, section 3.2, with the rules of PyTorch's GradScaler. All of it is decided beside the

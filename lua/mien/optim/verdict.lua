@@ -1,9 +1,9 @@
 -- What is decided about updates where the gradients are: whether, divided by what, and the loss scale that follows.
 -- Not here: the decision (core/optim/judge.h), the loss scale as the host sees it (optim/scaler.lua).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
-local scope = require "mien.scope"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local scope = require "mien.tensor.scope"
 local tensor = require "mien.tensor"
 
 local verdict = {}

@@ -1,6 +1,6 @@
 -- What callers of plot give: arrays, tensors, series with bands; checked, as arrays of numbers.
 -- Not here: drawing them (plot.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local series = {}
 

@@ -13,7 +13,7 @@ local SQL = { "select", "from", "where", "group by", "order by", "limit", "join"
 local function places(value)
   local found = {}
   if type(value) == "cdata" then
-    local ok, is_tensor = pcall(require("mien.check").is_tensor, value)
+    local ok, is_tensor = pcall(require("mien.base.check").is_tensor, value)
     if ok and is_tensor then
       local handle = require "mien.tensor.handle"
       return { handle.methods, handle.fields }

@@ -1,6 +1,6 @@
 -- One input of the prompt: is it whole, what are its values, what went wrong.
 -- Not here: reading lines (repl/init.lua) and printing values (repl/show.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local evaluate = {}
 
@@ -73,7 +73,7 @@ function evaluate.explain(err, trace)
   local seen = 0
   for frame in (trace or ""):gmatch "[^\n]+" do
     local place = frame:match "^%s+(%S+%.lua:%d+): in"
-    if place and not place:find "/lua/mien[/.]" and seen < 5 then
+    if place and not place:find "/lua/mien/" and seen < 5 then
       seen = seen + 1
       message = message .. "\n  " .. frame:match "^%s*(.*)"
     end

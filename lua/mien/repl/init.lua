@@ -1,11 +1,11 @@
 -- The prompt: reads inputs of Lua or SQL, evaluates them and prints what they give.
 -- Not here: evaluation, printing, completion (the files beside this one), line editing (core/host/edit.c).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local complete = require "mien.repl.complete"
 local evaluate = require "mien.repl.evaluate"
 local help = require "mien.help"
 local host = require "mien.host"
-local notices = require "mien.notices"
+local notices = require "mien.base.notices"
 local show = require "mien.repl.show"
 
 local repl = {}

@@ -1,5 +1,5 @@
 -- A value as text for the prompt: bounded in depth, entries and width, so that nothing floods it.
--- Not here: tensors, which print themselves (lua/mien/print.lua).
+-- Not here: tensors, which print themselves (lua/mien/base/print.lua).
 local show = {}
 
 local root = debug.getinfo(1, "S").source:match "^@(.*/)lua/mien/repl/show%.lua$" or ""

@@ -1,8 +1,8 @@
 -- Speed beside a peer: a row of the table `benchmark`, with where and by what it was measured.
 -- Not here: measuring (tests/bench), the table (core/store/schema).
-local backend = require "mien.backend"
-local check = require "mien.check"
-local home = require "mien.home"
+local backend = require "mien.device.backend"
+local check = require "mien.base.check"
+local home = require "mien.base.home"
 local process = require "mien.results.process"
 
 local columns = { "session", "date", "machine", "threads", "mien", "library", "peer_version", "name", "precision",

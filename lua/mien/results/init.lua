@@ -1,9 +1,9 @@
 -- results.db: opening, asking, and writing in batches.
 -- Not here: SQLite's errors (core/store), the life of a run (results/run.lua), rows as text (results/text.lua).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
-local home = require "mien.home"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local home = require "mien.base.home"
 local text = require "mien.results.text"
 
 local results = {}

@@ -1,17 +1,10 @@
 -- What an attempt uses: frames and seconds of training, energy where the kernel tells, the largest memory.
 -- Not here: storing it (results/run.lua), what it comes to per run (view `cost`).
+local read = require "mien.base.read"
 local lfs = require "lfs"
 
 local meter = {}
 meter.__index = meter
-
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
 
 --- The energy counters of the processors' packages (RAPL, of Intel and AMD) that may be read: a list of { path, range
 -- in microjoules at which it begins anew }, nil when one may not (most systems let only root read them).

@@ -1,14 +1,8 @@
 -- Which process works on a run, and whether it still lives.
 -- Not here: taking a run over (results/run.lua).
-local process = {}
+local read = require "mien.base.read"
 
-local function read(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local process = {}
 
 --- Start time of a process in clock ticks since boot: tells a process from a later one with its number.
 local function started(pid)

@@ -1,10 +1,10 @@
 -- One run in results.db: taking it, what it reports, how it ends.
 -- Not here: how rows are written (results/init.lua), training (mien.train).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local backend = require "mien.backend"
-local check = require "mien.check"
-local home = require "mien.home"
+local C = require "mien.base.ffi"
+local backend = require "mien.device.backend"
+local check = require "mien.base.check"
+local home = require "mien.base.home"
 local meter = require "mien.results.meter"
 local process = require "mien.results.process"
 

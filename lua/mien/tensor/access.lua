@@ -1,9 +1,9 @@
 -- Looks at tensors and their elements: sizes, dtype, single entries, Lua tables, copies.
 -- Not here: views (tensor/view.lua), how a tensor is printed (print.lua).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
-local index = require "mien.index"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local index = require "mien.base.index"
 local handle = require "mien.tensor.handle"
 local create = require "mien.tensor.create"
 local op = require "mien.tensor.call"

@@ -1,8 +1,8 @@
 -- Makes one Lua function per op from what C says about it (mien_op_info).
 -- Not here: the 1-based, object-like face of the same ops (tensor/math.lua, tensor/view.lua).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local handle = require "mien.tensor.handle"
 
 local wrap, is_tensor = handle.wrap, handle.is

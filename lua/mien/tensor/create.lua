@@ -1,10 +1,10 @@
 -- Makes tensors: from Lua tables, of zeros, ones, random numbers, ranges.
 -- Not here: reading a file (checkpoint, data).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local handle = require "mien.tensor.handle"
-local rng = require "mien.rng"
+local rng = require "mien.tensor.rng"
 
 local create = {}
 

@@ -1,9 +1,9 @@
 -- Gradients: leaves, the walk back, recording off, and ops written in Lua.
 -- Not here: the tape (core/autograd), any derivative.
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
-local scope = require "mien.scope"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local scope = require "mien.tensor.scope"
 local handle = require "mien.tensor.handle"
 
 local methods, fields = handle.methods, handle.fields

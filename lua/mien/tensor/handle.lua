@@ -1,9 +1,9 @@
 -- Handles: C's tensors as Lua values that release themselves.
 -- Not here: what can be done with them (tensor.lua and its parts fill `methods` and `fields`).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
-local scope = require "mien.scope"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local scope = require "mien.tensor.scope"
 
 local handle = {}
 

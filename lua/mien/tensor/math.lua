@@ -1,8 +1,8 @@
 -- Arithmetic on tensors: operators with numbers and tensors, functions, reductions, joining.
 -- Not here: 0-based attributes and layers (mien.op, nn).
-local C = require "mien.ffi"
-local check = require "mien.check"
-local index = require "mien.index"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local index = require "mien.base.index"
 local handle = require "mien.tensor.handle"
 local op = require "mien.tensor.call"
 

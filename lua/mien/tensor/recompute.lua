@@ -1,11 +1,11 @@
 -- Trades time for memory: a function whose inner results are dropped after forward and made again in backward.
 -- Not here: the node of the tape that stands for it (core/autograd), batch norm's outputs (made again by default).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
 local grad = require "mien.tensor.grad"
 local handle = require "mien.tensor.handle"
-local scope = require "mien.scope"
+local scope = require "mien.tensor.scope"
 
 local recompute = {}
 

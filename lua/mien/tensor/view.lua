@@ -1,8 +1,8 @@
 -- Other shapes of the same elements: views wherever the layout allows it.
 -- Not here: arithmetic (tensor/math.lua).
-local C = require "mien.ffi"
-local check = require "mien.check"
-local index = require "mien.index"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local index = require "mien.base.index"
 local handle = require "mien.tensor.handle"
 local op = require "mien.tensor.call"
 

@@ -1,6 +1,6 @@
 -- One training step without a word from the host, as a GPU records it: forward, backward, clipping, update.
 -- Not here: recording and replaying (capture.lua), the step that the host decides about (train/step.lua).
-local capture = require "mien.capture"
+local capture = require "mien.device.capture"
 local flow = require "mien.nn.flow"
 local optim = require "mien.optim"
 local verdict = require "mien.optim.verdict"

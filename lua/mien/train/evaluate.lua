@@ -1,12 +1,12 @@
 -- Runs a model over whole partitions and scores what it says, recording by recording.
 -- Not here: post-processing (post/), what is stored (experiment/store.lua).
 local ffi = require "ffi"
-local C = require "mien.ffi"
-local check = require "mien.check"
-local interrupt = require "mien.interrupt"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local interrupt = require "mien.base.interrupt"
 local loader = require "mien.data.loader"
-local metric = require "mien.metric"
-local scope = require "mien.scope"
+local metric = require "mien.affect.metric"
+local scope = require "mien.tensor.scope"
 
 local evaluate = {}
 

@@ -1,15 +1,15 @@
 -- The training loop: epochs, validation, early stopping, checkpoints, resuming to the same bits.
 -- Not here: batches (data/loader.lua), updates (optim.lua), which runs there are (experiment/).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 local captured = require "mien.train.captured"
-local check = require "mien.check"
+local check = require "mien.base.check"
 local file_hash = require("mien.results.run").file_hash
-local checkpoint_state = require "mien.train.state"
-local notices = require "mien.notices"
-local interrupt = require "mien.interrupt"
-local precision = require "mien.precision"
+local checkpoint_state = require "mien.checkpoint.state"
+local notices = require "mien.base.notices"
+local interrupt = require "mien.base.interrupt"
+local precision = require "mien.device.precision"
 local progress = require "mien.train.progress"
-local scope = require "mien.scope"
+local scope = require "mien.tensor.scope"
 local snapshot = require "mien.train.snapshot"
 local step = require "mien.train.step"
 local stop = require "mien.train.stop"

@@ -1,6 +1,6 @@
 -- What training says while it runs: one line that is rewritten on a terminal, a line per epoch elsewhere.
 -- Not here: the numbers (train/init.lua).
-local C = require "mien.ffi"
+local C = require "mien.base.ffi"
 
 local progress = {}
 progress.__index = progress

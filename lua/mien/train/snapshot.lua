@@ -1,8 +1,8 @@
 -- What a training step may leave half done when it is interrupted: running statistics and random streams.
 -- Not here: when a step is interrupted (train/init.lua), checkpoints (train/state.lua).
-local C = require "mien.ffi"
-local check = require "mien.check"
-local scope = require "mien.scope"
+local C = require "mien.base.ffi"
+local check = require "mien.base.check"
+local scope = require "mien.tensor.scope"
 
 local snapshot = {}
 snapshot.__index = snapshot

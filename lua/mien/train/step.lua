@@ -1,9 +1,9 @@
 -- One training step: the batch brought to the model, forward, backward, update; in fp16 with loss scaling.
 -- Not here: which batches, and what is kept of the losses (train/init.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 local flow = require "mien.nn.flow"
 local optim = require "mien.optim"
-local scope = require "mien.scope"
+local scope = require "mien.tensor.scope"
 
 local step = {}
 step.__index = step

@@ -1,6 +1,6 @@
 -- Early stopping: which epoch was best, and when to give up hope of a better one.
 -- Not here: restoring the best weights (train/init.lua).
-local check = require "mien.check"
+local check = require "mien.base.check"
 
 local stop = {}
 stop.__index = stop

@@ -1,0 +1,48 @@
+-- Losses: scalars to walk back from.
+-- Not here: scores that are reported (metric.lua), the formulas' code (core/ops, backends).
+local check = require "mien.base.check"
+local op = require "mien.tensor.op"
+
+local loss = {}
+
+--- The losses that experiments write by name, and over what ccc may be taken.
+loss.names = { "ccc", "mse", "sigmoid_cross_entropy", "softmax_cross_entropy" }
+loss.scopes = { "batch", "sequence" }
+
+local batch, sequence = { per_sequence = 0 }, { per_sequence = 1 }
+
+--- 1 - mean over the outputs of the concordance correlation coefficient (Lin 1989), 1/n moments.
+-- prediction and target [B,T,K] or [N,K]. options.scope: "batch" (default) takes all frames together,
+-- "sequence" each of the B sequences by itself, then the mean. A constant output counts as CCC 0.
+function loss.ccc(prediction, target, options)
+  local scope = "batch"
+  if options then
+    check.keys(options, { scope = "string" }, "loss.ccc")
+    scope = check.one_of(options.scope or "batch", loss.scopes, "loss.ccc: scope")
+  end
+  return op.ccc_loss(prediction, target, scope == "sequence" and sequence or batch)
+end
+
+--- Mean of (prediction - target)^2 over all elements.
+function loss.mse(prediction, target)
+  return op.mse_loss(prediction, target)
+end
+
+--- Mean over frames and classes of w_c [-z log s(x) - (1-z) log(1 - s(x))], stable, from logits.
+-- logits x and target z (0 or 1) [...,C]; weight w [C] or nil: one per class (data.class_weights).
+function loss.sigmoid_cross_entropy(logits, target, weight)
+  return op.sigmoid_cross_entropy(logits, target, weight)
+end
+
+--- Mean over frames of -log softmax(logits) at the target class; with weights their weighted mean.
+-- logits [...,C]; target i32 or i64 [...], classes from 0 on; weight [C] or nil.
+function loss.softmax_cross_entropy(logits, target, weight)
+  return op.softmax_cross_entropy(logits, target, weight)
+end
+
+--- The loss function of a name, as experiments write it: loss.by_name "ccc".
+function loss.by_name(name)
+  return loss[check.one_of(name, loss.names, "loss")]
+end
+
+return loss
