@@ -81,7 +81,7 @@ return {
   profiles = key({}, kinds.table "a table", "changes of these keys under a name: --profile NAME", "own"),
   device = key("auto", owned("mien.device", "names"),
     "where it is computed: auto is a GPU when one can be used, else the CPU"),
-  precision = key("f32", owned("mien.precision", "names"),
+  precision = key("f32", owned("mien.device.precision", "names"),
     "of activations; parameters, statistics, losses and the optimiser's state are in f32"),
   data = {
     corpus = key(nil, text, "HDF5 corpus; $profile stands for the profile's name"),
@@ -116,8 +116,8 @@ return {
     workers = key(1, count, "loader threads"),
   },
   train = {
-    loss = key("ccc", { owned("mien.loss", "names"), kinds.code }, "or a function(output, labels)"),
-    loss_scope = key("batch", owned("mien.loss", "scopes"), "of ccc: over all frames of a batch, or per sequence"),
+    loss = key("ccc", { owned("mien.nn.loss", "names"), kinds.code }, "or a function(output, labels)"),
+    loss_scope = key("batch", owned("mien.nn.loss", "scopes"), "of ccc: over all frames of a batch, or per sequence"),
     optimiser = key({ "adam", lr = 4e-5 }, kinds.named "a table such as { \"adam\", lr = 1e-3 }",
       "name and options of mien.optim", "own", function(optimiser) return require("mien.optim").options(optimiser[1]) end),
     epochs = key(300, count, "at most"),
@@ -136,10 +136,10 @@ return {
     bn = key("running", owned("mien.nn.module", "statistics"),
       "batch norm uses running statistics, or those of the batch"),
   },
-  post = key(false, { list(owned("mien.post", "steps"), 0), no }, "post-processing steps, in this order"),
+  post = key(false, { list(owned("mien.affect.post", "steps"), 0), no }, "post-processing steps, in this order"),
   post_options = {
     max_median = key(20, number(0), "seconds"),
     max_shift = key(10, number(0), "seconds"),
-    method = key("greedy", owned("mien.post", "methods"), "the paper's, or all combinations"),
+    method = key("greedy", owned("mien.affect.post", "methods"), "the paper's, or all combinations"),
   },
 }

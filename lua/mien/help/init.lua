@@ -2,6 +2,7 @@
 -- Not here: reading those (lua/mien/help/index.lua).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local parts = require "mien.base.parts"
 
 local help = {}
 
@@ -122,7 +123,7 @@ local function of_value(value)
     return entry_text(entry)
   end
   for name, module in pairs(package.loaded) do
-    if rawequal(module, value) and name:find "^mien" then return of_name(name:gsub("^mien%.?", "")) end
+    if rawequal(module, value) and name:find "^mien" then return of_name(parts.public((name:gsub("^mien%.?", "")))) end
   end
   return nil, "there is no help on " .. check.describe(value) .. ': ask for a name, as help("nn.lstm")'
 end

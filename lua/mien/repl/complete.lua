@@ -1,5 +1,6 @@
 -- Completion of names at the prompt; it only looks into tables and never runs code.
 -- Not here: keys and listing (core/host/edit.c).
+local parts = require "mien.base.parts"
 local lfs = require "lfs"
 
 local complete = {}
@@ -38,7 +39,7 @@ end
 
 --- A part of mien by its name, when it is loaded: naming one that is not would run its file.
 local function loaded(path)
-  return package.loaded["mien." .. path]
+  return package.loaded[parts.modules[path] or "mien." .. path]
 end
 
 --- Follows `a.b.c` from the environment; nil when a step is not there or would have to be computed.
