@@ -1,7 +1,7 @@
 -- %% [markdown]
 -- # Faces and curve
 -- What a run said of one recording, below the faces that it saw: gold standard and prediction of arousal, as one SVG.
--- `./mien notebooks-lua/faces_and_curve.lua RUN_FOLDER CORPUS.h5 RECORDING OUT.svg`, after `./mien run experiments/initialisation.lua`.
+-- After a run: `./mien notebooks-lua/faces_and_curve.lua RUN_FOLDER CORPUS.h5 RECORDING OUT.svg`.
 
 -- %% Predictions of the recording, and its frames
 local mien = require "mien"
