@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "tensor/allocate.h"
-#include "tensor/assert.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 static _Thread_local bool recording_off, rehearsing, keeping_all;
 

@@ -2,8 +2,8 @@
  * Not here: which backend is asked first (registry.c), shapes (ops/). */
 #ifndef MIEN_BACKEND_H
 #define MIEN_BACKEND_H
-#include "../ops/ops.h"
-#include "../optim/optim.h"
+#include "ops/ops.h"
+#include "optim/optim.h"
 
 /* cdef:begin */
 /* Chooses who serves the CPU device from now on, in this process: "cpu" (oneDNN and own kernels,
@@ -11,9 +11,6 @@
  * recorded before walks back where it was computed. Error names the backends there are. */
 mien_status mien_backend_use(const char *name);
 const char *mien_backend_current(void);
-/* Number of threads the CPU backend uses; 0 sets the default (all cores). */
-void mien_threads_set(int n);
-int mien_threads(void);
 /* One line on the backend: library, version, instruction set; NULL when there is none of the name,
  * and with an error record when MIEN_CPU_ISA (mien_cpu_isa) forbids it. */
 const char *mien_backend_describe(const char *name);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "backend.h"
-#include "tensor/allocate.h"
-#include "tensor/assert.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 enum { FEEDS_MOST = 1024 };
 

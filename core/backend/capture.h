@@ -2,7 +2,7 @@
  * Not here: who decides what a step is (lua/mien/capture.lua), the GPU's side of it (cuda/). */
 #ifndef MIEN_CAPTURE_H
 #define MIEN_CAPTURE_H
-#include "../optim/optim.h"
+#include "optim/optim.h"
 
 /* cdef:begin */
 /* Everything that a capture uses stays where it was while it was recorded: what is outside of it is

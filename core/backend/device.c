@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../store/store.h"
 #include "backend.h"
+#include "base/clock.h"
 #include "plugin_abi.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

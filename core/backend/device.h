@@ -2,7 +2,7 @@
  * Not here: the libraries themselves (backend/cuda), moving tensors (tensor/). */
 #ifndef MIEN_DEVICE_H
 #define MIEN_DEVICE_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 /* What a GPU needs to be used, as found on this machine. */

@@ -2,10 +2,9 @@
  * Not here: any computation (ref/, cpu/). */
 #include "backend.h"
 
-#include "../tensor/isa.h"
+#include "base/isa.h"
 #include "device.h"
 
-#include <omp.h>
 #include <string.h>
 
 static const mien_backend *const known[] = {
@@ -52,21 +51,6 @@ const char *mien_backend_describe(const char *name) {
     const mien_backend *b = name && strcmp(name, "cuda") == 0 ? mien__cuda_backend() : find(name);
     if (!b || (b->device == MIEN_DEVICE_CPU && !mien_cpu_isa())) return NULL;
     return b->describe ? b->describe() : b->name;
-}
-
-/* ---- threads ------------------------------------------------------------------------------- */
-
-static int default_threads; /* what OpenMP started with: OMP_NUM_THREADS or all cores */
-
-__attribute__((constructor)) static void note_default(void) {
-    default_threads = omp_get_max_threads();
-}
-
-void mien_threads_set(int n) {
-    omp_set_num_threads(n > 0 ? n : default_threads);
-}
-int mien_threads(void) {
-    return omp_get_max_threads();
 }
 
 /* ---- dispatch ------------------------------------------------------------------------------ */

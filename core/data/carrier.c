@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "../backend/backend.h"
+#include "backend/backend.h"
 
 mien_status mien__carrier_open(mien__carrier *c, mien_device device,
                                const size_t bytes[MIEN_CARRIED]) {

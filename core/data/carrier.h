@@ -2,7 +2,7 @@
  * the GPU's work. Not here: what a batch holds and when it is wanted (loader.c). */
 #ifndef MIEN_CARRIER_H
 #define MIEN_CARRIER_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 enum { MIEN_CARRIED = 2 }; /* tensors of a batch that go together */
 

@@ -2,7 +2,7 @@
  * Not here: how a result is computed (backend/). */
 #ifndef MIEN_OPS_H
 #define MIEN_OPS_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 typedef struct mien_op_info {
@@ -31,31 +31,6 @@ mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *
  * can. Nothing is run and nothing recorded. */
 const char *mien_op_server(int op, mien_tensor *const *in, int n_in, const double *attr,
                            int n_attr);
-
-/* Figures of an op since the last reset, whatever implementations it took; times only while
- * profiling is on. */
-typedef struct mien_op_profile {
-    int64_t calls;
-    double seconds;
-    double gflop;            /* multiplications and additions; see profile.c */
-    int64_t bytes;           /* of tensors read and written, each once a call */
-    char implementation[64]; /* the last one chosen, e.g. "jit:avx512_core" or "ref" */
-} mien_op_profile;
-void mien_profile_enable(bool on);
-void mien_profile_reset(void);
-/* Figures of op's forward (backward = false) or backward pass. */
-void mien_profile_at(int op, bool backward, mien_op_profile *profile);
-/* What was done while profiling was on: one entry per op, direction, backend and implementation,
- * and one per kind of work beside ops ("adam", "gradient sums"). */
-typedef struct mien_profile_entry {
-    const char *name;
-    const char *backend; /* "cpu", "ref", "view"; "" beside ops */
-    bool backward;
-    bool is_op;
-    mien_op_profile figures;
-} mien_profile_entry;
-/* Entry i from 0; false beyond the last. */
-bool mien_profile_entry_at(int i, mien_profile_entry *entry);
 /* cdef:end */
 
 #define MIEN_OP_MAX_IN   8
@@ -145,6 +120,10 @@ mien_status mien__op_backward(mien_op_call *call);
 bool mien__op_saves(mien_op op, bool output, int i);
 /* Name of the op whose function is running, for errors that arise far from it; NULL: none. */
 extern const char *mien__op_running;
+/* Multiplications and additions of a pass, one per element of the larger side where no better
+ * formula is known; and bytes of the tensors that it reads and writes, each once. */
+double mien__op_flops(const mien_op_call *call, bool backward);
+int64_t mien__op_bytes(const mien_op_call *call, bool backward);
 /* "weight" for input 1 of conv2d, into a caller's buffer; returns it. */
 const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, size_t size);
 #endif

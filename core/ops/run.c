@@ -10,8 +10,10 @@
 #include "backend/backend.h"
 #include "backend/capture.h"
 #include "backend/device.h"
-#include "profile.h"
-#include "tensor/assert.h"
+#include "base/profile.h"
+#include "base/assert.h"
+
+_Static_assert((int)MIEN_OP_COUNT <= (int)MIEN__PROFILE_OPS, "the profile has a row for each op");
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
@@ -165,7 +167,10 @@ static mien_status timed(mien_op_fn fn, mien_op_call *call, bool backward, const
     if (start > 0 && status == MIEN_OK && call->in[0] && !mien__recording())
         status = mien_device_synchronize(call->in[0]->device);
     call->implementation = NULL;
-    if (status == MIEN_OK) mien__profile_op(start, call, backward, backend, implementation);
+    if (status == MIEN_OK)
+        mien__profile_op(start, call->op, infos[call->op].name, backward, backend, implementation,
+                         start > 0 ? mien__op_flops(call, backward) : 0,
+                         start > 0 ? mien__op_bytes(call, backward) : 0);
     return status;
 }
 

@@ -6,10 +6,10 @@
 
 #include "backend/backend.h"
 #include "judge.h"
-#include "ops/profile.h"
-#include "tensor/allocate.h"
-#include "tensor/assert.h"
-#include "tensor/nan.h"
+#include "base/profile.h"
+#include "base/allocate.h"
+#include "base/assert.h"
+#include "base/nan.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -130,10 +130,10 @@ static mien_status adam_all(const mien_adam *hyper, mien_tensor *const *params,
         const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, adam));
         double start = mien__profile_start();
         MIEN_TRY(b->adam(hyper, params[i], grads[i], m[i], v[i], step));
+        mien_tensor *touched[] = {grads[i], params[i], params[i], m[i], m[i], v[i], v[i]};
         mien__profile_work(
             start, "adam", 12 * (double)mien_tensor_count(params[i]),
-            (mien_tensor *[]){grads[i], params[i], params[i], m[i], m[i], v[i], v[i]},
-            7); /* all but the gradient are read and written */
+            mien__bytes_of(touched, 7)); /* all but the gradient are read and written */
     }
     return MIEN_OK;
 }
@@ -180,8 +180,9 @@ static mien_status sgd_all(const mien_sgd *hyper, mien_tensor *const *params,
         mien_tensor *v = velocity ? velocity[i] : NULL;
         double start = mien__profile_start();
         MIEN_TRY(b->sgd(hyper, params[i], grads[i], v));
-        mien__profile_work(start, "sgd", 4 * (double)mien_tensor_count(params[i]),
-                           (mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5);
+        mien__profile_work(
+            start, "sgd", 4 * (double)mien_tensor_count(params[i]),
+            mien__bytes_of((mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5));
     }
     return MIEN_OK;
 }

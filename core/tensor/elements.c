@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "nan.h"
+#include "base/nan.h"
 
 /* ---- one element --------------------------------------------------------------------------- */
 

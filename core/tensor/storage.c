@@ -11,8 +11,8 @@
 
 #include "arena.h"
 #include "backend/backend.h"
-#include "allocate.h"
-#include "assert.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -82,16 +82,6 @@ static void take_pooled(pool *p, size_t bytes) {
     MIEN_ASSERT(p->pooled >= bytes && devices[p->device].pooled >= bytes);
     p->pooled -= bytes;
     devices[p->device].pooled -= bytes;
-}
-
-/* ---- failing on demand ----------------------------------------------------------------------- */
-
-_Thread_local int64_t mien__allocations_left;
-
-int64_t mien__fail_allocation(int64_t n) {
-    int64_t left = mien__allocations_left;
-    mien__allocations_left = n;
-    return left;
 }
 
 /* ---- the host's allocator -------------------------------------------------------------------- */

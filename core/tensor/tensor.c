@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "autograd/autograd.h"
-#include "allocate.h"
-#include "assert.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 /* ---- dtypes -------------------------------------------------------------------------------- */
 
@@ -183,6 +183,14 @@ const char *mien__shape_text(const mien_tensor *t, char *buffer, size_t size) {
                                  (long long)t->shape[i]);
     if (used < size) snprintf(buffer + used, size - used, "]");
     return buffer;
+}
+
+int64_t mien__bytes_of(mien_tensor *const *tensors, int n) {
+    int64_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        if (tensors[i] && tensors[i]->storage)
+            bytes += mien_tensor_count(tensors[i]) * (int64_t)mien_dtype_size(tensors[i]->dtype);
+    return bytes;
 }
 
 bool mien__tensor_is_contiguous(const mien_tensor *t) {

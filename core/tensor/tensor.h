@@ -2,7 +2,7 @@
  * Not here: arithmetic (ops/) and gradients (autograd/). */
 #ifndef MIEN_TENSOR_H
 #define MIEN_TENSOR_H
-#include "status.h"
+#include "base/status.h"
 
 /* cdef:begin */
 typedef enum mien_dtype {
@@ -197,6 +197,8 @@ static inline bool mien__same_shape(const mien_tensor *a, const mien_tensor *b) 
 static inline bool mien__same_kind(const mien_tensor *a, const mien_tensor *b) {
     return mien__same_shape(a, b) && a->dtype == b->dtype && a->device == b->device;
 }
+/* Bytes of the elements of n tensors; NULLs and those without elements have none. */
+int64_t mien__bytes_of(mien_tensor *const *tensors, int n);
 /* "[2,150,2048]" into a caller's buffer; returns it. */
 const char *mien__shape_text(const mien_tensor *t, char *buffer, size_t size);
 #endif

@@ -3,6 +3,7 @@
 #ifndef MIEN_TEST_HARNESS_H
 #define MIEN_TEST_HARNESS_H
 #include "backend/backend.h"
+#include "base/threads.h"
 #include "cases.h"
 
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * Not here: what only a GPU shows: memory order between threads, nvcc's code, speed. */
 #include "backend/cuda/kernels/kernels.h"
 #include "optim/judge.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include "hard.h"
 
 static mien_backend table;

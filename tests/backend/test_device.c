@@ -15,7 +15,7 @@
 #include "backend/device.h"
 #include "plugin.h"
 #include "scenario.h"
-#include "store/store.h"
+#include "base/clock.h"
 
 static void *fake(void) {
     return fake_gpu("libfake_gpu.so");

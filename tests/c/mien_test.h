@@ -16,6 +16,8 @@
 
 #include "autograd/autograd.h"
 #include "backend/backend.h"
+#include "base/profile.h"
+#include "base/threads.h"
 
 #define assert_ok(call)                                                                            \
     do {                                                                                           \

@@ -5,7 +5,7 @@
  * A capture on this backend's one stream. What a recorded step must not do is asked for where it
  * would be done (mien__not_recorded), so that the error names it; mode ThreadLocal makes CUDA
  * refuse what slips through, but not what threads that read batches do. */
-#include "../capture.h"
+#include "backend/capture.h"
 
 #include <stdlib.h>
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../capture.h"
-#include "../device.h"
+#include "backend/capture.h"
+#include "backend/device.h"
 #include "plugin_abi.h"
 #include "vendor.h"
 

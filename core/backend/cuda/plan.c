@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../capture.h"
-#include "../device.h"
+#include "backend/capture.h"
+#include "backend/device.h"
 #include "cuda.h"
 #include "planner.h"
 

@@ -1,7 +1,7 @@
 /* The frame of the reference backend: brings any dtype and layout to plain doubles, calls the op's
  * loops, brings the results back. Not here: the loops (conv.c, norm.c, ...). */
 #include "ref.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <stdlib.h>
 #include <string.h>
 

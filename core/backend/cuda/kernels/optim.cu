@@ -5,7 +5,7 @@
 #include "kernels.h"
 #include "launch.h"
 
-#include "../../../optim/judge.h"
+#include "optim/judge.h"
 
 namespace {
 
