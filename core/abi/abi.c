@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "affect/affect.h"
-#include "backend/device.h"
+#include "backend/discovery.h"
 #include "base/profile.h"
 #include "data/loader.h"
 #include "data/video.h"

@@ -4,6 +4,7 @@
 #define MIEN_BACKEND_H
 #include "ops/ops.h"
 #include "optim/optim.h"
+#include "tensor/device.h"
 
 /* cdef:begin */
 /* Chooses who serves the CPU device from now on, in this process: "cpu" (oneDNN and own kernels,
@@ -29,16 +30,7 @@ typedef struct mien_backend {
      * cheap enough to drop out[0] until backward. batch_norm alone may have one: from in[0..2],
      * mean and rstd (in[3..4] have no elements then, in[5] is absent). NULL: keep it. */
     mien_op_fn again[MIEN_OP_COUNT];
-    /* Memory of the device; NULL data with an error record on failure. */
-    void *(*alloc)(size_t bytes);
-    void (*free)(void *data, size_t bytes);
-    /* From here on, what writes elements also calls mien__tensor_touch.
-     * Elements between any two layouts and dtypes of this device, same shape. */
-    mien_status (*copy)(mien_tensor *dst, mien_tensor *src);
-    mien_status (*fill)(mien_tensor *t, double value);
-    /* Host <-> device, contiguous plain bytes; NULL on the CPU. */
-    mien_status (*upload)(mien_tensor *dst, const void *src, size_t bytes);
-    mien_status (*download)(void *dst, mien_tensor *src, size_t bytes);
+    mien__device memory; /* memory, copies and queues: tensor/device.h */
     /* acc += x, same shape, any layouts: gradients that meet. */
     mien_status (*accumulate)(mien_tensor *acc, mien_tensor *x);
     mien_status (*sum_squares)(mien_tensor *t, double *sum);
@@ -61,18 +53,6 @@ typedef struct mien_backend {
      * by max_norm / norm where that is below 1. judge: mien__judge (optim/judge.h). */
     mien_status (*clip)(mien_tensor *const *tensors, int n, double max_norm, mien_tensor *norm);
     mien_status (*judge)(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss);
-    /* Host memory that the device reads by itself. */
-    void *(*pin)(size_t bytes);
-    void (*unpin)(void *data);
-    /* Copies beside the device's work, in a queue of their own (`aside`), in any thread. bring:
-     * plain bytes from pinned memory to dst. A fence (made where *fence is NULL) stands where a
-     * queue ends now; after: what a queue is given from now on waits for it; reached: the host
-     * does. */
-    mien_status (*bring)(mien_tensor *dst, const void *src, size_t bytes);
-    mien_status (*fence)(void **fence, bool aside);
-    mien_status (*after)(void *fence, bool aside);
-    mien_status (*reached)(void *fence);
-    void (*unfence)(void *fence); /* NULL is allowed */
     /* See capture.h; NULL where there is none. From `record` on what is launched is noted, not
      * done; first of all that `bytes` go from pinned memory to the device. `recorded` ends that and
      * gives, with keep, what `replay` launches; `settle` waits for the last launch. */

@@ -116,7 +116,7 @@ mien_capture *mien_capture_new(const mien_capture *beside) {
     size_t bytes = FEEDS_MOST * sizeof *c->here;
     c->pool = beside ? mien__pool_retain(beside->pool) : mien__pool_new(MIEN_DEVICE_CUDA);
     if (c->pool) c->there = mien__storage_in(c->pool, bytes);
-    if (c->there) c->here = b->pin(bytes);
+    if (c->there) c->here = b->memory.pin(bytes);
     if (c->here) {
         memset(c->here, 0, bytes);
         return c;
@@ -130,7 +130,7 @@ void mien_capture_free(mien_capture *c) {
     if (c->state != OUTSIDE) mien_capture_leave(c, false);
     if (c->launched) c->backend->settle(c->made);
     if (c->made) c->backend->forget(c->made);
-    if (c->here) c->backend->unpin(c->here);
+    if (c->here) c->backend->memory.unpin(c->here);
     mien__storage_release(c->there);
     forget_uses(c);
     free(c->used);

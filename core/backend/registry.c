@@ -3,7 +3,7 @@
 #include "backend.h"
 
 #include "base/isa.h"
-#include "device.h"
+#include "discovery.h"
 
 #include <string.h>
 
@@ -22,8 +22,19 @@ static const mien_backend *current(mien_device device) {
     return chosen ? chosen : known[0];
 }
 
-static const char *device_name(mien_device device) {
-    return device == MIEN_DEVICE_CPU ? "cpu" : "cuda";
+static const mien__device *cpu_memory(void) {
+    const mien_backend *b = current(MIEN_DEVICE_CPU);
+    return b ? &b->memory : NULL;
+}
+
+static const mien__device *cuda_memory(void) {
+    const mien_backend *b = current(MIEN_DEVICE_CUDA);
+    return b ? &b->memory : NULL;
+}
+
+__attribute__((constructor)) static void register_tables(void) {
+    mien__device_register(MIEN_DEVICE_CPU, cpu_memory);
+    mien__device_register(MIEN_DEVICE_CUDA, cuda_memory);
 }
 
 static const mien_backend *find(const char *name) {
@@ -75,7 +86,7 @@ const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
         return &mien__backend_ref;
     MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "%s has no %s for these inputs on device %s",
                    mien_op_info_at(call->op)->name, backward ? "backward pass" : "implementation",
-                   device_name(device));
+                   mien__device_name(device));
 }
 
 const mien_backend *mien__backend_with(mien_device device, size_t entry_offset) {
@@ -87,5 +98,6 @@ const mien_backend *mien__backend_with(mien_device device, size_t entry_offset) 
         if (candidates[i]) memcpy(&entry, (const char *)candidates[i] + entry_offset, sizeof entry);
         if (entry) return candidates[i];
     }
-    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "device %s does not offer this here", device_name(device));
+    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "device %s does not offer this here",
+                   mien__device_name(device));
 }

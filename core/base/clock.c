@@ -1,5 +1,5 @@
 /* Clocks, and waiting by them.
- * Not here: a device's own clock (backend/device.c). */
+ * Not here: a device's own clock (backend/discovery.c). */
 #include "clock.h"
 
 #include <time.h>

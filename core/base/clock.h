@@ -1,5 +1,5 @@
 /* Clocks, and waiting by them.
- * Not here: a device's own clock (backend/device.h). */
+ * Not here: a device's own clock (backend/discovery.h). */
 #ifndef MIEN_CLOCK_H
 #define MIEN_CLOCK_H
 

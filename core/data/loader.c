@@ -128,7 +128,7 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
     const mien_loader_config *c = &l->config;
     const int64_t start = l->starts[unit], place = unit % c->batch;
     const size_t label_bytes = 4 * (size_t)c->sequence * (size_t)(l->outputs ? l->outputs : 1);
-    MIEN_TRY(mien__carrier_settle(&l->carriers[s - l->slots])); /* of the batch before */
+    MIEN_TRY(mien__carrier_wait(&l->carriers[s - l->slots])); /* of the batch before */
     MIEN_TRY(read_labels(l, start, (char *)s->values + (size_t)place * label_bytes));
     const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
     const size_t out_frame = (size_t)c->height * (size_t)c->width * 3;

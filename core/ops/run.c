@@ -9,7 +9,7 @@
 #include "autograd/autograd.h"
 #include "backend/backend.h"
 #include "backend/capture.h"
-#include "backend/device.h"
+#include "backend/discovery.h"
 #include "base/profile.h"
 #include "base/assert.h"
 

@@ -319,7 +319,7 @@ mien_status mien_judge(const mien_scaling *rules, mien_tensor *verdict, mien_ten
         if (mien_tensor_count(loss) != 1 || loss->device != verdict->device)
             MIEN_FAIL(MIEN_ERR_ARGUMENT, "judge: the loss must be one number beside the verdict");
     }
-    const mien_backend *b = mien__backend_with(verdict->device, offsetof(mien_backend, fill));
+    const mien_backend *b = mien__backend_with(verdict->device, offsetof(mien_backend, sgd));
     if (!b) return mien_error_last()->code;
     mien__tensor_read(loss);
     mien__tensor_read(verdict);

@@ -125,7 +125,7 @@ mien__pool *mien__pool_use(mien_device device, mien__pool *pool);
 mien_storage *mien__storage_retain(mien_storage *storage);
 void mien__storage_release(mien_storage *storage); /* NULL is allowed */
 void mien__storage_drop_packed(mien_storage *storage);
-/* Host memory, 64-byte aligned, large blocks on huge pages; no pooling. For backend tables. */
+/* Host memory, 64-byte aligned, large blocks on huge pages; no pooling. */
 void *mien__host_alloc(size_t bytes);
 void mien__host_free(void *data, size_t bytes);
 

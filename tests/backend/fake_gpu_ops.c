@@ -417,8 +417,8 @@ void fake_gpu_serve(mien_backend *table) {
         if (mien__backend_ref.forward[i]) table->forward[i] = forward;
         if (mien__backend_ref.backward[i]) table->backward[i] = backward;
     }
-    table->copy = copy;
-    table->fill = fill;
+    table->memory.copy = copy;
+    table->memory.fill = fill;
     table->accumulate = accumulate;
     table->sum_squares = sum_squares;
     table->scale = scale;

@@ -2,7 +2,7 @@
  * Not here: whether the reference is right (test_gradients.c, test_golden.c). */
 #include "hard.h"
 
-#include "backend/device.h"
+#include "backend/discovery.h"
 
 /* A device and dtype to judge, and the relative norm that rounding explains. */
 typedef struct target {
@@ -266,11 +266,11 @@ static mien_status sum_squares(const mien_backend *b, mien_tensor **t, double *n
 }
 
 static mien_status copy(const mien_backend *b, mien_tensor **t, double *number) {
-    return b->copy(t[0], t[1]);
+    return b->memory.copy(t[0], t[1]);
 }
 
 static mien_status fill(const mien_backend *b, mien_tensor **t, double *number) {
-    return b->fill(t[0], 2.5);
+    return b->memory.fill(t[0], 2.5);
 }
 
 static mien_status adam(const mien_backend *b, mien_tensor **t, double *number) {
@@ -299,8 +299,8 @@ static const struct {
     {"accumulate", accumulate, offsetof(mien_backend, accumulate)},
     {"scale", scale, offsetof(mien_backend, scale)},
     {"sum_squares", sum_squares, offsetof(mien_backend, sum_squares)},
-    {"copy", copy, offsetof(mien_backend, copy)},
-    {"fill", fill, offsetof(mien_backend, fill)},
+    {"copy", copy, offsetof(mien_backend, memory.copy)},
+    {"fill", fill, offsetof(mien_backend, memory.fill)},
     {"adam", adam, offsetof(mien_backend, adam)},
     {"sgd", sgd, offsetof(mien_backend, sgd)},
 };

@@ -12,7 +12,7 @@
 #include "autograd/autograd.h"
 #include "backend/backend.h"
 #include "backend/capture.h"
-#include "backend/device.h"
+#include "backend/discovery.h"
 #include "plugin.h"
 #include "scenario.h"
 #include "base/clock.h"

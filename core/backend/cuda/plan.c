@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "backend/capture.h"
-#include "backend/device.h"
+#include "backend/discovery.h"
 #include "cuda.h"
 #include "planner.h"
 

@@ -126,10 +126,7 @@ const mien_backend mien__backend_ref = {
 #define XX(op, impl, fixed) [MIEN_OP_##op] = backward,
     .backward = {MIEN_REF_OPS(XX)},
 #undef XX
-    .alloc = mien__host_alloc,
-    .free = mien__host_free,
-    .copy = mien__host_copy,
-    .fill = mien__host_fill,
+    .memory = {.copy = mien__host_copy, .fill = mien__host_fill},
     .accumulate = mien__ref_accumulate,
     .sum_squares = mien__ref_sum_squares,
     .scale = mien__ref_scale,

@@ -1,7 +1,7 @@
 /* Opens libmien_cuda.so when a GPU is asked for, and answers which devices there are.
  * Not here: anything of CUDA (backend/cuda); who serves a call (registry.c). */
 #define _GNU_SOURCE /* dladdr */
-#include "device.h"
+#include "discovery.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
