@@ -139,6 +139,10 @@ void mien__node_release(mien_node *node) {
     drain(unref(node, NULL));
 }
 
+__attribute__((constructor)) static void hook(void) {
+    mien__hooks.release_node = mien__node_release;
+}
+
 void mien__node_finish(mien_node *node) {
     node->walked = true;
     node->walk = NULL;

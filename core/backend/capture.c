@@ -152,7 +152,7 @@ mien_status mien_capture_enter(mien_capture *c, bool record) {
         MIEN_TRY(c->backend->record(c->there->data, c->here, FEEDS_MOST * sizeof *c->here));
         c->n_feeds = 0;
         recording = c;
-        mien__tensor_watch = note_use;
+        mien__hooks.watch = note_use;
     }
     c->state = record ? RECORDING : INSIDE;
     visit = ++visits;
@@ -167,7 +167,7 @@ mien_status mien_capture_leave(mien_capture *c, bool keep) {
     visit = 0;
     mien__pool_use(MIEN_DEVICE_CUDA, c->before);
     if (!recorded) return MIEN_OK;
-    mien__tensor_watch = NULL;
+    mien__hooks.watch = NULL;
     recording = NULL;
     keep = keep && !c->overflow;
     mien_status status = c->backend->recorded(keep, &c->made);

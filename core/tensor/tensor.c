@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autograd/autograd.h"
 #include "base/allocate.h"
 #include "base/assert.h"
 
@@ -110,7 +109,7 @@ void mien_tensor_free(mien_tensor *t) {
     if (!t) return;
     mien__storage_release(t->storage);
     mien_tensor_release(t->grad);
-    mien__node_release(t->node);
+    if (t->node) mien__hooks.release_node(t->node);
     t->storage = NULL;
     t->grad = NULL;
     t->node = NULL;
@@ -250,10 +249,10 @@ mien_tensor *mien__tensor_contiguous(mien_tensor *t) {
     return mien_tensor_to(t, t->dtype, t->device);
 }
 
-void (*mien__tensor_watch)(mien_storage *storage, bool written);
+mien__tensor_hooks mien__hooks;
 
 void mien__tensor_touch(mien_tensor *t) {
     if (!t->storage) return;
     __atomic_fetch_add(&t->storage->version, 1, __ATOMIC_RELAXED);
-    if (mien__tensor_watch && t->device == MIEN_DEVICE_CUDA) mien__tensor_watch(t->storage, true);
+    if (mien__hooks.watch && t->device == MIEN_DEVICE_CUDA) mien__hooks.watch(t->storage, true);
 }

@@ -170,12 +170,18 @@ mien_status mien__tensor_make_plain(mien_tensor *t);
 mien_tensor *mien__tensor_contiguous(mien_tensor *t);
 /* Call after writing elements, so that packed copies are made anew. */
 void mien__tensor_touch(mien_tensor *t);
-/* Told of each such call for a GPU's tensor, and of the tensors that ops and copies read, while a
- * step is recorded (backend/capture.c), else NULL. */
-extern void (*mien__tensor_watch)(mien_storage *storage, bool written);
+/* What the layers above are told of tensors. */
+typedef struct mien__tensor_hooks {
+    /* A tensor lets go of its node; set by autograd. */
+    void (*release_node)(struct mien_node *node);
+    /* While a step is recorded (run/capture.c), else NULL: each write (mien__tensor_touch) to a
+     * GPU's tensor, and each read (mien__tensor_read) of one by ops and copies. */
+    void (*watch)(mien_storage *storage, bool written);
+} mien__tensor_hooks;
+extern mien__tensor_hooks mien__hooks;
 static inline void mien__tensor_read(const mien_tensor *t) {
-    if (mien__tensor_watch && t && t->storage && t->device == MIEN_DEVICE_CUDA)
-        mien__tensor_watch(t->storage, false);
+    if (mien__hooks.watch && t && t->storage && t->device == MIEN_DEVICE_CUDA)
+        mien__hooks.watch(t->storage, false);
 }
 /* Elements between any two host layouts and dtypes, same shape; one value everywhere. Both serve
  * every backend table of the CPU; the public functions check, these do not. */
