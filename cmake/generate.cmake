@@ -47,7 +47,7 @@ write_if_changed("${BINARY}/schema.c" "${source}")
 
 # Every text that decides what a table, struct or op means on both sides.
 set(texts "")
-foreach(file base/status.h tensor/tensor.h tensor/device.h optim/optim.h ops/ops.def ops/ops.h backend/backend.h
+foreach(file base/status.h tensor/tensor.h tensor/device.h optim/optim.h optim/updates.h ops/ops.def ops/ops.h backend/backend.h
     backend/capture.h backend/discovery.h)
   file(READ "${SOURCE}/core/${file}" text)
   string(APPEND texts "${file}\n${text}")

@@ -83,11 +83,9 @@ bool mien__walk_owns(const mien_tensor *t) {
 }
 
 static mien_status add_into(mien_tensor *acc, mien_tensor *x) {
-    const mien_backend *b = mien__backend_with(acc->device, offsetof(mien_backend, accumulate));
-    if (!b) return mien_error_last()->code;
     double start = mien__profile_start();
     mien__tensor_read(x);
-    mien_status status = b->accumulate(acc, x);
+    mien_status status = mien__accumulate(acc, x);
     mien__profile_work(start, "gradient sums", (double)mien_tensor_count(acc),
                        mien__bytes_of((mien_tensor *[]){acc, acc, x}, 3)); /* acc: both ways */
     return status;

@@ -3,7 +3,7 @@
 #ifndef MIEN_BACKEND_H
 #define MIEN_BACKEND_H
 #include "ops/ops.h"
-#include "optim/optim.h"
+#include "optim/updates.h"
 #include "tensor/device.h"
 
 /* cdef:begin */
@@ -30,29 +30,10 @@ typedef struct mien_backend {
      * cheap enough to drop out[0] until backward. batch_norm alone may have one: from in[0..2],
      * mean and rstd (in[3..4] have no elements then, in[5] is absent). NULL: keep it. */
     mien_op_fn again[MIEN_OP_COUNT];
-    mien__device memory; /* memory, copies and queues: tensor/device.h */
+    mien__device memory;   /* memory, copies and queues: tensor/device.h */
+    mien__updates updates; /* of the optimisers: optim/updates.h */
     /* acc += x, same shape, any layouts: gradients that meet. */
     mien_status (*accumulate)(mien_tensor *acc, mien_tensor *x);
-    mien_status (*sum_squares)(mien_tensor *t, double *sum);
-    /* Of n tensors together, NULLs skipped. NULL: one by one. */
-    mien_status (*sum_squares_all)(mien_tensor *const *tensors, int n, double *sum);
-    mien_status (*scale)(mien_tensor *t, double factor);
-    mien_status (*adam)(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
-                        mien_tensor *m, mien_tensor *v, int64_t step);
-    /* n parameters in one go, those without a gradient skipped. NULL: one by one. */
-    mien_status (*adam_all)(const mien_adam *hyper, mien_tensor *const *params,
-                            mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
-                            int n, int64_t step);
-    mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                       mien_tensor *velocity);
-    /* n parameters in one go, as adam_all. NULL: one by one. */
-    mien_status (*sgd_all)(const mien_sgd *hyper, mien_tensor *const *params,
-                           mien_tensor *const *grads, mien_tensor *const *velocity, int n);
-    /* Decisions that the host need not know of, so that it does not wait for the device. NULL: the
-     * host decides. norm, f64 [1], gets the 2-norm of all tensors (NULLs skipped), which are scaled
-     * by max_norm / norm where that is below 1. judge: mien__judge (optim/judge.h). */
-    mien_status (*clip)(mien_tensor *const *tensors, int n, double max_norm, mien_tensor *norm);
-    mien_status (*judge)(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss);
     /* See capture.h; NULL where there is none. From `record` on what is launched is noted, not
      * done; first of all that `bytes` go from pinned memory to the device. `recorded` ends that and
      * gives, with keep, what `replay` launches; `settle` waits for the last launch. */
@@ -70,7 +51,8 @@ extern const mien_backend mien__backend_cpu; /* backend/cpu: what it makes faste
  * the device, when it supports the call; else ref on the CPU. NULL with an error that names op and
  * device. */
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward);
-/* The backend whose entry at this offset is not NULL: the device's own, else ref on the CPU. Use:
- * mien__backend_with(device, offsetof(mien_backend, adam)). */
-const mien_backend *mien__backend_with(mien_device device, size_t entry_offset);
+/* The chosen backend of the device; NULL with an error record when the device cannot be used. */
+const mien_backend *mien__backend_of(mien_device device);
+/* acc += x, same shape, any layouts: gradients that meet. */
+mien_status mien__accumulate(mien_tensor *acc, mien_tensor *x);
 #endif

@@ -107,8 +107,11 @@ bool mien_capture_stale(const mien_capture *c) {
 /* ---- making one ------------------------------------------------------------------------------ */
 
 mien_capture *mien_capture_new(const mien_capture *beside) {
-    const mien_backend *b = mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, record));
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CUDA);
     if (!b) return NULL;
+    if (!b->record)
+        MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "device %s records no steps",
+                       mien__device_name(MIEN_DEVICE_CUDA));
     mien_capture *c = mien__calloc(1, sizeof *c);
     if (!c) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "capture: no memory");
     c->backend = b;

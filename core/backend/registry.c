@@ -15,26 +15,37 @@ static const mien_backend *const known[] = {
 enum { KNOWN = sizeof known / sizeof known[0] };
 static const mien_backend *chosen; /* of the CPU; NULL: the first */
 
-/* NULL with an error record when the device cannot be used. */
-static const mien_backend *current(mien_device device) {
+const mien_backend *mien__backend_of(mien_device device) {
     if (device == MIEN_DEVICE_CUDA) return mien__cuda_backend();
     if (!mien_cpu_isa()) return NULL;
     return chosen ? chosen : known[0];
 }
 
 static const mien__device *cpu_memory(void) {
-    const mien_backend *b = current(MIEN_DEVICE_CPU);
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CPU);
     return b ? &b->memory : NULL;
 }
 
 static const mien__device *cuda_memory(void) {
-    const mien_backend *b = current(MIEN_DEVICE_CUDA);
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CUDA);
     return b ? &b->memory : NULL;
+}
+
+static const mien__updates *cpu_updates(void) {
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CPU);
+    return b ? &b->updates : NULL;
+}
+
+static const mien__updates *cuda_updates(void) {
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CUDA);
+    return b ? &b->updates : NULL;
 }
 
 __attribute__((constructor)) static void register_tables(void) {
     mien__device_register(MIEN_DEVICE_CPU, cpu_memory);
     mien__device_register(MIEN_DEVICE_CUDA, cuda_memory);
+    mien__updates_register(MIEN_DEVICE_CPU, cpu_updates);
+    mien__updates_register(MIEN_DEVICE_CUDA, cuda_updates);
 }
 
 static const mien_backend *find(const char *name) {
@@ -79,7 +90,7 @@ static mien_device device_of(const mien_op_call *call) {
 
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
     mien_device device = device_of(call);
-    const mien_backend *b = backward && call->served ? call->served : current(device);
+    const mien_backend *b = backward && call->served ? call->served : mien__backend_of(device);
     if (!b) return NULL;
     if (serves(b, call, backward)) return b;
     if (device == MIEN_DEVICE_CPU && serves(&mien__backend_ref, call, backward))
@@ -89,15 +100,11 @@ const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
                    mien__device_name(device));
 }
 
-const mien_backend *mien__backend_with(mien_device device, size_t entry_offset) {
-    const mien_backend *candidates[] = {current(device),
-                                        device == MIEN_DEVICE_CPU ? &mien__backend_ref : NULL};
-    if (!candidates[0]) return NULL;
-    for (int i = 0; i < 2; i++) {
-        void *entry = NULL;
-        if (candidates[i]) memcpy(&entry, (const char *)candidates[i] + entry_offset, sizeof entry);
-        if (entry) return candidates[i];
-    }
-    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "device %s does not offer this here",
-                   mien__device_name(device));
+mien_status mien__accumulate(mien_tensor *acc, mien_tensor *x) {
+    const mien_backend *b = mien__backend_of(acc->device);
+    if (!b) return mien_error_last()->code;
+    if (!b->accumulate)
+        MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "device %s does not add gradients",
+                  mien__device_name(acc->device));
+    return b->accumulate(acc, x);
 }

@@ -110,8 +110,8 @@ const mien_backend mien__backend_cpu = {
     .again[MIEN_OP_batch_norm] = mien__cpu_batch_norm_again,
     .memory = {.copy = mien__cpu_copy, .fill = mien__cpu_fill},
     .accumulate = mien__cpu_accumulate,
-    .sum_squares = mien__cpu_sum_squares,
-    .scale = mien__cpu_scale,
-    .adam = mien__cpu_adam,
-    .sgd = mien__cpu_sgd,
+    .updates = {.sum_squares = mien__cpu_sum_squares,
+                .scale = mien__cpu_scale,
+                .adam = mien__cpu_adam,
+                .sgd = mien__cpu_sgd},
 };

@@ -128,8 +128,8 @@ const mien_backend mien__backend_ref = {
 #undef XX
     .memory = {.copy = mien__host_copy, .fill = mien__host_fill},
     .accumulate = mien__ref_accumulate,
-    .sum_squares = mien__ref_sum_squares,
-    .scale = mien__ref_scale,
-    .adam = mien__ref_adam,
-    .sgd = mien__ref_sgd,
+    .updates = {.sum_squares = mien__ref_sum_squares,
+                .scale = mien__ref_scale,
+                .adam = mien__ref_adam,
+                .sgd = mien__ref_sgd},
 };
