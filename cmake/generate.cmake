@@ -3,7 +3,7 @@
 # Not here: reading any of them (lua/mien/ffi.lua, core/store, core/backend/discovery.c).
 # The order of the headers is the order of their types.
 set(headers base/status base/clock base/isa base/profile base/threads tensor/tensor tensor/rng optim/optim ops/ops
-  backend/backend backend/capture backend/discovery autograd/autograd store/store data/hdf5 data/loader data/image data/video
+  backend/backend backend/discovery autograd/autograd run/run run/capture store/store data/hdf5 data/loader data/image data/video
   data/face affect/affect host/host abi/abi)
 
 function(write_if_changed path text)
@@ -48,7 +48,7 @@ write_if_changed("${BINARY}/schema.c" "${source}")
 # Every text that decides what a table, struct or op means on both sides.
 set(texts "")
 foreach(file base/status.h tensor/tensor.h tensor/device.h optim/optim.h optim/updates.h ops/ops.def ops/ops.h backend/backend.h
-    backend/capture.h backend/discovery.h)
+    backend/record.h backend/discovery.h)
   file(READ "${SOURCE}/core/${file}" text)
   string(APPEND texts "${file}\n${text}")
 endforeach()

@@ -1,9 +1,10 @@
 /* A backend: a const table of functions for one device.
- * Not here: which backend is asked first (registry.c), shapes (ops/). */
+ * Not here: which backend is asked first (dispatch.c), shapes (ops/). */
 #ifndef MIEN_BACKEND_H
 #define MIEN_BACKEND_H
 #include "ops/ops.h"
 #include "optim/updates.h"
+#include "record.h"
 #include "tensor/device.h"
 
 /* cdef:begin */
@@ -30,18 +31,11 @@ typedef struct mien_backend {
      * cheap enough to drop out[0] until backward. batch_norm alone may have one: from in[0..2],
      * mean and rstd (in[3..4] have no elements then, in[5] is absent). NULL: keep it. */
     mien_op_fn again[MIEN_OP_COUNT];
-    mien__device memory;   /* memory, copies and queues: tensor/device.h */
-    mien__updates updates; /* of the optimisers: optim/updates.h */
+    mien__device memory;     /* memory, copies and queues: tensor/device.h */
+    mien__updates updates;   /* of the optimisers: optim/updates.h */
+    mien__recorder recorder; /* recorded steps: record.h */
     /* acc += x, same shape, any layouts: gradients that meet. */
     mien_status (*accumulate)(mien_tensor *acc, mien_tensor *x);
-    /* See capture.h; NULL where there is none. From `record` on what is launched is noted, not
-     * done; first of all that `bytes` go from pinned memory to the device. `recorded` ends that and
-     * gives, with keep, what `replay` launches; `settle` waits for the last launch. */
-    mien_status (*record)(void *to, const void *from, size_t bytes);
-    mien_status (*recorded)(bool keep, void **made);
-    mien_status (*replay)(void *made);
-    mien_status (*settle)(void *made);
-    void (*forget)(void *made);
 } mien_backend;
 
 extern const mien_backend mien__backend_ref; /* backend/ref: complete */
@@ -53,6 +47,17 @@ extern const mien_backend mien__backend_cpu; /* backend/cpu: what it makes faste
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward);
 /* The chosen backend of the device; NULL with an error record when the device cannot be used. */
 const mien_backend *mien__backend_of(mien_device device);
+/* Runs one pass of an op where it is served and books it: the tape and run/run.c go through here.
+ */
+mien_status mien__op_forward(mien_op_call *call);
+mien_status mien__op_backward(mien_op_call *call);
+/* Name of the op whose function is running, for errors that arise far from it; NULL: none. */
+extern const char *mien__op_running;
+/* The passes of the view ops, which need no backend. */
+mien_status mien__view_forward(mien_op_call *call);
+mien_status mien__view_backward(mien_op_call *call);
+/* The part of a plain tensor that the attributes of a narrow name, sharing its elements. */
+mien_tensor *mien__narrow_view(mien_tensor *t, const mien_narrow_attr *attr);
 /* acc += x, same shape, any layouts: gradients that meet. */
 mien_status mien__accumulate(mien_tensor *acc, mien_tensor *x);
 #endif

@@ -1,5 +1,5 @@
 /* Opens libmien_cuda.so when a GPU is asked for, and answers which devices there are.
- * Not here: anything of CUDA (backend/cuda); who serves a call (registry.c). */
+ * Not here: anything of CUDA (backend/cuda); who serves a call (dispatch.c). */
 #define _GNU_SOURCE /* dladdr */
 #include "discovery.h"
 

@@ -1,5 +1,5 @@
-/* Which backend serves a call: the chosen one of the device, else ref on the CPU.
- * Not here: any computation (ref/, cpu/). */
+/* The backends there are, and which of them is chosen for each device.
+ * Not here: who serves a call (dispatch.c), opening a GPU's (discovery.c), any computation. */
 #include "backend.h"
 
 #include "base/isa.h"
@@ -73,38 +73,4 @@ const char *mien_backend_describe(const char *name) {
     const mien_backend *b = name && strcmp(name, "cuda") == 0 ? mien__cuda_backend() : find(name);
     if (!b || (b->device == MIEN_DEVICE_CPU && !mien_cpu_isa())) return NULL;
     return b->describe ? b->describe() : b->name;
-}
-
-/* ---- dispatch ------------------------------------------------------------------------------ */
-
-static bool serves(const mien_backend *b, const mien_op_call *call, bool backward) {
-    mien_op_fn fn = backward ? b->backward[call->op] : b->forward[call->op];
-    return fn && (!b->supports || b->supports(call, backward));
-}
-
-static mien_device device_of(const mien_op_call *call) {
-    for (int i = 0; i < MIEN_OP_MAX_IN; i++)
-        if (call->in[i]) return call->in[i]->device;
-    return MIEN_DEVICE_CPU;
-}
-
-const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
-    mien_device device = device_of(call);
-    const mien_backend *b = backward && call->served ? call->served : mien__backend_of(device);
-    if (!b) return NULL;
-    if (serves(b, call, backward)) return b;
-    if (device == MIEN_DEVICE_CPU && serves(&mien__backend_ref, call, backward))
-        return &mien__backend_ref;
-    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "%s has no %s for these inputs on device %s",
-                   mien_op_info_at(call->op)->name, backward ? "backward pass" : "implementation",
-                   mien__device_name(device));
-}
-
-mien_status mien__accumulate(mien_tensor *acc, mien_tensor *x) {
-    const mien_backend *b = mien__backend_of(acc->device);
-    if (!b) return mien_error_last()->code;
-    if (!b->accumulate)
-        MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "device %s does not add gradients",
-                  mien__device_name(acc->device));
-    return b->accumulate(acc, x);
 }

@@ -1,5 +1,5 @@
-/* Ops: what each takes and gives, generated from ops.def, and the one way to run them.
- * Not here: how a result is computed (backend/). */
+/* Ops: what each takes and gives, generated from ops.def.
+ * Not here: running one (run/run.h), how a result is computed (backend/). */
 #ifndef MIEN_OPS_H
 #define MIEN_OPS_H
 #include "tensor/tensor.h"
@@ -22,15 +22,6 @@ typedef struct mien_op_info {
 int mien_op_count(void);
 /* NULL when op is not in [0, count). */
 const mien_op_info *mien_op_info_at(int op);
-/* Runs an op on the device of its inputs. in: n_in tensors, absent optional ones NULL. attr: all
- * n_attr numbers in the order of ops.def. out: gets n_visible new references. On failure nothing
- * has happened. Recorded on the tape when recording is on and an input wants a gradient. */
-mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
-                        mien_tensor **out, int n_out);
-/* Who would run this call forward: "cpu", "ref", "cuda", or "view"; NULL with an error when nobody
- * can. Nothing is run and nothing recorded. */
-const char *mien_op_server(int op, mien_tensor *const *in, int n_in, const double *attr,
-                           int n_attr);
 /* cdef:end */
 
 #define MIEN_OP_MAX_IN   8
@@ -107,19 +98,18 @@ mien_status mien__infer_loss(mien_op_call *call);
 mien_status mien__infer_class_loss(mien_op_call *call);
 mien_status mien__infer_softmax_loss(mien_op_call *call);
 
-/* The view ops move no elements and are the same on every device (ops/shape.c). */
+/* Are a call's numbers of inputs, attributes and visible outputs those of the op, and its inputs
+ * there, on one device? */
+mien_status mien__op_check(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
+                           int n_out);
+/* Checks the inputs by the op's rule and makes its output headers. */
+mien_status mien__op_infer(mien_op_call *call);
+/* The view ops move no elements and are the same on every device (backend/view.c). */
 bool mien__op_is_view(mien_op op);
-mien_status mien__view_forward(mien_op_call *call);
-mien_status mien__view_backward(mien_op_call *call);
-/* The part of a plain tensor that the attributes of a narrow name, sharing its elements. */
-mien_tensor *mien__narrow_view(mien_tensor *t, const mien_narrow_attr *attr);
-
-/* Runs the backward of one op on the device of its dout; used by the tape and by tests. */
-mien_status mien__op_backward(mien_op_call *call);
+/* Is output i kept from Lua? */
+bool mien__op_hides(mien_op op, int i);
 /* True when `saves` of the op names its input (output = false) or output i. */
 bool mien__op_saves(mien_op op, bool output, int i);
-/* Name of the op whose function is running, for errors that arise far from it; NULL: none. */
-extern const char *mien__op_running;
 /* Multiplications and additions of a pass, one per element of the larger side where no better
  * formula is known; and bytes of the tensors that it reads and writes, each once. */
 double mien__op_flops(const mien_op_call *call, bool backward);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "backend/discovery.h"
 #include "fake_gpu_ops.h"
 #include "plugin_abi.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "optim/judge.h"
 
 static void *elements(const mien_tensor *t) {
@@ -430,9 +430,6 @@ void fake_gpu_serve(mien_backend *table) {
     table->updates.sgd = sgd;
     table->updates.sgd_all = sgd_all;
     fake_gpu_serve_aside(table);
-    table->record = record;
-    table->recorded = recorded;
-    table->replay = replay;
-    table->settle = settle;
-    table->forget = forget;
+    table->recorder = (mien__recorder){
+        .begin = record, .end = recorded, .replay = replay, .wait = settle, .free = forget};
 }

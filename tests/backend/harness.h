@@ -4,6 +4,7 @@
 #define MIEN_TEST_HARNESS_H
 #include "backend/backend.h"
 #include "base/threads.h"
+#include "run/run.h"
 #include "cases.h"
 
 #include <stdarg.h>

@@ -14,7 +14,7 @@ int main(void) {
 #include <dirent.h>
 #include <math.h>
 
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/planner.h"
 #include "backend/discovery.h"

@@ -11,7 +11,8 @@
 
 #include "autograd/autograd.h"
 #include "backend/backend.h"
-#include "backend/capture.h"
+#include "run/capture.h"
+#include "run/run.h"
 #include "backend/discovery.h"
 #include "plugin.h"
 #include "scenario.h"

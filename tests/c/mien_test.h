@@ -18,6 +18,7 @@
 #include "backend/backend.h"
 #include "base/profile.h"
 #include "base/threads.h"
+#include "run/run.h"
 
 #define assert_ok(call)                                                                            \
     do {                                                                                           \

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "backend/discovery.h"
 #include "plugin_abi.h"
 #include "vendor.h"

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 #include "backend/backend.h"
-#include "backend/capture.h"
+#include "backend/record.h"
 
 /* ---- the context ----------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* Memory of the GPU: allocation for the pool, transfers, and tensors in the layouts that ops want.
  * Not here: the pool (tensor/storage.c), conversion kernels (convert.cu). */
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "convert.h"
 #include "cuda.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "backend/discovery.h"
 #include "cuda.h"
 #include "planner.h"

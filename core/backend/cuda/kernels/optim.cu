@@ -87,7 +87,7 @@ struct sgd_fn {
     }
 };
 
-/* What decides about an update on the device; see mien_adam and capture.h. Both may be NULL. */
+/* What decides about an update on the device; see mien_adam and record.h. Both may be NULL. */
 struct control {
     const mien__feed *now;
     const double *verdict;
