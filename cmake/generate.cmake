@@ -1,10 +1,10 @@
 # Joins the cdef regions of the public headers into lua/mien/cdef.lua, the numbered migrations of core/store/schema into
 # schema.c, and what libmien.so and libmien_cuda.so must have in common into a number, plugin_abi.h.
-# Not here: reading any of them (lua/mien/base/ffi.lua, core/store, core/backend/device.c).
+# Not here: reading any of them (lua/mien/base/ffi.lua, core/store, core/backend/discovery.c).
 # The order of the headers is the order of their types.
-set(headers tensor/status tensor/isa tensor/tensor tensor/rng ops/ops autograd/autograd optim/optim
-  backend/backend backend/capture backend/device data/hdf5 data/loader data/image data/video data/face affect/affect store/store
-  host/host)
+set(headers base/status base/clock base/isa base/profile base/threads tensor/tensor tensor/rng optim/optim ops/ops
+  backend/backend backend/discovery autograd/autograd run/run run/capture store/store data/hdf5 data/loader data/image data/video
+  data/face affect/affect host/host abi/abi)
 
 function(write_if_changed path text)
   if(EXISTS "${path}")
@@ -47,8 +47,8 @@ write_if_changed("${BINARY}/schema.c" "${source}")
 
 # Every text that decides what a table, struct or op means on both sides.
 set(texts "")
-foreach(file tensor/status.h tensor/tensor.h ops/ops.def ops/ops.h optim/optim.h backend/backend.h backend/capture.h
-    backend/device.h)
+foreach(file base/status.h tensor/tensor.h tensor/device.h optim/optim.h optim/updates.h ops/ops.def ops/ops.h backend/backend.h
+    backend/record.h backend/discovery.h)
   file(READ "${SOURCE}/core/${file}" text)
   string(APPEND texts "${file}\n${text}")
 endforeach()

@@ -2,7 +2,7 @@
  * Not here: tables, choices and logging (lua/mien/affect, data/gold.lua). */
 #ifndef MIEN_AFFECT_H
 #define MIEN_AFFECT_H
-#include "../tensor/status.h"
+#include "base/status.h"
 
 /* cdef:begin */
 /* Streaming 1/n moments of pairs (prediction x, gold y) in double; pairs with a NaN are left out

@@ -1,7 +1,7 @@
 /* Moments of (prediction, gold) pairs and the agreement measures that follow from them.
  * Not here: the CCC as a loss with its gradient (backend/ref/loss.c). */
 #include "affect.h"
-#include "tensor/nan.h"
+#include "base/nan.h"
 #include <math.h>
 
 /* Two passes over the new pairs, then one merge: the mean is exact before the deviations are

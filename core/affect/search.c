@@ -1,7 +1,7 @@
 /* CCC of every candidate of a post-processing step, over recordings joined.
  * Not here: which candidate is kept (lua/mien/affect/post). */
 #include "median.h"
-#include "tensor/nan.h"
+#include "base/nan.h"
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 
 #include "backend/backend.h"
 #include "node.h"
-#include "ops/profile.h"
+#include "base/profile.h"
 
 const char *mien__node_name(const mien_node *node) {
     if (node->op == MIEN_NODE_CUSTOM) return "a custom op";
@@ -56,7 +56,7 @@ mien_status mien__node_make_again(mien_node *node) {
         return status;
     }
     mien__profile_work(start, "batch_norm again", 2 * (double)mien_tensor_count(made),
-                       (mien_tensor *[]){call.in[0], made}, 2);
+                       mien__bytes_of((mien_tensor *[]){call.in[0], made}, 2));
     mien_tensor_release(node->out[0]);
     node->out[0] = made;
     node->versions[node->n_in] = made->storage->version;

@@ -2,7 +2,7 @@
  * Not here: the derivative of any op (the backends hold forward and backward side by side). */
 #ifndef MIEN_AUTOGRAD_H
 #define MIEN_AUTOGRAD_H
-#include "../ops/ops.h"
+#include "ops/ops.h"
 
 /* cdef:begin */
 /* Recording is on by default and per thread; returns what it was. */

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "tensor/allocate.h"
-#include "tensor/assert.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 static _Thread_local bool recording_off, rehearsing, keeping_all;
 
@@ -137,6 +137,10 @@ static void drain(mien_node *list) {
 
 void mien__node_release(mien_node *node) {
     drain(unref(node, NULL));
+}
+
+__attribute__((constructor)) static void hook(void) {
+    mien__hooks.release_node = mien__node_release;
 }
 
 void mien__node_finish(mien_node *node) {

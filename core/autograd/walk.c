@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "ops/profile.h"
-#include "tensor/allocate.h"
-#include "tensor/assert.h"
+#include "base/profile.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 /* ---- nodes that gradients have reached ----------------------------------------------------- */
 
@@ -83,13 +83,11 @@ bool mien__walk_owns(const mien_tensor *t) {
 }
 
 static mien_status add_into(mien_tensor *acc, mien_tensor *x) {
-    const mien_backend *b = mien__backend_with(acc->device, offsetof(mien_backend, accumulate));
-    if (!b) return mien_error_last()->code;
     double start = mien__profile_start();
     mien__tensor_read(x);
-    mien_status status = b->accumulate(acc, x);
+    mien_status status = mien__accumulate(acc, x);
     mien__profile_work(start, "gradient sums", (double)mien_tensor_count(acc),
-                       (mien_tensor *[]){acc, acc, x}, 3); /* acc is read and written */
+                       mien__bytes_of((mien_tensor *[]){acc, acc, x}, 3)); /* acc: both ways */
     return status;
 }
 

@@ -1,9 +1,11 @@
 /* A backend: a const table of functions for one device.
- * Not here: which backend is asked first (registry.c), shapes (ops/). */
+ * Not here: which backend is asked first (dispatch.c), shapes (ops/). */
 #ifndef MIEN_BACKEND_H
 #define MIEN_BACKEND_H
-#include "../ops/ops.h"
-#include "../optim/optim.h"
+#include "ops/ops.h"
+#include "optim/updates.h"
+#include "record.h"
+#include "tensor/device.h"
 
 /* cdef:begin */
 /* Chooses who serves the CPU device from now on, in this process: "cpu" (oneDNN and own kernels,
@@ -11,9 +13,6 @@
  * recorded before walks back where it was computed. Error names the backends there are. */
 mien_status mien_backend_use(const char *name);
 const char *mien_backend_current(void);
-/* Number of threads the CPU backend uses; 0 sets the default (all cores). */
-void mien_threads_set(int n);
-int mien_threads(void);
 /* One line on the backend: library, version, instruction set; NULL when there is none of the name,
  * and with an error record when MIEN_CPU_ISA (mien_cpu_isa) forbids it. */
 const char *mien_backend_describe(const char *name);
@@ -32,58 +31,11 @@ typedef struct mien_backend {
      * cheap enough to drop out[0] until backward. batch_norm alone may have one: from in[0..2],
      * mean and rstd (in[3..4] have no elements then, in[5] is absent). NULL: keep it. */
     mien_op_fn again[MIEN_OP_COUNT];
-    /* Memory of the device; NULL data with an error record on failure. */
-    void *(*alloc)(size_t bytes);
-    void (*free)(void *data, size_t bytes);
-    /* From here on, what writes elements also calls mien__tensor_touch.
-     * Elements between any two layouts and dtypes of this device, same shape. */
-    mien_status (*copy)(mien_tensor *dst, mien_tensor *src);
-    mien_status (*fill)(mien_tensor *t, double value);
-    /* Host <-> device, contiguous plain bytes; NULL on the CPU. */
-    mien_status (*upload)(mien_tensor *dst, const void *src, size_t bytes);
-    mien_status (*download)(void *dst, mien_tensor *src, size_t bytes);
+    mien__device memory;     /* memory, copies and queues: tensor/device.h */
+    mien__updates updates;   /* of the optimisers: optim/updates.h */
+    mien__recorder recorder; /* recorded steps: record.h */
     /* acc += x, same shape, any layouts: gradients that meet. */
     mien_status (*accumulate)(mien_tensor *acc, mien_tensor *x);
-    mien_status (*sum_squares)(mien_tensor *t, double *sum);
-    /* Of n tensors together, NULLs skipped. NULL: one by one. */
-    mien_status (*sum_squares_all)(mien_tensor *const *tensors, int n, double *sum);
-    mien_status (*scale)(mien_tensor *t, double factor);
-    mien_status (*adam)(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
-                        mien_tensor *m, mien_tensor *v, int64_t step);
-    /* n parameters in one go, those without a gradient skipped. NULL: one by one. */
-    mien_status (*adam_all)(const mien_adam *hyper, mien_tensor *const *params,
-                            mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
-                            int n, int64_t step);
-    mien_status (*sgd)(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
-                       mien_tensor *velocity);
-    /* n parameters in one go, as adam_all. NULL: one by one. */
-    mien_status (*sgd_all)(const mien_sgd *hyper, mien_tensor *const *params,
-                           mien_tensor *const *grads, mien_tensor *const *velocity, int n);
-    /* Decisions that the host need not know of, so that it does not wait for the device. NULL: the
-     * host decides. norm, f64 [1], gets the 2-norm of all tensors (NULLs skipped), which are scaled
-     * by max_norm / norm where that is below 1. judge: mien__judge (optim/judge.h). */
-    mien_status (*clip)(mien_tensor *const *tensors, int n, double max_norm, mien_tensor *norm);
-    mien_status (*judge)(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss);
-    /* Host memory that the device reads by itself. */
-    void *(*pin)(size_t bytes);
-    void (*unpin)(void *data);
-    /* Copies beside the device's work, in a queue of their own (`aside`), in any thread. bring:
-     * plain bytes from pinned memory to dst. A fence (made where *fence is NULL) stands where a
-     * queue ends now; after: what a queue is given from now on waits for it; reached: the host
-     * does. */
-    mien_status (*bring)(mien_tensor *dst, const void *src, size_t bytes);
-    mien_status (*fence)(void **fence, bool aside);
-    mien_status (*after)(void *fence, bool aside);
-    mien_status (*reached)(void *fence);
-    void (*unfence)(void *fence); /* NULL is allowed */
-    /* See capture.h; NULL where there is none. From `record` on what is launched is noted, not
-     * done; first of all that `bytes` go from pinned memory to the device. `recorded` ends that and
-     * gives, with keep, what `replay` launches; `settle` waits for the last launch. */
-    mien_status (*record)(void *to, const void *from, size_t bytes);
-    mien_status (*recorded)(bool keep, void **made);
-    mien_status (*replay)(void *made);
-    mien_status (*settle)(void *made);
-    void (*forget)(void *made);
 } mien_backend;
 
 extern const mien_backend mien__backend_ref; /* backend/ref: complete */
@@ -93,7 +45,19 @@ extern const mien_backend mien__backend_cpu; /* backend/cpu: what it makes faste
  * the device, when it supports the call; else ref on the CPU. NULL with an error that names op and
  * device. */
 const mien_backend *mien__backend_for(const mien_op_call *call, bool backward);
-/* The backend whose entry at this offset is not NULL: the device's own, else ref on the CPU. Use:
- * mien__backend_with(device, offsetof(mien_backend, adam)). */
-const mien_backend *mien__backend_with(mien_device device, size_t entry_offset);
+/* The chosen backend of the device; NULL with an error record when the device cannot be used. */
+const mien_backend *mien__backend_of(mien_device device);
+/* Runs one pass of an op where it is served and books it: the tape and run/run.c go through here.
+ */
+mien_status mien__op_forward(mien_op_call *call);
+mien_status mien__op_backward(mien_op_call *call);
+/* Name of the op whose function is running, for errors that arise far from it; NULL: none. */
+extern const char *mien__op_running;
+/* The passes of the view ops, which need no backend. */
+mien_status mien__view_forward(mien_op_call *call);
+mien_status mien__view_backward(mien_op_call *call);
+/* The part of a plain tensor that the attributes of a narrow name, sharing its elements. */
+mien_tensor *mien__narrow_view(mien_tensor *t, const mien_narrow_attr *attr);
+/* acc += x, same shape, any layouts: gradients that meet. */
+mien_status mien__accumulate(mien_tensor *acc, mien_tensor *x);
 #endif

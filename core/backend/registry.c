@@ -1,11 +1,10 @@
-/* Which backend serves a call: the chosen one of the device, else ref on the CPU.
- * Not here: any computation (ref/, cpu/). */
+/* The backends there are, and which of them is chosen for each device.
+ * Not here: who serves a call (dispatch.c), opening a GPU's (discovery.c), any computation. */
 #include "backend.h"
 
-#include "../tensor/isa.h"
-#include "device.h"
+#include "base/isa.h"
+#include "discovery.h"
 
-#include <omp.h>
 #include <string.h>
 
 static const mien_backend *const known[] = {
@@ -16,15 +15,37 @@ static const mien_backend *const known[] = {
 enum { KNOWN = sizeof known / sizeof known[0] };
 static const mien_backend *chosen; /* of the CPU; NULL: the first */
 
-/* NULL with an error record when the device cannot be used. */
-static const mien_backend *current(mien_device device) {
+const mien_backend *mien__backend_of(mien_device device) {
     if (device == MIEN_DEVICE_CUDA) return mien__cuda_backend();
     if (!mien_cpu_isa()) return NULL;
     return chosen ? chosen : known[0];
 }
 
-static const char *device_name(mien_device device) {
-    return device == MIEN_DEVICE_CPU ? "cpu" : "cuda";
+static const mien__device *cpu_memory(void) {
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CPU);
+    return b ? &b->memory : NULL;
+}
+
+static const mien__device *cuda_memory(void) {
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CUDA);
+    return b ? &b->memory : NULL;
+}
+
+static const mien__updates *cpu_updates(void) {
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CPU);
+    return b ? &b->updates : NULL;
+}
+
+static const mien__updates *cuda_updates(void) {
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CUDA);
+    return b ? &b->updates : NULL;
+}
+
+__attribute__((constructor)) static void register_tables(void) {
+    mien__device_register(MIEN_DEVICE_CPU, cpu_memory);
+    mien__device_register(MIEN_DEVICE_CUDA, cuda_memory);
+    mien__updates_register(MIEN_DEVICE_CPU, cpu_updates);
+    mien__updates_register(MIEN_DEVICE_CUDA, cuda_updates);
 }
 
 static const mien_backend *find(const char *name) {
@@ -52,56 +73,4 @@ const char *mien_backend_describe(const char *name) {
     const mien_backend *b = name && strcmp(name, "cuda") == 0 ? mien__cuda_backend() : find(name);
     if (!b || (b->device == MIEN_DEVICE_CPU && !mien_cpu_isa())) return NULL;
     return b->describe ? b->describe() : b->name;
-}
-
-/* ---- threads ------------------------------------------------------------------------------- */
-
-static int default_threads; /* what OpenMP started with: OMP_NUM_THREADS or all cores */
-
-__attribute__((constructor)) static void note_default(void) {
-    default_threads = omp_get_max_threads();
-}
-
-void mien_threads_set(int n) {
-    omp_set_num_threads(n > 0 ? n : default_threads);
-}
-int mien_threads(void) {
-    return omp_get_max_threads();
-}
-
-/* ---- dispatch ------------------------------------------------------------------------------ */
-
-static bool serves(const mien_backend *b, const mien_op_call *call, bool backward) {
-    mien_op_fn fn = backward ? b->backward[call->op] : b->forward[call->op];
-    return fn && (!b->supports || b->supports(call, backward));
-}
-
-static mien_device device_of(const mien_op_call *call) {
-    for (int i = 0; i < MIEN_OP_MAX_IN; i++)
-        if (call->in[i]) return call->in[i]->device;
-    return MIEN_DEVICE_CPU;
-}
-
-const mien_backend *mien__backend_for(const mien_op_call *call, bool backward) {
-    mien_device device = device_of(call);
-    const mien_backend *b = backward && call->served ? call->served : current(device);
-    if (!b) return NULL;
-    if (serves(b, call, backward)) return b;
-    if (device == MIEN_DEVICE_CPU && serves(&mien__backend_ref, call, backward))
-        return &mien__backend_ref;
-    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "%s has no %s for these inputs on device %s",
-                   mien_op_info_at(call->op)->name, backward ? "backward pass" : "implementation",
-                   device_name(device));
-}
-
-const mien_backend *mien__backend_with(mien_device device, size_t entry_offset) {
-    const mien_backend *candidates[] = {current(device),
-                                        device == MIEN_DEVICE_CPU ? &mien__backend_ref : NULL};
-    if (!candidates[0]) return NULL;
-    for (int i = 0; i < 2; i++) {
-        void *entry = NULL;
-        if (candidates[i]) memcpy(&entry, (const char *)candidates[i] + entry_offset, sizeof entry);
-        if (entry) return candidates[i];
-    }
-    MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "device %s does not offer this here", device_name(device));
 }

@@ -6,7 +6,7 @@
  * not: the pixels of an experiment keep their last bits. */
 #define MIEN_TARGET_AVX2   "avx2"
 #define MIEN_TARGET_AVX512 "avx512f"
-#include "../tensor/isa.h"
+#include "base/isa.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * Not here: which draw a frame gets and the threads (loader.c), whole pictures (image.c). */
 #ifndef MIEN_AUGMENT_H
 #define MIEN_AUGMENT_H
-#include "../tensor/status.h"
+#include "base/status.h"
 
 /* One axis of a separable resize: output o = sum over k of weight[k * out + o] *
  * input[first[o] + k], first[o] + taps never beyond the input. */

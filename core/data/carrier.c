@@ -1,20 +1,18 @@
 /* Batches to a GPU beside its work: the order of fills, copies and use.
- * Not here: the queue and the fences themselves (backend entries pin ... unfence).
+ * Not here: the queue and the events themselves (tensor/device.h).
  *
- *   host      fills ........ settle, fills again
+ *   host      fills ........ wait, fills again
  *   aside           copies
  *   work   unused > ...... > take > uses                  (a > b: b waits for a) */
 #include "carrier.h"
 
 #include <string.h>
 
-#include "../backend/backend.h"
-
 mien_status mien__carrier_open(mien__carrier *c, mien_device device,
                                const size_t bytes[MIEN_CARRIED]) {
     const size_t line = 64;
     size_t at[MIEN_CARRIED], all = 0;
-    const mien_backend *gpu = mien__backend_with(device, offsetof(mien_backend, bring));
+    const mien__device *gpu = mien__device_with_queue(device);
     if (!gpu) return mien_error_last()->code;
     for (int i = 0; i < MIEN_CARRIED; i++) {
         at[i] = all;
@@ -28,43 +26,44 @@ mien_status mien__carrier_open(mien__carrier *c, mien_device device,
 }
 
 mien_status mien__carrier_aim(mien__carrier *c, mien_tensor *const there[MIEN_CARRIED]) {
-    MIEN_TRY(c->gpu->fence(&c->unused, false));
+    MIEN_TRY(c->gpu->event_record(&c->unused, false));
     memcpy(c->there, there, sizeof c->there);
     return MIEN_OK;
 }
 
 mien_status mien__carrier_send(mien__carrier *c) {
     if (c->sent) return MIEN_OK;
-    MIEN_TRY(c->gpu->after(c->unused, true));
+    MIEN_TRY(c->gpu->event_wait(c->unused, true));
     for (int i = 0; i < MIEN_CARRIED; i++) {
         mien_tensor *t = c->there[i];
         size_t bytes = (size_t)mien_tensor_count(t) * mien_dtype_size(t->dtype);
-        MIEN_TRY(c->gpu->bring(t, c->host[i], bytes));
+        MIEN_TRY(c->gpu->upload_aside(t, c->host[i], bytes));
     }
-    MIEN_TRY(c->gpu->fence(&c->copied, true));
+    MIEN_TRY(c->gpu->event_record(&c->copied, true));
     c->sent = true;
     return MIEN_OK;
 }
 
 mien_status mien__carrier_take(mien__carrier *c, mien_tensor *there[MIEN_CARRIED]) {
-    MIEN_TRY(c->gpu->after(c->copied, false));
+    MIEN_TRY(c->gpu->event_wait(c->copied, false));
     memcpy(there, c->there, sizeof c->there);
     memset(c->there, 0, sizeof c->there);
     c->sent = false;
     return MIEN_OK;
 }
 
-mien_status mien__carrier_settle(const mien__carrier *c) {
-    return c->copied ? c->gpu->reached(c->copied) : MIEN_OK;
+mien_status mien__carrier_wait(const mien__carrier *c) {
+    return c->copied ? c->gpu->event_synchronize(c->copied) : MIEN_OK;
 }
 
 void mien__carrier_close(mien__carrier *c) {
     if (!c->gpu) return;
-    if (c->there[0]) c->gpu->fence(&c->copied, true); /* a send that failed may have begun one */
-    mien__carrier_settle(c);                          /* a lost GPU has nothing to wait for */
+    if (c->there[0])
+        c->gpu->event_record(&c->copied, true); /* a send that failed may have begun one */
+    mien__carrier_wait(c);                      /* a lost GPU has nothing to wait for */
     for (int i = 0; i < MIEN_CARRIED; i++) mien_tensor_release(c->there[i]);
-    c->gpu->unfence(c->unused);
-    c->gpu->unfence(c->copied);
+    c->gpu->event_free(c->unused);
+    c->gpu->event_free(c->copied);
     c->gpu->unpin(c->host[0]);
     *c = (mien__carrier){0};
 }

@@ -2,16 +2,16 @@
  * the GPU's work. Not here: what a batch holds and when it is wanted (loader.c). */
 #ifndef MIEN_CARRIER_H
 #define MIEN_CARRIER_H
-#include "../tensor/tensor.h"
+#include "tensor/device.h"
 
 enum { MIEN_CARRIED = 2 }; /* tensors of a batch that go together */
 
 typedef struct mien__carrier {
-    const struct mien_backend *gpu;   /* NULL: not open */
+    const mien__device *gpu;          /* NULL: not open */
     void *host[MIEN_CARRIED];         /* in one pinned block */
     mien_tensor *there[MIEN_CARRIED]; /* where the copies go; NULL: nowhere yet */
-    void *unused;                     /* fence: the GPU has done what used that memory before */
-    void *copied;                     /* fence: the copies are done; NULL: never sent */
+    void *unused;                     /* event: the GPU has done what used that memory before */
+    void *copied;                     /* event: the copies are done; NULL: never sent */
     bool sent;
 } mien__carrier;
 
@@ -26,7 +26,7 @@ mien_status mien__carrier_send(mien__carrier *c);
 /* Gives the tensors to the caller: what the GPU is given from now on finds the numbers in them. */
 mien_status mien__carrier_take(mien__carrier *c, mien_tensor *there[MIEN_CARRIED]);
 /* Waits until the pinned memory may be written again; in any thread. */
-mien_status mien__carrier_settle(const mien__carrier *c);
+mien_status mien__carrier_wait(const mien__carrier *c);
 /* Waits for copies that are under way. */
 void mien__carrier_close(mien__carrier *c);
 #endif

@@ -1,7 +1,7 @@
 /* Faces in a picture, by OpenCV's cascades. Not here: following a face (lua/mien/data/face.lua). */
 #ifndef MIEN_FACE_H
 #define MIEN_FACE_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 typedef struct mien_face_detector mien_face_detector;

@@ -3,7 +3,7 @@
  */
 #ifndef MIEN_HDF5_H
 #define MIEN_HDF5_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 typedef struct mien_h5 mien_h5;

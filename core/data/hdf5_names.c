@@ -2,7 +2,7 @@
  * Not here: datasets (hdf5.c). */
 #include "hdf5_inner.h"
 #include "store/store.h"
-#include "tensor/nan.h"
+#include "base/nan.h"
 #include <stdlib.h>
 #include <string.h>
 

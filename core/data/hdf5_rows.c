@@ -1,7 +1,7 @@
 /* HDF5 datasets: make, grow, read and write rows.
  * Not here: files (hdf5.c), attributes and listings (hdf5_names.c). */
 #include "hdf5_inner.h"
-#include "tensor/nan.h"
+#include "base/nan.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * Not here: video (video.h), faces (face.h). */
 #ifndef MIEN_IMAGE_H
 #define MIEN_IMAGE_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 /* u8 [H,W,3] RGB from JPEG, PNG, BMP ... NULL: missing, or no picture. */

@@ -1,10 +1,11 @@
 /* The loader: threads that read windows, augment them and fill batches, handed out in order.
  * Not here: pixels (augment.c), which windows in which order (lua/mien/data). */
 #include "loader.h"
-#include "../tensor/rng.h"
 #include "augment.h"
+#include "base/clock.h"
 #include "carrier.h"
 #include "hdf5.h"
+#include "tensor/rng.h"
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -56,12 +57,6 @@ struct mien_loader {
     int64_t next_unit; /* window that a worker takes next */
     double waited;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int64_t windows_in(const mien_loader *l, int64_t batch) {
     int64_t left = l->n - batch * l->config.batch;
@@ -133,7 +128,7 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
     const mien_loader_config *c = &l->config;
     const int64_t start = l->starts[unit], place = unit % c->batch;
     const size_t label_bytes = 4 * (size_t)c->sequence * (size_t)(l->outputs ? l->outputs : 1);
-    MIEN_TRY(mien__carrier_settle(&l->carriers[s - l->slots])); /* of the batch before */
+    MIEN_TRY(mien__carrier_wait(&l->carriers[s - l->slots])); /* of the batch before */
     MIEN_TRY(read_labels(l, start, (char *)s->values + (size_t)place * label_bytes));
     const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
     const size_t out_frame = (size_t)c->height * (size_t)c->width * 3;
@@ -495,7 +490,7 @@ void mien_loader_close(mien_loader *l) {
 /* Waits for the batch, looking up now and then for a wish to stop. */
 static mien_status wait_for(mien_loader *l, slot *s) {
     mien_status status = MIEN_OK;
-    double began = now();
+    double began = mien_time_monotonic();
     pthread_mutex_lock(&l->mutex);
     while (s->done < s->windows && status == MIEN_OK) {
         struct timespec until;
@@ -506,7 +501,7 @@ static mien_status wait_for(mien_loader *l, slot *s) {
         if (mien_interrupt_requested()) status = MIEN_ERR_INTERRUPTED;
     }
     pthread_mutex_unlock(&l->mutex);
-    l->waited += now() - began;
+    l->waited += mien_time_monotonic() - began;
     if (status != MIEN_OK) MIEN_FAIL(status, "loader: interrupted");
     return MIEN_OK;
 }

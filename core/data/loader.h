@@ -2,7 +2,7 @@
  * order, pull-style. Not here: which windows, in which order (lua/mien/data). */
 #ifndef MIEN_LOADER_H
 #define MIEN_LOADER_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 typedef struct mien_loader mien_loader;

@@ -2,7 +2,7 @@
  * Not here: writing video, sound. */
 #ifndef MIEN_VIDEO_H
 #define MIEN_VIDEO_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 typedef struct mien_video mien_video;

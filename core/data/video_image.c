@@ -1,6 +1,6 @@
 /* Picture files through FFmpeg's codecs: read JPEG, PNG, BMP, TIFF, WebP; write PNG.
  * Not here: resize and crop (image.c). EXIF marks (size, rotation) are ignored. */
-#include "../store/store.h"
+#include "store/store.h"
 #include "image.h"
 #include "video_inner.h"
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Line editing on a terminal with libedit: prompt, history, completion, Ctrl-C.
  * Not here: what completes a word (the caller's completer), what a line means (lua/mien/repl). */
 #include "lua_host.h"
-#include "tensor/status.h"
+#include "base/status.h"
 #include <errno.h>
 #include <histedit.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
  * Not here: what the REPL does with a line (lua/mien/repl). */
 #ifndef MIEN_HOST_H
 #define MIEN_HOST_H
-#include "../tensor/status.h"
+#include "base/status.h"
 
 /* cdef:begin */
 bool mien_terminal(int fd);

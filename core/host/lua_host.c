@@ -1,7 +1,7 @@
 /* require "mien.host": what Lua needs of the executable and no plain library can give.
  * Not here: terminal size and child processes (host.h, through FFI). */
 #include "lua_host.h"
-#include "host/host.h"
+#include "host.h"
 #include <lauxlib.h>
 #include <unistd.h>
 

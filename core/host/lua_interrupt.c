@@ -2,8 +2,8 @@
  * process last. Not here: who honours the wish (ops, loader, lua/mien/train), how long each of them
  * gets (watch.c). */
 #include "lua_host.h"
-#include "host/host.h"
-#include "tensor/call.h"
+#include "host.h"
+#include "base/call.h"
 #include "watch.h"
 #include <errno.h>
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
 /* Decides whether a program that was asked to stop gets more time, and says why not.
- * Not here: signals and the hook (lua_interrupt.c), which calls say what they do (tensor/call.h).
+ * Not here: signals and the hook (lua_interrupt.c), which calls say what they do (base/call.h).
  */
 #include "watch.h"
 

@@ -1,5 +1,5 @@
 /* Shape rules of pointwise ops, broadcasting, reductions and losses.
- * Not here: views and concat (shape.c). */
+ * Not here: views and concat (infer_view.c). */
 #include "infer.h"
 
 /* ---- pointwise ----------------------------------------------------------------------------- */

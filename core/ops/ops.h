@@ -1,8 +1,8 @@
-/* Ops: what each takes and gives, generated from ops.def, and the one way to run them.
- * Not here: how a result is computed (backend/). */
+/* Ops: what each takes and gives, generated from ops.def.
+ * Not here: running one (run/run.h), how a result is computed (backend/). */
 #ifndef MIEN_OPS_H
 #define MIEN_OPS_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 typedef struct mien_op_info {
@@ -22,40 +22,6 @@ typedef struct mien_op_info {
 int mien_op_count(void);
 /* NULL when op is not in [0, count). */
 const mien_op_info *mien_op_info_at(int op);
-/* Runs an op on the device of its inputs. in: n_in tensors, absent optional ones NULL. attr: all
- * n_attr numbers in the order of ops.def. out: gets n_visible new references. On failure nothing
- * has happened. Recorded on the tape when recording is on and an input wants a gradient. */
-mien_status mien_op_run(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
-                        mien_tensor **out, int n_out);
-/* Who would run this call forward: "cpu", "ref", "cuda", or "view"; NULL with an error when nobody
- * can. Nothing is run and nothing recorded. */
-const char *mien_op_server(int op, mien_tensor *const *in, int n_in, const double *attr,
-                           int n_attr);
-
-/* Figures of an op since the last reset, whatever implementations it took; times only while
- * profiling is on. */
-typedef struct mien_op_profile {
-    int64_t calls;
-    double seconds;
-    double gflop;            /* multiplications and additions; see profile.c */
-    int64_t bytes;           /* of tensors read and written, each once a call */
-    char implementation[64]; /* the last one chosen, e.g. "jit:avx512_core" or "ref" */
-} mien_op_profile;
-void mien_profile_enable(bool on);
-void mien_profile_reset(void);
-/* Figures of op's forward (backward = false) or backward pass. */
-void mien_profile_at(int op, bool backward, mien_op_profile *profile);
-/* What was done while profiling was on: one entry per op, direction, backend and implementation,
- * and one per kind of work beside ops ("adam", "gradient sums"). */
-typedef struct mien_profile_entry {
-    const char *name;
-    const char *backend; /* "cpu", "ref", "view"; "" beside ops */
-    bool backward;
-    bool is_op;
-    mien_op_profile figures;
-} mien_profile_entry;
-/* Entry i from 0; false beyond the last. */
-bool mien_profile_entry_at(int i, mien_profile_entry *entry);
 /* cdef:end */
 
 #define MIEN_OP_MAX_IN   8
@@ -132,19 +98,22 @@ mien_status mien__infer_loss(mien_op_call *call);
 mien_status mien__infer_class_loss(mien_op_call *call);
 mien_status mien__infer_softmax_loss(mien_op_call *call);
 
-/* The view ops move no elements and are the same on every device (ops/shape.c). */
+/* Are a call's numbers of inputs, attributes and visible outputs those of the op, and its inputs
+ * there, on one device? */
+mien_status mien__op_check(int op, mien_tensor *const *in, int n_in, const double *attr, int n_attr,
+                           int n_out);
+/* Checks the inputs by the op's rule and makes its output headers. */
+mien_status mien__op_infer(mien_op_call *call);
+/* The view ops move no elements and are the same on every device (backend/view.c). */
 bool mien__op_is_view(mien_op op);
-mien_status mien__view_forward(mien_op_call *call);
-mien_status mien__view_backward(mien_op_call *call);
-/* The part of a plain tensor that the attributes of a narrow name, sharing its elements. */
-mien_tensor *mien__narrow_view(mien_tensor *t, const mien_narrow_attr *attr);
-
-/* Runs the backward of one op on the device of its dout; used by the tape and by tests. */
-mien_status mien__op_backward(mien_op_call *call);
+/* Is output i kept from Lua? */
+bool mien__op_hides(mien_op op, int i);
 /* True when `saves` of the op names its input (output = false) or output i. */
 bool mien__op_saves(mien_op op, bool output, int i);
-/* Name of the op whose function is running, for errors that arise far from it; NULL: none. */
-extern const char *mien__op_running;
+/* Multiplications and additions of a pass, one per element of the larger side where no better
+ * formula is known; and bytes of the tensors that it reads and writes, each once. */
+double mien__op_flops(const mien_op_call *call, bool backward);
+int64_t mien__op_bytes(const mien_op_call *call, bool backward);
 /* "weight" for input 1 of conv2d, into a caller's buffer; returns it. */
 const char *mien__op_value_name(mien_op op, bool output, int i, char *buffer, size_t size);
 #endif

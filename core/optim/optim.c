@@ -4,12 +4,12 @@
 
 #include <math.h>
 
-#include "backend/backend.h"
 #include "judge.h"
-#include "ops/profile.h"
-#include "tensor/allocate.h"
-#include "tensor/assert.h"
-#include "tensor/nan.h"
+#include "updates.h"
+#include "base/profile.h"
+#include "base/allocate.h"
+#include "base/assert.h"
+#include "base/nan.h"
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -44,8 +44,8 @@ static mien_status check_verdict(mien_tensor *verdict, const char *who) {
 }
 
 /* A device looks at the verdict by itself. On the host: here; *divisor 0 leaves the update out. */
-static mien_status heed(mien_tensor *verdict, mien_tensor *const *grads, int n, const char *who,
-                        double *divisor) {
+static mien_status read_verdict(mien_tensor *verdict, mien_tensor *const *grads, int n,
+                                const char *who, double *divisor) {
     MIEN_TRY(check_verdict(verdict, who));
     mien__tensor_read(verdict);
     for (int i = 0; i < n; i++)
@@ -122,18 +122,18 @@ static mien_status adam_all(const mien_adam *hyper, mien_tensor *const *params,
                             int n, int64_t step) {
     mien_device device;
     if (one_device(grads, n, &device)) {
-        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, adam));
-        if (b->adam_all) return b->adam_all(hyper, params, grads, m, v, n, step);
+        const mien__updates *u = mien__updates_for(device);
+        if (u->adam_all) return u->adam_all(hyper, params, grads, m, v, n, step);
     }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
-        const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, adam));
+        const mien__updates *u = mien__updates_for(params[i]->device);
         double start = mien__profile_start();
-        MIEN_TRY(b->adam(hyper, params[i], grads[i], m[i], v[i], step));
+        MIEN_TRY(u->adam(hyper, params[i], grads[i], m[i], v[i], step));
+        mien_tensor *touched[] = {grads[i], params[i], params[i], m[i], m[i], v[i], v[i]};
         mien__profile_work(
             start, "adam", 12 * (double)mien_tensor_count(params[i]),
-            (mien_tensor *[]){grads[i], params[i], params[i], m[i], m[i], v[i], v[i]},
-            7); /* all but the gradient are read and written */
+            mien__bytes_of(touched, 7)); /* all but the gradient are read and written */
     }
     return MIEN_OK;
 }
@@ -150,14 +150,13 @@ mien_status mien_adam_step(const mien_adam *hyper, mien_tensor *const *params,
         MIEN_TRY(check_like(params[i], grads[i], "adam", "gradient", i));
         MIEN_TRY(check_like(params[i], m[i], "adam", "first moment", i));
         MIEN_TRY(check_like(params[i], v[i], "adam", "second moment", i));
-        if (!mien__backend_with(params[i]->device, offsetof(mien_backend, adam)))
-            return mien_error_last()->code;
+        if (!mien__updates_for(params[i]->device)) return mien_error_last()->code;
     }
-    mien_adam heeded = *hyper;
+    mien_adam divided = *hyper;
     if (hyper->verdict) {
-        MIEN_TRY(heed(hyper->verdict, grads, n, "adam", &heeded.divisor));
-        if (heeded.divisor == 0) return MIEN_OK;
-        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
+        MIEN_TRY(read_verdict(hyper->verdict, grads, n, "adam", &divided.divisor));
+        if (divided.divisor == 0) return MIEN_OK;
+        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &divided;
     }
     mien_tensor **ready;
     MIEN_ASSERT_LUA_THREAD();
@@ -171,17 +170,18 @@ static mien_status sgd_all(const mien_sgd *hyper, mien_tensor *const *params,
                            mien_tensor *const *grads, mien_tensor *const *velocity, int n) {
     mien_device device;
     if (one_device(grads, n, &device)) {
-        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sgd));
-        if (b->sgd_all) return b->sgd_all(hyper, params, grads, velocity, n);
+        const mien__updates *u = mien__updates_for(device);
+        if (u->sgd_all) return u->sgd_all(hyper, params, grads, velocity, n);
     }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
-        const mien_backend *b = mien__backend_with(params[i]->device, offsetof(mien_backend, sgd));
+        const mien__updates *u = mien__updates_for(params[i]->device);
         mien_tensor *v = velocity ? velocity[i] : NULL;
         double start = mien__profile_start();
-        MIEN_TRY(b->sgd(hyper, params[i], grads[i], v));
-        mien__profile_work(start, "sgd", 4 * (double)mien_tensor_count(params[i]),
-                           (mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5);
+        MIEN_TRY(u->sgd(hyper, params[i], grads[i], v));
+        mien__profile_work(
+            start, "sgd", 4 * (double)mien_tensor_count(params[i]),
+            mien__bytes_of((mien_tensor *[]){grads[i], params[i], params[i], v, v}, 5));
     }
     return MIEN_OK;
 }
@@ -201,14 +201,13 @@ mien_status mien_sgd_step(const mien_sgd *hyper, mien_tensor *const *params,
         else if (hyper->momentum != 0)
             MIEN_FAIL(MIEN_ERR_ARGUMENT, "sgd: momentum is %g but parameter %d has no velocity",
                       hyper->momentum, i + 1);
-        if (!mien__backend_with(params[i]->device, offsetof(mien_backend, sgd)))
-            return mien_error_last()->code;
+        if (!mien__updates_for(params[i]->device)) return mien_error_last()->code;
     }
-    mien_sgd heeded = *hyper;
+    mien_sgd divided = *hyper;
     if (hyper->verdict) {
-        MIEN_TRY(heed(hyper->verdict, grads, n, "sgd", &heeded.divisor));
-        if (heeded.divisor == 0) return MIEN_OK;
-        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &heeded;
+        MIEN_TRY(read_verdict(hyper->verdict, grads, n, "sgd", &divided.divisor));
+        if (divided.divisor == 0) return MIEN_OK;
+        if (hyper->verdict->device == MIEN_DEVICE_CPU) hyper = &divided;
     }
     mien_tensor **ready;
     MIEN_ASSERT_LUA_THREAD();
@@ -229,21 +228,20 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
         mien__tensor_read(grads[i]);
     }
     if (one_device(grads, n, &device)) {
-        const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, sum_squares));
-        if (!b) return mien_error_last()->code;
-        if (b->sum_squares_all) {
-            MIEN_TRY(b->sum_squares_all(grads, n, &total));
+        const mien__updates *u = mien__updates_for(device);
+        if (!u) return mien_error_last()->code;
+        if (u->sum_squares_all) {
+            MIEN_TRY(u->sum_squares_all(grads, n, &total));
             *norm = mien__canonical(sqrt(total));
             return MIEN_OK;
         }
     }
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
-        const mien_backend *b =
-            mien__backend_with(grads[i]->device, offsetof(mien_backend, sum_squares));
-        if (!b) return mien_error_last()->code;
+        const mien__updates *u = mien__updates_for(grads[i]->device);
+        if (!u) return mien_error_last()->code;
         double sum = 0;
-        MIEN_TRY(b->sum_squares(grads[i], &sum));
+        MIEN_TRY(u->sum_squares(grads[i], &sum));
         total += sum;
     }
     *norm = mien__canonical(sqrt(total));
@@ -251,19 +249,18 @@ mien_status mien_grad_norm(mien_tensor *const *grads, int n, double *norm) {
 }
 
 /* The device's own clipping, where all gradients are on one that has it. */
-static const mien_backend *clips_itself(mien_tensor *const *grads, int n) {
-    mien_device device;
-    if (!one_device(grads, n, &device)) return NULL;
-    const mien_backend *b = mien__backend_with(device, offsetof(mien_backend, scale));
-    return b && b->clip ? b : NULL;
+static const mien__updates *clips_itself(mien_tensor *const *grads, int n, mien_device *device) {
+    if (!one_device(grads, n, device)) return NULL;
+    const mien__updates *u = mien__updates_for(*device);
+    return u && u->clip ? u : NULL;
 }
 
 static mien_status scale_all(mien_tensor *const *grads, int n, double factor) {
     for (int i = 0; i < n; i++) {
         if (!grads[i]) continue;
-        const mien_backend *b = mien__backend_with(grads[i]->device, offsetof(mien_backend, scale));
-        if (!b) return mien_error_last()->code;
-        MIEN_TRY(b->scale(grads[i], factor));
+        const mien__updates *u = mien__updates_for(grads[i]->device);
+        if (!u) return mien_error_last()->code;
+        MIEN_TRY(u->scale(grads[i], factor));
     }
     return MIEN_OK;
 }
@@ -285,8 +282,9 @@ mien_status mien_grad_clip_to(mien_tensor *const *grads, int n, double max_norm,
     MIEN_TRY(mien__tensor_check(norm, "clip, norm"));
     if (norm->dtype != MIEN_F64 || mien_tensor_count(norm) != 1)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "clip: the norm goes into one f64 element");
-    const mien_backend *b = clips_itself(grads, n);
-    if (b && norm->device == b->device) return b->clip(grads, n, max_norm, norm);
+    mien_device device;
+    const mien__updates *u = clips_itself(grads, n, &device);
+    if (u && norm->device == device) return u->clip(grads, n, max_norm, norm);
     double found = 0;
     MIEN_TRY(mien_grad_norm(grads, n, &found));
     if (isfinite(found) && found > max_norm) MIEN_TRY(scale_all(grads, n, max_norm / found));
@@ -294,8 +292,9 @@ mien_status mien_grad_clip_to(mien_tensor *const *grads, int n, double max_norm,
 }
 
 mien_status mien_grad_clip(mien_tensor *const *grads, int n, double max_norm, double *norm) {
-    const mien_backend *b = clips_itself(grads, n);
-    mien_tensor *there = mien_tensor_new(MIEN_F64, b ? b->device : MIEN_DEVICE_CPU, 0, NULL);
+    mien_device device = MIEN_DEVICE_CPU;
+    if (!clips_itself(grads, n, &device)) device = MIEN_DEVICE_CPU;
+    mien_tensor *there = mien_tensor_new(MIEN_F64, device, 0, NULL);
     if (!there) return mien_error_last()->code;
     mien_status status = mien_grad_clip_to(grads, n, max_norm, there);
     if (status == MIEN_OK) status = mien_tensor_read(there, norm, 1);
@@ -318,11 +317,11 @@ mien_status mien_judge(const mien_scaling *rules, mien_tensor *verdict, mien_ten
         if (mien_tensor_count(loss) != 1 || loss->device != verdict->device)
             MIEN_FAIL(MIEN_ERR_ARGUMENT, "judge: the loss must be one number beside the verdict");
     }
-    const mien_backend *b = mien__backend_with(verdict->device, offsetof(mien_backend, fill));
-    if (!b) return mien_error_last()->code;
+    const mien__updates *u = mien__updates_for(verdict->device);
+    if (!u) return mien_error_last()->code;
     mien__tensor_read(loss);
     mien__tensor_read(verdict);
-    if (b->judge) return b->judge(rules, verdict, loss);
+    if (u->judge) return u->judge(rules, verdict, loss);
     if (loss) MIEN_TRY(mien_tensor_read(loss, &value, 1));
     MIEN_TRY(mien_tensor_read(verdict, v, MIEN_VERDICT_COUNT));
     mien__judge(v, *rules, value);

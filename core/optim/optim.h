@@ -2,7 +2,7 @@
  * Not here: which parameters, schedules, and the Lua state table (lua/mien/optim/init.lua). */
 #ifndef MIEN_OPTIM_H
 #define MIEN_OPTIM_H
-#include "../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 /* An f64 tensor of MIEN_VERDICT_COUNT numbers beside the parameters: what was decided there about

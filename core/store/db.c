@@ -2,7 +2,8 @@
  * Not here: the tables (schema/), batching and objects for runs (lua/mien/results). */
 #include "functions.h"
 #include "store.h"
-#include "tensor/nan.h"
+#include "base/clock.h"
+#include "base/nan.h"
 
 #include <math.h>
 #include <sqlite3.h>

@@ -1,4 +1,4 @@
-/* What keeping results on disk needs beside a database: files that appear whole, folders, clocks.
+/* What keeping results on disk needs beside a database: files that appear whole, folders.
  * Not here: hashes (hash.c), what is written to those files (core/data/hdf5.c,
  * lua/mien/checkpoint/init.lua). */
 #include "store.h"
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -216,24 +215,4 @@ mien_status mien_folder_make(const char *path) {
     if (status == MIEN_OK) status = make_one(copy);
     free(copy);
     return status;
-}
-
-/* ---- clocks ---------------------------------------------------------------------------------- */
-
-static double seconds(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-double mien_time_now(void) {
-    return seconds(CLOCK_REALTIME);
-}
-double mien_time_monotonic(void) {
-    return seconds(CLOCK_MONOTONIC);
-}
-
-void mien_time_sleep(double seconds) {
-    MIEN_CALL("waiting");
-    time_t whole = (time_t)seconds;
-    nanosleep(&(struct timespec){whole, (long)((seconds - (double)whole) * 1e9)}, NULL);
 }

@@ -2,7 +2,7 @@
  * Not here: what the tables mean (schema/, lua/mien/results). */
 #ifndef MIEN_STORE_H
 #define MIEN_STORE_H
-#include "../tensor/status.h"
+#include "base/status.h"
 
 /* cdef:begin */
 typedef struct mien_db mien_db;
@@ -63,11 +63,6 @@ mien_status mien_text_sha256(const char *text, int64_t bytes, char *out);
 mien_status mien_file_write(const char *path, const void *bytes, int64_t n);
 /* A folder with its parents. */
 mien_status mien_folder_make(const char *path);
-/* Seconds since 1970 and a monotonic clock. */
-double mien_time_now(void);
-double mien_time_monotonic(void);
-/* Waits that many seconds, less when a signal comes. */
-void mien_time_sleep(double seconds);
 /* cdef:end */
 
 /* The two halves of mien_file_write for what a library writes by name: the name aside (free it),

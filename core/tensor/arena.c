@@ -1,7 +1,7 @@
 /* The host's large blocks: cut out of one range of addresses, joined again when they come back.
  * Not here: small blocks, other devices, locks and figures (storage.c). */
 #include "arena.h"
-#include "allocate.h"
+#include "base/allocate.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "half.h"
-#include "isa.h"
-#include "nan.h"
+#include "base/isa.h"
 
 /* ---- one run of elements, for every pair of dtypes ----------------------------------------- */
 
@@ -141,22 +140,6 @@ static run_fn run_for(mien_dtype dst, mien_dtype src) {
 void mien__host_doubles(double *dst, const void *src, mien_dtype dtype, int64_t n) {
     run_for(MIEN_F64, dtype)(dst, 1, src, 1, n);
 }
-
-/* ---- NaNs ------------------------------------------------------------------------------------ */
-
-#define CANONICAL(name, type)                                                                      \
-    MIEN_CLONES(bool, holds_nan_##type, (const type *values, int64_t n), (values, n)) {            \
-        int found = 0;                                                                             \
-        for (int64_t i = 0; i < n; i++) found |= values[i] != values[i];                           \
-        return found;                                                                              \
-    }                                                                                              \
-    void name(type *values, int64_t n) {                                                           \
-        if (!holds_nan_##type(values, n)) return;                                                  \
-        for (int64_t i = 0; i < n; i++)                                                            \
-            if (values[i] != values[i]) values[i] = (type)NAN;                                     \
-    }
-CANONICAL(mien__canonical_doubles, double)
-CANONICAL(mien__canonical_floats, float)
 
 /* ---- strided copies ------------------------------------------------------------------------ */
 

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/backend.h"
-#include "nan.h"
+#include "base/nan.h"
+#include "device.h"
 
 /* ---- one element --------------------------------------------------------------------------- */
 
@@ -114,15 +114,15 @@ mien_status mien_tensor_write(mien_tensor *t, const double *values, int64_t n) {
 mien_status mien_tensor_fill(mien_tensor *t, double value) {
     MIEN_CALL("filling a tensor");
     MIEN_TRY(mien__tensor_check(t, "fill"));
-    const mien_backend *b = mien__backend_with(t->device, offsetof(mien_backend, fill));
-    return b ? b->fill(t, value) : mien_error_last()->code;
+    const mien__device *d = mien__device_for(t->device);
+    return d ? d->fill(t, value) : mien_error_last()->code;
 }
 
 /* ---- copies -------------------------------------------------------------------------------- */
 
 static mien_status copy_on_device(mien_tensor *dst, mien_tensor *src) {
-    const mien_backend *b = mien__backend_with(dst->device, offsetof(mien_backend, copy));
-    return b ? b->copy(dst, src) : mien_error_last()->code;
+    const mien__device *d = mien__device_for(dst->device);
+    return d ? d->copy(dst, src) : mien_error_last()->code;
 }
 
 static size_t byte_count(const mien_tensor *t) {
@@ -131,8 +131,8 @@ static size_t byte_count(const mien_tensor *t) {
 
 /* Host to device: converted on the host, carried as bytes, spread out on the device. */
 static mien_status upload(mien_tensor *dst, mien_tensor *src) {
-    const mien_backend *b = mien__backend_with(dst->device, offsetof(mien_backend, upload));
-    if (!b) return mien_error_last()->code;
+    const mien__device *d = mien__device_for(dst->device);
+    if (!d) return mien_error_last()->code;
     mien_tensor *dense = src->dtype == dst->dtype ? mien__tensor_contiguous(src)
                                                   : mien_tensor_to(src, dst->dtype, src->device);
     if (!dense) return mien_error_last()->code;
@@ -140,10 +140,10 @@ static mien_status upload(mien_tensor *dst, mien_tensor *src) {
         (const char *)dense->storage->data + dense->offset * (int64_t)mien_dtype_size(dense->dtype);
     mien_status status;
     if (mien__tensor_is_contiguous(dst)) {
-        status = b->upload(dst, bytes, byte_count(dense));
+        status = d->upload(dst, bytes, byte_count(dense));
     } else {
         mien_tensor *there = mien_tensor_new(dst->dtype, dst->device, dst->ndim, dst->shape);
-        status = there ? b->upload(there, bytes, byte_count(dense)) : mien_error_last()->code;
+        status = there ? d->upload(there, bytes, byte_count(dense)) : mien_error_last()->code;
         if (status == MIEN_OK) status = copy_on_device(dst, there);
         mien_tensor_release(there);
     }
@@ -153,13 +153,13 @@ static mien_status upload(mien_tensor *dst, mien_tensor *src) {
 }
 
 static mien_status download(mien_tensor *dst, mien_tensor *src) {
-    const mien_backend *b = mien__backend_with(src->device, offsetof(mien_backend, download));
-    if (!b) return mien_error_last()->code;
+    const mien__device *d = mien__device_for(src->device);
+    if (!d) return mien_error_last()->code;
     mien_tensor *dense = mien__tensor_contiguous(src);
     mien_tensor *here =
         dense ? mien_tensor_new(src->dtype, dst->device, src->ndim, src->shape) : NULL;
     mien_status status =
-        here ? b->download(here->storage->data, dense, byte_count(here)) : mien_error_last()->code;
+        here ? d->download(here->storage->data, dense, byte_count(here)) : mien_error_last()->code;
     if (status == MIEN_OK) status = copy_on_device(dst, here);
     mien_tensor_release(here);
     mien_tensor_release(dense);

@@ -1,5 +1,5 @@
 /* Philox4x32-10 and what is drawn from it: one block of the counter per draw.
- * Not here: which layer gets which distribution (lua/mien/init.lua), dropout (backend/). */
+ * Not here: which layer gets which distribution (lua/mien/nn/initialisers), dropout (backend/). */
 #include "rng.h"
 
 #include <math.h>

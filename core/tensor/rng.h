@@ -1,5 +1,5 @@
 /* Named, counter-based random streams: Philox4x32-10 (Salmon et al. 2011).
- * Not here: which distribution initialises which layer (lua/mien/init.lua). */
+ * Not here: which distribution initialises which layer (lua/mien/nn/initialisers). */
 #ifndef MIEN_RNG_H
 #define MIEN_RNG_H
 #include "philox.h"

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "arena.h"
-#include "backend/backend.h"
-#include "allocate.h"
-#include "assert.h"
+#include "base/allocate.h"
+#include "base/assert.h"
+#include "device.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -82,16 +82,6 @@ static void take_pooled(pool *p, size_t bytes) {
     MIEN_ASSERT(p->pooled >= bytes && devices[p->device].pooled >= bytes);
     p->pooled -= bytes;
     devices[p->device].pooled -= bytes;
-}
-
-/* ---- failing on demand ----------------------------------------------------------------------- */
-
-_Thread_local int64_t mien__allocations_left;
-
-int64_t mien__fail_allocation(int64_t n) {
-    int64_t left = mien__allocations_left;
-    mien__allocations_left = n;
-    return left;
 }
 
 /* ---- the host's allocator -------------------------------------------------------------------- */
@@ -169,8 +159,8 @@ static bool in_arena(const pool *p, size_t capacity) {
 static void *pool_alloc(pool *p, size_t bytes) {
     if (in_arena(p, bytes)) return host_large(p, bytes);
     if (p->device == MIEN_DEVICE_CPU) return mien__host_alloc(bytes);
-    const mien_backend *b = mien__backend_with(p->device, offsetof(mien_backend, alloc));
-    return b ? b->alloc(bytes) : NULL;
+    const mien__device *d = mien__device_for(p->device);
+    return d ? d->alloc(bytes) : NULL;
 }
 
 static void pool_free(const pool *p, block b) {
@@ -179,8 +169,8 @@ static void pool_free(const pool *p, block b) {
         mien__host_free(b.data, b.capacity);
         return;
     }
-    const mien_backend *backend = mien__backend_with(p->device, offsetof(mien_backend, free));
-    if (backend) backend->free(b.data, b.capacity);
+    const mien__device *d = mien__device_for(p->device);
+    if (d) d->free(b.data, b.capacity);
 }
 
 /* ---- lists of free blocks -------------------------------------------------------------------- */

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autograd/autograd.h"
-#include "allocate.h"
-#include "assert.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 /* ---- dtypes -------------------------------------------------------------------------------- */
 
@@ -110,7 +109,7 @@ void mien_tensor_free(mien_tensor *t) {
     if (!t) return;
     mien__storage_release(t->storage);
     mien_tensor_release(t->grad);
-    mien__node_release(t->node);
+    if (t->node) mien__hooks.release_node(t->node);
     t->storage = NULL;
     t->grad = NULL;
     t->node = NULL;
@@ -185,6 +184,14 @@ const char *mien__shape_text(const mien_tensor *t, char *buffer, size_t size) {
     return buffer;
 }
 
+int64_t mien__bytes_of(mien_tensor *const *tensors, int n) {
+    int64_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        if (tensors[i] && tensors[i]->storage)
+            bytes += mien_tensor_count(tensors[i]) * (int64_t)mien_dtype_size(tensors[i]->dtype);
+    return bytes;
+}
+
 bool mien__tensor_is_contiguous(const mien_tensor *t) {
     if (t->block) return false;
     int64_t stride = 1;
@@ -242,10 +249,10 @@ mien_tensor *mien__tensor_contiguous(mien_tensor *t) {
     return mien_tensor_to(t, t->dtype, t->device);
 }
 
-void (*mien__tensor_watch)(mien_storage *storage, bool written);
+mien__tensor_hooks mien__hooks;
 
 void mien__tensor_touch(mien_tensor *t) {
     if (!t->storage) return;
     __atomic_fetch_add(&t->storage->version, 1, __ATOMIC_RELAXED);
-    if (mien__tensor_watch && t->device == MIEN_DEVICE_CUDA) mien__tensor_watch(t->storage, true);
+    if (mien__hooks.watch && t->device == MIEN_DEVICE_CUDA) mien__hooks.watch(t->storage, true);
 }

@@ -2,7 +2,7 @@
  * Not here: arithmetic (ops/) and gradients (autograd/). */
 #ifndef MIEN_TENSOR_H
 #define MIEN_TENSOR_H
-#include "status.h"
+#include "base/status.h"
 
 /* cdef:begin */
 typedef enum mien_dtype {
@@ -125,7 +125,7 @@ mien__pool *mien__pool_use(mien_device device, mien__pool *pool);
 mien_storage *mien__storage_retain(mien_storage *storage);
 void mien__storage_release(mien_storage *storage); /* NULL is allowed */
 void mien__storage_drop_packed(mien_storage *storage);
-/* Host memory, 64-byte aligned, large blocks on huge pages; no pooling. For backend tables. */
+/* Host memory, 64-byte aligned, large blocks on huge pages; no pooling. */
 void *mien__host_alloc(size_t bytes);
 void mien__host_free(void *data, size_t bytes);
 
@@ -170,12 +170,18 @@ mien_status mien__tensor_make_plain(mien_tensor *t);
 mien_tensor *mien__tensor_contiguous(mien_tensor *t);
 /* Call after writing elements, so that packed copies are made anew. */
 void mien__tensor_touch(mien_tensor *t);
-/* Told of each such call for a GPU's tensor, and of the tensors that ops and copies read, while a
- * step is recorded (backend/capture.c), else NULL. */
-extern void (*mien__tensor_watch)(mien_storage *storage, bool written);
+/* What the layers above are told of tensors. */
+typedef struct mien__tensor_hooks {
+    /* A tensor lets go of its node; set by autograd. */
+    void (*release_node)(struct mien_node *node);
+    /* While a step is recorded (run/capture.c), else NULL: each write (mien__tensor_touch) to a
+     * GPU's tensor, and each read (mien__tensor_read) of one by ops and copies. */
+    void (*watch)(mien_storage *storage, bool written);
+} mien__tensor_hooks;
+extern mien__tensor_hooks mien__hooks;
 static inline void mien__tensor_read(const mien_tensor *t) {
-    if (mien__tensor_watch && t && t->storage && t->device == MIEN_DEVICE_CUDA)
-        mien__tensor_watch(t->storage, false);
+    if (mien__hooks.watch && t && t->storage && t->device == MIEN_DEVICE_CUDA)
+        mien__hooks.watch(t->storage, false);
 }
 /* Elements between any two host layouts and dtypes, same shape; one value everywhere. Both serve
  * every backend table of the CPU; the public functions check, these do not. */
@@ -197,6 +203,8 @@ static inline bool mien__same_shape(const mien_tensor *a, const mien_tensor *b) 
 static inline bool mien__same_kind(const mien_tensor *a, const mien_tensor *b) {
     return mien__same_shape(a, b) && a->dtype == b->dtype && a->device == b->device;
 }
+/* Bytes of the elements of n tensors; NULLs and those without elements have none. */
+int64_t mien__bytes_of(mien_tensor *const *tensors, int n);
 /* "[2,150,2048]" into a caller's buffer; returns it. */
 const char *mien__shape_text(const mien_tensor *t, char *buffer, size_t size);
 #endif

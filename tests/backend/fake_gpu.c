@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "backend/capture.h"
-#include "backend/device.h"
+#include "backend/record.h"
+#include "backend/discovery.h"
 #include "fake_gpu_ops.h"
 #include "plugin_abi.h"
 
@@ -113,12 +113,12 @@ static mien_status fill(mien_tensor *t, double value) {
 static mien_backend backend = {
     .name = "cuda",
     .device = MIEN_DEVICE_CUDA,
-    .alloc = alloc,
-    .free = give_back,
-    .upload = upload,
-    .download = download,
-    .copy = copy,
-    .fill = fill,
+    .memory = {.alloc = alloc,
+               .free = give_back,
+               .upload = upload,
+               .download = download,
+               .copy = copy,
+               .fill = fill},
 };
 
 static const mien_backend *open_backend(void) {

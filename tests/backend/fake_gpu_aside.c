@@ -44,7 +44,7 @@ void fake_gpu_note_use(const void *block) {
     pthread_mutex_unlock(&lock);
 }
 
-static mien_status bring(mien_tensor *dst, const void *src, size_t bytes) {
+static mien_status upload_aside(mien_tensor *dst, const void *src, size_t bytes) {
     MIEN_TRY(fake_gpu_alive());
     pthread_mutex_lock(&lock);
     bool early = *fake_gpu_last_use(dst->storage->data) > past;
@@ -60,7 +60,7 @@ static mien_status bring(mien_tensor *dst, const void *src, size_t bytes) {
     return MIEN_OK;
 }
 
-static mien_status set_fence(void **made, bool aside) {
+static mien_status event_record(void **made, bool aside) {
     MIEN_TRY(fake_gpu_alive());
     pthread_mutex_lock(&lock);
     fence *f = *made;
@@ -73,7 +73,7 @@ static mien_status set_fence(void **made, bool aside) {
     return MIEN_OK;
 }
 
-static mien_status after(void *set, bool aside) {
+static mien_status event_wait(void *set, bool aside) {
     const fence *f = set;
     MIEN_TRY(fake_gpu_alive());
     pthread_mutex_lock(&lock);
@@ -83,7 +83,7 @@ static mien_status after(void *set, bool aside) {
     return MIEN_OK;
 }
 
-static mien_status reached(void *set) {
+static mien_status event_synchronize(void *set) {
     const fence *f = set;
     MIEN_TRY(fake_gpu_alive());
     pthread_mutex_lock(&lock);
@@ -92,7 +92,7 @@ static mien_status reached(void *set) {
     return MIEN_OK;
 }
 
-static void unfence(void *set) {
+static void event_free(void *set) {
     fake_gpu_fences -= set != NULL;
     free(set);
 }
@@ -120,11 +120,12 @@ static void unpin(void *data) {
 }
 
 void fake_gpu_serve_aside(mien_backend *table) {
-    table->bring = bring;
-    table->fence = set_fence;
-    table->after = after;
-    table->reached = reached;
-    table->unfence = unfence;
-    table->pin = pin;
-    table->unpin = unpin;
+    mien__device *memory = &table->memory;
+    memory->upload_aside = upload_aside;
+    memory->event_record = event_record;
+    memory->event_wait = event_wait;
+    memory->event_synchronize = event_synchronize;
+    memory->event_free = event_free;
+    memory->pin = pin;
+    memory->unpin = unpin;
 }

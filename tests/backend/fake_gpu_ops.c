@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "optim/judge.h"
 
 static void *elements(const mien_tensor *t) {
@@ -130,8 +130,9 @@ static mien_status run_scale(work *w) {
     mien_storage a;
     mien_tensor t = view(at(w, 0), &a);
     double norm = *(double *)elements(at(w, 1));
-    return isfinite(norm) && norm > w->number ? mien__backend_ref.scale(&t, w->number / norm)
-                                              : MIEN_OK;
+    return isfinite(norm) && norm > w->number
+               ? mien__backend_ref.updates.scale(&t, w->number / norm)
+               : MIEN_OK;
 }
 /* norm += the sum of squares; `number` 1: its root, at the end. */
 static mien_status run_norm(work *w) {
@@ -142,7 +143,7 @@ static mien_status run_norm(work *w) {
     }
     mien_storage a;
     mien_tensor t = view(at(w, 1), &a);
-    MIEN_TRY(mien__backend_ref.sum_squares(&t, &sum));
+    MIEN_TRY(mien__backend_ref.updates.sum_squares(&t, &sum));
     *norm += sum;
     return MIEN_OK;
 }
@@ -172,7 +173,7 @@ static mien_status scale(mien_tensor *t, double factor) {
     mien_tensor here = view(t, &a);
     MIEN_TRY(mien__not_recorded("it scales by a number of the host"));
     mien__tensor_touch(t);
-    return mien__backend_ref.scale(&here, factor);
+    return mien__backend_ref.updates.scale(&here, factor);
 }
 
 static mien_status run_judge(work *w) {
@@ -190,7 +191,7 @@ static mien_status judge(const mien_scaling *rules, mien_tensor *verdict, mien_t
 }
 
 /* By the verdict in tensor 4, where there is one: is there an update, with which factor? */
-static bool heed(work *w, double *factor) {
+static bool read_verdict(work *w, double *factor) {
     if (!at(w, 4)) return true;
     const double *verdict = elements(at(w, 4));
     *factor = 1 / verdict[MIEN_VERDICT_DIVISOR];
@@ -202,7 +203,7 @@ static mien_status run_adam(work *w) {
     double now[4], decay = w->adam.decoupled ? 0 : w->adam.weight_decay;
     mien__adam_numbers(&w->adam, w->step, now);
     if (w->feed) memcpy(now, ((const mien__feed *)fake_gpu_host(w->feed))->adam, sizeof now);
-    if (!heed(w, &now[3])) return MIEN_OK;
+    if (!read_verdict(w, &now[3])) return MIEN_OK;
     float *p = elements(at(w, 0)), *m = elements(at(w, 2)), *v = elements(at(w, 3));
     const float *g = elements(at(w, 1));
     for (int64_t i = 0; i < mien_tensor_count(at(w, 0)); i++) {
@@ -245,14 +246,14 @@ static mien_status run_sgd(work *w) {
     double now[2];
     mien__sgd_numbers(&w->sgd, now);
     if (w->feed) memcpy(now, ((const mien__feed *)fake_gpu_host(w->feed))->sgd, sizeof now);
-    if (!heed(w, &now[1])) return MIEN_OK;
+    if (!read_verdict(w, &now[1])) return MIEN_OK;
     hyper.lr = now[0];
     hyper.divisor = 1 / now[1];
     mien_storage s[3];
     mien_tensor t[3];
     for (int i = 0; i < 3; i++)
         if (at(w, i)) t[i] = view(at(w, i), &s[i]);
-    return mien__backend_ref.sgd(&hyper, &t[0], &t[1], at(w, 2) ? &t[2] : NULL);
+    return mien__backend_ref.updates.sgd(&hyper, &t[0], &t[1], at(w, 2) ? &t[2] : NULL);
 }
 static mien_status sgd_all(const mien_sgd *h, mien_tensor *const *params, mien_tensor *const *grads,
                            mien_tensor *const *velocity, int n) {
@@ -409,7 +410,7 @@ static mien_status sum_squares(mien_tensor *t, double *sum) {
     mien_storage a;
     mien_tensor here = view(t, &a);
     MIEN_TRY(mien__not_recorded("it reads a number back from the GPU"));
-    return mien__backend_ref.sum_squares(&here, sum);
+    return mien__backend_ref.updates.sum_squares(&here, sum);
 }
 
 void fake_gpu_serve(mien_backend *table) {
@@ -417,21 +418,18 @@ void fake_gpu_serve(mien_backend *table) {
         if (mien__backend_ref.forward[i]) table->forward[i] = forward;
         if (mien__backend_ref.backward[i]) table->backward[i] = backward;
     }
-    table->copy = copy;
-    table->fill = fill;
+    table->memory.copy = copy;
+    table->memory.fill = fill;
     table->accumulate = accumulate;
-    table->sum_squares = sum_squares;
-    table->scale = scale;
-    table->clip = clip;
-    table->judge = judge;
-    table->adam = adam;
-    table->adam_all = adam_all;
-    table->sgd = sgd;
-    table->sgd_all = sgd_all;
+    table->updates.sum_squares = sum_squares;
+    table->updates.scale = scale;
+    table->updates.clip = clip;
+    table->updates.judge = judge;
+    table->updates.adam = adam;
+    table->updates.adam_all = adam_all;
+    table->updates.sgd = sgd;
+    table->updates.sgd_all = sgd_all;
     fake_gpu_serve_aside(table);
-    table->record = record;
-    table->recorded = recorded;
-    table->replay = replay;
-    table->settle = settle;
-    table->forget = forget;
+    table->recorder = (mien__recorder){
+        .begin = record, .end = recorded, .replay = replay, .wait = settle, .free = forget};
 }

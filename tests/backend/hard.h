@@ -55,10 +55,12 @@ static inline void check_adam_for_long(const mien_backend *b, mien_device device
         for (int i = 0; i < N; i++) g[i] = (float)((g[i] + 0.1) * pow(10, i % 7 - 4));
         must(mien_tensor_write(own[1], g, N), "write");
         must(mien_tensor_write(right[1], g, N), "write");
-        must(b->adam_all ? b->adam_all(&h, &own[0], &own[1], &own[2], &own[3], 1, step)
-                         : b->adam(&h, own[0], own[1], own[2], own[3], step),
+        must(b->updates.adam_all
+                 ? b->updates.adam_all(&h, &own[0], &own[1], &own[2], &own[3], 1, step)
+                 : b->updates.adam(&h, own[0], own[1], own[2], own[3], step),
              "adam");
-        must(mien__backend_ref.adam(&h, right[0], right[1], right[2], right[3], step), "ref");
+        must(mien__backend_ref.updates.adam(&h, right[0], right[1], right[2], right[3], step),
+             "ref");
         free(g);
     }
     for (int k = 0; k < KINDS; k++) {

@@ -3,6 +3,8 @@
 #ifndef MIEN_TEST_HARNESS_H
 #define MIEN_TEST_HARNESS_H
 #include "backend/backend.h"
+#include "base/threads.h"
+#include "run/run.h"
 #include "cases.h"
 
 #include <stdarg.h>

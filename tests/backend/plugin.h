@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tensor/status.h"
+#include "base/status.h"
 
 /* libmien_cuda.so beside libmien.so; NULL where it was not built. */
 static inline void *plugin_open(void) {

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tensor/status.h"
+#include "base/status.h"
 
 /* In a scenario: ends its process with the line that did not hold. */
 #define HOLDS(condition)                                                                           \

@@ -2,7 +2,7 @@
  * Not here: whether the reference is right (test_gradients.c, test_golden.c). */
 #include "hard.h"
 
-#include "backend/device.h"
+#include "backend/discovery.h"
 
 /* A device and dtype to judge, and the relative norm that rounding explains. */
 typedef struct target {
@@ -258,51 +258,50 @@ static mien_status accumulate(const mien_backend *b, mien_tensor **t, double *nu
 }
 
 static mien_status scale(const mien_backend *b, mien_tensor **t, double *number) {
-    return b->scale(t[0], -0.75);
+    return b->updates.scale(t[0], -0.75);
 }
 
 static mien_status sum_squares(const mien_backend *b, mien_tensor **t, double *number) {
-    return b->sum_squares(t[0], number);
+    return b->updates.sum_squares(t[0], number);
 }
 
 static mien_status copy(const mien_backend *b, mien_tensor **t, double *number) {
-    return b->copy(t[0], t[1]);
+    return b->memory.copy(t[0], t[1]);
 }
 
 static mien_status fill(const mien_backend *b, mien_tensor **t, double *number) {
-    return b->fill(t[0], 2.5);
+    return b->memory.fill(t[0], 2.5);
 }
 
 static mien_status adam(const mien_backend *b, mien_tensor **t, double *number) {
     mien_adam h = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1};
-    MIEN_TRY(b->adam(&h, t[0], t[1], t[2], t[3], 1));
+    MIEN_TRY(b->updates.adam(&h, t[0], t[1], t[2], t[3], 1));
     h.decoupled = 1;
     h.divisor = 3;
-    return b->adam(&h, t[0], t[1], t[2], t[3], 2);
+    return b->updates.adam(&h, t[0], t[1], t[2], t[3], 2);
 }
 
 static mien_status sgd(const mien_backend *b, mien_tensor **t, double *number) {
     mien_sgd h = {.lr = 0.1, .weight_decay = 0.1};
-    MIEN_TRY(b->sgd(&h, t[0], t[1], NULL));
+    MIEN_TRY(b->updates.sgd(&h, t[0], t[1], NULL));
     h.momentum = 0.9;
-    MIEN_TRY(b->sgd(&h, t[0], t[1], t[2]));
+    MIEN_TRY(b->updates.sgd(&h, t[0], t[1], t[2]));
     h.nesterov = 1;
     h.divisor = 3;
-    return b->sgd(&h, t[0], t[1], t[2]);
+    return b->updates.sgd(&h, t[0], t[1], t[2]);
 }
 
 static const struct {
     const char *name;
     update run;
-    size_t entry;
 } updates[] = {
-    {"accumulate", accumulate, offsetof(mien_backend, accumulate)},
-    {"scale", scale, offsetof(mien_backend, scale)},
-    {"sum_squares", sum_squares, offsetof(mien_backend, sum_squares)},
-    {"copy", copy, offsetof(mien_backend, copy)},
-    {"fill", fill, offsetof(mien_backend, fill)},
-    {"adam", adam, offsetof(mien_backend, adam)},
-    {"sgd", sgd, offsetof(mien_backend, sgd)},
+    {"accumulate", accumulate},
+    {"scale", scale},
+    {"sum_squares", sum_squares},
+    {"copy", copy},
+    {"fill", fill},
+    {"adam", adam},
+    {"sgd", sgd},
 };
 
 /* Tensors of a group: the first in layout `how`, the others in `other`; m and v of Adam positive.
@@ -322,9 +321,11 @@ static void make_group(const target *t, mien_device device, const char *key, lay
 static void check_update(const target *t, int k, layout how, layout other) {
     mien_tensor *group[GROUP], *right[GROUP];
     double number = 0, expected = 0;
-    const mien_backend *b = mien__backend_with(t->device, updates[k].entry);
+    const mien_backend *b = mien__backend_of(t->device);
     if (!b) fail_msg("%s", mien_error_last()->message);
     assert_string_equal(b->name, t->backend);
+    assert_ptr_equal(mien__device_for(t->device), &b->memory);
+    assert_ptr_equal(mien__updates_for(t->device), &b->updates);
     make_group(t, t->device, updates[k].name, how, other, group);
     make_group(t, MIEN_DEVICE_CPU, updates[k].name, PLAIN, PLAIN, right);
     must(updates[k].run(b, group, &number), updates[k].name);
@@ -370,7 +371,7 @@ static void updates_on_the_gpu_agree_with_the_reference(void **state) {
 
 static void check_hard(const target *t) {
     use(t);
-    const mien_backend *b = mien__backend_with(t->device, offsetof(mien_backend, adam));
+    const mien_backend *b = mien__backend_of(t->device);
     assert_string_equal(b->name, t->backend);
     check_norm_far_from_zero(b->forward[MIEN_OP_batch_norm], b->backward[MIEN_OP_batch_norm],
                              t->device);

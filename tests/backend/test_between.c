@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include "autograd/autograd.h"
+#include "base/profile.h"
 
 static const char *const names[] = {"cpu", "ref"};
 

@@ -1,6 +1,7 @@
 /* What only the CPU backend promises: stable statistics, blocked layouts kept, packed weights that
  * follow their tensor, Winograd's error. Not here: agreement over all cases (test_backends.c). */
 #include "backend/cpu/cpu.h"
+#include "run/run.h"
 #include "tensor/rng.h"
 
 #include <math.h>

@@ -3,6 +3,8 @@
  * word about what runs in ref. Not here: agreement over all cases (test_backends.c). */
 #include "autograd/autograd.h"
 #include "backend/cpu/cpu.h"
+#include "base/threads.h"
+#include "run/run.h"
 #include "tensor/rng.h"
 
 #include <math.h>

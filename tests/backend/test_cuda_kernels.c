@@ -2,7 +2,7 @@
  * Not here: what only a GPU shows: memory order between threads, nvcc's code, speed. */
 #include "backend/cuda/kernels/kernels.h"
 #include "optim/judge.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include "hard.h"
 
 static mien_backend table;
@@ -228,21 +228,21 @@ static mien_status update(const mien_backend *b, int which, mien_tensor **t, dou
     case 0:
         return b->accumulate(t[0], t[1]);
     case 1:
-        return b->scale(t[0], -0.75);
+        return b->updates.scale(t[0], -0.75);
     case 2:
-        return b->sum_squares(t[0], number);
+        return b->updates.sum_squares(t[0], number);
     case 3:
-        MIEN_TRY(b->adam(&a, t[0], t[1], t[2], t[3], 1));
+        MIEN_TRY(b->updates.adam(&a, t[0], t[1], t[2], t[3], 1));
         a.decoupled = 1;
         a.divisor = 3;
-        return b->adam(&a, t[0], t[1], t[2], t[3], 2);
+        return b->updates.adam(&a, t[0], t[1], t[2], t[3], 2);
     default:
-        MIEN_TRY(b->sgd(&s, t[0], t[1], NULL));
+        MIEN_TRY(b->updates.sgd(&s, t[0], t[1], NULL));
         s.momentum = 0.9;
-        MIEN_TRY(b->sgd(&s, t[0], t[1], t[2]));
+        MIEN_TRY(b->updates.sgd(&s, t[0], t[1], t[2]));
         s.nesterov = 1;
         s.divisor = 3;
-        return b->sgd(&s, t[0], t[1], t[2]);
+        return b->updates.sgd(&s, t[0], t[1], t[2]);
     }
 }
 
@@ -308,18 +308,19 @@ static void adam_updates_all_parameters_in_one_go(void **state) {
                         ? NULL
                         : vector_of(i < 6 ? sizes[i] : 3, kind < 2 ? 1 : 0, "adam", kind * N + i);
     for (int step = 1; step <= STEPS; step++) {
-        must(table.adam_all(&h, sets[0][0], sets[0][1], sets[0][2], sets[0][3], N, step), "own");
+        must(table.updates.adam_all(&h, sets[0][0], sets[0][1], sets[0][2], sets[0][3], N, step),
+             "own");
         for (int i = 0; i < N; i++)
             if (sets[1][1][i])
-                must(mien__backend_ref.adam(&h, sets[1][0][i], sets[1][1][i], sets[1][2][i],
-                                            sets[1][3][i], step),
+                must(mien__backend_ref.updates.adam(&h, sets[1][0][i], sets[1][1][i], sets[1][2][i],
+                                                    sets[1][3][i], step),
                      "ref");
     }
     double sum = 0, expected = 0;
-    must(table.sum_squares_all(sets[0][1], N, &sum), "norm");
+    must(table.updates.sum_squares_all(sets[0][1], N, &sum), "norm");
     for (int i = 0; i < N; i++) {
         double one = 0;
-        if (sets[1][1][i]) must(mien__backend_ref.sum_squares(sets[1][1][i], &one), "norm");
+        if (sets[1][1][i]) must(mien__backend_ref.updates.sum_squares(sets[1][1][i], &one), "norm");
         expected += one;
         for (int kind = 0; kind < 4; kind++) {
             if (!sets[0][kind][i]) continue;
@@ -397,9 +398,9 @@ static float *update_bits(bool sgd, double lr, double divisor, int64_t step, mie
     mien_sgd s = {.lr = lr, .momentum = 0.9, .divisor = divisor, .verdict = verdict};
     fresh(t);
     if (sgd)
-        must(table.sgd_all(&s, &t[0], &t[1], &t[2], 1), "sgd");
+        must(table.updates.sgd_all(&s, &t[0], &t[1], &t[2], 1), "sgd");
     else
-        must(table.adam_all(&a, &t[0], &t[1], &t[2], &t[3], 1, step), "adam");
+        must(table.updates.adam_all(&a, &t[0], &t[1], &t[2], &t[3], 1, step), "adam");
     return take_bits(t);
 }
 
@@ -485,13 +486,13 @@ static void the_device_judges_as_the_host_does(void **state) {
         ((double *)mien_tensor_data(verdict))[MIEN_VERDICT_NORM] = here[MIEN_VERDICT_NORM] =
             steps[i][0];
         *(float *)mien_tensor_data(loss) = (float)steps[i][1];
-        must(table.judge(&rules, verdict, loss), "judge");
+        must(table.updates.judge(&rules, verdict, loss), "judge");
         mien__judge(here, rules, (float)steps[i][1]);
         must(mien_tensor_read(verdict, there, MIEN_VERDICT_COUNT), "read");
         assert_memory_equal(there, here, sizeof there);
     }
     assert_true(here[MIEN_VERDICT_SKIPPED] == 2 && here[MIEN_VERDICT_SCALE] == 8);
-    must(table.judge(&rules, verdict, NULL), "judge");
+    must(table.updates.judge(&rules, verdict, NULL), "judge");
     mien_tensor_release(verdict);
     mien_tensor_release(loss);
 }
@@ -513,7 +514,7 @@ static void an_update_is_of_all_parameters_or_of_none(void **state) {
                                     : plain_tensor(ones, dtype, 2, shape);
             }
         if (lacking) mien__fail_allocation(1);
-        mien_status status = table.sgd_all(&h, sets[0], sets[1], sets[2], N);
+        mien_status status = table.updates.sgd_all(&h, sets[0], sets[1], sets[2], N);
         assert_int_equal(mien__fail_allocation(0), 0);
         assert_int_equal(status, lacking ? MIEN_ERR_MEMORY : MIEN_ERR_UNSUPPORTED);
         for (int kind = 0; kind < 3; kind++)
@@ -535,8 +536,8 @@ static void clipping_needs_no_host(void **state) {
         mien_tensor *was = mien_tensor_to(g[0], MIEN_F32, MIEN_DEVICE_CPU);
         double sum = 0, found, limit = limits[k == 1];
         if (k == 2) ((float *)mien_tensor_data(g[2]))[5] = NAN;
-        must(table.sum_squares_all(g, 3, &sum), "norm");
-        must(table.clip(g, 3, limit, norm), "clip");
+        must(table.updates.sum_squares_all(g, 3, &sum), "norm");
+        must(table.updates.clip(g, 3, limit, norm), "clip");
         must(mien_tensor_read(norm, &found, 1), "read");
         assert_true(k == 2 ? isnan(found) : found == sqrt(sum));
         float factor = k == 0 ? (float)(limit / found) : 1;

@@ -1,7 +1,9 @@
 /* Which plan serves a convolution when cuDNN refuses, fails or is slow, with a cuDNN that is none
  * and does as it is told. Not here: what cuDNN itself does (test_cudnn_support.c), results. */
 #ifdef MIEN_WITHOUT_CUDNN
-int main(void) { return 77; /* skipped: the backend's headers are missing */ }
+int main(void) {
+    return 77; /* skipped: the backend's headers are missing */
+}
 #else
 
 #define _GNU_SOURCE /* dladdr */
@@ -12,10 +14,10 @@ int main(void) { return 77; /* skipped: the backend's headers are missing */ }
 #include <dirent.h>
 #include <math.h>
 
-#include "backend/capture.h"
+#include "backend/record.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/planner.h"
-#include "backend/device.h"
+#include "backend/discovery.h"
 #include "scenario.h"
 
 /* ---- a cuDNN that does as it is told --------------------------------------------------------- */

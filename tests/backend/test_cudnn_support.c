@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "backend/cuda/plan.h"
-#include "backend/device.h"
+#include "backend/discovery.h"
 #include "cases.h"
 #include "plugin.h"
 

@@ -11,11 +11,12 @@
 
 #include "autograd/autograd.h"
 #include "backend/backend.h"
-#include "backend/capture.h"
-#include "backend/device.h"
+#include "run/capture.h"
+#include "run/run.h"
+#include "backend/discovery.h"
 #include "plugin.h"
 #include "scenario.h"
-#include "store/store.h"
+#include "base/clock.h"
 
 static void *fake(void) {
     return fake_gpu("libfake_gpu.so");

@@ -115,13 +115,13 @@ static mien_tensor *numbers(const char *key, int stream) {
 static void step_adam(const char *list, mien_tensor **t, mien_tensor *grad, int step) {
     mien_adam h = {hyper(list, "lr"),  hyper(list, "beta1"),        hyper(list, "beta2"),
                    hyper(list, "eps"), hyper(list, "weight_decay"), (int)hyper(list, "decoupled")};
-    must(mien__backend_ref.adam(&h, t[0], grad, t[1], t[2], step), "adam");
+    must(mien__backend_ref.updates.adam(&h, t[0], grad, t[1], t[2], step), "adam");
 }
 
 static void step_sgd(const char *list, mien_tensor **t, mien_tensor *grad, int step) {
     mien_sgd h = {hyper(list, "lr"), hyper(list, "momentum"), hyper(list, "weight_decay"),
                   (int)hyper(list, "nesterov")};
-    must(mien__backend_ref.sgd(&h, t[0], grad, h.momentum > 0 ? t[1] : NULL), "sgd");
+    must(mien__backend_ref.updates.sgd(&h, t[0], grad, h.momentum > 0 ? t[1] : NULL), "sgd");
 }
 
 static void check_optimiser(const char *name, const char *list) {

@@ -3,7 +3,7 @@
 #include "harness.h"
 
 #include "autograd/autograd.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 
 static const char *const names[] = {"cpu", "ref"};
 

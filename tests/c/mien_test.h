@@ -16,6 +16,9 @@
 
 #include "autograd/autograd.h"
 #include "backend/backend.h"
+#include "base/profile.h"
+#include "base/threads.h"
+#include "run/run.h"
 
 #define assert_ok(call)                                                                            \
     do {                                                                                           \

@@ -1,6 +1,6 @@
 /* A kernel runs compiled for the instruction set in use; `mien test` runs this under each.
  * Not here: what MIEN_CPU_ISA may say (tests/lua/isa_spec.lua). */
-#include "tensor/isa.h"
+#include "base/isa.h"
 #include "mien_test.h"
 
 /* In one rounding where the set has fused products, AVX2 and up, else in two. */

@@ -7,7 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tensor/assert.h"
+#include "abi/abi.h"
+#include "base/assert.h"
 
 static mien_status refuse(void) {
     MIEN_FAIL(MIEN_ERR_SHAPE, "input is %s", "[2,3]");

@@ -3,7 +3,7 @@
 #include "mien_test.h"
 
 #include "host/watch.h"
-#include "tensor/call.h"
+#include "base/call.h"
 
 /* Looks until the answer is another one; returns the seconds that went by. */
 static double looks_until(mien__watch *watch, mien__look look, mien__answer wanted) {

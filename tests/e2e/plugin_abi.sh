@@ -30,12 +30,16 @@ check $? "it is a number: $first"
 check $? "the same sources give the same"
 change ops/ops.def 's/^MIEN_OP(relu,/MIEN_OP(swapped,/; s/^MIEN_OP(tanh,/MIEN_OP(relu,/; s/^MIEN_OP(swapped,/MIEN_OP(tanh,/'
 check $? "two rows of ops.def that change places make another"
-change backend/backend.h 's/(\*scale)(mien_tensor \*t, double factor)/(*swapped)(mien_tensor *t, double factor)/'
+change optim/updates.h 's/(\*scale)(mien_tensor \*t, double factor)/(*swapped)(mien_tensor *t, double factor)/'
+check $? "so does an entry of a table of updates"
+change backend/backend.h 's/mien_op_fn forward\[MIEN_OP_COUNT\]/mien_op_fn swapped[MIEN_OP_COUNT]/'
 check $? "so does an entry of a backend's table"
+change tensor/device.h 's/(\*download)(void \*dst,/(*swapped)(void *dst,/'
+check $? "so does an entry of a device's table"
 change tensor/tensor.h 's/^    MIEN_BF16,/    MIEN_SWAPPED,/; s/^    MIEN_F16,/    MIEN_BF16,/; s/^    MIEN_SWAPPED,/    MIEN_F16,/'
 check $? "so do two dtypes that change places"
 change optim/optim.h 's/double lr, beta1, beta2, eps,/double lr, beta2, beta1, eps,/'
 check $? "so do two numbers of an optimiser"
-change backend/capture.h 's/MIEN_FEED_ADAM, MIEN_FEED_SGD/MIEN_FEED_SGD, MIEN_FEED_ADAM/'
+change backend/record.h 's/MIEN_FEED_ADAM, MIEN_FEED_SGD/MIEN_FEED_SGD, MIEN_FEED_ADAM/'
 check $? "so do two kinds of numbers that a recorded step is fed"
 finish

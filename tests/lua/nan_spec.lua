@@ -5,7 +5,7 @@ local C = require "mien.base.ffi"
 local mien = require "mien"
 
 --- Where the public headers let a float out, and why it is clean. A function or field that is not here fails the
--- test below: see that it goes through core/tensor/nan.h, or cannot hold a foreign NaN, and say so.
+-- test below: see that it goes through core/base/nan.h, or cannot hold a foreign NaN, and say so.
 local doors = {
   -- cleaned at the door
   mien_tensor_get = "cleaned", mien_tensor_read = "cleaned", mien_tensor_data = "cleaned",

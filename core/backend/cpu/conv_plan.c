@@ -2,7 +2,7 @@
  * Not here: running them (conv.c). Choices depend on shapes alone, never on a measurement, so that
  * the same seed gives the same bits. */
 #include "conv_plan.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <stdlib.h>
 
 /* Winograd F(4x4,3x3) (Lavin & Gray 2016) does 3x3 convolutions of stride 1 in about a quarter of

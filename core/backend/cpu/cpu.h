@@ -2,8 +2,8 @@
  * Not here: anything of oneDNN (onednn.h), the table itself (backend.c). */
 #ifndef MIEN_CPU_H
 #define MIEN_CPU_H
-#include "../../tensor/isa.h"
-#include "../backend.h"
+#include "base/isa.h"
+#include "backend/backend.h"
 #include <string.h>
 
 /* ---- layouts --------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* Matrix products: oneDNN's matmul on matrices as they lie, or its sgemm where that is faster.
  * Not here: what is multiplied (linear.c, recurrent.c). */
 #include "onednn.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <stdlib.h>
 
 static mien__primitive_key key_of(const mien__product *p) {

@@ -2,7 +2,7 @@
  * Not here: running them (int8.c), floats (conv_plan.c). oneDNN 2 fixes the scales when it builds a
  * primitive (its fast kernels know none at run time), so each layer has its own. */
 #include "int8_plan.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <stdlib.h>
 
 enum { KIND = 64 }; /* apart from the uses of conv_plan.c in the first number of a key */

@@ -2,7 +2,7 @@
  * once, for both. Not here: any arithmetic; whole tensors (layout.c). */
 #ifndef MIEN_LANES_H
 #define MIEN_LANES_H
-#include "../../tensor/half.h"
+#include "tensor/half.h"
 #include "cpu.h"
 
 typedef uint32_t v16u __attribute__((vector_size(64), aligned(4), may_alias));

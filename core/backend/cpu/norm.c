@@ -2,7 +2,7 @@
  * Not here: the passes over elements (norm_kernels.c). */
 #include "lanes.h"
 #include "norm_kernels.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>

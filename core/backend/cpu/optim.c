@@ -60,7 +60,8 @@ mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x) {
 }
 
 mien_status mien__cpu_sum_squares(mien_tensor *t, double *sum) {
-    if (t->dtype != MIEN_F32 || !mien__cpu_dense(t)) return mien__backend_ref.sum_squares(t, sum);
+    if (t->dtype != MIEN_F32 || !mien__cpu_dense(t))
+        return mien__backend_ref.updates.sum_squares(t, sum);
     const float *x = mien__cpu_f32(t);
     int64_t n = mien__cpu_floats(t, t->block), batch = 64 * PIECE;
     double total = 0;
@@ -77,7 +78,8 @@ mien_status mien__cpu_sum_squares(mien_tensor *t, double *sum) {
 }
 
 mien_status mien__cpu_scale(mien_tensor *t, double factor) {
-    if (t->dtype != MIEN_F32 || !mien__cpu_dense(t)) return mien__backend_ref.scale(t, factor);
+    if (t->dtype != MIEN_F32 || !mien__cpu_dense(t))
+        return mien__backend_ref.updates.scale(t, factor);
     float *x = mien__cpu_f32(t);
     int64_t n = mien__cpu_floats(t, t->block);
 #pragma omp parallel for schedule(static) if (n > MIEN_PARALLEL_FLOATS)
@@ -110,7 +112,7 @@ MIEN_CLONES(void, adam_piece,
 mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tensor *grad,
                            mien_tensor *m, mien_tensor *v, int64_t step) {
     if (!plain_f32(param) || !plain_f32(m) || !plain_f32(v) || grad->dtype != MIEN_F32)
-        return mien__backend_ref.adam(hyper, param, grad, m, v, step);
+        return mien__backend_ref.updates.adam(hyper, param, grad, m, v, step);
     mien_tensor *g = mien__cpu_as(grad, 0);
     if (!g) return mien_error_last()->code;
     double now[4];
@@ -167,7 +169,7 @@ MIEN_CLONES(void, sgd_plain_piece,
 mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor *grad,
                           mien_tensor *velocity) {
     if (!plain_f32(param) || (velocity && !plain_f32(velocity)) || grad->dtype != MIEN_F32)
-        return mien__backend_ref.sgd(hyper, param, grad, velocity);
+        return mien__backend_ref.updates.sgd(hyper, param, grad, velocity);
     mien_tensor *g = mien__cpu_as(grad, 0);
     if (!g) return mien_error_last()->code;
     float *p = mien__cpu_f32(param), *v = velocity ? mien__cpu_f32(velocity) : NULL;

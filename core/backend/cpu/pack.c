@@ -1,7 +1,7 @@
 /* The cache of re-laid-out weights.
  * Not here: the LSTM's recurrent weights, which are packed per call (recurrent.c). */
 #include "pack.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <stdlib.h>
 
 typedef struct packed {

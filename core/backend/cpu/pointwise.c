@@ -1,7 +1,7 @@
 /* Element by element: add, sub, mul, div, affine ... abs, dropout.
  * Not here: how a smaller tensor repeats (spread.c), reductions (reduce.c). */
 #include "vmath.h"
-#include "../../tensor/rng.h"
+#include "tensor/rng.h"
 #include <math.h>
 
 /* Elements are worked on in pieces of this many, each by one thread. */

@@ -2,7 +2,7 @@
  * Not here: other layouts, which oneDNN's reorders make (onednn.c). */
 #ifndef MIEN_TILES_H
 #define MIEN_TILES_H
-#include "../../tensor/half.h"
+#include "tensor/half.h"
 #include "cpu.h"
 #include <oneapi/dnnl/dnnl.h>
 

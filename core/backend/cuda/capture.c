@@ -1,11 +1,11 @@
 /* Recording a step as a CUDA graph and launching it.
- * Not here: whose memory a step uses and which numbers it is fed (backend/capture.c), pinned memory
+ * Not here: whose memory a step uses and which numbers it is fed (run/capture.c), pinned memory
  * (input.c).
  *
  * A capture on this backend's one stream. What a recorded step must not do is asked for where it
  * would be done (mien__not_recorded), so that the error names it; mode ThreadLocal makes CUDA
  * refuse what slips through, but not what threads that read batches do. */
-#include "../capture.h"
+#include "backend/record.h"
 
 #include <stdlib.h>
 
@@ -78,9 +78,6 @@ static mien_status settle(void *data) {
 }
 
 void mien__cuda_part_capture(mien_backend *table) {
-    table->record = record;
-    table->recorded = recorded;
-    table->replay = replay;
-    table->settle = settle;
-    table->forget = forget;
+    table->recorder = (mien__recorder){
+        .begin = record, .end = recorded, .replay = replay, .wait = settle, .free = forget};
 }

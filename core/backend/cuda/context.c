@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../capture.h"
-#include "../device.h"
+#include "backend/record.h"
+#include "backend/discovery.h"
 #include "plugin_abi.h"
 #include "vendor.h"
 
@@ -162,7 +162,7 @@ static mien_status set_up(void) {
     return MIEN_OK;
 }
 
-/* To be called under device.c's lock. */
+/* To be called under discovery.c's lock. */
 static const mien_backend *open_backend(void) {
     static mien_backend table;
     if (set_up() != MIEN_OK) return NULL;

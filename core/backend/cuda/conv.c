@@ -2,7 +2,7 @@
  * Not here: which engine runs them (plan.c). */
 #include <string.h>
 
-#include "../device.h"
+#include "backend/discovery.h"
 #include "cuda.h"
 #include "epilogue.h"
 #include "pack.h"

@@ -14,8 +14,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#include "../backend.h"
-#include "../capture.h"
+#include "backend/backend.h"
+#include "backend/record.h"
 
 /* ---- the context ----------------------------------------------------------------------------- */
 

@@ -1,11 +1,11 @@
 /* GRU layers whose reset comes before the product, which cuDNN does not have: a loop over time of
  * two products and two kernels a step. Correct, not fast: a step waits for four small launches.
  * Not here: the other form (recurrent.c), the kernels (kernels/gru.cu). */
-#include "kernels/gru.h"
+#include "backend/cuda/kernels/gru.h"
 
 #include "blas.h"
 #include "convert.h"
-#include "kernels/kernels.h"
+#include "backend/cuda/kernels/kernels.h"
 #include "layer.h"
 
 /* Layers whose reset comes after the product are left to it. */

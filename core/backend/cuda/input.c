@@ -58,11 +58,12 @@ static void unfence(void *fence) {
 }
 
 void mien__cuda_part_input(mien_backend *table) {
-    table->pin = pin;
-    table->unpin = unpin;
-    table->bring = bring;
-    table->fence = fence;
-    table->after = after;
-    table->reached = reached;
-    table->unfence = unfence;
+    mien__device *memory = &table->memory;
+    memory->pin = pin;
+    memory->unpin = unpin;
+    memory->upload_aside = bring;
+    memory->event_record = fence;
+    memory->event_wait = after;
+    memory->event_synchronize = reached;
+    memory->event_free = unfence;
 }

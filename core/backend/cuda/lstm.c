@@ -1,8 +1,8 @@
 /* LSTM layers whose sizes the own kernel takes: its time loop, and the products around it.
  * Not here: the loop (kernels/lstm.cu), other layers (recurrent.c). */
-#include "../capture.h"
-#include "kernels/kernels.h"
-#include "kernels/lstm.h"
+#include "backend/record.h"
+#include "backend/cuda/kernels/kernels.h"
+#include "backend/cuda/kernels/lstm.h"
 #include "layer.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Memory of the GPU: allocation for the pool, transfers, and tensors in the layouts that ops want.
  * Not here: the pool (tensor/storage.c), conversion kernels (convert.cu). */
-#include "../capture.h"
+#include "backend/record.h"
 #include "convert.h"
 #include "cuda.h"
 
@@ -47,12 +47,13 @@ static mien_status download(void *dst, mien_tensor *src, size_t bytes) {
 }
 
 void mien__cuda_part_memory(mien_backend *table) {
-    table->alloc = device_alloc;
-    table->free = device_free;
-    table->upload = upload;
-    table->download = download;
-    table->copy = mien__cuda_copy;
-    table->fill = mien__cuda_fill;
+    mien__device *memory = &table->memory;
+    memory->alloc = device_alloc;
+    memory->free = device_free;
+    memory->upload = upload;
+    memory->download = download;
+    memory->copy = mien__cuda_copy;
+    memory->fill = mien__cuda_fill;
 }
 
 /* ---- layouts --------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../capture.h"
+#include "backend/record.h"
 #include "convert.h"
 
 static bool is_arranged(const mien_tensor *t, mien_dtype dtype, int64_t channels) {

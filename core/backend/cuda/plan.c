@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../capture.h"
-#include "../device.h"
+#include "backend/record.h"
+#include "backend/discovery.h"
 #include "cuda.h"
 #include "planner.h"
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../../tensor/tensor.h"
+#include "tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {

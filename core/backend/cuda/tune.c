@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../store/store.h"
+#include "store/store.h"
 #include "cuda.h"
-#include "kernels/kernels.h"
+#include "backend/cuda/kernels/kernels.h"
 #include "planner.h"
 
 /* ---- the cache folder ------------------------------------------------------------------------ */

@@ -5,7 +5,7 @@
 #include <cublasLt.h>
 #include <cudnn.h>
 
-#include "../../tensor/status.h"
+#include "base/status.h"
 
 /* mien__vendor_table.cudnnCreate(...) and so on. */
 typedef struct mien__vendor {

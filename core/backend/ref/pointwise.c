@@ -1,7 +1,7 @@
 /* Pointwise ops, broadcasting and dropout, forward and backward.
  * Not here: reductions (reduce.c). */
 #include "ref.h"
-#include "../../tensor/rng.h"
+#include "tensor/rng.h"
 #include <math.h>
 
 /* ---- one input ------------------------------------------------------------------------------- */

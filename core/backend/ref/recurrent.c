@@ -1,7 +1,7 @@
 /* LSTM and GRU layers over whole sequences, forward and backward through time.
  * Not here: stacking of layers (lua/mien/nn). */
 #include "ref.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The frame of the reference backend: brings any dtype and layout to plain doubles, calls the op's
  * loops, brings the results back. Not here: the loops (conv.c, norm.c, ...). */
 #include "ref.h"
-#include "tensor/allocate.h"
+#include "base/allocate.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,13 +126,10 @@ const mien_backend mien__backend_ref = {
 #define XX(op, impl, fixed) [MIEN_OP_##op] = backward,
     .backward = {MIEN_REF_OPS(XX)},
 #undef XX
-    .alloc = mien__host_alloc,
-    .free = mien__host_free,
-    .copy = mien__host_copy,
-    .fill = mien__host_fill,
+    .memory = {.copy = mien__host_copy, .fill = mien__host_fill},
     .accumulate = mien__ref_accumulate,
-    .sum_squares = mien__ref_sum_squares,
-    .scale = mien__ref_scale,
-    .adam = mien__ref_adam,
-    .sgd = mien__ref_sgd,
+    .updates = {.sum_squares = mien__ref_sum_squares,
+                .scale = mien__ref_scale,
+                .adam = mien__ref_adam,
+                .sgd = mien__ref_sgd},
 };

@@ -2,7 +2,7 @@
  * Not here: speed. This backend is the judge of the others. */
 #ifndef MIEN_REF_H
 #define MIEN_REF_H
-#include "../backend.h"
+#include "backend/backend.h"
 
 /* One call with its tensors as row-major doubles. Forward: out[] start as zeros. Backward: din[]
  * start as zeros where wanted. NULL: absent, not saved, or not wanted. */

@@ -1,5 +1,5 @@
 -- Whole steps as one launch: run as usual at first, then recorded by the GPU once and replayed from there on.
--- Not here: what a step is (train/captured.lua), recording (core/backend/capture.h).
+-- Not here: what a step is (train/captured.lua), recording (core/run/capture.h).
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"

@@ -1,6 +1,6 @@
 /* Stored pictures to network input on the device: resize, crop, mirror, colours, scale.
  * Not here: the draws (data/loader.c), one pixel's arithmetic (math/picture.h). */
-#include "../math/picture.h"
+#include "backend/cuda/math/picture.h"
 #include "kernels.h"
 #include "launch.h"
 

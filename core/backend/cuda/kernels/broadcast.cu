@@ -106,5 +106,5 @@ void mien__cuda_part_broadcast(mien_backend *table) {
         table->backward[op] = binary_backward;
     }
     table->accumulate = accumulate;
-    table->scale = scale;
+    table->updates.scale = scale;
 }

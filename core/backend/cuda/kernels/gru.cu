@@ -2,7 +2,7 @@
  * Not here: one cell's arithmetic (math/gru.h). */
 #include "gru.h"
 
-#include "../math/gru.h"
+#include "backend/cuda/math/gru.h"
 #include "launch.h"
 
 namespace {

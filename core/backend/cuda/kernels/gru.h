@@ -2,7 +2,7 @@
  * Not here: the products and the loop over time (../gru.c). */
 #ifndef MIEN_CUDA_GRU_H
 #define MIEN_CUDA_GRU_H
-#include "../cuda.h"
+#include "backend/cuda/cuda.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,7 +1,7 @@
 /* Inference in whole numbers: quantise, and conv2d_int8 on tensor cores.
  * Not here: pooling of u8 and i8 (pool.cu, reduce.cu). */
-#include "../math/whole.h"
-#include "../pack.h"
+#include "backend/cuda/math/whole.h"
+#include "backend/cuda/pack.h"
 #include "kernels.h"
 #include "map.h"
 #include "mma.h"

@@ -2,7 +2,7 @@
  * Not here: how a kernel is launched (launch.h). */
 #ifndef MIEN_CUDA_KERNELS_H
 #define MIEN_CUDA_KERNELS_H
-#include "../cuda.h"
+#include "backend/cuda/cuda.h"
 
 #ifdef __cplusplus
 extern "C" {

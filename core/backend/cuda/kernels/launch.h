@@ -2,8 +2,8 @@
  * Not here: any op. tests/backend/emulation runs the same code on the CPU. */
 #ifndef MIEN_CUDA_LAUNCH_H
 #define MIEN_CUDA_LAUNCH_H
-#include "../cuda.h"
-#include "../math/number.h"
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/math/number.h"
 
 /* Launches on the backend's stream; returns from the caller on failure. A template with several
  * arguments goes in parentheses. */

@@ -1,6 +1,6 @@
 /* The losses: read as f32, summed in double, in an order that does not change.
  * Not here: metrics over whole partitions (affect/). */
-#include "../math/pointwise.h"
+#include "backend/cuda/math/pointwise.h"
 #include "kernels.h"
 #include "launch.h"
 

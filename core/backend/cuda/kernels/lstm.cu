@@ -3,7 +3,7 @@
  * Not here: other sizes and devices, which cuDNN serves. */
 #include "lstm.h"
 
-#include "../math/lstm.h"
+#include "backend/cuda/math/lstm.h"
 #include "cluster.h"
 
 namespace {

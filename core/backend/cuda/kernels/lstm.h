@@ -2,7 +2,7 @@
  * Not here: the products over all frames at once (dX, dW, the input's share), which are GEMMs. */
 #ifndef MIEN_CUDA_LSTM_H
 #define MIEN_CUDA_LSTM_H
-#include "../cuda.h"
+#include "backend/cuda/cuda.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -2,7 +2,7 @@
  * flat. Not here: which functions (pointwise.cu, ...). */
 #ifndef MIEN_CUDA_MAP_H
 #define MIEN_CUDA_MAP_H
-#include "../math/walk.h"
+#include "backend/cuda/math/walk.h"
 #include "launch.h"
 
 template <typename T, int N> struct mien_sources { const T *at[N]; };

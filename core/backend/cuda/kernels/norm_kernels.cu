@@ -1,6 +1,6 @@
 /* Kernels of batch normalisation over rows of channels (Ioffe & Szegedy 2015, algorithm 1).
  * Not here: tensors and dtypes of parameters (norm.cu). */
-#include "../math/moments.h"
+#include "backend/cuda/math/moments.h"
 #include "norm.h"
 
 /* ---- the grid ------------------------------------------------------------------------------------ */

@@ -5,7 +5,7 @@
 #include "kernels.h"
 #include "launch.h"
 
-#include "../../../optim/judge.h"
+#include "optim/judge.h"
 
 namespace {
 
@@ -87,7 +87,7 @@ struct sgd_fn {
     }
 };
 
-/* What decides about an update on the device; see mien_adam and capture.h. Both may be NULL. */
+/* What decides about an update on the device; see mien_adam and record.h. Both may be NULL. */
 struct control {
     const mien__feed *now;
     const double *verdict;
@@ -359,12 +359,13 @@ static mien_status judge(const mien_scaling *rules, mien_tensor *verdict, mien_t
 } // namespace
 
 void mien__cuda_part_optim(mien_backend *table) {
-    table->adam = adam;
-    table->adam_all = adam_all;
-    table->sgd = sgd;
-    table->sgd_all = sgd_all;
-    table->clip = clip;
-    table->judge = judge;
-    table->sum_squares = sum_squares;
-    table->sum_squares_all = sum_squares_all;
+    mien__updates *updates = &table->updates;
+    updates->adam = adam;
+    updates->adam_all = adam_all;
+    updates->sgd = sgd;
+    updates->sgd_all = sgd_all;
+    updates->clip = clip;
+    updates->judge = judge;
+    updates->sum_squares = sum_squares;
+    updates->sum_squares_all = sum_squares_all;
 }

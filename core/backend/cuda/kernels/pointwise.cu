@@ -1,7 +1,7 @@
 /* Ops of one input, and dropout.
  * Not here: two inputs and broadcasting (broadcast.cu). */
-#include "../../../tensor/philox.h"
-#include "../math/pointwise.h"
+#include "tensor/philox.h"
+#include "backend/cuda/math/pointwise.h"
 #include "kernels.h"
 #include "map.h"
 

@@ -1,6 +1,6 @@
 /* Max and average pooling over channels-last maps.
  * Not here: the mean over a whole map (reduce.cu). */
-#include "../math/window.h"
+#include "backend/cuda/math/window.h"
 #include "kernels.h"
 #include "launch.h"
 

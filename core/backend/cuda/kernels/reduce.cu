@@ -1,6 +1,6 @@
 /* Sums, means and maxima over some of a tensor's dimensions; concatenation's copies are in shape.cu.
  * Not here: losses (loss.cu), channel statistics (norm.cu). */
-#include "../convert.h"
+#include "backend/cuda/convert.h"
 #include "kernels.h"
 #include "map.h"
 

@@ -1,5 +1,5 @@
 /* Concatenation, changes of dtype, and which calls the own kernels serve.
- * Not here: views, which move nothing (ops/shape.c). */
+ * Not here: views, which move nothing (backend/view.c). */
 #include "kernels.h"
 #include "launch.h"
 

@@ -1,5 +1,5 @@
 /* malloc and its kin for what a step needs, which fail on demand: tests see what follows.
- * Not here: the pool of elements (storage.c), which asks here as well. */
+ * Not here: the pool of elements (tensor/storage.c), which asks here as well. */
 #ifndef MIEN_ALLOCATE_H
 #define MIEN_ALLOCATE_H
 #include <stdbool.h>

@@ -36,12 +36,6 @@ const mien_error *mien_error_last(void);
 /* A short name such as "shape" for a code. */
 const char *mien_status_name(mien_status code);
 
-/* Number that changes whenever a public struct or prototype changes; ffi.lua compares it. */
-int mien_abi_version(void);
-/* sizeof a public struct by name ("mien_error"), 0 when the name is unknown; ffi.lua compares it.
- */
-size_t mien_struct_size(const char *name);
-
 /* Notes something that a user should know and that is no error: a slower path, a cache that cannot
  * be kept. The same text is noted once in a process; any thread may. */
 void mien_notice(const char *text);
@@ -55,8 +49,6 @@ void mien_interrupt_request(void);
 bool mien_interrupt_requested(void);
 void mien_interrupt_clear(void);
 /* cdef:end */
-
-#define MIEN_ABI_VERSION 1
 
 /* Records an error of this thread and returns its code. */
 mien_status mien__fail(mien_status code, const char *file, int line, const char *fmt, ...)

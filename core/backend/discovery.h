@@ -1,8 +1,8 @@
 /* Devices: which there are, what the GPU's libraries are, and settings of their arithmetic.
  * Not here: the libraries themselves (backend/cuda), moving tensors (tensor/). */
-#ifndef MIEN_DEVICE_H
-#define MIEN_DEVICE_H
-#include "../tensor/tensor.h"
+#ifndef MIEN_DISCOVERY_H
+#define MIEN_DISCOVERY_H
+#include "tensor/tensor.h"
 
 /* cdef:begin */
 /* What a GPU needs to be used, as found on this machine. */
@@ -53,7 +53,7 @@ void mien_autotune_set(bool on);
 bool mien_autotune(void);
 /* cdef:end */
 
-/* What libmien_cuda.so gives; opened by device.c, nobody links it. `open` fails with an error
+/* What libmien_cuda.so gives; opened by discovery.c, nobody links it. `open` fails with an error
  * record when no GPU can be used. abi: MIEN_PLUGIN_ABI, a number made of the text of the headers it
  * was built with (plugin_abi.h, by cmake/generate.cmake). */
 struct mien_backend;

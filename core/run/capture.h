@@ -1,9 +1,9 @@
 /* Captures: a whole step noted by the GPU once and done again with one launch.
- * Not here: who decides what a step is (lua/mien/device/capture.lua), the GPU's side of it (cuda/).
- */
+ * Not here: who decides what a step is (lua/mien/device/capture.lua), what backends see
+ * (backend/record.h). */
 #ifndef MIEN_CAPTURE_H
 #define MIEN_CAPTURE_H
-#include "../optim/optim.h"
+#include "optim/optim.h"
 
 /* cdef:begin */
 /* Everything that a capture uses stays where it was while it was recorded: what is outside of it is
@@ -41,30 +41,4 @@ int64_t mien_capture_replays(const mien_capture *capture);
 /* NULL is allowed. */
 void mien_capture_free(mien_capture *capture);
 /* cdef:end */
-
-/* ---- for backends ---------------------------------------------------------------------------- */
-
-typedef enum mien__feed_kind { MIEN_FEED_ADAM, MIEN_FEED_SGD, MIEN_FEED_DRAWS } mien__feed_kind;
-/* What a recorded launch reads anew at each replay. */
-typedef union mien__feed {
-    double adam[4]; /* see mien__adam_numbers */
-    double sgd[2];
-    uint64_t counter; /* of Philox */
-} mien__feed;
-
-/* The place in device memory of a feed for the launch that is being recorded, of the update with
- * the address `hyper`, or of the dropout of seed and stream; `first` is what it holds at the first
- * replay. NULL when nothing is being recorded (then numbers are arguments of the launch), or, with
- * *failed, when there is no room. */
-const mien__feed *mien__capture_feed(mien__feed_kind kind, const void *hyper, double seed,
-                                     double stream, const mien__feed *first, bool *failed);
-/* Is a recording under way? */
-bool mien__recording(void);
-/* Number of the visit (`enter` to `leave`) that is under way; 0: none. Copies that are kept with
- * weights must not pass from one to another: their memory is used again. */
-uint64_t mien__visit(void);
-/* An error that names the running op when a recording is under way. */
-mien_status mien__not_recorded(const char *what);
-/* Captures that exist: what they run must not be unloaded. */
-int mien__captures(void);
 #endif

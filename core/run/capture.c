@@ -1,32 +1,21 @@
 /* The device-independent side of captures: their memory, what they write, numbers fed to them.
- * Not here: recording and launching (backend entries record ... forget). */
+ * Not here: recording and launching (mien__recorder in backend/record.h). */
 #include "capture.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend.h"
-#include "tensor/allocate.h"
-#include "tensor/assert.h"
-
-enum { FEEDS_MOST = 1024 };
-
-typedef struct feed {
-    mien__feed_kind kind;
-    const void *hyper;
-    double seed, stream;
-    uint64_t counter; /* when it was recorded */
-    bool known;       /* mien_capture_draws was told of the stream */
-} feed;
+#include "backend/backend.h"
+#include "base/allocate.h"
+#include "base/assert.h"
 
 struct mien_capture {
-    const mien_backend *backend;
+    const mien__device *device;
+    const mien__recorder *recorder;
     mien__pool *pool;
-    void *made;          /* the backend's; NULL: nothing recorded yet */
-    mien_storage *there; /* the feeds on the device */
-    mien__feed *here;    /* and in pinned memory, from where each replay takes them */
-    feed feeds[FEEDS_MOST];
-    int n_feeds;
+    void *made;          /* the recorder's; NULL: nothing recorded yet */
+    mien_storage *there; /* where the device has the feeds */
+    mien__feeds feeds;
     struct outside { /* what lies outside the pool and is used by the step, retained */
         mien_storage *storage;
         bool written;
@@ -34,33 +23,13 @@ struct mien_capture {
     size_t n_used, room;
     mien__pool *before; /* where memory came from before `enter` */
     enum { OUTSIDE, INSIDE, RECORDING } state;
-    bool launched; /* a replay may still read `here` */
+    bool launched; /* a replay may still read the feeds */
     bool overflow; /* a use could not be noted */
     int64_t replays;
 };
 
 static mien_capture *recording; /* one at a time, by one thread */
-static uint64_t visits, visit;  /* `visit` is 0 outside of all */
-static int captures;
-
-bool mien__recording(void) {
-    return recording != NULL;
-}
-
-uint64_t mien__visit(void) {
-    return visit;
-}
-
-int mien__captures(void) {
-    return captures;
-}
-
-mien_status mien__not_recorded(const char *what) {
-    if (!recording) return MIEN_OK;
-    const char *op = mien__op_running;
-    MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "a step cannot be recorded: %s%s%s", op ? op : "",
-              op ? ": " : "", what);
-}
+static uint64_t visits;
 
 /* ---- what a step uses ------------------------------------------------------------------------ */
 
@@ -107,18 +76,23 @@ bool mien_capture_stale(const mien_capture *c) {
 /* ---- making one ------------------------------------------------------------------------------ */
 
 mien_capture *mien_capture_new(const mien_capture *beside) {
-    const mien_backend *b = mien__backend_with(MIEN_DEVICE_CUDA, offsetof(mien_backend, record));
+    const mien_backend *b = mien__backend_of(MIEN_DEVICE_CUDA);
     if (!b) return NULL;
+    if (!b->recorder.begin)
+        MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED, "device %s records no steps",
+                       mien__device_name(MIEN_DEVICE_CUDA));
     mien_capture *c = mien__calloc(1, sizeof *c);
     if (!c) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "capture: no memory");
-    c->backend = b;
-    captures++;
-    size_t bytes = FEEDS_MOST * sizeof *c->here;
+    c->device = &b->memory;
+    c->recorder = &b->recorder;
+    mien__under_way.captures++;
+    size_t bytes = MIEN__FEEDS_MOST * sizeof *c->feeds.here;
     c->pool = beside ? mien__pool_retain(beside->pool) : mien__pool_new(MIEN_DEVICE_CUDA);
     if (c->pool) c->there = mien__storage_in(c->pool, bytes);
-    if (c->there) c->here = b->pin(bytes);
-    if (c->here) {
-        memset(c->here, 0, bytes);
+    if (c->there) c->feeds.here = c->device->pin(bytes);
+    if (c->feeds.here) {
+        memset(c->feeds.here, 0, bytes);
+        c->feeds.there = c->there->data;
         return c;
     }
     mien_capture_free(c);
@@ -128,16 +102,16 @@ mien_capture *mien_capture_new(const mien_capture *beside) {
 void mien_capture_free(mien_capture *c) {
     if (!c) return;
     if (c->state != OUTSIDE) mien_capture_leave(c, false);
-    if (c->launched) c->backend->settle(c->made);
-    if (c->made) c->backend->forget(c->made);
-    if (c->here) c->backend->unpin(c->here);
+    if (c->launched) c->recorder->wait(c->made);
+    if (c->made) c->recorder->free(c->made);
+    if (c->feeds.here) c->device->unpin(c->feeds.here);
     mien__storage_release(c->there);
     forget_uses(c);
     free(c->used);
     mien__pool_release(c->pool);
     free(c);
-    MIEN_ASSERT(captures > 0);
-    captures--;
+    MIEN_ASSERT(mien__under_way.captures > 0);
+    mien__under_way.captures--;
 }
 
 /* ---- recording ------------------------------------------------------------------------------- */
@@ -145,17 +119,19 @@ void mien_capture_free(mien_capture *c) {
 mien_status mien_capture_enter(mien_capture *c, bool record) {
     MIEN_ASSERT_LUA_THREAD();
     if (c->state != OUTSIDE) mien_capture_leave(c, false);
-    if (visit) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: another one is under way");
+    if (mien__visit()) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: another one is under way");
     if (record && c->made)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: a step was recorded already; replay it");
     if (record) {
-        MIEN_TRY(c->backend->record(c->there->data, c->here, FEEDS_MOST * sizeof *c->here));
-        c->n_feeds = 0;
+        MIEN_TRY(c->recorder->begin(c->there->data, c->feeds.here,
+                                    MIEN__FEEDS_MOST * sizeof *c->feeds.here));
+        c->feeds.n = 0;
         recording = c;
-        mien__tensor_watch = note_use;
+        mien__under_way.feeds = &c->feeds;
+        mien__hooks.watch = note_use;
     }
     c->state = record ? RECORDING : INSIDE;
-    visit = ++visits;
+    mien__under_way.visit = ++visits;
     c->before = mien__pool_use(MIEN_DEVICE_CUDA, c->pool);
     return MIEN_OK;
 }
@@ -164,13 +140,14 @@ mien_status mien_capture_leave(mien_capture *c, bool keep) {
     if (c->state == OUTSIDE) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: left without being entered");
     bool recorded = c->state == RECORDING;
     c->state = OUTSIDE;
-    visit = 0;
+    mien__under_way.visit = 0;
     mien__pool_use(MIEN_DEVICE_CUDA, c->before);
     if (!recorded) return MIEN_OK;
-    mien__tensor_watch = NULL;
+    mien__hooks.watch = NULL;
     recording = NULL;
+    mien__under_way.feeds = NULL;
     keep = keep && !c->overflow;
-    mien_status status = c->backend->recorded(keep, &c->made);
+    mien_status status = c->recorder->end(keep, &c->made);
     if (status == MIEN_OK && c->overflow)
         status = mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "capture: no memory");
     if (status != MIEN_OK || !keep) forget_uses(c);
@@ -179,26 +156,11 @@ mien_status mien_capture_leave(mien_capture *c, bool keep) {
 
 /* ---- numbers that change from step to step --------------------------------------------------- */
 
-const mien__feed *mien__capture_feed(mien__feed_kind kind, const void *hyper, double seed,
-                                     double stream, const mien__feed *first, bool *failed) {
-    mien_capture *c = recording;
-    *failed = false;
-    if (!c) return NULL;
-    MIEN_ASSERT(c->n_feeds >= 0 && c->n_feeds <= FEEDS_MOST);
-    if (c->n_feeds == FEEDS_MOST) {
-        *failed = mien__not_recorded("it has too many updates and dropouts") != MIEN_OK;
-        return NULL;
-    }
-    c->feeds[c->n_feeds] = (feed){kind, hyper, seed, stream, first->counter, false};
-    c->here[c->n_feeds] = *first;
-    return (const mien__feed *)c->there->data + c->n_feeds++;
-}
-
-/* Before `here` changes: the last replay has read it. */
-static mien_status settle(mien_capture *c) {
+/* Before feeds change: the last replay has read them. */
+static mien_status wait_for_last(mien_capture *c) {
     if (!c->made) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: nothing was recorded yet");
     if (!c->launched) return MIEN_OK;
-    MIEN_TRY(c->backend->settle(c->made));
+    MIEN_TRY(c->recorder->wait(c->made));
     c->launched = false;
     return MIEN_OK;
 }
@@ -206,10 +168,10 @@ static mien_status settle(mien_capture *c) {
 static mien_status set(mien_capture *c, mien__feed_kind kind, const void *hyper,
                        const mien__feed *value) {
     bool found = false;
-    MIEN_TRY(settle(c));
-    for (int i = 0; i < c->n_feeds; i++) {
-        if (c->feeds[i].kind != kind || c->feeds[i].hyper != hyper) continue;
-        c->here[i] = *value;
+    MIEN_TRY(wait_for_last(c));
+    for (int i = 0; i < c->feeds.n; i++) {
+        if (c->feeds.list[i].kind != kind || c->feeds.list[i].hyper != hyper) continue;
+        c->feeds.here[i] = *value;
         found = true;
     }
     if (!found) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: the step has no update of this optimiser");
@@ -229,20 +191,20 @@ mien_status mien_capture_sgd(mien_capture *c, const mien_sgd *hyper) {
 }
 
 mien_status mien_capture_draws(mien_capture *c, double seed, double stream, double blocks) {
-    MIEN_TRY(settle(c));
-    for (int i = 0; i < c->n_feeds; i++) {
-        feed *f = &c->feeds[i];
+    MIEN_TRY(wait_for_last(c));
+    for (int i = 0; i < c->feeds.n; i++) {
+        struct mien__fed *f = &c->feeds.list[i];
         if (f->kind != MIEN_FEED_DRAWS || f->seed != seed || f->stream != stream) continue;
         f->known = true;
-        c->here[i].counter = f->counter + (uint64_t)(int64_t)blocks;
+        c->feeds.here[i].counter = f->counter + (uint64_t)(int64_t)blocks;
     }
     return MIEN_OK;
 }
 
 int mien_capture_strays(const mien_capture *c) {
     int n = 0;
-    for (int i = 0; i < c->n_feeds; i++)
-        n += c->feeds[i].kind == MIEN_FEED_DRAWS && !c->feeds[i].known;
+    for (int i = 0; i < c->feeds.n; i++)
+        n += c->feeds.list[i].kind == MIEN_FEED_DRAWS && !c->feeds.list[i].known;
     return n;
 }
 
@@ -251,7 +213,7 @@ int mien_capture_strays(const mien_capture *c) {
 mien_status mien_capture_replay(mien_capture *c) {
     if (!c->made) MIEN_FAIL(MIEN_ERR_ARGUMENT, "capture: nothing was recorded yet");
     MIEN_TRY(mien__not_recorded("it replays another step"));
-    MIEN_TRY(c->backend->replay(c->made));
+    MIEN_TRY(c->recorder->replay(c->made));
     c->launched = true;
     c->replays++;
     for (size_t i = 0; i < c->n_used; i++)

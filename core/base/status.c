@@ -1,4 +1,4 @@
-/* The error record of each thread, the wish to stop, and what ffi.lua checks at load.
+/* The error record of each thread, notices, and the wish to stop.
  * Not here: how errors are shown to people (lua/mien/base/check.lua). */
 #include "status.h"
 
@@ -9,14 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "affect/affect.h"
-#include "autograd/autograd.h"
-#include "backend/device.h"
-#include "data/loader.h"
-#include "data/video.h"
-#include "optim/optim.h"
-#include "tensor/assert.h"
-#include "tensor/rng.h"
+#include "assert.h"
 
 static _Thread_local mien_error last_error;
 static volatile sig_atomic_t interrupt_flag;
@@ -143,30 +136,6 @@ bool mien__on_lua_thread(void) {
            nobody == &here;
 }
 #endif
-
-/* ---- what ffi.lua checks ------------------------------------------------------------------- */
-
-int mien_abi_version(void) {
-    return MIEN_ABI_VERSION;
-}
-
-size_t mien_struct_size(const char *name) {
-#define SIZE(type)                                                                                 \
-    { #type, sizeof(type) }
-    static const struct {
-        const char *name;
-        size_t size;
-    } sizes[] = {
-        SIZE(mien_error),   SIZE(mien_memory_stats),  SIZE(mien_rng),
-        SIZE(mien_op_info), SIZE(mien_op_profile),    SIZE(mien_adam),
-        SIZE(mien_sgd),     SIZE(mien_loader_config), SIZE(mien_video_info),
-        SIZE(mien_moments), SIZE(mien_cuda_info),
-    };
-#undef SIZE
-    for (size_t i = 0; name && i < sizeof sizes / sizeof sizes[0]; i++)
-        if (strcmp(sizes[i].name, name) == 0) return sizes[i].size;
-    return 0;
-}
 
 /* ---- interrupts: all three are safe in a signal handler ------------------------------------ */
 

@@ -1,7 +1,7 @@
 /* Opens libmien_cuda.so when a GPU is asked for, and answers which devices there are.
- * Not here: anything of CUDA (backend/cuda); who serves a call (registry.c). */
+ * Not here: anything of CUDA (backend/cuda); who serves a call (dispatch.c). */
 #define _GNU_SOURCE /* dladdr */
-#include "device.h"
+#include "discovery.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../store/store.h"
 #include "backend.h"
+#include "base/clock.h"
 #include "plugin_abi.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
