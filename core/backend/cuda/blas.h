@@ -1,5 +1,5 @@
 /* Matrix products of row-major matrices through cuBLASLt.
- * Not here: the ops (linear.c, recurrent.c), tensors. */
+ * Not here: the ops (linear.c, layer.c, gru.c), tensors. */
 #ifndef MIEN_BLAS_H
 #define MIEN_BLAS_H
 #include "cuda.h"

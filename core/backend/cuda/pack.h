@@ -1,5 +1,5 @@
 /* Weights as the libraries want them, kept with their storage from one use to the next.
- * Not here: recurrent weights (recurrent.c). */
+ * Not here: recurrent weights (layer.c, cudnn_rnn.c). */
 #ifndef MIEN_CUDA_PACK_H
 #define MIEN_CUDA_PACK_H
 #include "cuda.h"
