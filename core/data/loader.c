@@ -1,6 +1,7 @@
 /* The loader: threads that read windows, augment them and fill batches, handed out in order.
  * Not here: pixels (augment.c), which windows in which order (lua/mien/data). */
 #include "loader.h"
+#include "../store/store.h"
 #include "../tensor/rng.h"
 #include "augment.h"
 #include "carrier.h"
@@ -56,12 +57,6 @@ struct mien_loader {
     int64_t next_unit; /* window that a worker takes next */
     double waited;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int64_t windows_in(const mien_loader *l, int64_t batch) {
     int64_t left = l->n - batch * l->config.batch;
@@ -495,7 +490,7 @@ void mien_loader_close(mien_loader *l) {
 /* Waits for the batch, looking up now and then for a wish to stop. */
 static mien_status wait_for(mien_loader *l, slot *s) {
     mien_status status = MIEN_OK;
-    double began = now();
+    double began = mien_time_monotonic();
     pthread_mutex_lock(&l->mutex);
     while (s->done < s->windows && status == MIEN_OK) {
         struct timespec until;
@@ -506,7 +501,7 @@ static mien_status wait_for(mien_loader *l, slot *s) {
         if (mien_interrupt_requested()) status = MIEN_ERR_INTERRUPTED;
     }
     pthread_mutex_unlock(&l->mutex);
-    l->waited += now() - began;
+    l->waited += mien_time_monotonic() - began;
     if (status != MIEN_OK) MIEN_FAIL(status, "loader: interrupted");
     return MIEN_OK;
 }

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE /* pipe2 */
 #include "host.h"
 
+#include "../store/store.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,7 +15,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -172,15 +173,9 @@ mien_status mien_child_write(mien_child *child, const char *text, int64_t bytes)
     return MIEN_OK;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 mien_status mien_child_close(mien_child *child, double seconds, mien_child_end *end) {
     MIEN_CALL("waiting for another program");
-    double latest = now() + seconds;
+    double latest = mien_time_monotonic() + seconds;
     close(child->input);
     int status = 0;
     bool late = false;
@@ -191,7 +186,7 @@ mien_status mien_child_close(mien_child *child, double seconds, mien_child_end *
         else
             nanosleep(&(struct timespec){0, 2000000}, NULL);
         ended = waitpid(child->pid, &status, WNOHANG);
-        if (ended == 0 && !late && now() > latest) {
+        if (ended == 0 && !late && mien_time_monotonic() > latest) {
             late = true;
             kill(child->pid, SIGKILL);
         }
