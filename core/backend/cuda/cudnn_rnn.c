@@ -9,7 +9,7 @@
 
 #include "convert.h"
 #include "layer.h"
-#include "pack.h"
+#include "weights.h"
 #include "vendor.h"
 
 /* A layer as both passes see it: tensors by meaning; of biases an LSTM has one, a GRU two. */
@@ -194,7 +194,7 @@ static void *data_of(const mien_storage *s) {
 }
 
 /* x, h0, c0: dense and in the layer's dtype. */
-static mien_status run_forward(layer *l, mien_op_call *call, mien_tensor *x, mien_tensor *h0,
+static mien_status rnn_forward(layer *l, mien_op_call *call, mien_tensor *x, mien_tensor *h0,
                                mien_tensor *c0, mien_storage *weights, mien_storage *work) {
     mien_tensor *c = l->lstm ? call->out[2] : NULL, *reserve = call->out[l->lstm ? 3 : 2];
     for (int i = 0; i < (l->lstm ? 3 : 2); i++) MIEN_TRY(mien__cuda_alloc(call->out[i]));
@@ -228,7 +228,7 @@ mien_status mien__cudnn_rnn_forward(mien_op_call *call) {
     mien_storage *weights = status == MIEN_OK ? packed_weights(&l) : NULL;
     if (status == MIEN_OK && !weights) status = mien_error_last()->code;
     mien_storage *work = scratch(l.work_bytes, &status);
-    if (status == MIEN_OK) status = run_forward(&l, call, x, h0, c0, weights, work);
+    if (status == MIEN_OK) status = rnn_forward(&l, call, x, h0, c0, weights, work);
     mien__cuda_says(call, "cudnn:rnn");
     layer_close(&l);
     mien_tensor_release(x);
@@ -314,7 +314,7 @@ static mien_status parameter_gradients(layer *l, mien_op_call *call, backward_da
     return each_gate(l, b->dweights->data, into, from_space);
 }
 
-static mien_status run_backward(layer *l, mien_op_call *call, backward_data *b) {
+static mien_status rnn_backward(layer *l, mien_op_call *call, backward_data *b) {
     MIEN_TRY(gather(l, call, b));
     mien_tensor *reserve = call->out[l->lstm ? 3 : 2];
     void *kept = mien__cuda_ptr(reserve);
@@ -339,7 +339,7 @@ mien_status mien__cudnn_rnn_backward(mien_op_call *call) {
     if (l.batch == 0) return mien__layer_zeros(call->din, MIEN_OP_MAX_IN);
     backward_data b = {0};
     mien_status status = layer_open(&l, true);
-    if (status == MIEN_OK) status = run_backward(&l, call, &b);
+    if (status == MIEN_OK) status = rnn_backward(&l, call, &b);
     mien__cuda_says(call, "cudnn:rnn");
     layer_close(&l);
     let_go(&b);

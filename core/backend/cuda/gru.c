@@ -20,13 +20,8 @@ static mien__gru_loop loop_of(const mien__layer_pass *p) {
 static mien_status recurrent(const mien__gru_loop *l, const void *rows, mien_tensor *w_hh, int gate,
                              int gates, bool transpose, mien_tensor *sums) {
     int64_t h = l->hidden;
-    mien__product p = {.batch = 1,
-                       .m = l->batch,
-                       .n = transpose ? gates * h : h,
-                       .k = transpose ? h : gates * h,
-                       .transpose_b = transpose,
-                       .in = l->dtype,
-                       .out = MIEN_F32};
+    int64_t n = transpose ? gates * h : h, k = transpose ? h : gates * h;
+    mien__cuda_product p = {1, l->batch, n, k, false, transpose, l->dtype, MIEN_F32};
     const char *weight = mien__cuda_ptr(w_hh);
     weight += (size_t)(gate * h * h) * mien_dtype_size(l->dtype);
     return mien__cuda_multiply(&p, rows, weight, mien__cuda_ptr(sums));

@@ -5,7 +5,7 @@
 #include "blas.h"
 #include "convert.h"
 #include "epilogue.h"
-#include "pack.h"
+#include "weights.h"
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
@@ -77,51 +77,33 @@ static mien_tensor *states_of(mien_tensor *y, mien_tensor *h0, mien_dtype dtype,
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+/* The dense out [m,n] = op(a) op(b). */
+static mien_status multiply(mien_tensor *a, bool transpose_a, mien_tensor *b, bool transpose_b,
+                            int64_t m, int64_t n, int64_t k, mien_tensor *out) {
+    mien__cuda_product p = {1, m, n, k, transpose_a, transpose_b, a->dtype, out->dtype};
+    return mien__cuda_multiply(&p, mien__cuda_ptr(a), mien__cuda_ptr(b), mien__cuda_ptr(out));
+}
+
 /* The input's share of the gates: x [rows,D] w_ih [G,D]' + bias -> f32 [rows,G]. */
 static mien_status input_share(mien_tensor *x, mien_tensor *w_ih, mien_tensor *bias, int64_t rows,
                                mien_tensor *gates) {
-    int64_t d = w_ih->shape[1], n = w_ih->shape[0];
-    mien__product p = {.batch = 1,
-                       .m = rows,
-                       .n = n,
-                       .k = d,
-                       .transpose_b = true,
-                       .in = x->dtype,
-                       .out = MIEN_F32};
-    MIEN_TRY(
-        mien__cuda_multiply(&p, mien__cuda_ptr(x), mien__cuda_ptr(w_ih), mien__cuda_ptr(gates)));
+    int64_t n = w_ih->shape[0];
+    MIEN_TRY(multiply(x, false, w_ih, true, rows, n, w_ih->shape[1], gates));
     return mien__cuda_epilogue(mien__cuda_ptr(gates), MIEN_F32, rows, n, mien__cuda_ptr(bias), NULL,
                                false);
 }
 
-static mien_status multiply(mien_tensor *din, const mien__product *p, mien_tensor *da,
-                            mien_tensor *other) {
-    MIEN_TRY(mien__cuda_alloc(din));
-    return mien__cuda_multiply(p, mien__cuda_ptr(da), mien__cuda_ptr(other), mien__cuda_ptr(din));
-}
-
 /* The header din = da w, [rows,k] by [k,n]. */
 static mien_status input_gradient(mien_tensor *din, mien_tensor *da, mien_tensor *w, int64_t rows) {
-    mien__product p = {.batch = 1,
-                       .m = rows,
-                       .n = w->shape[1],
-                       .k = w->shape[0],
-                       .in = da->dtype,
-                       .out = din->dtype};
-    return multiply(din, &p, da, w);
+    MIEN_TRY(mien__cuda_alloc(din));
+    return multiply(da, false, w, false, rows, w->shape[1], w->shape[0], din);
 }
 
 /* The header din = da' x, [rows,m] by [rows,n]. */
 static mien_status weight_gradient(mien_tensor *din, mien_tensor *da, mien_tensor *x,
                                    int64_t rows) {
-    mien__product p = {.batch = 1,
-                       .m = din->shape[0],
-                       .n = din->shape[1],
-                       .k = rows,
-                       .transpose_a = true,
-                       .in = da->dtype,
-                       .out = din->dtype};
-    return multiply(din, &p, da, x);
+    MIEN_TRY(mien__cuda_alloc(din));
+    return multiply(da, true, x, false, din->shape[0], din->shape[1], rows, din);
 }
 
 /* The header din = sums over the rows of da. */

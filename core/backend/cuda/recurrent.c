@@ -8,10 +8,10 @@
 #include "layer.h"
 
 /* own NULL: through cuDNN. */
-static mien_status run_forward(mien_op_call *call, const mien__layer *own) {
+static mien_status recurrent_forward_by(mien_op_call *call, const mien__layer *own) {
     return own ? mien__layer_forward(own, call) : mien__cudnn_rnn_forward(call);
 }
-static mien_status run_backward(mien_op_call *call, const mien__layer *own) {
+static mien_status recurrent_backward_by(mien_op_call *call, const mien__layer *own) {
     return own ? mien__layer_backward(own, call) : mien__cudnn_rnn_backward(call);
 }
 
@@ -39,14 +39,14 @@ static mien_tensor *numbers(mien_dtype dtype, int ndim, const int64_t *shape, do
 /* Forward and backward on inputs that `call` brings along; outputs and gradients are made. */
 static mien_status both_passes(mien_op_call *call, const mien__layer *own) {
     MIEN_TRY(mien__infer_lstm(call));
-    MIEN_TRY(run_forward(call, own));
+    MIEN_TRY(recurrent_forward_by(call, own));
     for (int i = 0; i < CHECK_GRADIENTS; i++) {
         const mien_tensor *t = call->in[i];
         call->want[i] = true;
         call->din[i] = mien__tensor_header(t->dtype, MIEN_DEVICE_CUDA, t->ndim, t->shape);
         if (!call->din[i]) return mien_error_last()->code;
     }
-    return run_backward(call, own);
+    return recurrent_backward_by(call, own);
 }
 
 /* The largest relative distance of an output or gradient of two calls. */
@@ -148,12 +148,12 @@ static mien_status choose(const mien_op_call *call, const mien__layer **own) {
 static mien_status recurrent_forward(mien_op_call *call) {
     const mien__layer *own;
     MIEN_TRY(choose(call, &own));
-    return run_forward(call, own);
+    return recurrent_forward_by(call, own);
 }
 static mien_status recurrent_backward(mien_op_call *call) {
     const mien__layer *own;
     MIEN_TRY(choose(call, &own));
-    return run_backward(call, own);
+    return recurrent_backward_by(call, own);
 }
 
 bool mien__cuda_supports_recurrent(const mien_op_call *call, bool backward) {
