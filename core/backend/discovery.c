@@ -1,6 +1,5 @@
 /* Opens libmien_cuda.so when a GPU is asked for, and answers which devices there are.
  * Not here: anything of CUDA (backend/cuda); who serves a call (dispatch.c). */
-#define _GNU_SOURCE /* dladdr */
 #include "discovery.h"
 
 #include <dlfcn.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "base/beside.h"
 #include "base/clock.h"
 #include "plugin_abi.h"
 
@@ -18,37 +18,25 @@ static const mien__cuda_plugin *plugin; /* NULL: not opened yet, or it cannot be
 static const mien_backend *opened;
 static char why[768]; /* why not */
 
-/* The plugin beside libmien.so, or the file that MIEN_CUDA_LIBRARY names. */
-static bool plugin_path(char *path, size_t size) {
-    const char *named = getenv("MIEN_CUDA_LIBRARY");
-    if (named) return snprintf(path, size, "%s", named) < (int)size;
-    Dl_info self;
-    if (!dladdr(&lock, &self) || !self.dli_fname) return false;
-    const char *slash = strrchr(self.dli_fname, '/');
-    int folder = slash ? (int)(slash - self.dli_fname) + 1 : 0;
-    return snprintf(path, size, "%.*slibmien_cuda.so", folder, self.dli_fname) < (int)size;
-}
-
-/* Under the lock. */
+/* Under the lock. The plugin beside libmien.so, or the file that MIEN_CUDA_LIBRARY names. */
 static const mien__cuda_plugin *find_plugin(void) {
-    char path[4096];
+    static const char beside[] = "libmien_cuda.so";
+    const char *named = getenv("MIEN_CUDA_LIBRARY");
+    char text[512];
     if (plugin) return plugin;
-    if (!plugin_path(path, sizeof path)) {
-        snprintf(why, sizeof why, "the place of libmien.so is unknown");
-        return NULL;
-    }
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *library = named ? mien__library_at(named, text, sizeof text)
+                          : mien__library_beside(beside, text, sizeof text);
     if (!library) {
-        const char *text = dlerror();
         snprintf(why, sizeof why,
                  "libmien_cuda.so does not open (built without CUDA? install the CUDA toolkit and "
                  "cuDNN headers and build again): %s",
-                 text ? text : "dlopen failed");
+                 text);
         return NULL;
     }
     const mien__cuda_plugin *found = dlsym(library, MIEN_PLUGIN_SYMBOL);
     if (!found || found->abi != MIEN_PLUGIN_ABI) {
-        snprintf(why, sizeof why, "%.600s was built from other sources; build again", path);
+        snprintf(why, sizeof why, "%.600s was built from other sources; build again",
+                 named ? named : beside);
         dlclose(library);
         return NULL;
     }

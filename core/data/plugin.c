@@ -1,33 +1,19 @@
 /* What needs FFmpeg or OpenCV lives in libmien_video.so, opened at the first use: those two bring
  * 120 shared libraries and 45 ms to every start. Not here: decoding (video*.c), face.cpp. */
-#define _GNU_SOURCE /* dladdr */
+#include "base/beside.h"
 #include "face.h"
 #include "image.h"
 #include "video.h"
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void *library;
 static char why[512];
 
 static void open_library(void) {
-    Dl_info self;
-    char path[4096];
-    if (!dladdr(&once, &self) || !self.dli_fname) {
-        snprintf(why, sizeof why, "the place of libmien.so is unknown");
-        return;
-    }
-    const char *slash = strrchr(self.dli_fname, '/');
-    int folder = slash ? (int)(slash - self.dli_fname) + 1 : 0;
-    snprintf(path, sizeof path, "%.*slibmien_video.so", folder, self.dli_fname);
-    library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        const char *text = dlerror();
-        snprintf(why, sizeof why, "%s", text ? text : "dlopen failed");
-    }
+    library = mien__library_beside("libmien_video.so", why, sizeof why);
 }
 
 /* The plugin's function of the same name; NULL with an error record. */

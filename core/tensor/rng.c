@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 /* ---- single draws -------------------------------------------------------------------------- */
 
 /* 53 bits in [0,1) from two words. */
@@ -27,10 +29,8 @@ static double normal_at(const mien_rng *rng, uint64_t counter) {
 }
 
 void mien_rng_start(mien_rng *rng, uint64_t seed, const char *name) {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (const unsigned char *c = (const unsigned char *)name; c && *c; c++)
-        hash = (hash ^ *c) * 1099511628211u;
-    *rng = (mien_rng){.seed = seed, .stream = hash, .counter = 0};
+    uint64_t stream = mien__hash(MIEN_HASH_START, name, name ? strlen(name) : 0);
+    *rng = (mien_rng){.seed = seed, .stream = stream, .counter = 0};
 }
 
 double mien_rng_uniform(mien_rng *rng) {

@@ -2,6 +2,7 @@
  * Not here: running an op (harness.h). */
 #ifndef MIEN_TEST_CASES_H
 #define MIEN_TEST_CASES_H
+#include "base/hash.h"
 #include "ops/ops.h"
 #include <math.h>
 #include <stdio.h>
@@ -118,9 +119,8 @@ static inline double lcg_next(lcg *g) /* in [0,1) */
 }
 
 static inline lcg lcg_start(const char *key, int stream) {
-    uint64_t hash = 14695981039346656037u;
-    for (const char *at = key; *at; at++) hash = (hash ^ (unsigned char)*at) * 1099511628211u;
-    lcg g = {hash + (uint64_t)stream * 0x9E3779B97F4A7C15u};
+    lcg g = {mien__hash(MIEN_HASH_START, key, strlen(key)) +
+             (uint64_t)stream * 0x9E3779B97F4A7C15u};
     for (int i = 0; i < 8; i++) lcg_next(&g);
     return g;
 }

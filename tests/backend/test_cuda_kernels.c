@@ -573,11 +573,31 @@ static void the_distance_of_two_results_sees_every_element(void **state) {
     }
 }
 
+/* No part sets what another does, and none keeps what it found. */
+static void parts_may_come_in_any_order(void **state) {
+    static void (*const parts[])(mien_backend *) = {
+        mien__cuda_part_memory,  mien__cuda_part_recurrent, mien__cuda_part_pointwise,
+        mien__cuda_part_reduce,  mien__cuda_part_broadcast, mien__cuda_part_softmax,
+        mien__cuda_part_norm,    mien__cuda_part_pool,      mien__cuda_part_lrn,
+        mien__cuda_part_loss,    mien__cuda_part_ccc,       mien__cuda_part_shape,
+        mien__cuda_part_augment, mien__cuda_part_optim,     mien__cuda_part_int8};
+    enum { N = sizeof parts / sizeof *parts };
+    mien_backend there = {0}, back = {0};
+    for (int i = 0; i < N; i++) {
+        parts[i](&there);
+        parts[N - 1 - i](&back);
+    }
+    assert_memory_equal(&there, &back, sizeof there);
+    assert_memory_equal(there.forward, table.forward, sizeof there.forward);
+    assert_memory_equal(there.backward, table.backward, sizeof there.backward);
+}
+
 int main(void) {
     mien__cuda_part_memory(&table);
     mien__cuda_part_kernels(&table);
-    mien__cuda_part_gru(&table);
+    mien__cuda_part_recurrent(&table);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_may_come_in_any_order),
         cmocka_unit_test(every_kernel_agrees_with_the_reference),
         cmocka_unit_test(a_gradient_alone_is_the_same),
         cmocka_unit_test(the_order_of_threads_does_not_matter),

@@ -213,10 +213,10 @@ static void everywhere(cudnnStatus_t status[ENGINES], cudnnStatus_t value) {
     for (int i = 0; i < ENGINES; i++) status[i] = value;
 }
 
-static mien__conv_case case_of(int64_t n) {
-    mien__conv_case c;
+static mien__cudnn_conv_case case_of(int64_t n) {
+    mien__cudnn_conv_case c;
     memset(&c, 0, sizeof c);
-    c.use = MIEN_CONV_FORWARD, c.dtype = MIEN_F32;
+    c.use = MIEN_CUDNN_CONV_FORWARD, c.dtype = MIEN_F32;
     c.n = n, c.c = 4, c.h = c.w = 8, c.k = 4, c.r = c.s = 1, c.oh = c.ow = 8;
     c.stride_h = c.stride_w = 1, c.deterministic = 1;
     return c;
@@ -226,9 +226,9 @@ static mien__conv_case case_of(int64_t n) {
 static int run(int64_t n) {
     char name[64] = "";
     int engine = -1;
-    mien__conv_case c = case_of(n);
-    mien__conv_data data = {.x = &told, .w = &told, .y = &told};
-    mien_status status = mien__conv_run(&c, &data, name);
+    mien__cudnn_conv_case c = case_of(n);
+    mien__cudnn_conv_data data = {.x = &told, .w = &told, .y = &told};
+    mien_status status = mien__cudnn_conv_run(&c, &data, name);
     if (status != MIEN_OK) return -(int)status;
     if (sscanf(name, "cudnn:engine%d", &engine) != 1) return 100; /* read from the folder */
     return engine;

@@ -19,7 +19,7 @@
 #define DEVICE "tests/backend/h200.json"
 
 enum { CASES_MOST = 1024 };
-static mien__conv_case cases[CASES_MOST];
+static mien__cudnn_conv_case cases[CASES_MOST];
 static const char *models[CASES_MOST];
 static int count;
 
@@ -29,7 +29,7 @@ typedef struct map {
     int64_t n, c, h;
 } map;
 
-static void add(const char *model, const mien__conv_case *c) {
+static void add(const char *model, const mien__cudnn_conv_case *c) {
     for (int i = 0; i < count; i++)
         if (!memcmp(&cases[i], c, sizeof *c)) return;
     assert_true(count < CASES_MOST);
@@ -42,18 +42,19 @@ static map conv(const char *model, map x, int64_t k, int64_t r, int64_t stride, 
                 bool residual) {
     int64_t out = (x.h + 2 * pad - r) / stride + 1;
     for (int dtype = MIEN_F32; dtype <= MIEN_F16; dtype++)
-        for (int use = MIEN_CONV_FORWARD; use <= MIEN_CONV_WEIGHT_GRADIENT; use++) {
+        for (int use = MIEN_CUDNN_CONV_FORWARD; use <= MIEN_CUDNN_CONV_WEIGHT_GRADIENT; use++) {
             bool first = x.c == 3;
-            if (first && use == MIEN_CONV_DATA_GRADIENT) continue; /* pictures have no gradient */
-            mien__conv_case c;
+            if (first && use == MIEN_CUDNN_CONV_DATA_GRADIENT)
+                continue; /* pictures have no gradient */
+            mien__cudnn_conv_case c;
             memset(&c, 0, sizeof c);
             c.use = use, c.dtype = dtype, c.deterministic = 1;
             c.n = x.n, c.c = first && dtype != MIEN_F32 ? 8 : x.c, c.h = c.w = x.h;
             c.k = k, c.r = c.s = r, c.oh = c.ow = out;
             c.stride_h = c.stride_w = stride;
             c.top = c.left = c.bottom = c.right = pad;
-            c.relu = c.compile = use == MIEN_CONV_FUSED;
-            c.residual = use == MIEN_CONV_FUSED && residual;
+            c.relu = c.compile = use == MIEN_CUDNN_CONV_FUSED;
+            c.residual = use == MIEN_CUDNN_CONV_FUSED && residual;
             add(model, &c);
         }
     return (map){x.n, k, out};
@@ -93,7 +94,8 @@ static int list_cases(void **state) {
 
 /* ---- what cuDNN says ------------------------------------------------------------------------- */
 
-typedef mien_status (*probe_fn)(const char *, const mien__conv_case *, mien__conv_support *);
+typedef mien_status (*probe_fn)(const char *, const mien__cudnn_conv_case *,
+                                mien__cudnn_conv_support *);
 
 static char device[4096];
 static probe_fn probe;
@@ -108,8 +110,8 @@ static bool read_device(void) {
 }
 
 /* "plan": finalised; "compiled": its code was made, and would be loaded by a driver; "none". */
-static const char *answer(const mien__conv_case *c) {
-    mien__conv_support support;
+static const char *answer(const mien__cudnn_conv_case *c) {
+    mien__cudnn_conv_support support;
     if (probe(device, c, &support) != MIEN_OK) fail_msg("%s", mien_error_last()->message);
     if (support.finalised != support.reloads) fail_msg("a plan that cannot be read again");
     return support.finalised ? "plan" : support.at_run_time ? "compiled" : "none";
@@ -117,7 +119,7 @@ static const char *answer(const mien__conv_case *c) {
 
 static void describe(int i, char *line, size_t size) {
     static const char *const uses[] = {"forward", "fused", "data-gradient", "weight-gradient"};
-    const mien__conv_case *c = &cases[i];
+    const mien__cudnn_conv_case *c = &cases[i];
     snprintf(line, size,
              "%s %s %s n=%lld c=%lld size=%lld k=%lld window=%lld stride=%lld pad=%lld "
              "residual=%lld",
@@ -138,7 +140,7 @@ static void need_cudnn(mien_cuda_info *info) {
         printf("skipped: %s\n", info->missing);
         skip();
     }
-    probe = (probe_fn)dlsym(plugin, "mien__conv_probe");
+    probe = (probe_fn)dlsym(plugin, "mien__cudnn_conv_probe");
     assert_non_null(probe);
     if (!read_device()) fail_msg("%s is missing; run from the root of the sources", DEVICE);
 }
@@ -146,7 +148,7 @@ static void need_cudnn(mien_cuda_info *info) {
 /* Planning a fused case compiles it, which takes a second: without MIEN_TEST_ALL a few are tried.
  */
 static bool is_tried(int i, int *fused) {
-    if (cases[i].use != MIEN_CONV_FUSED) return true;
+    if (cases[i].use != MIEN_CUDNN_CONV_FUSED) return true;
     return (*fused)++ % 16 == 0 || getenv("MIEN_TEST_ALL") || getenv("MIEN_GOLDEN_WRITE");
 }
 
@@ -171,7 +173,7 @@ static void convolutions_of_all_models_are_planned_for_an_h200(void **state) {
         describe(i, name, sizeof name);
         if (!writes && !fgets(expected, sizeof expected, golden)) fail_msg("%s ends early", GOLDEN);
         if (!is_tried(i, &fused)) continue;
-        if (cases[i].use == MIEN_CONV_FUSED && !has_driver) continue;
+        if (cases[i].use == MIEN_CUDNN_CONV_FUSED && !has_driver) continue;
         snprintf(line, sizeof line, "%s: %s\n", name, answer(&cases[i]));
         tried++;
         if (writes)
@@ -203,11 +205,11 @@ static void the_table_has_a_plan_for_every_plain_convolution(void **state) {
 }
 
 /* As conv.c describes it to cuDNN. */
-static mien__conv_case odd_case(const test_case *t, mien_dtype dtype, int use) {
+static mien__cudnn_conv_case odd_case(const test_case *t, mien_dtype dtype, int use) {
     const mien_conv2d_attr *a = (const mien_conv2d_attr *)t->attr;
     const int64_t *x = t->in[0].shape, *w = t->in[1].shape;
     int64_t grain = dtype == MIEN_F32 ? 1 : 8;
-    mien__conv_case c;
+    mien__cudnn_conv_case c;
     memset(&c, 0, sizeof c);
     c.use = use, c.dtype = dtype, c.deterministic = 1;
     c.n = x[0], c.c = (x[1] + grain - 1) / grain * grain, c.h = x[2], c.w = x[3];
@@ -230,9 +232,9 @@ static void odd_convolutions_have_plans(void **state) {
         test_case t = case_at(i);
         if (t.op != MIEN_OP_conv2d) continue;
         for (mien_dtype dtype = MIEN_F32; dtype <= MIEN_F16; dtype++)
-            for (int use = MIEN_CONV_FORWARD; use <= MIEN_CONV_WEIGHT_GRADIENT; use++) {
-                if (use == MIEN_CONV_FUSED) continue;
-                mien__conv_case c = odd_case(&t, dtype, use);
+            for (int use = MIEN_CUDNN_CONV_FORWARD; use <= MIEN_CUDNN_CONV_WEIGHT_GRADIENT; use++) {
+                if (use == MIEN_CUDNN_CONV_FUSED) continue;
+                mien__cudnn_conv_case c = odd_case(&t, dtype, use);
                 bool has_plan = !strcmp(answer(&c), "plan");
                 if (!has_plan)
                     printf("no plan: %s use %d of %s\n", mien_dtype_name(dtype), use, t.key);

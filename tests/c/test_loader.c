@@ -1,5 +1,6 @@
 /* The loader: same bits for any number of workers, right pixels, clear errors.
  * Not here: how windows are chosen (tests/lua/data_*_spec.lua). */
+#include "base/hash.h"
 #include "data_files.h"
 #include "data/loader.h"
 #include <math.h>
@@ -42,7 +43,7 @@ static int64_t starts[9] = {80, 0, 10, 43, 5, 60, 60, 33, 71};
 /* FNV-1a of everything that comes out from step `from` on. */
 static uint64_t hash_run(const char *path, const mien_loader_config *config, int64_t from,
                          int *steps) {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = MIEN_HASH_START;
     mien_loader *loader = mien_loader_new(path, starts, 9, config);
     assert_non_null(loader);
     mien_tensor *frames, *labels;
@@ -54,7 +55,7 @@ static uint64_t hash_run(const char *path, const mien_loader_config *config, int
         int64_t sizes[2] = {mien_tensor_count(frames) * 4, mien_tensor_count(labels) * 4};
         assert_int_equal(at[0], starts[step * config->batch]);
         for (int k = 0; k < 2 && step >= from; k++)
-            for (int64_t i = 0; i < sizes[k]; i++) hash = (hash ^ bytes[k][i]) * 1099511628211u;
+            hash = mien__hash(hash, bytes[k], (size_t)sizes[k]);
         mien_tensor_release(frames);
         mien_tensor_release(labels);
     }

@@ -48,8 +48,8 @@ static mien_tensor *source(mien_tensor *in, const mien__conv_case *c, const int6
     return few;
 }
 
-static mien_status forward(mien_op_call *call, mien__conv_use use, mien_tensor *residual,
-                           bool relu) {
+static mien_status conv_forward(mien_op_call *call, mien__conv_use use, mien_tensor *residual,
+                                bool relu) {
     mien_tensor *src = NULL, *weight = NULL, *added = NULL, *bias = NULL, *dst = call->out[0];
     mien__conv_case c = case_of(call, use, dst);
     c.bias = call->in[2] != NULL;
@@ -94,13 +94,14 @@ static bool needs_f32(const mien_op_call *call) {
 
 mien_status mien__cpu_conv2d_forward(mien_op_call *call) {
     if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_conv2d_forward);
-    return forward(call, call->recording ? MIEN_CONV_FORWARD : MIEN_CONV_INFERENCE, NULL, false);
+    return conv_forward(call, call->recording ? MIEN_CONV_FORWARD : MIEN_CONV_INFERENCE, NULL,
+                        false);
 }
 
 mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call) {
     const mien_conv2d_fused_attr *a = call->attr;
     if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_conv2d_fused_forward);
-    return forward(call, MIEN_CONV_INFERENCE, call->in[3], a->relu != 0);
+    return conv_forward(call, MIEN_CONV_INFERENCE, call->in[3], a->relu != 0);
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */

@@ -189,15 +189,14 @@ mien_status mien__conv_plan(mien__conv_case *c, mien__primitive **primitive) {
         c->dst_block = layouts[i][1];
         mien__primitive_key key = key_of(c);
         mien__primitive *p = mien__primitive_find(&key);
+        bool known = p;
         if (!p && mien__winograd_pays(c) && c->src_block)
             MIEN_TRY(attempt(c, dnnl_convolution_winograd, false, &p));
         if (!p) MIEN_TRY(attempt(c, dnnl_convolution_direct, false, &p));
         if (!p && c->residual) MIEN_TRY(attempt(c, dnnl_convolution_direct, true, &p));
         if (!p) continue;
-        if (!p->used) {
-            p->key = key;
-            mien__primitive_keep(p);
-        }
+        p->key = key;
+        if (!known) MIEN_TRY(mien__primitive_keep(p));
         *primitive = p;
         return MIEN_OK;
     }

@@ -66,7 +66,7 @@ static mien_status multiply(const mien__product *p, void *const *data, bool *don
         MIEN_TRY(build(p, &primitive));
         if (!primitive) return MIEN_OK;
         primitive->key = key;
-        mien__primitive_keep(primitive);
+        MIEN_TRY(mien__primitive_keep(primitive));
     }
     *done = true;
     return mien__primitive_run(primitive, data);

@@ -122,7 +122,7 @@ MIEN_CLONES(void, candidate_step, (const void *layer, int64_t t, int64_t first, 
         }
 }
 
-static mien_status forward(gru *l) {
+static mien_status gru_steps_forward(gru *l) {
     mien__rnn *r = &l->r;
     mien_op_call *call = r->call;
     int64_t state = r->batch * r->hidden;
@@ -147,7 +147,7 @@ mien_status mien__cpu_gru_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call) && !mien__cpu_has_bf16())
         return mien__cpu_in_f32(call, mien__cpu_gru_forward);
     gru l = begin(call, false);
-    mien_status status = forward(&l);
+    mien_status status = gru_steps_forward(&l);
     mien__cpu_says(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }
@@ -259,7 +259,7 @@ static mien_status recurrent_weights(gru *l) {
     return mien__rnn_weights_back(r, 2 * H, H, gates, reset);
 }
 
-static mien_status backward(gru *l) {
+static mien_status gru_steps_backward(gru *l) {
     mien__rnn *r = &l->r;
     mien_op_call *call = r->call;
     int64_t state = r->batch * r->hidden, frames = r->batch * r->steps;
@@ -291,7 +291,7 @@ mien_status mien__cpu_gru_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call) && !mien__cpu_has_bf16())
         return mien__cpu_in_f32(call, mien__cpu_gru_backward);
     gru l = begin(call, true);
-    mien_status status = backward(&l);
+    mien_status status = gru_steps_backward(&l);
     mien__cpu_says(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }

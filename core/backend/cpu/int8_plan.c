@@ -3,26 +3,17 @@
  * primitive (its fast kernels know none at run time), so each layer has its own. */
 #include "int8_plan.h"
 #include "base/allocate.h"
+#include "base/hash.h"
 #include <stdlib.h>
 
 enum { KIND = 64 }; /* apart from the uses of conv_plan.c in the first number of a key */
-
-/* FNV-1a, over 32-bit words. */
-static uint64_t hash_floats(uint64_t hash, const float *x, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t word;
-        memcpy(&word, x + i, sizeof word);
-        hash = (hash ^ word) * 1099511628211u;
-    }
-    return hash;
-}
 
 static mien__primitive_key key_of(const mien__int8_case *c) {
     mien__primitive_key key = {{0}};
     int32_t *v = key.v;
     int k = 0;
-    uint64_t scales = hash_floats(14695981039346656037u, c->scale, c->dst[1]);
-    scales = hash_floats(scales, &c->residual_scale, 1);
+    uint64_t scales = mien__hash(MIEN_HASH_START, c->scale, (size_t)c->dst[1] * sizeof(float));
+    scales = mien__hash(scales, &c->residual_scale, sizeof c->residual_scale);
     v[k++] = KIND;
     for (int i = 0; i < 4; i++) v[k++] = (int32_t)c->src[i];
     for (int i = 1; i < 4; i++) v[k++] = (int32_t)c->dst[i];
@@ -157,7 +148,7 @@ mien_status mien__int8_plan(const mien__int8_case *c, mien__primitive **primitiv
         return status;
     }
     p->key = key;
-    mien__primitive_keep(p);
+    MIEN_TRY(mien__primitive_keep(p));
     *primitive = p;
     return MIEN_OK;
 }

@@ -43,8 +43,8 @@ static float *gradient_of(const mien_op_call *call, int i) {
 }
 
 /* Runs forward or backward on a call in f32. */
-static mien_status run(mien_op_call *call, mien_op_fn pass,
-                       mien_status (*work)(mien_op_call *call, sides *s)) {
+static mien_status loss_run(mien_op_call *call, mien_op_fn pass,
+                            mien_status (*work)(mien_op_call *call, sides *s)) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, pass);
     sides s;
     mien_status status = bring(&s, call);
@@ -258,10 +258,10 @@ static mien_status softmax_backward(mien_op_call *call, sides *s) {
 
 #define PASSES(op, name)                                                                           \
     mien_status mien__cpu_##op##_forward(mien_op_call *call) {                                     \
-        return run(call, mien__cpu_##op##_forward, name##_forward);                                \
+        return loss_run(call, mien__cpu_##op##_forward, name##_forward);                           \
     }                                                                                              \
     mien_status mien__cpu_##op##_backward(mien_op_call *call) {                                    \
-        return run(call, mien__cpu_##op##_backward, name##_backward);                              \
+        return loss_run(call, mien__cpu_##op##_backward, name##_backward);                         \
     }
 PASSES(ccc_loss, ccc)
 PASSES(mse_loss, mse)

@@ -61,7 +61,7 @@ MIEN_CLONES(void, forward_step, (const void *layer, int64_t t, int64_t first, in
         }
 }
 
-static mien_status forward(lstm *l) {
+static mien_status lstm_steps_forward(lstm *l) {
     mien__rnn *r = &l->r;
     mien_op_call *call = r->call;
     int64_t state = r->batch * r->hidden;
@@ -88,7 +88,7 @@ mien_status mien__cpu_lstm_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call) && !mien__cpu_has_bf16())
         return mien__cpu_in_f32(call, mien__cpu_lstm_forward);
     lstm l = {.r = mien__rnn_begin(call, 4), .weights = {.gates = 4, .group = 1}};
-    mien_status status = forward(&l);
+    mien_status status = lstm_steps_forward(&l);
     mien__cpu_says(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }
@@ -144,7 +144,7 @@ MIEN_CLONES(void, backward_step, (const void *layer, int64_t t, int64_t first, i
         }
 }
 
-static mien_status backward(lstm *l) {
+static mien_status lstm_steps_backward(lstm *l) {
     mien__rnn *r = &l->r;
     mien_op_call *call = r->call;
     int64_t state = r->batch * r->hidden;
@@ -181,7 +181,7 @@ mien_status mien__cpu_lstm_backward(mien_op_call *call) {
         return mien__cpu_in_f32(call, mien__cpu_lstm_backward);
     lstm l = {.r = mien__rnn_begin(call, 4)};
     l.weights = (mien__rnn_part){.gates = 4, .group = l.r.group, .back = true};
-    mien_status status = backward(&l);
+    mien_status status = lstm_steps_backward(&l);
     mien__cpu_says(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }

@@ -1,23 +1,17 @@
 /* oneDNN's engine, the bounded cache of primitives, the one scratchpad.
  * Not here: descriptors of any op (conv_plan.c, gemm.c). */
 #include "onednn.h"
+#include "base/cache.h"
 #include <omp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define BUCKETS 256
-/* A ResNet-50 step needs about 70 distinct primitives; many nets and shapes fit. */
-#define CAPACITY 1024
-
 static struct {
     pthread_mutex_t lock;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    mien__primitive *bucket[BUCKETS];
-    int count;
-    uint64_t clock;
     void *scratchpad; /* grows, never shrinks: a step that repeats touches no new page */
     size_t scratchpad_bytes;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -71,21 +65,6 @@ bool mien__onednn_is_naive(const char *name) {
 
 /* ---- the cache ------------------------------------------------------------------------------- */
 
-static unsigned bucket_of(const mien__primitive_key *key) {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (int i = 0; i < MIEN_PRIMITIVE_KEY; i++) hash = (hash ^ (uint32_t)key->v[i]) * 16777619u;
-    return (hash ^ hash >> 16) % BUCKETS;
-}
-
-mien__primitive *mien__primitive_find(const mien__primitive_key *key) {
-    for (mien__primitive *p = state.bucket[bucket_of(key)]; p; p = p->next)
-        if (memcmp(&p->key, key, sizeof *key) == 0) {
-            p->used = ++state.clock;
-            return p;
-        }
-    return NULL;
-}
-
 void mien__primitive_destroy(mien__primitive *p) {
     if (!p) return;
     if (p->run) dnnl_primitive_destroy(p->run);
@@ -97,25 +76,30 @@ void mien__primitive_destroy(mien__primitive *p) {
     free(p);
 }
 
-static void drop_oldest(void) {
-    mien__primitive **oldest = NULL;
-    for (int b = 0; b < BUCKETS; b++)
-        for (mien__primitive **at = &state.bucket[b]; *at; at = &(*at)->next)
-            if (!oldest || (*at)->used < (*oldest)->used) oldest = at;
-    if (!oldest) return;
-    mien__primitive *p = *oldest;
-    *oldest = p->next;
-    state.count--;
-    mien__primitive_destroy(p);
+static void drop_primitive(void *value) {
+    mien__primitive_destroy(*(mien__primitive **)value);
 }
 
-void mien__primitive_keep(mien__primitive *p) {
-    if (state.count >= CAPACITY) drop_oldest();
-    unsigned b = bucket_of(&p->key);
-    p->used = ++state.clock;
-    p->next = state.bucket[b];
-    state.bucket[b] = p;
-    state.count++;
+/* A ResNet-50 step needs about 70 distinct primitives; many nets and shapes fit. */
+static mien__cache primitives = {.key_bytes = sizeof(mien__primitive_key),
+                                 .value_bytes = sizeof(mien__primitive *),
+                                 .most = 1024,
+                                 .drop = drop_primitive};
+
+mien__primitive *mien__primitive_find(const mien__primitive_key *key) {
+    mien__primitive **found = mien__cache_find(&primitives, key);
+    return found ? *found : NULL;
+}
+
+mien_status mien__primitive_keep(mien__primitive *p) {
+    mien__cache_shrink(&primitives, primitives.most - 1);
+    mien__primitive **kept = mien__cache_add(&primitives, &p->key);
+    if (!kept) {
+        mien__primitive_destroy(p);
+        MIEN_FAIL(MIEN_ERR_MEMORY, "cpu: no memory for the cache of primitives");
+    }
+    *kept = p;
+    return MIEN_OK;
 }
 
 /* ---- building and running -------------------------------------------------------------------- */

@@ -29,8 +29,6 @@ typedef struct mien__primitive_key {
 /* A primitive, its arguments, and (convolution) the re-layout of its weights. */
 typedef struct mien__primitive {
     mien__primitive_key key;
-    struct mien__primitive *next; /* same hash */
-    uint64_t used;
     dnnl_primitive_t run;
     int n_args; /* without the scratchpad, which is the last of arg when there is one */
     dnnl_exec_arg_t arg[6];
@@ -48,8 +46,9 @@ void mien__onednn_unlock(void);
 
 /* The primitive of this key, or NULL. */
 mien__primitive *mien__primitive_find(const mien__primitive_key *key);
-/* Takes a new primitive into the cache, which may drop the one not used for longest. */
-void mien__primitive_keep(mien__primitive *p);
+/* Takes a new primitive, which has its key, into the cache; of a full one that goes which was not
+ * used for longest. On failure the primitive is destroyed. */
+mien_status mien__primitive_keep(mien__primitive *p);
 void mien__primitive_destroy(mien__primitive *p);
 /* Adds an argument of the descriptor's layout; its address is set at each run. */
 mien_status mien__primitive_arg(mien__primitive *p, int id, const dnnl_memory_desc_t *md);

@@ -172,7 +172,7 @@ static float *room_of(const rooms *r) {
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
-static mien_status forward(mien_op_call *call, mien_tensor *index) {
+static mien_status pool_forward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
     mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
     if (!in) return mien_error_last()->code;
@@ -203,7 +203,7 @@ static mien_status forward(mien_op_call *call, mien_tensor *index) {
 }
 
 /* The gradient lies as the input did in forward. */
-static mien_status backward(mien_op_call *call, mien_tensor *index) {
+static mien_status pool_backward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
     mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], block);
     if (!dout) return mien_error_last()->code;
@@ -239,19 +239,19 @@ static mien_status backward(mien_op_call *call, mien_tensor *index) {
 
 mien_status mien__cpu_max_pool2d_forward(mien_op_call *call) {
     if (mien__is_quantised(call->in[0])) return mien__cpu_int8_max_pool2d(call);
-    return forward(call, call->out[1]);
+    return pool_forward(call, call->out[1]);
 }
 
 mien_status mien__cpu_max_pool2d_backward(mien_op_call *call) {
-    return backward(call, call->out[1]);
+    return pool_backward(call, call->out[1]);
 }
 
 mien_status mien__cpu_avg_pool2d_forward(mien_op_call *call) {
-    return forward(call, NULL);
+    return pool_forward(call, NULL);
 }
 
 mien_status mien__cpu_avg_pool2d_backward(mien_op_call *call) {
-    return backward(call, NULL);
+    return pool_backward(call, NULL);
 }
 
 /* Runs `kernel` with the block as a constant, so that its lanes become registers. */

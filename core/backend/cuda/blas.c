@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "vendor.h"
 
 /* cuBLASLt counts by columns. A row-major [m,n] is a column-major [n,m], so c = a b is asked for as
@@ -16,14 +17,13 @@ typedef struct key {
     int64_t align_a, align_b, align_c;
 } key;
 
-enum { SLOTS = 512, ENTRIES_MOST = 256, WORKSPACE = 32 << 20 };
-static struct entry {
-    bool used;
-    key key;
+typedef struct choice {
     cublasLtMatmulAlgo_t algorithm;
     size_t workspace;
-} table[SLOTS];
-static int entries;
+} choice;
+
+enum { WORKSPACE = 32 << 20 };
+static mien__cache choices = {.key_bytes = sizeof(key), .value_bytes = sizeof(choice), .most = 256};
 static cublasLtHandle_t handle;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -62,7 +62,7 @@ static mien_status layout(cublasLtMatrixLayout_t *l, mien_dtype dtype, int64_t r
     return MIEN_OK;
 }
 
-static mien_status describe(call *l, const mien__product *p) {
+static mien_status describe(call *l, const mien__cuda_product *p) {
     bool tf32 = p->in == MIEN_F32 && mien__cuda_tf32();
     cublasComputeType_t sums = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     cublasOperation_t first = p->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -87,7 +87,7 @@ static int64_t alignment(const void *data, mien_dtype dtype, int64_t count, int6
 }
 
 /* Sums split over blocks are joined in f32 and in order: the same bits on every run. */
-static mien_status choose(call *l, const key *k, struct entry *e) {
+static mien_status choose(call *l, const key *k, choice *made) {
     const mien__vendor *v = &mien__vendor_table;
     uint64_t workspace = WORKSPACE;
     uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
@@ -119,29 +119,23 @@ static mien_status choose(call *l, const key *k, struct entry *e) {
                   "cuda: cuBLASLt has no algorithm for [%lld,%lld] times [%lld,%lld] of %s",
                   (long long)k->m, (long long)k->k, (long long)k->k, (long long)k->n,
                   mien_dtype_name((mien_dtype)k->in));
-    *e = (struct entry){true, *k, found.algo, found.workspaceSize};
+    *made = (choice){found.algo, found.workspaceSize};
     return MIEN_OK;
 }
 
-static mien_status find(call *l, const key *k, struct entry **e) {
-    const int64_t *word = (const int64_t *)k;
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < sizeof *k / sizeof *word; i++)
-        hash = (hash ^ (uint64_t)word[i]) * 1099511628211u;
-    if (entries >= ENTRIES_MOST) {
-        memset(table, 0, sizeof table);
-        entries = 0;
-    }
-    size_t at = (hash ^ hash >> 29) % SLOTS;
-    while (table[at].used && memcmp(&table[at].key, k, sizeof *k) != 0) at = (at + 1) % SLOTS;
-    *e = &table[at];
-    if (table[at].used) return MIEN_OK;
-    MIEN_TRY(choose(l, k, *e));
-    entries++;
+/* A full table starts anew. */
+static mien_status find(call *l, const key *k, choice **found) {
+    if ((*found = mien__cache_find(&choices, k))) return MIEN_OK;
+    choice made;
+    MIEN_TRY(choose(l, k, &made));
+    if (choices.count == choices.most) mien__cache_shrink(&choices, 0);
+    if (!(*found = mien__cache_add(&choices, k)))
+        MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the choices of products");
+    **found = made;
     return MIEN_OK;
 }
 
-static mien_status multiply(call *l, const mien__product *p, const void *a, const void *b,
+static mien_status multiply(call *l, const mien__cuda_product *p, const void *a, const void *b,
                             void *c) {
     key k;
     memset(&k, 0, sizeof k);
@@ -153,7 +147,7 @@ static mien_status multiply(call *l, const mien__product *p, const void *a, cons
     k.align_c = alignment(c, p->out, p->m * p->n, p->batch);
     if (!handle) MIEN_CUBLASLT(cublasLtCreate(&handle));
     MIEN_TRY(describe(l, p));
-    struct entry *e;
+    choice *e;
     MIEN_TRY(find(l, &k, &e));
     mien_storage *workspace = NULL;
     if (e->workspace > 0 && !(workspace = mien__cuda_scratch(e->workspace)))
@@ -166,7 +160,8 @@ static mien_status multiply(call *l, const mien__product *p, const void *a, cons
     return mien__cublas_check(status, "cublasLtMatmul", __FILE__, __LINE__);
 }
 
-mien_status mien__cuda_multiply(const mien__product *p, const void *a, const void *b, void *c) {
+mien_status mien__cuda_multiply(const mien__cuda_product *p, const void *a, const void *b,
+                                void *c) {
     MIEN_TRY(mien__cuda_alive());
     size_t bytes = (size_t)(p->batch * p->m * p->n) * mien_dtype_size(p->out);
     if (bytes == 0) return MIEN_OK;

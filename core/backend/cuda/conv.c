@@ -5,7 +5,7 @@
 #include "backend/discovery.h"
 #include "cuda.h"
 #include "epilogue.h"
-#include "pack.h"
+#include "weights.h"
 #include "plan.h"
 
 /* Tensor cores take channels 8 at a time in 16 bits and 4 at a time in TF32. An image's 3 channels
@@ -15,10 +15,11 @@ static int64_t padded_channels(const mien_tensor *x) {
     return (x->shape[1] + grain - 1) / grain * grain;
 }
 
-static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use, const mien_tensor *y) {
+static mien__cudnn_conv_case case_of(const mien_op_call *call, mien__cudnn_conv_use use,
+                                     const mien_tensor *y) {
     const mien_conv2d_attr *a = call->attr; /* conv2d_fused's begins with the same fields */
     const mien_tensor *x = call->in[0], *w = call->in[1];
-    mien__conv_case c;
+    mien__cudnn_conv_case c;
     memset(&c, 0, sizeof c);
     c.use = use;
     c.dtype = x->dtype;
@@ -57,25 +58,25 @@ static mien_status run_forward(mien_op_call *call, bool fused, mien_tensor *x, m
     mien_tensor *y = call->out[0];
     bool relu = fused && a->relu != 0;
     MIEN_TRY(mien__cuda_alloc_nhwc(y));
-    mien__conv_data data = {mien__cuda_ptr(x), mien__cuda_ptr(w), mien__cuda_ptr(y),
-                            mien__cuda_ptr(bias), mien__cuda_ptr(residual)};
+    mien__cudnn_conv_data data = {mien__cuda_ptr(x), mien__cuda_ptr(w), mien__cuda_ptr(y),
+                                  mien__cuda_ptr(bias), mien__cuda_ptr(residual)};
     /* In 16 bits fused engines are compiled, about a second for each shape: for the patient. Else a
      * kernel of our own does what follows. */
     if (fused && (y->dtype == MIEN_F32 || mien_autotune())) {
-        mien__conv_case c = case_of(call, MIEN_CONV_FUSED, y);
+        mien__cudnn_conv_case c = case_of(call, MIEN_CUDNN_CONV_FUSED, y);
         c.compile = mien_autotune();
         c.residual = residual != NULL;
         c.relu = relu;
-        mien_status status = mien__conv_run(&c, &data, call->implementation);
+        mien_status status = mien__cudnn_conv_run(&c, &data, call->implementation);
         if (status != MIEN_ERR_UNSUPPORTED) return status;
     }
-    mien__conv_case c = case_of(call, MIEN_CONV_FORWARD, y);
+    mien__cudnn_conv_case c = case_of(call, MIEN_CUDNN_CONV_FORWARD, y);
     data.bias = data.residual = NULL;
-    MIEN_TRY(mien__conv_run(&c, &data, call->implementation));
+    MIEN_TRY(mien__cudnn_conv_run(&c, &data, call->implementation));
     return finish(y, bias, residual, relu);
 }
 
-static mien_status forward(mien_op_call *call, bool fused) {
+static mien_status conv_forward(mien_op_call *call, bool fused) {
     mien_tensor *x = NULL, *w = NULL, *bias = NULL, *residual = NULL;
     mien_dtype dtype = call->in[0]->dtype;
     int64_t channels = padded_channels(call->in[0]);
@@ -105,10 +106,10 @@ done:
 }
 
 static mien_status conv2d_forward(mien_op_call *call) {
-    return forward(call, false);
+    return conv_forward(call, false);
 }
 static mien_status conv2d_fused_forward(mien_op_call *call) {
-    return forward(call, true);
+    return conv_forward(call, true);
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
@@ -125,16 +126,17 @@ static mien_tensor *wide_like(const mien_tensor *t, mien_dtype dtype, int64_t ch
 /* The gradient of input `i`, the map (0) or the weights (1): a convolution of dy with the other. */
 static mien_status gradient(mien_op_call *call, mien_tensor *dy, int i) {
     mien_tensor *din = call->din[i];
-    mien__conv_case c = case_of(call, i ? MIEN_CONV_WEIGHT_GRADIENT : MIEN_CONV_DATA_GRADIENT, dy);
+    mien__cudnn_conv_case c =
+        case_of(call, i ? MIEN_CUDNN_CONV_WEIGHT_GRADIENT : MIEN_CUDNN_CONV_DATA_GRADIENT, dy);
     mien_tensor *other = i ? mien__cuda_arranged(call->in[0], dy->dtype, c.c)
                            : mien__cuda_weight(call->in[1], dy->dtype, c.c);
     mien_tensor *made = other ? wide_like(din, dy->dtype, c.c) : NULL;
     mien_status status = MIEN_OK;
     if (made) {
-        mien__conv_data data = {.x = mien__cuda_ptr(i ? other : made),
-                                .w = mien__cuda_ptr(i ? made : other),
-                                .y = mien__cuda_ptr(dy)};
-        status = mien__conv_run(&c, &data, call->implementation);
+        mien__cudnn_conv_data data = {.x = mien__cuda_ptr(i ? other : made),
+                                      .w = mien__cuda_ptr(i ? made : other),
+                                      .y = mien__cuda_ptr(dy)};
+        status = mien__cudnn_conv_run(&c, &data, call->implementation);
         if (status == MIEN_OK) status = mien__cuda_take(din, made, i == 0);
     } else {
         status = mien_error_last()->code;

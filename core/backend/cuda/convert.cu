@@ -2,8 +2,7 @@
  * Not here: arithmetic (kernels/). */
 #include "convert.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "backend/cuda/math/number.h"
 
 /* ---- loops: dimensions in the order of dst's memory, neighbours joined ----------------------- */
 
@@ -45,20 +44,11 @@ static loops loops_of(const mien_tensor *dst, const mien_tensor *src) {
 
 /* ---- kernels --------------------------------------------------------------------------------- */
 
-template <typename T, typename F> __device__ inline T cast(F value) {
-    return (T)value;
+template <typename T> __device__ inline void move(T *to, T from) {
+    *to = from;
 }
-template <> __device__ inline __nv_bfloat16 cast<__nv_bfloat16, float>(float v) {
-    return __float2bfloat16_rn(v);
-}
-template <> __device__ inline __half cast<__half, float>(float v) {
-    return __float2half_rn(v);
-}
-template <> __device__ inline float cast<float, __nv_bfloat16>(__nv_bfloat16 v) {
-    return __bfloat162float(v);
-}
-template <> __device__ inline float cast<float, __half>(__half v) {
-    return __half2float(v);
+template <typename T, typename F> __device__ inline void move(T *to, F from) {
+    put(to, get(from));
 }
 
 template <typename T, typename F, typename Index>
@@ -73,7 +63,7 @@ __global__ void copy_kernel(T *dst, const F *src, Index n, loops l) {
             from += (int64_t)at * l.src[d];
             rest = next;
         }
-        dst[to] = cast<T, F>(src[from]);
+        move(dst + to, src[from]);
     }
 }
 
@@ -83,9 +73,9 @@ static __device__ double load_any(const void *data, int dtype, int64_t i) {
     case MIEN_F32:
         return ((const float *)data)[i];
     case MIEN_BF16:
-        return __bfloat162float(((const __nv_bfloat16 *)data)[i]);
+        return get(((const mien_bf16 *)data)[i]);
     case MIEN_F16:
-        return __half2float(((const __half *)data)[i]);
+        return get(((const mien_f16 *)data)[i]);
     case MIEN_F64:
         return ((const double *)data)[i];
     case MIEN_U8:
@@ -109,10 +99,10 @@ static __device__ void store_any(void *data, int dtype, int64_t i, double v) {
         ((float *)data)[i] = (float)v;
         break;
     case MIEN_BF16:
-        ((__nv_bfloat16 *)data)[i] = __float2bfloat16_rn((float)v);
+        put((mien_bf16 *)data + i, (float)v);
         break;
     case MIEN_F16:
-        ((__half *)data)[i] = __float2half_rn((float)v);
+        put((mien_f16 *)data + i, (float)v);
         break;
     case MIEN_F64:
         ((double *)data)[i] = v;
@@ -199,10 +189,10 @@ static mien_status run_copy(void *dst, mien_dtype to, const void *src, mien_dtyp
             return launch<uint64_t, uint64_t>(dst, src, n, l);
         }
     }
-    if (from == MIEN_F32 && to == MIEN_BF16) return launch<__nv_bfloat16, float>(dst, src, n, l);
-    if (from == MIEN_F32 && to == MIEN_F16) return launch<__half, float>(dst, src, n, l);
-    if (from == MIEN_BF16 && to == MIEN_F32) return launch<float, __nv_bfloat16>(dst, src, n, l);
-    if (from == MIEN_F16 && to == MIEN_F32) return launch<float, __half>(dst, src, n, l);
+    if (from == MIEN_F32 && to == MIEN_BF16) return launch<mien_bf16, float>(dst, src, n, l);
+    if (from == MIEN_F32 && to == MIEN_F16) return launch<mien_f16, float>(dst, src, n, l);
+    if (from == MIEN_BF16 && to == MIEN_F32) return launch<float, mien_bf16>(dst, src, n, l);
+    if (from == MIEN_F16 && to == MIEN_F32) return launch<float, mien_f16>(dst, src, n, l);
     copy_any<<<mien__cuda_grid(n, THREADS), THREADS, 0, mien__cuda_context.stream>>>(dst, to, src,
                                                                                      from, n, l);
     MIEN_LAUNCHED("copy_any");

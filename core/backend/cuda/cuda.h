@@ -119,10 +119,11 @@ bool mien__cuda_deterministic(void);
 
 /* A part is a file with `void mien__cuda_part_NAME(mien_backend *table)`, which sets the entries
  * that it serves: table->forward[MIEN_OP_relu] = ... . parts.def lists the parts, one row each:
- * MIEN_CUDA_PART(NAME). They are called once, in that order, before the first use. What one part
- * serves only for some calls, it says through mien__cuda_supports_NAME where parts.def has
- * MIEN_CUDA_PART_IF(NAME): `bool mien__cuda_supports_NAME(const mien_op_call *call, bool backward)`
- * is asked for every call, and says true for ops that are not its own. */
+ * MIEN_CUDA_PART(NAME). They are called once, before the first use; no two set the same entry and
+ * none reads one, so their order is nothing. What one part serves only for some calls, it says
+ * through mien__cuda_supports_NAME where parts.def has MIEN_CUDA_PART_IF(NAME): `bool
+ * mien__cuda_supports_NAME(const mien_op_call *call, bool backward)` is asked for every call, and
+ * says true for ops that are not its own. */
 #define MIEN_CUDA_PART(name) void mien__cuda_part_##name(mien_backend *table);
 #define MIEN_CUDA_PART_IF(name)                                                                    \
     MIEN_CUDA_PART(name) bool mien__cuda_supports_##name(const mien_op_call *call, bool backward);

@@ -2,27 +2,7 @@
  * Not here: pointwise ops and reductions on their own (kernels/). */
 #include "epilogue.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-static __device__ inline float get(float v) {
-    return v;
-}
-static __device__ inline float get(__nv_bfloat16 v) {
-    return __bfloat162float(v);
-}
-static __device__ inline float get(__half v) {
-    return __half2float(v);
-}
-static __device__ inline void put(float *at, float v) {
-    *at = v;
-}
-static __device__ inline void put(__nv_bfloat16 *at, float v) {
-    *at = __float2bfloat16_rn(v);
-}
-static __device__ inline void put(__half *at, float v) {
-    *at = __float2half_rn(v);
-}
+#include "backend/cuda/math/number.h"
 
 enum { THREADS = 256 };
 
@@ -91,8 +71,8 @@ static mien_status run_sums(float *sums, const void *x, int64_t rows, int64_t k,
 mien_status mien__cuda_epilogue(void *y, mien_dtype dtype, int64_t rows, int64_t k,
                                 const float *bias, const void *residual, bool relu) {
     if (rows * k == 0 || (!bias && !residual && !relu)) return MIEN_OK;
-    if (dtype == MIEN_BF16) return run_finish<__nv_bfloat16>(y, rows * k, k, bias, residual, relu);
-    if (dtype == MIEN_F16) return run_finish<__half>(y, rows * k, k, bias, residual, relu);
+    if (dtype == MIEN_BF16) return run_finish<mien_bf16>(y, rows * k, k, bias, residual, relu);
+    if (dtype == MIEN_F16) return run_finish<mien_f16>(y, rows * k, k, bias, residual, relu);
     return run_finish<float>(y, rows * k, k, bias, residual, relu);
 }
 
@@ -105,8 +85,8 @@ mien_status mien__cuda_column_sums(float *sums, const void *x, mien_dtype dtype,
     if (!partial) return mien_error_last()->code;
     mien_status status =
         dtype == MIEN_BF16
-            ? run_sums<__nv_bfloat16>(sums, x, rows, k, (float *)partial->data, shares)
-        : dtype == MIEN_F16 ? run_sums<__half>(sums, x, rows, k, (float *)partial->data, shares)
+            ? run_sums<mien_bf16>(sums, x, rows, k, (float *)partial->data, shares)
+        : dtype == MIEN_F16 ? run_sums<mien_f16>(sums, x, rows, k, (float *)partial->data, shares)
                             : run_sums<float>(sums, x, rows, k, (float *)partial->data, shares);
     mien__storage_release(partial);
     return status;

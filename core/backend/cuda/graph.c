@@ -70,7 +70,8 @@ static mien_status tensor(mien__graph *g, int64_t uid, cudnnDataType_t type, boo
     return mien__descriptor_finalize(*d);
 }
 
-static mien_status convolution(mien__graph *g, const mien__conv_case *c, mien__descriptor *d) {
+static mien_status convolution(mien__graph *g, const mien__cudnn_conv_case *c,
+                               mien__descriptor *d) {
     cudnnDataType_t sums = CUDNN_DATA_FLOAT;
     cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     int64_t two = 2, one[2] = {1, 1}, stride[2] = {c->stride_h, c->stride_w};
@@ -95,7 +96,7 @@ typedef struct conv_names {
 
 static conv_names names_of(int64_t use) {
     switch (use) {
-    case MIEN_CONV_DATA_GRADIENT:
+    case MIEN_CUDNN_CONV_DATA_GRADIENT:
         return (conv_names){CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
@@ -103,7 +104,7 @@ static conv_names names_of(int64_t use) {
                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA};
-    case MIEN_CONV_WEIGHT_GRADIENT:
+    case MIEN_CUDNN_CONV_WEIGHT_GRADIENT:
         return (conv_names){CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
@@ -156,8 +157,8 @@ static mien_status pointwise(mien__graph *g, mien__descriptor x, mien__descripto
 }
 
 /* conv -> + bias -> (+ residual) -> (relu); what lies between is virtual, in f32. */
-static mien_status fused_operations(mien__graph *g, const mien__conv_case *c, mien__descriptor x,
-                                    mien__descriptor w, mien__descriptor conv,
+static mien_status fused_operations(mien__graph *g, const mien__cudnn_conv_case *c,
+                                    mien__descriptor x, mien__descriptor w, mien__descriptor conv,
                                     mien__descriptor *ops, int64_t *n) {
     int64_t map[4] = {c->n, c->k, c->oh, c->ow}, channels[4] = {1, c->k, 1, 1};
     cudnnDataType_t type = data_type(c->dtype);
@@ -166,7 +167,7 @@ static mien_status fused_operations(mien__graph *g, const mien__conv_case *c, mi
     MIEN_TRY(tensor(g, MIEN_UID_Y, type, false, map, &y));
     MIEN_TRY(tensor(g, MIEN_UID_BIAS, CUDNN_DATA_FLOAT, false, channels, &bias));
     MIEN_TRY(tensor(g, uid++, CUDNN_DATA_FLOAT, true, map, &value));
-    MIEN_TRY(conv_operation(g, MIEN_CONV_FUSED, x, w, value, conv, &ops[(*n)++]));
+    MIEN_TRY(conv_operation(g, MIEN_CUDNN_CONV_FUSED, x, w, value, conv, &ops[(*n)++]));
     bool last = !c->residual && !c->relu;
     if (last) return pointwise(g, value, bias, y, &ops[(*n)++]);
     MIEN_TRY(tensor(g, uid++, CUDNN_DATA_FLOAT, true, map, &next));
@@ -182,7 +183,7 @@ static mien_status fused_operations(mien__graph *g, const mien__conv_case *c, mi
     return pointwise(g, value, NULL, y, &ops[(*n)++]);
 }
 
-static mien_status build(mien__graph *g, const mien__conv_case *c, cudnnHandle_t handle) {
+static mien_status build(mien__graph *g, const mien__cudnn_conv_case *c, cudnnHandle_t handle) {
     int64_t x_dim[4] = {c->n, c->c, c->h, c->w}, w_dim[4] = {c->k, c->c, c->r, c->s};
     int64_t y_dim[4] = {c->n, c->k, c->oh, c->ow}, n = 0;
     cudnnDataType_t type = data_type(c->dtype);
@@ -190,7 +191,7 @@ static mien_status build(mien__graph *g, const mien__conv_case *c, cudnnHandle_t
     MIEN_TRY(tensor(g, MIEN_UID_X, type, false, x_dim, &x));
     MIEN_TRY(tensor(g, MIEN_UID_W, type, false, w_dim, &w));
     MIEN_TRY(convolution(g, c, &conv));
-    if (c->use == MIEN_CONV_FUSED) {
+    if (c->use == MIEN_CUDNN_CONV_FUSED) {
         MIEN_TRY(fused_operations(g, c, x, w, conv, ops, &n));
     } else {
         MIEN_TRY(tensor(g, MIEN_UID_Y, type, false, y_dim, &y));
@@ -202,7 +203,8 @@ static mien_status build(mien__graph *g, const mien__conv_case *c, cudnnHandle_t
     return mien__descriptor_finalize(g->graph);
 }
 
-mien_status mien__graph_build(mien__graph *g, const mien__conv_case *c, cudnnHandle_t handle) {
+mien_status mien__graph_build(mien__graph *g, const mien__cudnn_conv_case *c,
+                              cudnnHandle_t handle) {
     *g = (mien__graph){0};
     mien_status status = build(g, c, handle);
     if (status != MIEN_OK) mien__graph_free(g);

@@ -25,6 +25,6 @@ typedef struct mien__graph {
     mien__descriptor graph; /* one of them */
 } mien__graph;
 /* handle NULL: for a device that is only described. */
-mien_status mien__graph_build(mien__graph *g, const mien__conv_case *c, cudnnHandle_t handle);
+mien_status mien__graph_build(mien__graph *g, const mien__cudnn_conv_case *c, cudnnHandle_t handle);
 void mien__graph_free(mien__graph *g);
 #endif

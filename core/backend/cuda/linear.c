@@ -2,7 +2,7 @@
  * Not here: the products (blas.c). */
 #include "blas.h"
 #include "epilogue.h"
-#include "pack.h"
+#include "weights.h"
 
 static bool is_product_dtype(mien_dtype dtype) {
     return dtype == MIEN_F32 || dtype == MIEN_BF16 || dtype == MIEN_F16;
@@ -25,13 +25,13 @@ static int64_t rows_of(const mien_tensor *t) {
 static mien_status linear_forward(mien_op_call *call) {
     mien_dtype dtype = call->in[0]->dtype;
     const int64_t *weight = call->in[1]->shape;
-    mien__product p = {.batch = 1,
-                       .m = rows_of(call->in[0]),
-                       .n = weight[0],
-                       .k = weight[1],
-                       .transpose_b = true,
-                       .in = dtype,
-                       .out = dtype};
+    mien__cuda_product p = {.batch = 1,
+                            .m = rows_of(call->in[0]),
+                            .n = weight[0],
+                            .k = weight[1],
+                            .transpose_b = true,
+                            .in = dtype,
+                            .out = dtype};
     mien_tensor *x = mien__cuda_as_plain(call->in[0], dtype), *bias = NULL;
     mien_tensor *w = x ? mien__cuda_weight(call->in[1], dtype, 0) : NULL;
     mien_status status = w ? MIEN_OK : mien_error_last()->code;
@@ -54,12 +54,12 @@ static mien_status linear_forward(mien_op_call *call) {
 /* dx [rows,D] = dy [rows,K] w [K,D] */
 static mien_status input_gradient(mien_op_call *call, mien_tensor *dy) {
     const int64_t *weight = call->in[1]->shape;
-    mien__product p = {.batch = 1,
-                       .m = rows_of(dy),
-                       .n = weight[1],
-                       .k = weight[0],
-                       .in = dy->dtype,
-                       .out = call->din[0]->dtype};
+    mien__cuda_product p = {.batch = 1,
+                            .m = rows_of(dy),
+                            .n = weight[1],
+                            .k = weight[0],
+                            .in = dy->dtype,
+                            .out = call->din[0]->dtype};
     mien_tensor *w = mien__cuda_weight(call->in[1], dy->dtype, 0);
     if (!w) return mien_error_last()->code;
     mien_status status = mien__cuda_alloc(call->din[0]);
@@ -73,13 +73,13 @@ static mien_status input_gradient(mien_op_call *call, mien_tensor *dy) {
 /* dw [K,D] = dy' [K,rows] x [rows,D]; in f32 when the weights are, whatever x is. */
 static mien_status weight_gradient(mien_op_call *call, mien_tensor *dy) {
     const int64_t *weight = call->in[1]->shape;
-    mien__product p = {.batch = 1,
-                       .m = weight[0],
-                       .n = weight[1],
-                       .k = rows_of(dy),
-                       .transpose_a = true,
-                       .in = dy->dtype,
-                       .out = call->din[1]->dtype};
+    mien__cuda_product p = {.batch = 1,
+                            .m = weight[0],
+                            .n = weight[1],
+                            .k = rows_of(dy),
+                            .transpose_a = true,
+                            .in = dy->dtype,
+                            .out = call->din[1]->dtype};
     mien_tensor *x = mien__cuda_as_plain(call->in[0], dy->dtype);
     if (!x) return mien_error_last()->code;
     mien_status status = mien__cuda_alloc(call->din[1]);
@@ -115,18 +115,18 @@ static mien_status linear_backward(mien_op_call *call) {
 
 /* ---- matmul: a [B,M,K], b [B,K,N] -> [B,M,N], or without B ----------------------------------- */
 
-static mien__product product_of(const mien_tensor *a, const mien_tensor *b) {
+static mien__cuda_product product_of(const mien_tensor *a, const mien_tensor *b) {
     int s = a->ndim == 3;
-    return (mien__product){.batch = s ? a->shape[0] : 1,
-                           .m = a->shape[s],
-                           .n = b->shape[s + 1],
-                           .k = a->shape[s + 1],
-                           .in = a->dtype,
-                           .out = a->dtype};
+    return (mien__cuda_product){.batch = s ? a->shape[0] : 1,
+                                .m = a->shape[s],
+                                .n = b->shape[s + 1],
+                                .k = a->shape[s + 1],
+                                .in = a->dtype,
+                                .out = a->dtype};
 }
 
 static mien_status matmul_forward(mien_op_call *call) {
-    mien__product p = product_of(call->in[0], call->in[1]);
+    mien__cuda_product p = product_of(call->in[0], call->in[1]);
     mien_tensor *a = mien__cuda_as_plain(call->in[0], p.in);
     mien_tensor *b = a ? mien__cuda_as_plain(call->in[1], p.in) : NULL;
     mien_status status = b ? mien__cuda_alloc(call->out[0]) : mien_error_last()->code;
@@ -141,8 +141,8 @@ static mien_status matmul_forward(mien_op_call *call) {
 
 /* da = dy b', db = a' dy */
 static mien_status matmul_backward(mien_op_call *call) {
-    mien__product p = product_of(call->in[0], call->in[1]);
-    mien__product to_a = p, to_b = p;
+    mien__cuda_product p = product_of(call->in[0], call->in[1]);
+    mien__cuda_product to_a = p, to_b = p;
     to_a.n = p.k, to_a.k = p.n, to_a.transpose_b = true;
     to_b.m = p.k, to_b.k = p.m, to_b.transpose_a = true;
     mien_tensor *a = mien__cuda_as_plain(call->in[0], p.in);

@@ -97,10 +97,9 @@ bool mien__cuda_is_dense(const mien_tensor *t) {
 }
 
 bool mien__cuda_same_strides(const mien_tensor *a, const mien_tensor *b) {
-    if (a->ndim != b->ndim) return false;
+    if (!mien__same_shape(a, b)) return false;
     for (int i = 0; i < a->ndim; i++)
-        if (a->shape[i] != b->shape[i] || (a->shape[i] > 1 && a->stride[i] != b->stride[i]))
-            return false;
+        if (a->shape[i] > 1 && a->stride[i] != b->stride[i]) return false;
     return true;
 }
 

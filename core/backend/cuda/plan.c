@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "backend/record.h"
 #include "backend/discovery.h"
 #include "cuda.h"
@@ -110,7 +111,7 @@ static mien_status notes_of(mien__descriptor configuration, engine_notes *notes)
 
 /* Sums in less than f32 and Winograd's transforms cost digits; f32 alone must not be cut to TF32.
  */
-static bool wanted(const mien__conv_case *c, const engine_notes *notes) {
+static bool wanted(const mien__cudnn_conv_case *c, const engine_notes *notes) {
     unsigned never = NUMERICAL(REDUCED_PRECISION_REDUCTION) | NUMERICAL(WINOGRAD) |
                      NUMERICAL(WINOGRAD_TILE_4x4) | NUMERICAL(WINOGRAD_TILE_6x6) |
                      NUMERICAL(WINOGRAD_TILE_13x13);
@@ -164,7 +165,7 @@ enum { WORKSPACE_MOST = 256 << 20 };
 
 /* Plans of proposals; those whose workspace is large only when there is no other. Counts what
  * passes the filters, and what failed for want of a driver. */
-static int make_plans(const mien__planner *by, const mien__conv_case *c, const proposals *p,
+static int make_plans(const mien__planner *by, const mien__cudnn_conv_case *c, const proposals *p,
                       mien__plan *plans, int most, mien__plan_counts *counts, mien_error *failure) {
     int found = 0;
     mien__plan large = {0};
@@ -198,7 +199,7 @@ static int make_plans(const mien__planner *by, const mien__conv_case *c, const p
     return found;
 }
 
-mien_status mien__plans(const mien__planner *by, const mien__conv_case *c, mien__plan *plans,
+mien_status mien__plans(const mien__planner *by, const mien__cudnn_conv_case *c, mien__plan *plans,
                         int most, mien__plan_counts *counts, int *found) {
     mien__graph graph;
     proposals p = {.count = 0};
@@ -217,14 +218,14 @@ mien_status mien__plans(const mien__planner *by, const mien__conv_case *c, mien_
         mien__notice(
             "cuda: an engine that cuDNN proposed for a convolution is passed over, the next "
             "may be slower and rounds in its own way: %s, %s (%s)",
-            mien__conv_text(c, text, sizeof text), failure.message, failure.cause);
+            mien__cudnn_conv_text(c, text, sizeof text), failure.message, failure.cause);
         return MIEN_OK;
     }
     while (*found > 0) mien__plan_free(&plans[--*found]);
     return mien__fail_again(&failure);
 }
 
-const char *mien__conv_text(const mien__conv_case *c, char *buffer, size_t size) {
+const char *mien__cudnn_conv_text(const mien__cudnn_conv_case *c, char *buffer, size_t size) {
     snprintf(buffer, size, "input [%lld,%lld,%lld,%lld], weight [%lld,%lld,%lld,%lld] of %s",
              (long long)c->n, (long long)c->c, (long long)c->h, (long long)c->w, (long long)c->k,
              (long long)c->c, (long long)c->r, (long long)c->s,
@@ -234,135 +235,97 @@ const char *mien__conv_text(const mien__conv_case *c, char *buffer, size_t size)
 
 /* ---- the cache ------------------------------------------------------------------------------- */
 
-/* Plans by case, open addressing; a case that cuDNN does not support has an entry without plan. Of
- * a full table the half goes that was not used for longest: models have some hundreds of cases, so
- * that happens when shapes never repeat. A choice made in need is made anew, some times. */
-enum { SLOTS = 2048, ENTRIES_MOST = 1024, TRIES_MOST = 3 };
+/* Plans by case; a case that cuDNN does not support has an entry without plan. At ENTRIES_MOST the
+ * half goes that was not used for longest: models have some hundreds of cases, so that happens when
+ * shapes never repeat. A choice made in need is made anew, some times. */
+enum { ENTRIES_MOST = 1024, WITH_CAPTURES_MOST = 2047, TRIES_MOST = 3 };
 typedef struct entry {
-    bool used, settled;
+    bool settled;
     int tries;
-    uint64_t last; /* use, by `uses` */
-    mien__conv_case key;
     mien__plan plan;
 } entry;
 
-static entry *table;
-static int entries;
-static uint64_t uses;
-
-static uint64_t hash_of(const mien__conv_case *c) {
-    const int64_t *word = (const int64_t *)c;
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < sizeof *c / sizeof *word; i++)
-        hash = (hash ^ (uint64_t)word[i]) * 1099511628211u;
-    return hash ^ hash >> 29;
+static void drop_plan(void *value) {
+    mien__plan_free(&((entry *)value)->plan);
 }
 
-static entry *slot_of(const mien__conv_case *c) {
-    size_t at = hash_of(c) % SLOTS;
-    while (table[at].used && memcmp(&table[at].key, c, sizeof *c) != 0) at = (at + 1) % SLOTS;
-    return &table[at];
-}
+static mien__cache entries = {.key_bytes = sizeof(mien__cudnn_conv_case),
+                              .value_bytes = sizeof(entry),
+                              .most = WITH_CAPTURES_MOST,
+                              .drop = drop_plan};
 
-static int newest_first(const void *a, const void *b) {
-    uint64_t x = ((const entry *)a)->last, y = ((const entry *)b)->last;
-    return (x < y) - (x > y);
-}
-
-/* Code goes with its plan, and what was launched last may still run it. */
-static mien_status drop_half(void) {
-    int n = 0;
-    entry *all = malloc((size_t)entries * sizeof *all);
-    if (!all) MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
-    cudaError_t error = cudaStreamSynchronize(mien__cuda_context.stream);
-    if (error != cudaSuccess) {
-        free(all);
-        return mien__cuda_fail(error, "cudaStreamSynchronize", __FILE__, __LINE__);
-    }
-    for (int i = 0; i < SLOTS; i++)
-        if (table[i].used) all[n++] = table[i];
-    qsort(all, (size_t)n, sizeof *all, newest_first);
-    memset(table, 0, SLOTS * sizeof *table);
-    entries = n / 2;
-    for (int i = 0; i < n; i++)
-        if (i < entries)
-            *slot_of(&all[i].key) = all[i];
-        else
-            mien__plan_free(&all[i].plan);
-    free(all);
-    return MIEN_OK;
-}
-
-/* Room for one more. */
+/* Room for one more. A captured step may run any of them; else code goes with its plan, and what
+ * was launched last may still run it. */
 static mien_status make_room(void) {
-    if (!table && !(table = calloc(SLOTS, sizeof *table)))
-        MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
-    /* A captured step may run any of them. */
-    if (entries >= ENTRIES_MOST && mien__captures() == 0) MIEN_TRY(drop_half());
-    if (entries >= SLOTS - 1)
+    if (entries.count >= ENTRIES_MOST && mien__captures() == 0) {
+        MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
+        mien__cache_shrink(&entries, entries.count / 2);
+    }
+    if (entries.count == entries.most)
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
                   "cuda: %d convolutions of different shapes while steps are captured; set "
                   "train.graph = false",
-                  entries);
+                  entries.count);
     return MIEN_OK;
 }
 
 /* The choice may be made anew a few times; after that it is for good. */
-static void settle(entry *e, const char *in_need) {
+static void settle(entry *e, const mien__cudnn_conv_case *c, const char *in_need) {
     char text[160];
     e->settled = !in_need || ++e->tries == TRIES_MOST;
     if (in_need && e->settled)
         mien__notice("cuda: the engine for a convolution was not chosen by timing in this process, "
                      "since %s: %s",
-                     in_need, mien__conv_text(&e->key, text, sizeof text));
+                     in_need, mien__cudnn_conv_text(c, text, sizeof text));
 }
 
-/* On failure the slot is as it was: free, or with a plan that was chosen in need. */
-static mien_status choose(const mien__planner *here, const mien__conv_case *c,
-                          const mien__conv_data *data, entry *e) {
+/* *e NULL: the case is new. On failure it stays so, or with a plan that was chosen in need. */
+static mien_status choose(const mien__planner *here, const mien__cudnn_conv_case *c,
+                          const mien__cudnn_conv_data *data, entry **e) {
     mien__plan_counts counts;
     mien__plan made = {0};
     const char *in_need = NULL;
     int found = 0;
     mien_status status = mien_autotune() ? mien__tuned_plan(here, c, data, &made, &in_need)
                                          : mien__plans(here, c, &made, 1, &counts, &found);
-    if (status != MIEN_OK && e->used && mien__cuda_alive() == MIEN_OK) {
-        settle(e, "the GPU's memory is short");
+    if (status != MIEN_OK && *e && mien__cuda_alive() == MIEN_OK) {
+        settle(*e, c, "the GPU's memory is short");
         return MIEN_OK;
     }
     MIEN_TRY(status);
-    if (e->used && mien__captures() == 0) {
+    if (*e && mien__captures() == 0) {
         MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
-        mien__plan_free(&e->plan);
+        mien__plan_free(&(*e)->plan);
     } /* else a captured step may run the plan for as long as there is one */
-    entries += !e->used;
-    e->used = true;
-    e->key = *c;
-    e->plan = made;
-    settle(e, in_need);
+    if (!*e && !(*e = mien__cache_add(&entries, c))) {
+        mien__plan_free(&made);
+        MIEN_FAIL(MIEN_ERR_MEMORY, "cuda: no memory for the cache of plans");
+    }
+    (*e)->plan = made;
+    settle(*e, c, in_need);
     return MIEN_OK;
 }
 
 /* Under the lock. */
-static mien_status find(const mien__planner *here, const mien__conv_case *c,
-                        const mien__conv_data *data, mien__plan **plan) {
+static mien_status find(const mien__planner *here, const mien__cudnn_conv_case *c,
+                        const mien__cudnn_conv_data *data, mien__plan **plan) {
     char text[160];
-    if (!table || !slot_of(c)->used) {
+    entry *e = mien__cache_find(&entries, c);
+    if (!e) {
         MIEN_TRY(mien__not_recorded("it chooses an engine for a shape that is new"));
         MIEN_TRY(make_room());
     }
-    entry *e = slot_of(c);
-    if (!e->used || (!e->settled && !mien__recording())) MIEN_TRY(choose(here, c, data, e));
-    e->last = ++uses;
+    if (!e || (!e->settled && !mien__recording())) MIEN_TRY(choose(here, c, data, &e));
     *plan = &e->plan;
     if (e->plan.plan) return MIEN_OK;
     MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "cuda: cuDNN %d has no engine for this convolution: %s",
-              mien__vendor_cudnn_version(), mien__conv_text(c, text, sizeof text));
+              mien__vendor_cudnn_version(), mien__cudnn_conv_text(c, text, sizeof text));
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static mien_status pack_of(const mien__conv_data *data, void *workspace, mien__descriptor pack) {
+static mien_status pack_of(const mien__cudnn_conv_data *data, void *workspace,
+                           mien__descriptor pack) {
     void *all[] = {data->x, data->w, data->y, data->bias, data->residual};
     int64_t uids[5], n = 0;
     void *pointers[5];
@@ -381,7 +344,7 @@ static mien_status pack_of(const mien__conv_data *data, void *workspace, mien__d
 }
 
 mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
-                               const mien__conv_data *data) {
+                               const mien__cudnn_conv_data *data) {
     mien_storage *workspace = NULL;
     if (plan->workspace > 0 && !(workspace = mien__cuda_scratch((size_t)plan->workspace)))
         return mien_error_last()->code;
@@ -397,7 +360,8 @@ mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
     return status;
 }
 
-mien_status mien__conv_run(const mien__conv_case *c, const mien__conv_data *data, char *name) {
+mien_status mien__cudnn_conv_run(const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data,
+                                 char *name) {
     MIEN_TRY(mien__cuda_alive());
     mien__plan *plan = NULL;
     mien__planner here = {0};
@@ -428,9 +392,9 @@ static bool reloads(const mien__planner *by, const mien__plan *plan) {
     return same;
 }
 
-mien_status mien__conv_probe(const char *device_json, const mien__conv_case *c,
-                             mien__conv_support *support) {
-    *support = (mien__conv_support){0};
+mien_status mien__cudnn_conv_probe(const char *device_json, const mien__cudnn_conv_case *c,
+                                   mien__cudnn_conv_support *support) {
+    *support = (mien__cudnn_conv_support){0};
     MIEN_TRY(mien__vendor_open());
     mien__planner by = {.device = mien__descriptor_new(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR)};
     if (!by.device) return mien_error_last()->code;

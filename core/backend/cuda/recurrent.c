@@ -1,183 +1,160 @@
-/* LSTM and GRU layers on the GPU through cuDNN's RNN functions.
- * Not here: the own kernel for small batches (lstm.c), a GRU with reset_after = 0, which cuDNN does
- * not have (gru.c).
- *
- * cuDNN's cells are those of ops.def: LSTM with gates in the order input, forget, new memory,
- * output; GRU with reset, update, new memory and two biases, h' = (1 - z) n + z h. `reserve` holds
- * what cuDNN keeps for backward, in a form of its own; it is at least as large as ops.def says. */
-#include <limits.h>
-#include <string.h>
+/* LSTM and GRU layers on the GPU: which ones run the own loop (layer.c), the others cuDNN's
+ * (cudnn_rnn.c). Not here: what either does. */
+#include <math.h>
 
-#include "convert.h"
+#include "backend/record.h"
+#include "backend/cuda/kernels/kernels.h"
+#include "backend/cuda/kernels/lstm.h"
 #include "layer.h"
-#include "pack.h"
-#include "vendor.h"
 
-/* A layer as both passes see it: tensors by meaning; of biases an LSTM has one, a GRU two. */
-typedef struct layer {
-    bool lstm;
-    int gates;
-    int64_t batch, steps, d, h;
-    mien_dtype dtype; /* of activations; weights and biases are converted to it */
-    mien_tensor *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* borrowed */
-    cudnnRNNDescriptor_t rnn;
-    cudnnDropoutDescriptor_t dropout;
-    cudnnRNNDataDescriptor_t x, y;
-    cudnnTensorDescriptor_t state, matrix, vector;
-    size_t weight_bytes, work_bytes, reserve_bytes;
-    cudnnHandle_t handle; /* locked while the layer is open */
-    bool locked;
-} layer;
-
-static layer layer_of(const mien_op_call *call) {
-    bool lstm = call->op == MIEN_OP_lstm;
-    const mien_tensor *x = call->in[0];
-    return (layer){.lstm = lstm,
-                   .gates = lstm ? 4 : 3,
-                   .batch = x->shape[0],
-                   .steps = x->shape[1],
-                   .d = x->shape[2],
-                   .h = call->in[2]->shape[1],
-                   .dtype = x->dtype,
-                   .weight_ih = call->in[1],
-                   .weight_hh = call->in[2],
-                   .bias_ih = call->in[3],
-                   .bias_hh = lstm ? NULL : call->in[4]};
+/* own NULL: through cuDNN. */
+static mien_status recurrent_forward_by(mien_op_call *call, const mien__layer *own) {
+    return own ? mien__layer_forward(own, call) : mien__cudnn_rnn_forward(call);
+}
+static mien_status recurrent_backward_by(mien_op_call *call, const mien__layer *own) {
+    return own ? mien__layer_backward(own, call) : mien__cudnn_rnn_backward(call);
 }
 
-static int h0_at(const layer *l) {
-    return l->lstm ? 4 : 5;
-}
+/* ---- the first use of a size: does the loop agree with cuDNN? -------------------------------- */
 
-static cudnnDataType_t data_type(mien_dtype dtype) {
-    return dtype == MIEN_BF16  ? CUDNN_DATA_BFLOAT16
-           : dtype == MIEN_F16 ? CUDNN_DATA_HALF
-                               : CUDNN_DATA_FLOAT;
-}
+enum { CHECK_STEPS = 4, CHECK_INPUT = 8, CHECK_GRADIENTS = 4 };
 
-/* ---- descriptors ----------------------------------------------------------------------------- */
-
-static void layer_close(layer *l) {
-    const mien__vendor *v = &mien__vendor_table;
-    if (l->rnn) v->cudnnDestroyRNNDescriptor(l->rnn);
-    if (l->dropout) v->cudnnDestroyDropoutDescriptor(l->dropout);
-    if (l->x) v->cudnnDestroyRNNDataDescriptor(l->x);
-    if (l->y) v->cudnnDestroyRNNDataDescriptor(l->y);
-    if (l->state) v->cudnnDestroyTensorDescriptor(l->state);
-    if (l->matrix) v->cudnnDestroyTensorDescriptor(l->matrix);
-    if (l->vector) v->cudnnDestroyTensorDescriptor(l->vector);
-    if (l->locked) mien__cudnn_unlock();
-}
-
-/* [B,T,size], every sequence T long. */
-static mien_status sequence(cudnnRNNDataDescriptor_t *d, const layer *l, int64_t size) {
-    int lengths[1024], *all = lengths;
-    mien_storage *room = NULL;
-    if (l->batch > 1024) {
-        room = mien__storage_new(MIEN_DEVICE_CPU, (size_t)l->batch * sizeof(int));
-        if (!room) return mien_error_last()->code;
-        all = room->data;
+/* Numbers between -most and most that are the same on every run. */
+static mien_tensor *numbers(mien_dtype dtype, int ndim, const int64_t *shape, double most,
+                            mien_status *status) {
+    uint32_t state = 12345;
+    mien_tensor *here = NULL, *made = NULL;
+    if (*status == MIEN_OK) here = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, ndim, shape);
+    float *values = here ? mien_tensor_data(here) : NULL;
+    for (int64_t i = 0; values && i < mien_tensor_count(here); i++) {
+        state = state * 1664525u + 1013904223u;
+        values[i] = (float)(most * (state / 2147483648.0 - 1));
     }
-    for (int64_t i = 0; i < l->batch; i++) all[i] = (int)l->steps;
-    double zero = 0; /* as wide as any dtype */
-    cudnnStatus_t status = mien__vendor_table.cudnnCreateRNNDataDescriptor(d);
-    if (status == CUDNN_STATUS_SUCCESS)
-        status = mien__vendor_table.cudnnSetRNNDataDescriptor(
-            *d, data_type(l->dtype), CUDNN_RNN_DATA_LAYOUT_BATCH_MAJOR_UNPACKED, (int)l->steps,
-            (int)l->batch, (int)size, all, &zero);
-    mien__storage_release(room);
-    return mien__cudnn_check(status, "cudnnSetRNNDataDescriptor", __FILE__, __LINE__);
+    if (values) made = mien_tensor_to(here, dtype, MIEN_DEVICE_CUDA);
+    if (!made && *status == MIEN_OK) *status = mien_error_last()->code;
+    mien_tensor_release(here);
+    return made;
 }
 
-static mien_status layer_open(layer *l, bool training) {
-    MIEN_TRY(mien__cuda_alive());
-    if (l->batch > INT_MAX || l->steps > INT_MAX || l->d > INT_MAX || l->h > INT_MAX)
-        MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "cuda: a recurrent layer with sizes beyond 2^31");
-    if (mien__cuda_deterministic()) MIEN_TRY(mien__vendor_orderly());
-    MIEN_TRY(mien__cudnn_lock(&l->handle));
-    l->locked = true;
-    cudnnMathType_t math = l->dtype != MIEN_F32 ? CUDNN_TENSOR_OP_MATH
-                           : mien__cuda_tf32()  ? CUDNN_DEFAULT_MATH
-                                                : CUDNN_FMA_MATH;
-    int dim[3] = {1, (int)l->batch, (int)l->h}, stride[3] = {dim[1] * dim[2], dim[2], 1};
-    cudnnForwardMode_t mode = training ? CUDNN_FWD_MODE_TRAINING : CUDNN_FWD_MODE_INFERENCE;
-    MIEN_CUDNN(cudnnCreateDropoutDescriptor(&l->dropout));
-    MIEN_CUDNN(cudnnSetDropoutDescriptor(l->dropout, l->handle, 0, NULL, 0, 0));
-    MIEN_CUDNN(cudnnCreateRNNDescriptor(&l->rnn));
-    MIEN_CUDNN(cudnnSetRNNDescriptor_v8(
-        l->rnn, CUDNN_RNN_ALGO_STANDARD, l->lstm ? CUDNN_LSTM : CUDNN_GRU,
-        l->lstm ? CUDNN_RNN_SINGLE_INP_BIAS : CUDNN_RNN_DOUBLE_BIAS, CUDNN_UNIDIRECTIONAL,
-        CUDNN_LINEAR_INPUT, data_type(l->dtype), CUDNN_DATA_FLOAT, math, (int32_t)l->d,
-        (int32_t)l->h, (int32_t)l->h, 1, l->dropout, CUDNN_RNN_PADDED_IO_ENABLED));
-    MIEN_TRY(sequence(&l->x, l, l->d));
-    MIEN_TRY(sequence(&l->y, l, l->h));
-    MIEN_CUDNN(cudnnCreateTensorDescriptor(&l->state));
-    MIEN_CUDNN(cudnnSetTensorNdDescriptor(l->state, data_type(l->dtype), 3, dim, stride));
-    MIEN_CUDNN(cudnnCreateTensorDescriptor(&l->matrix));
-    MIEN_CUDNN(cudnnCreateTensorDescriptor(&l->vector));
-    MIEN_CUDNN(cudnnGetRNNWeightSpaceSize(l->handle, l->rnn, &l->weight_bytes));
-    MIEN_CUDNN(cudnnGetRNNTempSpaceSizes(l->handle, l->rnn, mode, l->x, &l->work_bytes,
-                                         &l->reserve_bytes));
+/* Forward and backward on inputs that `call` brings along; outputs and gradients are made. */
+static mien_status both_passes(mien_op_call *call, const mien__layer *own) {
+    MIEN_TRY(mien__infer_lstm(call));
+    MIEN_TRY(recurrent_forward_by(call, own));
+    for (int i = 0; i < CHECK_GRADIENTS; i++) {
+        const mien_tensor *t = call->in[i];
+        call->want[i] = true;
+        call->din[i] = mien__tensor_header(t->dtype, MIEN_DEVICE_CUDA, t->ndim, t->shape);
+        if (!call->din[i]) return mien_error_last()->code;
+    }
+    return recurrent_backward_by(call, own);
+}
+
+/* The largest relative distance of an output or gradient of two calls. */
+static mien_status distance_of(const mien_op_call *a, const mien_op_call *b, double *most) {
+    *most = 0;
+    for (int i = 0; i < 3 + CHECK_GRADIENTS; i++) {
+        mien_tensor *x = i < 3 ? a->out[i] : a->din[i - 3], *y = i < 3 ? b->out[i] : b->din[i - 3];
+        double apart = 0;
+        MIEN_TRY(mien__cuda_distance(mien__cuda_ptr(x), mien__cuda_ptr(y), x->dtype,
+                                     mien_tensor_count(x), &apart));
+        if (!(apart <= *most)) *most = apart; /* NaN stays */
+    }
     return MIEN_OK;
 }
 
-/* ---- weights --------------------------------------------------------------------------------- */
+static void release_results(mien_op_call *call) {
+    mien__layer_release(call->out, MIEN_OP_MAX_OUT);
+    mien__layer_release(call->din, MIEN_OP_MAX_IN);
+}
 
-/* Rows [gate*H, (gate+1)*H) of a stacked parameter and where cuDNN keeps them in `space`. */
-typedef mien_status (*move)(const layer *l, mien_tensor *stacked, int gate, void *in_space);
+/* What rounding may explain; what is wrong is off by far more. */
+static double tolerance(mien_dtype dtype) {
+    return dtype == MIEN_BF16 ? 5e-2 : dtype == MIEN_F16 || mien__cuda_tf32() ? 1e-2 : 1e-3;
+}
 
-/* Visits every gate of every parameter; a parameter that is NULL is left out. */
-static mien_status each_gate(const layer *l, void *space, mien_tensor *const parameters[4],
-                             move visit) {
-    for (int side = 0; side < 2; side++) /* input's, then state's */
-        for (int gate = 0; gate < l->gates; gate++) {
-            void *matrix = NULL, *bias = NULL;
-            MIEN_CUDNN(cudnnGetRNNWeightParams(l->handle, l->rnn, 0, l->weight_bytes, space,
-                                               side * l->gates + gate, l->matrix, &matrix,
-                                               l->vector, &bias));
-            if (parameters[side] && matrix) MIEN_TRY(visit(l, parameters[side], gate, matrix));
-            if (parameters[2 + side] && bias) MIEN_TRY(visit(l, parameters[2 + side], gate, bias));
-        }
+/* MIEN_ERR_NUMERIC: the loop gives something else than cuDNN, or does not run here. Any other error
+ * says nothing about it. */
+static mien_status agrees(mien_dtype dtype, int64_t batch, int64_t h) {
+    static const double no_attributes[MIEN_OP_MAX_ATTR];
+    int64_t x[] = {batch, CHECK_STEPS, CHECK_INPUT}, w_ih[] = {4 * h, CHECK_INPUT},
+            w_hh[] = {4 * h, h}, y[] = {batch, CHECK_STEPS, h};
+    double most = 1 / sqrt((double)h), apart = NAN;
+    mien_status status = MIEN_OK;
+    mien_op_call own = {.op = MIEN_OP_lstm, .attr = no_attributes, .recording = true};
+    own.in[0] = numbers(dtype, 3, x, 1, &status);
+    own.in[1] = numbers(MIEN_F32, 2, w_ih, 0.3, &status);
+    own.in[2] = numbers(MIEN_F32, 2, w_hh, most, &status);
+    own.in[3] = numbers(MIEN_F32, 1, w_hh, 0.3, &status);
+    own.dout[0] = numbers(dtype, 3, y, 1, &status);
+    mien_op_call cudnn = own;
+    if (status == MIEN_OK) status = both_passes(&own, &mien__lstm_layer);
+    if (status == MIEN_ERR_UNSUPPORTED)
+        status = mien__fail(MIEN_ERR_NUMERIC, __FILE__, __LINE__, "%s", mien_error_last()->message);
+    if (status == MIEN_OK) status = both_passes(&cudnn, NULL);
+    if (status == MIEN_OK) status = distance_of(&own, &cudnn, &apart);
+    release_results(&own);
+    release_results(&cudnn);
+    mien__layer_release(own.in, CHECK_GRADIENTS);
+    mien__layer_release(own.dout, 1);
+    MIEN_TRY(status);
+    if (apart <= tolerance(dtype)) return MIEN_OK;
+    MIEN_FAIL(MIEN_ERR_NUMERIC, "it is off by %.2g of the norm", apart);
+}
+
+/* ---- the choice ------------------------------------------------------------------------------ */
+
+/* Both passes must decide alike, since the loop and cuDNN keep different things in `reserve`: only
+ * sizes, the device, and what the check at the first use has found count. */
+static mien_status lstm_fits(const mien_op_call *call, bool *own) {
+    enum { UNKNOWN, GOOD, BAD };
+    static char verdicts[MIEN_I64 + 1][9][5];
+    const mien_tensor *x = call->in[0];
+    int64_t batch = x->shape[0], steps = x->shape[1], h = call->in[2]->shape[1];
+    *own = false;
+    if (batch < 1 || batch > 8 || h < 64 || h > 512 || x->shape[2] < 1 || steps > 1 << 24)
+        return MIEN_OK;
+    if (h != 64 && h != 128 && h != 256 && h != 512) return MIEN_OK;
+    if (!mien__lstm_loop_fits(x->dtype, (int)batch, (int)h)) return MIEN_OK;
+    char *verdict = &verdicts[x->dtype][batch][h / 128]; /* 64, 128, 256, 512 */
+    if (*verdict == UNKNOWN) {
+        MIEN_TRY(mien__not_recorded("its first use is checked against cuDNN"));
+        mien_status status = agrees(x->dtype, batch, h);
+        if (status != MIEN_OK && status != MIEN_ERR_NUMERIC) return status;
+        *verdict = status == MIEN_OK ? GOOD : BAD;
+        if (*verdict == BAD)
+            mien__notice(
+                "the GPU's own LSTM kernel (%s, %d sequences, H = %d) is left aside, cuDNN "
+                "serves: %s",
+                mien_dtype_name(x->dtype), (int)batch, (int)h, mien_error_last()->message);
+    }
+    *own = *verdict == GOOD;
     return MIEN_OK;
 }
 
-static int64_t gate_count(const layer *l, const mien_tensor *stacked) {
-    return mien_tensor_count(stacked) / l->gates;
+/* The own layer that serves a call; NULL: cuDNN does. It has no GRU with its reset before the
+ * product. */
+static mien_status choose(const mien_op_call *call, const mien__layer **own) {
+    bool fits = false;
+    *own = NULL;
+    if (call->op == MIEN_OP_gru) {
+        if (!((const mien_gru_attr *)call->attr)->reset_after) *own = &mien__gru_layer;
+        return MIEN_OK;
+    }
+    MIEN_TRY(lstm_fits(call, &fits));
+    if (fits) *own = &mien__lstm_layer;
+    return MIEN_OK;
 }
 
-static char *gate_at(const layer *l, mien_tensor *stacked, int gate) {
-    size_t bytes = (size_t)gate_count(l, stacked) * mien_dtype_size(stacked->dtype);
-    return (char *)mien__cuda_ptr(stacked) + (size_t)gate * bytes;
+static mien_status recurrent_forward(mien_op_call *call) {
+    const mien__layer *own;
+    MIEN_TRY(choose(call, &own));
+    return recurrent_forward_by(call, own);
 }
-
-static mien_status to_space(const layer *l, mien_tensor *stacked, int gate, void *in_space) {
-    return mien__cuda_convert(in_space, l->dtype, gate_at(l, stacked, gate), stacked->dtype,
-                              gate_count(l, stacked));
+static mien_status recurrent_backward(mien_op_call *call) {
+    const mien__layer *own;
+    MIEN_TRY(choose(call, &own));
+    return recurrent_backward_by(call, own);
 }
-
-static mien_status from_space(const layer *l, mien_tensor *stacked, int gate, void *in_space) {
-    return mien__cuda_convert(gate_at(l, stacked, gate), stacked->dtype, in_space, l->dtype,
-                              gate_count(l, stacked));
-}
-
-/* The weight space with the layer's parameters; NULL with an error record. In backward there is no
- * bias but the GRU's bias_hh, which r's gradient takes part in: the places of others stay unset. */
-static mien_storage *packed_weights(const layer *l) {
-    mien_tensor *given[4] = {l->weight_ih, l->weight_hh, l->bias_ih, l->bias_hh}, *plain[4] = {0};
-    mien_storage *space = mien__cuda_scratch(l->weight_bytes);
-    mien_status status = space ? MIEN_OK : mien_error_last()->code;
-    for (int i = 0; i < 4 && status == MIEN_OK; i++)
-        if (given[i] && given[i]->storage &&
-            !(plain[i] = mien__cuda_as_plain(given[i], given[i]->dtype)))
-            status = mien_error_last()->code;
-    if (status == MIEN_OK) status = each_gate(l, space->data, plain, to_space);
-    for (int i = 0; i < 4; i++) mien_tensor_release(plain[i]);
-    if (status == MIEN_OK) return space;
-    mien__storage_release(space);
-    return NULL;
-}
-
-/* ---- forward --------------------------------------------------------------------------------- */
 
 bool mien__cuda_supports_recurrent(const mien_op_call *call, bool backward) {
     (void)backward;
@@ -186,175 +163,7 @@ bool mien__cuda_supports_recurrent(const mien_op_call *call, bool backward) {
     return dtype == MIEN_F32 || dtype == MIEN_BF16 || dtype == MIEN_F16;
 }
 
-/* `reserve` as ops.def shapes it, over what cuDNN needs. */
-static mien_status alloc_reserve(const layer *l, mien_tensor *reserve) {
-    size_t bytes = (size_t)mien_tensor_count(reserve) * mien_dtype_size(reserve->dtype);
-    if (bytes < l->reserve_bytes) bytes = l->reserve_bytes;
-    mien_storage *storage = mien__storage_new(MIEN_DEVICE_CUDA, bytes);
-    if (!storage) return mien_error_last()->code;
-    mien__storage_release(reserve->storage);
-    reserve->storage = storage;
-    return MIEN_OK;
-}
-
-static void *data_of(const mien_storage *s) {
-    return s ? s->data : NULL;
-}
-
-/* x, h0, c0: dense and in the layer's dtype. */
-static mien_status run_forward(layer *l, mien_op_call *call, mien_tensor *x, mien_tensor *h0,
-                               mien_tensor *c0, mien_storage *weights, mien_storage *work) {
-    mien_tensor *c = l->lstm ? call->out[2] : NULL, *reserve = call->out[l->lstm ? 3 : 2];
-    for (int i = 0; i < (l->lstm ? 3 : 2); i++) MIEN_TRY(mien__cuda_alloc(call->out[i]));
-    MIEN_TRY(alloc_reserve(l, reserve));
-    MIEN_CUDNN(cudnnRNNForward(
-        l->handle, l->rnn, call->recording ? CUDNN_FWD_MODE_TRAINING : CUDNN_FWD_MODE_INFERENCE,
-        NULL, l->x, mien__cuda_ptr(x), l->y, mien__cuda_ptr(call->out[0]), l->state,
-        mien__cuda_ptr(h0), mien__cuda_ptr(call->out[1]), l->state, mien__cuda_ptr(c0),
-        mien__cuda_ptr(c), l->weight_bytes, weights->data, l->work_bytes, data_of(work),
-        call->recording ? l->reserve_bytes : 0, call->recording ? reserve->storage->data : NULL));
-    return MIEN_OK;
-}
-
-static mien_storage *scratch(size_t bytes, mien_status *status) {
-    if (bytes == 0 || *status != MIEN_OK) return NULL;
-    mien_storage *s = mien__cuda_scratch(bytes);
-    if (!s) *status = mien_error_last()->code;
-    return s;
-}
-
-static mien_status forward(mien_op_call *call) {
-    layer l = layer_of(call);
-    if (l.batch == 0) return mien__layer_zeros(call->out, MIEN_OP_MAX_OUT);
-    if (l.d == 0)
-        MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "%s: input without features on device cuda",
-                  mien_op_info_at(call->op)->name);
-    mien_status status = layer_open(&l, call->recording);
-    mien_tensor *x = mien__layer_plain(call->in[0], l.dtype, &status);
-    mien_tensor *h0 = mien__layer_plain(call->in[h0_at(&l)], l.dtype, &status);
-    mien_tensor *c0 = l.lstm ? mien__layer_plain(call->in[5], l.dtype, &status) : NULL;
-    mien_storage *weights = status == MIEN_OK ? packed_weights(&l) : NULL;
-    if (status == MIEN_OK && !weights) status = mien_error_last()->code;
-    mien_storage *work = scratch(l.work_bytes, &status);
-    if (status == MIEN_OK) status = run_forward(&l, call, x, h0, c0, weights, work);
-    mien__cuda_says(call, "cudnn:rnn");
-    layer_close(&l);
-    mien_tensor_release(x);
-    mien_tensor_release(h0);
-    mien_tensor_release(c0);
-    mien__storage_release(weights);
-    mien__storage_release(work);
-    return status;
-}
-
-/* ---- backward -------------------------------------------------------------------------------- */
-
-/* What backward reads and writes, dense and in the layer's dtype; absent ones NULL. */
-typedef struct backward_data {
-    mien_tensor *x, *y, *h0, *c0, *dy, *dh, *dc, *dx, *dh0, *dc0;
-    mien_storage *weights, *dweights, *work;
-} backward_data;
-
-static void let_go(backward_data *b) {
-    mien_tensor *tensors[] = {b->x, b->y, b->h0, b->c0, b->dy, b->dh, b->dc, b->dx, b->dh0, b->dc0};
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) mien_tensor_release(tensors[i]);
-    mien__storage_release(b->weights);
-    mien__storage_release(b->dweights);
-    mien__storage_release(b->work);
-}
-
-static mien_tensor *fresh(const mien_tensor *like, mien_dtype dtype, mien_status *status) {
-    if (*status != MIEN_OK) return NULL;
-    mien_tensor *t = mien_tensor_new(dtype, MIEN_DEVICE_CUDA, like->ndim, like->shape);
-    if (!t) *status = mien_error_last()->code;
-    return t;
-}
-
-static mien_status gather(layer *l, mien_op_call *call, backward_data *b) {
-    mien_status status = MIEN_OK;
-    int h0 = h0_at(l);
-    b->x = mien__layer_plain(call->in[0], l->dtype, &status);
-    b->y = mien__layer_plain(call->out[0], l->dtype, &status);
-    b->h0 = mien__layer_plain(call->in[h0], l->dtype, &status);
-    b->dh = mien__layer_plain(call->dout[1], l->dtype, &status);
-    if (l->lstm) {
-        b->c0 = mien__layer_plain(call->in[5], l->dtype, &status);
-        b->dc = mien__layer_plain(call->dout[2], l->dtype, &status);
-    }
-    if (call->dout[0]) {
-        b->dy = mien__layer_plain(call->dout[0], l->dtype, &status);
-    } else { /* cuDNN wants one */
-        b->dy = fresh(call->out[0], l->dtype, &status);
-        if (b->dy) status = mien__cuda_fill(b->dy, 0);
-    }
-    b->dx = fresh(call->in[0], l->dtype, &status);
-    if (call->want[h0]) b->dh0 = fresh(call->din[h0], l->dtype, &status);
-    if (l->lstm && call->want[5]) b->dc0 = fresh(call->din[5], l->dtype, &status);
-    if (status == MIEN_OK && !(b->weights = packed_weights(l))) status = mien_error_last()->code;
-    b->work = scratch(l->work_bytes, &status);
-    return status;
-}
-
-static bool wants_parameters(const layer *l, const mien_op_call *call) {
-    for (int i = 1; i < h0_at(l); i++)
-        if (call->want[i]) return true;
-    return false;
-}
-
-/* After the data's gradients, which leave in `reserve` what this needs. */
-static mien_status parameter_gradients(layer *l, mien_op_call *call, backward_data *b,
-                                       void *reserve) {
-    mien_status status = MIEN_OK;
-    b->dweights = scratch(l->weight_bytes, &status);
-    MIEN_TRY(status);
-    MIEN_CUDA(cudaMemsetAsync(b->dweights->data, 0, l->weight_bytes, mien__cuda_context.stream));
-    MIEN_CUDNN(cudnnRNNBackwardWeights_v8(
-        l->handle, l->rnn, CUDNN_WGRAD_MODE_ADD, NULL, l->x, mien__cuda_ptr(b->x), l->state,
-        mien__cuda_ptr(b->h0), l->y, mien__cuda_ptr(b->y), l->weight_bytes, b->dweights->data,
-        l->work_bytes, data_of(b->work), l->reserve_bytes, reserve));
-    mien_tensor *into[4] = {0};
-    int n = h0_at(l) - 1;
-    for (int i = 0; i < n; i++) {
-        if (!call->want[1 + i]) continue;
-        into[i] = call->din[1 + i];
-        MIEN_TRY(mien__cuda_alloc(into[i]));
-    }
-    return each_gate(l, b->dweights->data, into, from_space);
-}
-
-static mien_status run_backward(layer *l, mien_op_call *call, backward_data *b) {
-    MIEN_TRY(gather(l, call, b));
-    mien_tensor *reserve = call->out[l->lstm ? 3 : 2];
-    void *kept = mien__cuda_ptr(reserve);
-    if (reserve->storage->bytes < l->reserve_bytes)
-        MIEN_FAIL(MIEN_ERR_INTERNAL, "%s: the reserve on device cuda was not made there",
-                  mien_op_info_at(call->op)->name);
-    MIEN_CUDNN(cudnnRNNBackwardData_v8(
-        l->handle, l->rnn, NULL, l->y, mien__cuda_ptr(b->y), mien__cuda_ptr(b->dy), l->x,
-        mien__cuda_ptr(b->dx), l->state, mien__cuda_ptr(b->h0), mien__cuda_ptr(b->dh),
-        mien__cuda_ptr(b->dh0), l->state, mien__cuda_ptr(b->c0), mien__cuda_ptr(b->dc),
-        mien__cuda_ptr(b->dc0), l->weight_bytes, b->weights->data, l->work_bytes, data_of(b->work),
-        l->reserve_bytes, kept));
-    if (wants_parameters(l, call)) MIEN_TRY(parameter_gradients(l, call, b, kept));
-    if (call->want[0]) MIEN_TRY(mien__cuda_take(call->din[0], b->dx, false));
-    if (b->dh0) MIEN_TRY(mien__cuda_take(call->din[h0_at(l)], b->dh0, false));
-    if (b->dc0) MIEN_TRY(mien__cuda_take(call->din[5], b->dc0, false));
-    return MIEN_OK;
-}
-
-static mien_status backward(mien_op_call *call) {
-    layer l = layer_of(call);
-    if (l.batch == 0) return mien__layer_zeros(call->din, MIEN_OP_MAX_IN);
-    backward_data b = {0};
-    mien_status status = layer_open(&l, true);
-    if (status == MIEN_OK) status = run_backward(&l, call, &b);
-    mien__cuda_says(call, "cudnn:rnn");
-    layer_close(&l);
-    let_go(&b);
-    return status;
-}
-
 void mien__cuda_part_recurrent(mien_backend *table) {
-    table->forward[MIEN_OP_lstm] = table->forward[MIEN_OP_gru] = forward;
-    table->backward[MIEN_OP_lstm] = table->backward[MIEN_OP_gru] = backward;
+    table->forward[MIEN_OP_lstm] = table->forward[MIEN_OP_gru] = recurrent_forward;
+    table->backward[MIEN_OP_lstm] = table->backward[MIEN_OP_gru] = recurrent_backward;
 }

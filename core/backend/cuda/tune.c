@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "store/store.h"
 #include "cuda.h"
 #include "backend/cuda/kernels/kernels.h"
@@ -16,7 +17,7 @@
 /* A file per case: its first line says for which cuDNN, device and case it was made, the rest is
  * the plan as cuDNN writes it. A plan of another version or device is refused by cuDNN, or worse,
  * so the line must match before the rest is read. */
-static void head_line(const mien__conv_case *c, char *line, size_t size) {
+static void head_line(const mien__cudnn_conv_case *c, char *line, size_t size) {
     const int64_t *word = (const int64_t *)c;
     int used =
         snprintf(line, size, "mien-plan 1 cudnn=%d device=%s case=", mien__vendor_cudnn_version(),
@@ -48,15 +49,14 @@ static void tell_not_kept(const char *why) {
 
 static bool file_of(const char *line, char *path, size_t size) {
     char folder[1024];
-    uint64_t hash = 14695981039346656037u;
-    for (const char *at = line; *at; at++) hash = (hash ^ (unsigned char)*at) * 1099511628211u;
     folder_of(folder, sizeof folder - 8);
     bool made = folder[0] && mien_folder_make(strcat(folder, "/plans")) == MIEN_OK;
     if (!made)
         tell_not_kept(folder[0] ? mien_error_last()->message
                                 : "none of MIEN_CACHE, XDG_CACHE_HOME and HOME is set");
     if (!made) return false;
-    snprintf(path, size, "%s/%016llx", folder, (unsigned long long)hash);
+    snprintf(path, size, "%s/%016llx", folder,
+             (unsigned long long)mien__hash(MIEN_HASH_START, line, strlen(line)));
     return true;
 }
 
@@ -130,7 +130,7 @@ enum { CANDIDATES = 10, COMPILED = 3, WARM = 2, TIMED = 5 };
 
 /* Milliseconds of one run. */
 static mien_status time_of(const mien__planner *by, const mien__plan *plan,
-                           const mien__conv_data *data, cudaEvent_t start, cudaEvent_t stop,
+                           const mien__cudnn_conv_data *data, cudaEvent_t start, cudaEvent_t stop,
                            float *took) {
     cudaStream_t stream = mien__cuda_context.stream;
     for (int i = 0; i < WARM; i++) MIEN_TRY(mien__plan_execute(by, plan, data));
@@ -152,22 +152,24 @@ typedef struct result {
     size_t bytes;
 } result;
 
-static result result_of(const mien__conv_case *c, const mien__conv_data *data) {
+static result result_of(const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data) {
     result r = {data->y, c->n * c->k * c->oh * c->ow, 0};
-    if (c->use == MIEN_CONV_DATA_GRADIENT) r = (result){data->x, c->n * c->c * c->h * c->w, 0};
-    if (c->use == MIEN_CONV_WEIGHT_GRADIENT) r = (result){data->w, c->k * c->c * c->r * c->s, 0};
+    if (c->use == MIEN_CUDNN_CONV_DATA_GRADIENT)
+        r = (result){data->x, c->n * c->c * c->h * c->w, 0};
+    if (c->use == MIEN_CUDNN_CONV_WEIGHT_GRADIENT)
+        r = (result){data->w, c->k * c->c * c->r * c->s, 0};
     r.bytes = (size_t)r.count * mien_dtype_size((mien_dtype)c->dtype);
     return r;
 }
 
 /* Relative norm by which engines may differ: all add up in f32, in an order of their own. */
-static double near_enough(const mien__conv_case *c) {
+static double near_enough(const mien__cudnn_conv_case *c) {
     return c->dtype == MIEN_BF16 ? 1e-2 : c->dtype == MIEN_F16 || c->tf32 ? 2e-3 : 1e-5;
 }
 
 /* How far what a plan gives is from what is in `right`, of its norm. */
 static mien_status distance_of(const mien__planner *by, const mien__plan *plan,
-                               const mien__conv_case *c, const mien__conv_data *data,
+                               const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data,
                                const void *right, double *apart) {
     result r = result_of(c, data);
     MIEN_CUDA(cudaMemsetAsync(r.data, 0xff, r.bytes, mien__cuda_context.stream)); /* NaN */
@@ -178,8 +180,8 @@ static mien_status distance_of(const mien__planner *by, const mien__plan *plan,
 /* Fills `right` with what a plan gives. *tells: other plans can be judged by it; zeros agree with
  * whatever writes zeros, and nothing agrees with NaN. */
 static mien_status fill_right(const mien__planner *by, const mien__plan *plan,
-                              const mien__conv_case *c, const mien__conv_data *data, void *right,
-                              bool *tells) {
+                              const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data,
+                              void *right, bool *tells) {
     cudaStream_t stream = mien__cuda_context.stream;
     result r = result_of(c, data);
     double apart = 0;
@@ -204,7 +206,7 @@ typedef struct search {
 } search;
 
 static mien_status look_at(search *s, const mien__planner *by, const mien__plan *plan, int i,
-                           const mien__conv_case *c, const mien__conv_data *data) {
+                           const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data) {
     double apart = 0;
     float took = 0;
     if (s->known) {
@@ -223,7 +225,7 @@ static mien_status look_at(search *s, const mien__planner *by, const mien__plan 
 }
 
 static mien_status look_at_all(search *s, const mien__planner *by, const mien__plan *plans, int n,
-                               const mien__conv_case *c, const mien__conv_data *data) {
+                               const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data) {
     s->right = mien__cuda_scratch(result_of(c, data).bytes);
     if (!s->right) return mien_error_last()->code;
     MIEN_CUDA(cudaEventCreate(&s->start));
@@ -239,8 +241,8 @@ static mien_status look_at_all(search *s, const mien__planner *by, const mien__p
 
 /* The index of the fastest plan of those that agree with the first; -1 when none is supported. */
 static mien_status fastest(const mien__planner *by, const mien__plan *plans, int n,
-                           const mien__conv_case *c, const mien__conv_data *data, int *best,
-                           const char **in_need) {
+                           const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data,
+                           int *best, const char **in_need) {
     char text[160];
     search s = {.best = -1};
     mien_status status = n > 0 ? look_at_all(&s, by, plans, n, c, data) : MIEN_OK;
@@ -256,12 +258,13 @@ static mien_status fastest(const mien__planner *by, const mien__plan *plans, int
     if (s.failure.code != MIEN_OK)
         mien__notice("cuda: not every engine for a convolution could be timed, a faster one may be "
                      "missed: %s: %s",
-                     mien__conv_text(c, text, sizeof text), s.failure.message);
+                     mien__cudnn_conv_text(c, text, sizeof text), s.failure.message);
     return MIEN_OK;
 }
 
-mien_status mien__tuned_plan(const mien__planner *by, const mien__conv_case *c,
-                             const mien__conv_data *data, mien__plan *plan, const char **in_need) {
+mien_status mien__tuned_plan(const mien__planner *by, const mien__cudnn_conv_case *c,
+                             const mien__cudnn_conv_data *data, mien__plan *plan,
+                             const char **in_need) {
     char line[1024];
     mien__plan plans[CANDIDATES];
     mien__plan_counts counts;

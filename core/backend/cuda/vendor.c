@@ -1,5 +1,5 @@
 /* Finds cuDNN and cuBLASLt and opens them.
- * Not here: any use of them (conv*.c, blas.c, recurrent.c), the driver and the GPU (context.c). */
+ * Not here: any use of them (conv.c, blas.c, cudnn_rnn.c), the driver and the GPU (context.c). */
 #define _GNU_SOURCE /* dlinfo, RTLD_DI_LINKMAP */
 #include "vendor.h"
 

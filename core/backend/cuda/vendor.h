@@ -1,5 +1,5 @@
 /* cuDNN and cuBLASLt as tables of function pointers, found at run time: nothing is linked.
- * Not here: what they are used for (conv*.c, blas.c, recurrent.c). */
+ * Not here: what they are used for (conv.c, blas.c, cudnn_rnn.c). */
 #ifndef MIEN_VENDOR_H
 #define MIEN_VENDOR_H
 #include <cublasLt.h>

@@ -93,7 +93,7 @@ static mien_status run_backward(mien__ref *r) {
     return MIEN_OK;
 }
 
-static mien_status run(mien_op_call *call, mien_status (*pass)(mien__ref *r)) {
+static mien_status ref_run(mien_op_call *call, mien_status (*pass)(mien__ref *r)) {
     mien__ref r = {.call = call, .attr = call->attr};
     mien_status status = pass(&r);
     let_go(&r);
@@ -101,11 +101,11 @@ static mien_status run(mien_op_call *call, mien_status (*pass)(mien__ref *r)) {
     return status;
 }
 
-static mien_status forward(mien_op_call *call) {
-    return run(call, run_forward);
+static mien_status ref_forward(mien_op_call *call) {
+    return ref_run(call, run_forward);
 }
-static mien_status backward(mien_op_call *call) {
-    return run(call, run_backward);
+static mien_status ref_backward(mien_op_call *call) {
+    return ref_run(call, run_backward);
 }
 
 static const char *describe(void) {
@@ -118,12 +118,12 @@ const mien_backend mien__backend_ref = {
     .name = "ref",
     .device = MIEN_DEVICE_CPU,
     .describe = describe,
-#define XX(op, impl, fixed) [MIEN_OP_##op] = forward,
-#define YY(op)              [MIEN_OP_##op] = forward,
+#define XX(op, impl, fixed) [MIEN_OP_##op] = ref_forward,
+#define YY(op)              [MIEN_OP_##op] = ref_forward,
     .forward = {MIEN_REF_OPS(XX) MIEN_REF_INFERENCE_OPS(YY)},
 #undef YY
 #undef XX
-#define XX(op, impl, fixed) [MIEN_OP_##op] = backward,
+#define XX(op, impl, fixed) [MIEN_OP_##op] = ref_backward,
     .backward = {MIEN_REF_OPS(XX)},
 #undef XX
     .memory = {.copy = mien__host_copy, .fill = mien__host_fill},

@@ -2,6 +2,7 @@
  * Not here: fibres (emulation.cpp), the layouts' rules, which are the backend's own memory.c. */
 #include "backend/cuda/convert.h"
 #include "backend/cuda/cuda.h"
+#include "backend/cuda/layer.h"
 
 /* Few processors, so that loops over the grid take several turns. */
 mien__cuda mien__cuda_context = {.arch = 90, .multiprocs = 1, .shared_most = 227 << 10};
@@ -27,4 +28,16 @@ mien_status mien__cuda_copy(mien_tensor *dst, mien_tensor *src) {
 }
 mien_status mien__cuda_fill(mien_tensor *t, double value) {
     return mien__host_fill(t, value);
+}
+
+/* cuDNN's layers: the reference's, or what a test has put here. */
+mien_op_fn mien_emulation_rnn_forward, mien_emulation_rnn_backward;
+
+mien_status mien__cudnn_rnn_forward(mien_op_call *call) {
+    mien_op_fn there = mien_emulation_rnn_forward;
+    return (there ? there : mien__backend_ref.forward[call->op])(call);
+}
+mien_status mien__cudnn_rnn_backward(mien_op_call *call) {
+    mien_op_fn there = mien_emulation_rnn_backward;
+    return (there ? there : mien__backend_ref.backward[call->op])(call);
 }

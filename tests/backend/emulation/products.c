@@ -23,7 +23,8 @@ mien_status mien__cuda_convert(void *dst, mien_dtype to, const void *src, mien_d
     return status;
 }
 
-mien_status mien__cuda_multiply(const mien__product *p, const void *a, const void *b, void *c) {
+mien_status mien__cuda_multiply(const mien__cuda_product *p, const void *a, const void *b,
+                                void *c) {
     if (p->batch != 1) MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "emulation: one product at a time");
     double *left = doubles(a, p->in, p->m * p->k), *right = doubles(b, p->in, p->k * p->n);
     double *sums = calloc((size_t)(p->m * p->n) + 1, sizeof *sums);

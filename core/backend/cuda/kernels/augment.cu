@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(MIEN_THREADS)
     }
 }
 
-static mien_status forward(mien_op_call *call) {
+static mien_status augment_forward(mien_op_call *call) {
     mien__cuda_says(call, "own:augment");
     MIEN_TRY(mien__cuda_alive());
     const mien_augment_attr *attr = (const mien_augment_attr *)call->attr;
@@ -58,5 +58,5 @@ static mien_status forward(mien_op_call *call) {
 } // namespace
 
 void mien__cuda_part_augment(mien_backend *table) {
-    table->forward[MIEN_OP_augment] = forward;
+    table->forward[MIEN_OP_augment] = augment_forward;
 }

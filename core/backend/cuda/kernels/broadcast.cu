@@ -26,17 +26,10 @@ struct div_back_fn {
     MIEN_HD float operator()(const float *x) const { return -x[0] * (x[1] / x[2]) / x[2]; }
 };
 
-static bool same_shape(const mien_tensor *a, const mien_tensor *b) {
-    if (a->ndim != b->ndim) return false;
-    for (int d = 0; d < a->ndim; d++)
-        if (a->shape[d] != b->shape[d]) return false;
-    return true;
-}
-
 static mien_status binary_forward(mien_op_call *call) {
     mien_tensor *out = call->out[0];
     mien__cuda_says(call, "own:map");
-    MIEN_TRY(mien__cuda_alloc_like(out, same_shape(out, call->in[0]) ? call->in[0] : call->in[1]));
+    MIEN_TRY(mien__cuda_alloc_like(out, mien__same_shape(out, call->in[0]) ? call->in[0] : call->in[1]));
     switch (call->op) {
     case MIEN_OP_add: return mien_map<2>(out, call->in, add_fn{});
     case MIEN_OP_sub: return mien_map<2>(out, call->in, sub_fn{});
@@ -60,7 +53,7 @@ static mien_status factor_gradient(mien_op_call *call, int i, mien_tensor *to) {
 
 static mien_status input_gradient(mien_op_call *call, int i) {
     mien_tensor *dy = call->dout[0], *dx = call->din[i];
-    if (same_shape(dx, dy)) {
+    if (mien__same_shape(dx, dy)) {
         MIEN_TRY(mien__cuda_alloc_like(dx, dy));
         return factor_gradient(call, i, dx);
     }

@@ -79,7 +79,7 @@ static traces traces_of(const mien_op_call *call) {
     return traces{groups, mien_tensor_count(x) / (groups * k), k};
 }
 
-static mien_status forward(mien_op_call *call) {
+static mien_status ccc_forward(mien_op_call *call) {
     mien__cuda_says(call, "own:loss");
     MIEN_TRY(mien__cuda_alive());
     mien_held x(mien__cuda_as_plain(call->in[0], MIEN_F32));
@@ -105,7 +105,7 @@ static mien_tensor *target_of(mien_op_call *call, int i) {
                : mien_tensor_new(MIEN_F32, MIEN_DEVICE_CUDA, din->ndim, din->shape);
 }
 
-static mien_status backward(mien_op_call *call) {
+static mien_status ccc_backward(mien_op_call *call) {
     mien__cuda_says(call, "own:loss");
     MIEN_TRY(mien__cuda_alive());
     mien_held x(mien__cuda_as_plain(call->in[0], MIEN_F32));
@@ -131,6 +131,6 @@ static mien_status backward(mien_op_call *call) {
 } // namespace
 
 void mien__cuda_part_ccc(mien_backend *table) {
-    table->forward[MIEN_OP_ccc_loss] = forward;
-    table->backward[MIEN_OP_ccc_loss] = backward;
+    table->forward[MIEN_OP_ccc_loss] = ccc_forward;
+    table->backward[MIEN_OP_ccc_loss] = ccc_backward;
 }

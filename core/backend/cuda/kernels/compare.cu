@@ -1,5 +1,5 @@
 /* How far two results of one operation are apart.
- * Not here: what is compared, and what is near enough (tune.c, lstm.c). */
+ * Not here: what is compared, and what is near enough (tune.c, recurrent.c). */
 #include <math.h>
 
 #include "kernels.h"

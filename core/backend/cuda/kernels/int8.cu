@@ -1,7 +1,7 @@
 /* Inference in whole numbers: quantise, and conv2d_int8 on tensor cores.
  * Not here: pooling of u8 and i8 (pool.cu, reduce.cu). */
 #include "backend/cuda/math/whole.h"
-#include "backend/cuda/pack.h"
+#include "backend/cuda/weights.h"
 #include "kernels.h"
 #include "map.h"
 #include "mma.h"
@@ -130,7 +130,7 @@ struct parts {
 };
 
 template <typename T, typename O, typename R>
-static mien_status run(mien_tensor *y, const parts &t, const conv &p, unsigned blocks,
+static mien_status int8_run(mien_tensor *y, const parts &t, const conv &p, unsigned blocks,
                        mien_rescale rescale) {
     MIEN_LAUNCH((conv_kernel<T, O, R>), blocks, MIEN_THREADS, 0, (O *)mien__cuda_ptr(y),
                 (const pack *)mien__cuda_ptr(t.x), (const pack *)mien__cuda_ptr(t.weight),
@@ -143,8 +143,8 @@ template <typename T, typename O>
 static mien_status by_residual(mien_tensor *y, const parts &t, const conv &p, unsigned blocks,
                                mien_rescale rescale) {
     if (t.residual && t.residual->dtype == MIEN_I8)
-        return run<T, O, int8_t>(y, t, p, blocks, rescale);
-    return run<T, O, uint8_t>(y, t, p, blocks, rescale);
+        return int8_run<T, O, int8_t>(y, t, p, blocks, rescale);
+    return int8_run<T, O, uint8_t>(y, t, p, blocks, rescale);
 }
 
 template <typename T>

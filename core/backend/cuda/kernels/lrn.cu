@@ -80,7 +80,7 @@ static mien_status run_backward(mien_tensor *dx, mien_tensor *x, mien_tensor *dy
     return MIEN_OK;
 }
 
-static mien_status forward(mien_op_call *call) {
+static mien_status lrn_forward(mien_op_call *call) {
     mien__cuda_says(call, "own:lrn");
     MIEN_TRY(mien__cuda_alive());
     mien_tensor *y = call->out[0];
@@ -90,7 +90,7 @@ static mien_status forward(mien_op_call *call) {
     MIEN_BY_DTYPE(y->dtype, run_forward<T>(y, x.t, lrn_of(call)));
 }
 
-static mien_status backward(mien_op_call *call) {
+static mien_status lrn_backward(mien_op_call *call) {
     mien__cuda_says(call, "own:lrn");
     MIEN_TRY(mien__cuda_alive());
     mien_tensor *dx = call->din[0];
@@ -104,6 +104,6 @@ static mien_status backward(mien_op_call *call) {
 } // namespace
 
 void mien__cuda_part_lrn(mien_backend *table) {
-    table->forward[MIEN_OP_lrn] = forward;
-    table->backward[MIEN_OP_lrn] = backward;
+    table->forward[MIEN_OP_lrn] = lrn_forward;
+    table->backward[MIEN_OP_lrn] = lrn_backward;
 }

@@ -52,7 +52,7 @@ static mien_status give_back(mien_tensor *t, mien_tensor *made) {
     return MIEN_OK;
 }
 
-static mien_status forward(mien_op_call *call) {
+static mien_status norm_forward(mien_op_call *call) {
     const mien_batch_norm_attr *a = (const mien_batch_norm_attr *)call->attr;
     mien_tensor *out = call->out[0], *mean = call->out[1], *rstd = call->out[2];
     mien__cuda_says(call, "own:norm");
@@ -96,7 +96,7 @@ static mien_status give_vector(mien_op_call *call, int i, mien_tensor *sums) {
     return mien__cuda_copy(call->din[i], sums);
 }
 
-static mien_status backward(mien_op_call *call) {
+static mien_status norm_backward(mien_op_call *call) {
     const mien_batch_norm_attr *a = (const mien_batch_norm_attr *)call->attr;
     mien_tensor *dy = call->dout[0];
     mien_dtype dtype = call->in[0]->dtype;
@@ -137,6 +137,6 @@ static mien_status backward(mien_op_call *call) {
 } // namespace
 
 void mien__cuda_part_norm(mien_backend *table) {
-    table->forward[MIEN_OP_batch_norm] = forward;
-    table->backward[MIEN_OP_batch_norm] = backward;
+    table->forward[MIEN_OP_batch_norm] = norm_forward;
+    table->backward[MIEN_OP_batch_norm] = norm_backward;
 }

@@ -59,8 +59,8 @@ template <int V> __device__ static void load_floats(float *to, const float *from
 /* partial [shares][channels] */
 template <typename T, int V>
 __global__ void __launch_bounds__(MIEN_THREADS)
-    moments_kernel(mien_moments<float> *partial, const T *x, mien_norm_grid g) {
-    __shared__ mien_moments<float> part[MIEN_THREADS];
+    moments_kernel(mien_norm_moments<float> *partial, const T *x, mien_norm_grid g) {
+    __shared__ mien_norm_moments<float> part[MIEN_THREADS];
     seat s = take_seat<V>(g);
     float shift[V] = {}, sum[V] = {}, squares[V] = {};
     int64_t own = s.first + s.row;
@@ -103,16 +103,16 @@ template <typename V> __device__ static V neighbour(V v, int step) {
 /* A warp per channel joins the shares, in double. */
 __global__ void __launch_bounds__(MIEN_THREADS)
     finish_moments(float *mean, float *rstd, float *running_mean, float *running_var,
-                   const mien_moments<float> *partial, int channels, int shares, double momentum,
+                   const mien_norm_moments<float> *partial, int channels, int shares, double momentum,
                    double eps) {
     int channel = (int)(mien_grid_thread() / 32), lane = (int)threadIdx.x % 32;
-    mien_moments<double> m = {0, 0, 0};
+    mien_norm_moments<double> m = {0, 0, 0};
     for (int i = lane; channel < channels && i < shares; i += 32) {
-        mien_moments<float> p = partial[(int64_t)i * channels + channel];
-        m = mien_join(m, mien_moments<double>{p.n, p.mean, p.m2});
+        mien_norm_moments<float> p = partial[(int64_t)i * channels + channel];
+        m = mien_join(m, mien_norm_moments<double>{p.n, p.mean, p.m2});
     }
     for (int step = 16; step > 0; step /= 2) {
-        mien_moments<double> other = {neighbour(m.n, step), neighbour(m.mean, step),
+        mien_norm_moments<double> other = {neighbour(m.n, step), neighbour(m.mean, step),
                                       neighbour(m.m2, step)};
         m = lane & step ? mien_join(other, m) : mien_join(m, other);
     }
@@ -129,12 +129,12 @@ template <typename T, int V>
 static mien_status statistics(const mien_norm_grid &g, const void *x, float *mean, float *rstd,
                               float *running_mean, float *running_var, double momentum,
                               double eps) {
-    mien_scratch partial((size_t)g.shares * (size_t)g.channels * sizeof(mien_moments<float>));
+    mien_scratch partial((size_t)g.shares * (size_t)g.channels * sizeof(mien_norm_moments<float>));
     if (partial.failed()) return mien_last();
     MIEN_LAUNCH((moments_kernel<T, V>), dim3((unsigned)g.shares, (unsigned)g.groups), MIEN_THREADS,
-                0, partial.at<mien_moments<float>>(), (const T *)x, g);
+                0, partial.at<mien_norm_moments<float>>(), (const T *)x, g);
     MIEN_LAUNCH(finish_moments, (unsigned)(g.channels + 7) / 8, MIEN_THREADS, 0, mean, rstd,
-                running_mean, running_var, partial.at<mien_moments<float>>(), g.channels, g.shares,
+                running_mean, running_var, partial.at<mien_norm_moments<float>>(), g.channels, g.shares,
                 momentum, eps);
     return MIEN_OK;
 }

@@ -18,7 +18,7 @@ template <typename Fn> struct backward_of {
     MIEN_HD float operator()(const float *x) const { return x[0] * fn.slope(x[1]); }
 };
 
-template <typename Fn> static mien_status run(mien_op_call *call, bool backward, Fn fn) {
+template <typename Fn> static mien_status pointwise_run(mien_op_call *call, bool backward, Fn fn) {
     if (!backward) {
         MIEN_TRY(mien__cuda_alloc_like(call->out[0], call->in[0]));
         return mien_map<1>(call->out[0], call->in, forward_of<Fn>{fn});
@@ -36,24 +36,24 @@ static mien_status unary(mien_op_call *call, bool backward) {
     switch (call->op) {
     case MIEN_OP_affine: {
         const mien_affine_attr *a = (const mien_affine_attr *)call->attr;
-        return run(call, backward, mien_affine_fn{(float)a->scale, (float)a->shift, (float)a->divisor});
+        return pointwise_run(call, backward, mien_affine_fn{(float)a->scale, (float)a->shift, (float)a->divisor});
     }
     case MIEN_OP_power: {
         const mien_power_attr *a = (const mien_power_attr *)call->attr;
-        return run(call, backward, mien_power_fn{(float)a->exponent, (float)a->scale});
+        return pointwise_run(call, backward, mien_power_fn{(float)a->exponent, (float)a->scale});
     }
     case MIEN_OP_relu:
-        return run(call, backward, mien_relu_fn{});
+        return pointwise_run(call, backward, mien_relu_fn{});
     case MIEN_OP_sigmoid:
-        return run(call, backward, mien_sigmoid_fn{});
+        return pointwise_run(call, backward, mien_sigmoid_fn{});
     case MIEN_OP_tanh:
-        return run(call, backward, mien_tanh_fn{});
+        return pointwise_run(call, backward, mien_tanh_fn{});
     case MIEN_OP_exp:
-        return run(call, backward, mien_exp_fn{});
+        return pointwise_run(call, backward, mien_exp_fn{});
     case MIEN_OP_log:
-        return run(call, backward, mien_log_fn{});
+        return pointwise_run(call, backward, mien_log_fn{});
     default:
-        return run(call, backward, mien_abs_fn{});
+        return pointwise_run(call, backward, mien_abs_fn{});
     }
 }
 

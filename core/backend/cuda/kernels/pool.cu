@@ -188,7 +188,7 @@ static mien_status pick_backward(void *dx, const int32_t *index, const void *dy,
     return run_backward<T, 1>((T *)dx, index, (const T *)dy, p);
 }
 
-static mien_status forward(mien_op_call *call) {
+static mien_status pool_forward(mien_op_call *call) {
     bool max = call->op == MIEN_OP_max_pool2d;
     mien_tensor *y = call->out[0];
     mien__cuda_says(call, "own:pool");
@@ -205,7 +205,7 @@ static mien_status forward(mien_op_call *call) {
     MIEN_BY_DTYPE(y->dtype, pick_forward<T>(to, index, x.data<void>(), p, max));
 }
 
-static mien_status backward(mien_op_call *call) {
+static mien_status pool_backward(mien_op_call *call) {
     mien_tensor *dx = call->din[0];
     bool max = call->op == MIEN_OP_max_pool2d;
     mien__cuda_says(call, "own:pool");
@@ -222,6 +222,6 @@ static mien_status backward(mien_op_call *call) {
 } // namespace
 
 void mien__cuda_part_pool(mien_backend *table) {
-    table->forward[MIEN_OP_max_pool2d] = table->forward[MIEN_OP_avg_pool2d] = forward;
-    table->backward[MIEN_OP_max_pool2d] = table->backward[MIEN_OP_avg_pool2d] = backward;
+    table->forward[MIEN_OP_max_pool2d] = table->forward[MIEN_OP_avg_pool2d] = pool_forward;
+    table->backward[MIEN_OP_max_pool2d] = table->backward[MIEN_OP_avg_pool2d] = pool_backward;
 }

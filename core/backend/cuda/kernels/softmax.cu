@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(MIEN_THREADS)
 
 /* y: input forward, output backward; dy NULL: forward. */
 template <typename T>
-static mien_status run(mien_tensor *to, mien_tensor *y, mien_tensor *dy, bool log) {
+static mien_status softmax_run(mien_tensor *to, mien_tensor *y, mien_tensor *dy, bool log) {
     int64_t count = mien_tensor_count(to), n = to->shape[to->ndim - 1];
     if (count == 0) return MIEN_OK;
     int64_t rows = count / n;
@@ -69,17 +69,17 @@ static mien_status run(mien_tensor *to, mien_tensor *y, mien_tensor *dy, bool lo
     return MIEN_OK;
 }
 
-static mien_status forward(mien_op_call *call) {
+static mien_status softmax_forward(mien_op_call *call) {
     mien__cuda_says(call, "own:softmax");
     MIEN_TRY(mien__cuda_alive());
     mien_tensor *y = call->out[0];
     mien_held x(mien__cuda_as_plain(call->in[0], y->dtype));
     if (x.failed()) return mien_last();
     MIEN_TRY(mien__cuda_alloc(y));
-    MIEN_BY_DTYPE(y->dtype, run<T>(y, x.t, NULL, call->op == MIEN_OP_log_softmax));
+    MIEN_BY_DTYPE(y->dtype, softmax_run<T>(y, x.t, NULL, call->op == MIEN_OP_log_softmax));
 }
 
-static mien_status backward(mien_op_call *call) {
+static mien_status softmax_backward(mien_op_call *call) {
     mien__cuda_says(call, "own:softmax");
     MIEN_TRY(mien__cuda_alive());
     mien_tensor *dx = call->din[0];
@@ -87,12 +87,12 @@ static mien_status backward(mien_op_call *call) {
     mien_held dy(mien__cuda_as_plain(call->dout[0], dx->dtype));
     if (y.failed() || dy.failed()) return mien_last();
     MIEN_TRY(mien__cuda_alloc(dx));
-    MIEN_BY_DTYPE(dx->dtype, run<T>(dx, y.t, dy.t, call->op == MIEN_OP_log_softmax));
+    MIEN_BY_DTYPE(dx->dtype, softmax_run<T>(dx, y.t, dy.t, call->op == MIEN_OP_log_softmax));
 }
 
 } // namespace
 
 void mien__cuda_part_softmax(mien_backend *table) {
-    table->forward[MIEN_OP_softmax] = table->forward[MIEN_OP_log_softmax] = forward;
-    table->backward[MIEN_OP_softmax] = table->backward[MIEN_OP_log_softmax] = backward;
+    table->forward[MIEN_OP_softmax] = table->forward[MIEN_OP_log_softmax] = softmax_forward;
+    table->backward[MIEN_OP_softmax] = table->backward[MIEN_OP_log_softmax] = softmax_backward;
 }

@@ -1,9 +1,12 @@
-/* Numbers that kernels and the CPU's tests share: 16-bit floats, and packs of 16 bytes.
+/* Numbers that kernels and the CPU's tests share: 16-bit floats (on the CPU by tensor/half.h), and
+ * packs of 16 bytes.
  * Not here: any op. Plain C++, so that gcc compiles it too. */
 #ifndef MIEN_CUDA_NUMBER_H
 #define MIEN_CUDA_NUMBER_H
 #include <stdint.h>
 #include <string.h>
+
+#include "tensor/half.h"
 
 #ifdef __CUDACC__
 #include <cuda_fp16.h>
@@ -40,10 +43,7 @@ MIEN_HD float get(mien_f16 v) {
 #ifdef __CUDA_ARCH__
     return __half2float(__ushort_as_half(v.bits));
 #else
-    uint32_t sign = (uint32_t)(v.bits & 0x8000) << 16, rest = v.bits & 0x7fff;
-    if (rest >= 0x7c00) return mien_from_bits(sign | 0x7f800000 | (rest & 0x3ff) << 13);
-    /* 2^112 moves the exponent's bias from 15 to 127, subnormals included. */
-    return mien_from_bits(sign | mien_bits(mien_from_bits(rest << 13) * 0x1p112f));
+    return mien__f16_to_f32(v.bits);
 #endif
 }
 
@@ -72,16 +72,7 @@ MIEN_HD void put(mien_f16 *at, float v) {
 #ifdef __CUDA_ARCH__
     at->bits = __half_as_ushort(__float2half_rn(v));
 #else
-    uint32_t bits = mien_bits(v), sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffff, half;
-    if (rest > 0x7f800000)
-        half = 0x7e00;
-    else if (rest >= 0x477ff000) /* rounds to 65536 or more */
-        half = 0x7c00;
-    else if (rest < 0x38800000) /* subnormal: adding 1/2 leaves the bits at the bottom */
-        half = mien_bits(mien_from_bits(rest) + 0.5f) - 0x3f000000;
-    else
-        half = (rest + 0xfff + (rest >> 13 & 1) - 0x38000000) >> 13;
-    at->bits = (uint16_t)(sign | half);
+    at->bits = mien__f32_to_f16(v);
 #endif
 }
 

@@ -1,6 +1,6 @@
 /* Arranges tensors for the libraries, and keeps such copies of weights.
  * Not here: the copying itself (convert.cu). */
-#include "pack.h"
+#include "weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +38,8 @@ mien_tensor *mien__cuda_arranged(mien_tensor *t, mien_dtype dtype, int64_t chann
 }
 
 mien_status mien__cuda_take(mien_tensor *t, mien_tensor *made, bool keep) {
-    bool same_shape = memcmp(t->shape, made->shape, (size_t)t->ndim * sizeof *t->shape) == 0;
     bool right = keep ? mien__cuda_is_nhwc(made) : mien__tensor_is_contiguous(made);
-    if (same_shape && right && t->dtype == made->dtype && made->offset == 0) {
+    if (mien__same_shape(t, made) && right && t->dtype == made->dtype && made->offset == 0) {
         mien__storage_release(t->storage);
         t->storage = mien__storage_retain(made->storage);
         memcpy(t->stride, made->stride, sizeof t->stride);

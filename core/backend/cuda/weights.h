@@ -1,7 +1,7 @@
 /* Weights as the libraries want them, kept with their storage from one use to the next.
- * Not here: recurrent weights (recurrent.c). */
-#ifndef MIEN_CUDA_PACK_H
-#define MIEN_CUDA_PACK_H
+ * Not here: the space of recurrent weights that cuDNN wants (cudnn_rnn.c). */
+#ifndef MIEN_CUDA_WEIGHTS_H
+#define MIEN_CUDA_WEIGHTS_H
 #include "cuda.h"
 
 #ifdef __cplusplus
