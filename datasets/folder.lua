@@ -144,13 +144,13 @@ end
 
 local function label_tensor(pictures, classes, kind)
   local number = {}
-  for c, name in ipairs(classes) do number[name] = c - 1 end
+  for c, name in ipairs(classes) do number[name] = c end
   local n, k = #pictures, #classes
   local t = kind == "class" and file.array("i32", { n }) or file.array("f32", { n, k }):fill_(0)
   local values = t:data()
   for i, picture in ipairs(pictures) do
     for name in pairs(picture.labels) do
-      if kind == "class" then values[i - 1] = number[name] else values[(i - 1) * k + number[name]] = 1 end
+      if kind == "class" then values[i - 1] = number[name] else values[(i - 1) * k + number[name] - 1] = 1 end
     end
   end
   return t

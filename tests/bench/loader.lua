@@ -85,7 +85,7 @@ local function measure(options, path)
     end)
   end
   local starts = {}
-  for i = 0, 2 * (options.pairs + 3) - 1 do starts[i + 1] = (i % 4) * options.sequence end
+  for i = 0, 2 * (options.pairs + 3) - 1 do starts[i + 1] = (i % 4) * options.sequence + 1 end
   local constant = mien.rand { 2, options.sequence, 3, 150, 150 }
   local labels = mien.randn { 2, options.sequence, 2 }
   step(constant, labels) -- the pools and the kernels' threads are there before the loader's

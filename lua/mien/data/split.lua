@@ -63,7 +63,7 @@ function split.class_counts(corpus, starts, sequence)
   local counts, frames = {}, 0
   for c = 1, #corpus.label_names do counts[c] = 0 end
   local cache = {} -- re-sampled windows come again and again
-  for _, start in ipairs(starts or { 0 }) do
+  for _, start in ipairs(starts or { 1 }) do
     local window = cache[start]
     if not window then
       window = split.window_counts(corpus, start, sequence)
@@ -82,7 +82,7 @@ function split.window_counts(corpus, start, sequence)
   local labels = corpus:labels(start, sequence)
   local data = labels:data()
   if corpus.label_kind == "class" then
-    for i = 0, sequence - 1 do counts[data[i] + 1] = (counts[data[i] + 1] or 0) + 1 end
+    for i = 0, sequence - 1 do counts[data[i]] = (counts[data[i]] or 0) + 1 end
   else
     for i = 0, sequence * classes - 1 do
       if data[i] > 0.5 then counts[i % classes + 1] = counts[i % classes + 1] + 1 end

@@ -4,6 +4,7 @@ local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local evaluate = require "mien.train.evaluate"
 local file = require "mien.data.file"
+local index = require "mien.base.index"
 local post = require "mien.affect.post"
 
 local score = {}
@@ -51,6 +52,9 @@ local function save(path, corpus, splits)
       for _, name in ipairs { "raw", "post", "gold" } do
         if split[name] then
           local t = matrix(split[name])
+          if name == "gold" and corpus.label_kind == "class" then -- files count classes from 0
+            index.classes_to_c(t:data(), t:count(), #corpus.label_names, "gold, frame")
+          end
           h5:write(split.name .. "/" .. name, t)
           t:free()
         end

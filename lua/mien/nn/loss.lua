@@ -10,6 +10,7 @@ loss.names = { "ccc", "mse", "sigmoid_cross_entropy", "softmax_cross_entropy" }
 loss.scopes = { "batch", "sequence" }
 
 local batch, sequence = { per_sequence = 0 }, { per_sequence = 1 }
+local from_one = { first = 1 }
 
 --- 1 - mean over the outputs of the concordance correlation coefficient (Lin 1989), 1/n moments.
 -- prediction and target [B,T,K] or [N,K]. options.scope: "batch" (default) takes all frames together,
@@ -35,9 +36,9 @@ function loss.sigmoid_cross_entropy(logits, target, weight)
 end
 
 --- Mean over frames of -log softmax(logits) at the target class; with weights their weighted mean.
--- logits [...,C]; target i32 or i64 [...], classes from 0 on; weight [C] or nil.
+-- logits [...,C]; target i32 or i64 [...], classes from 1 on; weight [C] or nil.
 function loss.softmax_cross_entropy(logits, target, weight)
-  return op.softmax_cross_entropy(logits, target, weight)
+  return op.softmax_cross_entropy(logits, target, weight, from_one)
 end
 
 --- The loss function of a name, as experiments write it: loss.by_name "ccc".
