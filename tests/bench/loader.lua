@@ -75,7 +75,7 @@ end
 local function measure(options, path)
   local corpus = mien.data.open(path)
   local model = mien.models.recurrent { features = mien.models.resnet50(), hidden = 256, layers = 2,
-    outputs = { "arousal", "valence" } }:precision(options.precision)
+    outputs = { "arousal", "valence" } }:precision_(options.precision)
   local optimiser = mien.optim.adam(model:parameters(), { lr = 4e-5 })
   local function step(frames, labels)
     mien.scope(function()

@@ -66,8 +66,8 @@ describe("a corpus", function()
     local loader = mien.data.loader { corpus = corpus, starts = starts, sequence = 10, batch = 2, keep_last = true }
     local seen = {}
     for frames, labels, at in loader:batches() do
-      assert.are.same({ #at, 10, 3, 6, 8 }, frames:size())
-      assert.are.same({ #at, 10, 2 }, labels:size())
+      assert.are.same({ #at, 10, 3, 6, 8 }, frames.shape)
+      assert.are.same({ #at, 10, 2 }, labels.shape)
       for _, start in ipairs(at) do seen[#seen + 1] = start end
     end
     loader:close()

@@ -161,7 +161,7 @@ describe("a training on another device", function()
           local cpu, gpu = batches("cpu", per, resize), batches("cuda", per, resize)
           assert(#cpu == 3 and #gpu == 3)
           for i, batch in ipairs(cpu) do
-            assert(table.concat(batch[1]:size(), "x") == table.concat(gpu[i][1]:size(), "x"))
+            assert(table.concat(batch[1].shape, "x") == table.concat(gpu[i][1].shape, "x"))
             assert(batch[3][1] == gpu[i][3][1] and (batch[2] - gpu[i][2]):abs():max():item() == 0)
             largest = math.max(largest, (batch[1] - gpu[i][1]):abs():max():item())
             changed = math.max(changed, (batch[1] - cpu[1][1]:narrow(1, 1, #batch[1])):abs():max():item())
@@ -205,7 +205,7 @@ describe("a training on another device", function()
       local all = {}
       for i, device in ipairs { "cpu", "cuda" } do
         local network = predict.network(path, { device = device })
-        assert(network.model:device() == device)
+        assert(network.model.device == device)
         all[i] = {}
         for _, row in ipairs(predict.window(network, frames)) do all[i][#all[i] + 1] = table.concat(row, " ") end
       end

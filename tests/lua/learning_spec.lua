@@ -67,7 +67,7 @@ describe("a small network", function()
     local noise = mien.randn { 2, 6, 3, 32, 32, rng = mien.rng.stream(4, "data") }
     local frames = noise * 0.1 + level:reshape { 2, 6, 1, 1, 1 }
     local optimiser = mien.optim.adam(model, { lr = 2e-3 })
-    model:precision(precision)
+    model:precision_(precision)
     return train(model, optimiser, function(m) return loss.ccc(m(m:place(frames, true)), level) end, 40)
   end
 

@@ -163,7 +163,7 @@ end)
 describe("load", function()
   local function list(m, prefix)
     local out = {}
-    for i, entry in ipairs(m:state()) do out[i] = { (prefix or "") .. entry[1], mien.full(entry[2]:size(), i) } end
+    for i, entry in ipairs(m:state()) do out[i] = { (prefix or "") .. entry[1], mien.full(entry[2].shape, i) } end
     return out
   end
 

@@ -216,7 +216,7 @@ describe("a trained network", function()
 
   it("can be calibrated with sequences, and refuses a corpus of no such frames", function()
     local q = nn.quantise(model, { frames = frames_of(2, 4, 3, 20, 20) })
-    assert.are.same({ 1, 4, 2 }, mien.no_grad(q, frames_of(1, 4, 3, 20, 20)):size())
+    assert.are.same({ 1, 4, 2 }, mien.no_grad(q, frames_of(1, 4, 3, 20, 20)).shape)
     expect.failure(function() nn.quantise(model, { corpus = corpus, partition = "dev" }) end, '"devel"')
   end)
 end)

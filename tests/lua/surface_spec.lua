@@ -131,3 +131,71 @@ describe("positions", function()
     expect.failure(function() write(3) end, "class 3 is not one of 1 to 2")
   end)
 end)
+
+describe("what a thing is", function()
+  local model = mien.nn.sequential { mien.nn.linear { 3, 2 } }
+  local optimisers = { mien.optim.adam(model, { lr = 0.1 }), mien.optim.sgd(model, { lr = 0.1 }) }
+  local t = mien.zeros { 2, 3 }
+
+  it("is a field of tensors, modules and optimisers alike", function()
+    assert.same({ { 2, 3 }, 2, "f32", "cpu", false }, { t.shape, t.ndim, t.dtype, t.device, t.requires_grad })
+    assert.is_nil(t.grad)
+    assert.same({ "cpu", "f32", true }, { model.device, model.precision, model.training })
+    for _, optimiser in ipairs(optimisers) do
+      assert.same({ "cpu", 0.1, 0 }, { optimiser.device, optimiser.lr, optimiser.steps })
+    end
+  end)
+
+  it("is set by a method that says so, or by assignment", function()
+    local weight = model:parameters()[1].tensor
+    assert.is_true(weight.requires_grad)
+    assert.is_false(weight:requires_grad_(false).requires_grad)
+    assert.is_true(weight:requires_grad_().requires_grad)
+    assert.equal("tf32", model:precision_ "tf32".precision)
+    assert.equal("f32", model:precision_ "f32".precision)
+    assert.is_false(model:train(false).training)
+    expect.failure(function() weight.requires_grad = false end, "t:requires_grad_(true)")
+  end)
+
+  it("cannot be called, and dropped spellings name those of today", function()
+    local renamed = require "mien.base.renamed"
+    local calls = {
+      { function() return t:requires_grad(false) end, "t:requires_grad_(true or false) sets it" },
+      { function() return t:dtype() end, "write .dtype without brackets" },
+      { function() return t:device() end, "write .device without brackets" },
+      { function() return model:device() end, "m:to and opt:to move" },
+      { function() return model:precision "bf16" end, "m:precision_(name) sets it" },
+      { function() return model:training() end, "m:train(true or false) sets it" },
+      { function() return optimisers[1]:lr() end, "opt.lr = number" },
+    }
+    for i, call in ipairs(calls) do
+      local ok, problem = pcall(call[1])
+      assert.is_false(ok, "call " .. i)
+      assert.matches(call[2], renamed.hint(problem), 1, true)
+    end
+    assert.is_nil(renamed.hint "attempt to call method 'frobnicate' (a nil value)")
+    expect.failure(function() return t:size() end, "t.shape")
+    expect.failure(function() return t:dim() end, "t.ndim")
+    expect.failure(function() return mien.metric.winner_takes_all end, "metric.most_voted")
+    expect.failure(function() return mien.metric.peason end, 'did you mean "pearson"')
+  end)
+
+  it("is told on the command line where it is called", function()
+    local pipe = io.popen(("'%s' -e 'require(\"mien\").zeros{2}:requires_grad(false)' 2>&1"):format(
+      os.getenv "MIEN" or "./mien"))
+    local said = pipe:read "*a"
+    pipe:close()
+    assert.matches("t:requires_grad_(true or false) sets it", said, 1, true)
+  end)
+
+  it("is offered by completion after a dot, and not after a colon", function()
+    local complete = require "mien.repl.complete"
+    local env = require("mien.repl.evaluate").environment {}
+    env.m, env.t = model, t
+    assert.same({ "m.device" }, (complete.lua(env, "m.devi", 6)))
+    assert.same({ "t.ndim" }, (complete.lua(env, "t.ndi", 5)))
+    assert.same({}, (complete.lua(env, "m:devi", 6)))
+    assert.same({}, (complete.lua(env, "t:ndi", 5)))
+    assert.same({ "m:parameters" }, (complete.lua(env, "m:parameters", 12)))
+  end)
+end)

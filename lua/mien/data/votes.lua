@@ -17,7 +17,7 @@ function votes.winner_takes_all(counts, options)
   check.type(counts, "tensor", "data.winner_takes_all: votes")
   check.keys(options, { kind = "string" }, "data.winner_takes_all")
   local kind = check.one_of(options.kind or "multilabel", { "class", "multilabel" }, "data.winner_takes_all: kind")
-  local shape = counts:size()
+  local shape = counts.shape
   if #shape ~= 2 then check.raise("shape", "data.winner_takes_all: votes must be [n,C], got %d dimensions", #shape) end
   local n, c = shape[1], shape[2]
   local values = ffi.new("double[?]", math.max(n * c, 1))

@@ -59,7 +59,7 @@ function writer.new(path, options)
 end
 
 local function expect(t, dtype, shape, what)
-  local given = t.dtype .. "[" .. table.concat(t:size(), ",") .. "]"
+  local given = t.dtype .. "[" .. table.concat(t.shape, ",") .. "]"
   local wanted = dtype .. "[" .. table.concat(shape, ",") .. "]"
   if given ~= wanted then check.raise("shape", "data.writer: %s is %s, wanted %s", what, given, wanted) end
 end
@@ -99,7 +99,7 @@ local function optional(self, name, t, n)
   if t == nil then return end
   if #t ~= n then check.raise("shape", "data.writer: %d frames but %d rows of %s", n, #t, name) end
   if first then
-    local shape = t:size()
+    local shape = t.shape
     shape[1] = 0
     self.h5:dataset(name, name == "votes" and "u8" or "f32", shape)
     self["with_" .. name] = true
@@ -116,8 +116,8 @@ local function check_whole(self)
 end
 
 --- Adds a recording: { name =, subject =, partition = "train"|"devel"|"test", frames = u8 [n,H,W,3],
--- labels = f32 [n,K] or i32 [n] for classes (1 is the first of label_names), traces = f32 [n,R,K], votes = u8 [n,C], time = f64 [n]
--- in seconds (frame number / fps when left out) }.
+-- labels = f32 [n,K] or i32 [n] for classes (1 is the first of label_names), traces = f32 [n,R,K], votes = u8 [n,C],
+-- time = f64 [n] in seconds (frames before this one / fps when left out) }.
 function writer:recording(options)
   check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor!",
     labels = "tensor!", traces = "tensor", votes = "tensor", time = "tensor" }, "data.writer: recording")

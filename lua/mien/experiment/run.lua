@@ -29,7 +29,7 @@ function one.loss(config, counts, model)
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model:device())
+    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model.device)
   end
   if name == "ccc" then
     local options = { scope = config.train.loss_scope }

@@ -11,7 +11,7 @@ local DIMENSIONS = { ["features.conv1.weight"] = 4, ["features.features.0.weight
 local function shapes_of(tensors, path)
   local shapes = {}
   for _, entry in ipairs(tensors) do
-    local name, shape = entry[1], entry[2]:size()
+    local name, shape = entry[1], entry[2].shape
     local wanted = DIMENSIONS[name] or name:find "^context%.weight" and 2
       or (name:find "^fully_connected%.%d+%.weight$" or name:find "^features%.classifier%.%d+%.weight$") and 2
     if wanted and #shape ~= wanted or shape[1] == 0 then

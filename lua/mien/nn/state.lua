@@ -47,9 +47,9 @@ function state.load(module, tensors, options)
     known[name] = true
     if not source then
       missing[#missing + 1] = name
-    elseif table.concat(source:size(), ",") ~= table.concat(t:size(), ",") then
+    elseif table.concat(source.shape, ",") ~= table.concat(t.shape, ",") then
       different[#different + 1] = ("%s is [%s], the model has [%s]"):format(name,
-        table.concat(source:size(), ","), table.concat(t:size(), ","))
+        table.concat(source.shape, ","), table.concat(t.shape, ","))
     elseif whole(source) ~= whole(t) then
       check.raise("format", "load: %s is %s, the model has %s: weights of nn.quantise fit a quantised network alone "
         .. "(models.from_weights makes it)", name, source.dtype, t.dtype)

@@ -1,6 +1,7 @@
 -- One input of the prompt: is it whole, what are its values, what went wrong.
 -- Not here: reading lines (repl/init.lua) and printing values (repl/show.lua).
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 
 local evaluate = {}
 
@@ -68,6 +69,8 @@ function evaluate.explain(err, trace)
   local line = source_line(check.traceback(err) or trace or "", message)
   message = message:gsub("^input %d+:%d+: ", "")
   if line then message = message .. "\n  " .. line end
+  local hint = renamed.hint(message)
+  if hint then message = message .. "\n  " .. hint end
   if check.is_error(err) and err.where then message = message .. "\n  noticed at " .. err.where end
   -- An error inside other files: the frames that led there.
   local seen = 0

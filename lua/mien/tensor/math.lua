@@ -117,7 +117,7 @@ function arithmetic.stack(list)
   check.type(list, "table", "stack: list")
   local rows = {}
   for i, t in ipairs(list) do
-    local shape = check.type(t, "tensor", "stack: entry " .. i):size()
+    local shape = check.type(t, "tensor", "stack: entry " .. i).shape
     table.insert(shape, 1, 1)
     rows[i] = t:reshape(shape)
   end

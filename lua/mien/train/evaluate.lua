@@ -42,7 +42,7 @@ end
 -- each of the frames f32 [B,T,3,H,W] that it was given.
 function evaluate.outputs(output, frames, names)
   check.type(output, "tensor", "what the network returns")
-  local shape, given = output:size(), frames:size()
+  local shape, given = output.shape, frames.shape
   local n = given[1] * given[2] * #names
   if output:count() ~= n or shape[#shape] ~= #names then
     check.raise("shape", "the network's output is [%s] for frames [%s]; wanted is [%d,%d,%d]: "
@@ -78,7 +78,7 @@ function evaluate.predict(options)
     local batches = loader.new {
       corpus = corpus, starts = list.starts, sequence = length, batch = options.batch or 4, size = options.size,
       resize = options.resize, scale = options.scale, workers = options.workers, keep_last = true,
-      device = model:device(),
+      device = model.device,
     }
     local done = 0
     local ok, problem = pcall(function()
