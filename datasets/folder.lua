@@ -137,7 +137,7 @@ local function square(path, size, grey)
   local image = data.image.read(path)
   local h, w = image:size(1), image:size(2)
   local side = math.min(h, w)
-  local result = data.image.crop(image, { (w - side) / 2, (h - side) / 2, side, side }, size, size)
+  local result = data.image.crop(image, { (w - side) / 2, (h - side) / 2, side, side }, { size, size })
   image:free()
   return grey and data.image.grey(result) or result
 end

@@ -120,8 +120,8 @@ end
 function cases.layer_norm(s)
   local x, scale, shift = mien.randn { s.rows, s.size }, mien.randn { s.size }, mien.randn { s.size }
   return both_ways(function()
-    local centred = x - x:mean(2, true)
-    return centred * ((centred * centred):mean(2, true) + 1e-5):pow(-0.5) * scale + shift
+    local centred = x - x:mean(2, { keep = true })
+    return centred * ((centred * centred):mean(2, { keep = true }) + 1e-5):pow(-0.5) * scale + shift
   end, { x, scale, shift })
 end
 

@@ -53,12 +53,12 @@ describe("a corpus", function()
   end)
 
   it("is split by person, the same way for the same seed", function()
-    local parts = mien.data.split_subjects(corpus, { 0.8, 0.2 }, mien.rng.stream(3, "split"))
+    local parts = mien.data.split_subjects(corpus, { 0.8, 0.2, rng = mien.rng.stream(3, "split") })
     assert.are.same({ 8, 2 }, { #parts[1], #parts[2] })
     for _, held in ipairs(parts[2]) do
       for _, recording in ipairs(parts[1]) do assert.are_not.equal(held.subject, recording.subject) end
     end
-    assert.are.same(parts, mien.data.split_subjects(corpus, { 0.8, 0.2 }, mien.rng.stream(3, "split")))
+    assert.are.same(parts, mien.data.split_subjects(corpus, { 0.8, 0.2, rng = mien.rng.stream(3, "split") }))
   end)
 
   it("gives batches, each window once, in the order asked for", function()

@@ -94,7 +94,7 @@ describe("RECOLA", function()
     for text in io.lines(videos .. "/eat_face.csv") do
       if line == 13 then
         local x, y, w, h = text:match "^12,([%d.]+),([%d.]+),([%d.]+),([%d.]+),"
-        local crop = mien.data.image.crop(frame, { x - (h - w) / 2, tonumber(y), tonumber(h), tonumber(h) }, 24, 24)
+        local crop = mien.data.image.crop(frame, { x - (h - w) / 2, tonumber(y), tonumber(h), tonumber(h) }, { 24, 24 })
         assert.are.same(crop:totable(), corpus:pixels(10, 1):totable()[1])
       end
       line = line + 1

@@ -20,7 +20,7 @@ describe("losses", function()
   it("sigmoid cross-entropy: stable, weighted per class", function()
     local logits, truth = tensor { { 0, 100 } }, tensor { { 1, 1 } }
     expect.near(math.log(2) / 2, loss.sigmoid_cross_entropy(logits, truth):item())
-    expect.near(3 * math.log(2) / 2, loss.sigmoid_cross_entropy(logits, truth, tensor { 3, 1 }):item())
+    expect.near(3 * math.log(2) / 2, loss.sigmoid_cross_entropy(logits, truth, { weight = tensor { 3, 1 } }):item())
   end)
 
   it("softmax cross-entropy and mse", function()

@@ -38,7 +38,7 @@ describe("positions", function()
     { "corpus:times", function(i) return corpus:times(i, 1) end, corpus.frames },
     { "file:read", function(i) return corpus.file:read("labels", i, 1) end, corpus.frames },
     { "data.loader", function(i) starts_at(i):close() end, corpus.frames - 7 },
-    { "data.class_counts", function(i) return mien.data.class_counts(classes, { i }, 1) end, classes.frames },
+    { "data.class_counts", function(i) return mien.data.class_counts(classes, { i, sequence = 1 }) end, classes.frames },
   }
 
   for _, taker in ipairs(takers) do
@@ -50,6 +50,16 @@ describe("positions", function()
       expect.failure(function() call(last + 1) end, "1 to ")
     end)
   end
+
+  it("from the end are negative, for writing as for reading", function()
+    local m, v = mien.zeros { 2, 2 }, mien.zeros { 3 }
+    m[-1], v[-1] = 1, 2
+    m[-2][-1] = 3
+    assert.same({ { { 0, 3 }, { 1, 1 } }, { 0, 0, 2 } }, { m:totable(), v:totable() })
+    m[-1] = { 5, 6 }
+    assert.same({ 5, 6 }, m[-1]:totable())
+    expect.failure(function() m[-3] = 1 end, "1 to 2")
+  end)
 
   it("of frames are those of the recordings: each begins where the one before it ends", function()
     local at = 1
@@ -92,7 +102,7 @@ describe("positions", function()
 
     local logits = mien.randn({ 8, 3 }, { rng = mien.rng.stream(1, "logits") }):requires_grad_()
     local weight, from_zero = mien.tensor { 1, 2, 3 }, classes.file:read("labels", 3, 8)
-    local loss = mien.loss.softmax_cross_entropy(logits, batch[1], weight)
+    local loss = mien.loss.softmax_cross_entropy(logits, batch[1], { weight = weight })
     local same = mien.op.softmax_cross_entropy(logits, from_zero, weight)
     assert.equal(same:item(), loss:item())
     loss:backward()
@@ -197,5 +207,72 @@ describe("what a thing is", function()
     assert.same({}, (complete.lua(env, "m:devi", 6)))
     assert.same({}, (complete.lua(env, "t:ndi", 5)))
     assert.same({ "m:parameters" }, (complete.lua(env, "m:parameters", 12)))
+  end)
+end)
+
+describe("arguments", function()
+  local corpus, classes = corpora.continuous, corpora.class
+  local x, y = { { 1, 2, 4, 3 } }, { { 1, 2, 3, 3 } }
+  local logits, target = mien.zeros { 2, 3 }, mien.tensor({ 1, 3 }, { dtype = "i32" })
+  local image, weight = mien.zeros { 4, 4, 3, dtype = "u8" }, mien.ones { 3 }
+  local stream = mien.rng.stream(1, "split")
+
+  -- what it works on comes first, options in one table last: the form of today, and that of before with what it is told
+  local forms = {
+    { "loss.softmax_cross_entropy",
+      function() return mien.loss.softmax_cross_entropy(logits, target, { weight = weight }) end,
+      function() return mien.loss.softmax_cross_entropy(logits, target, weight) end, "{ weight = w }" },
+    { "loss.sigmoid_cross_entropy",
+      function() return mien.loss.sigmoid_cross_entropy(logits, logits, { weight = weight }) end,
+      function() return mien.loss.sigmoid_cross_entropy(logits, logits, weight) end, "{ weight = w }" },
+    { "t:sum", function() return logits:sum(2, { keep = true }) end,
+      function() return logits:sum(2, true) end, "{ keep = true }" },
+    { "t:min", function() return logits:min(2, { keep = true }) end,
+      function() return logits:min(2, true) end, "{ keep = true }" },
+    { "post.fit", function() return mien.post.fit(x, y, { fps = 1, max_shift = 1 }) end,
+      function() return mien.post.fit { predictions = x, gold = y, fps = 1 } end, "post.fit(predictions, gold, {" },
+    { "post.joint", function() return mien.post.joint(x, y, { fps = 1, max_shift = 1 }) end,
+      function() return mien.post.joint { predictions = x, gold = y, fps = 1 } end, "post.joint(predictions, gold, {" },
+    { "data.split_subjects", function() return mien.data.split_subjects(corpus, { 1, 1, rng = stream }) end,
+      function() return mien.data.split_subjects(corpus, { 1, 1 }, stream) end, "{ 0.8, 0.2, rng = stream }" },
+    { "data.class_counts", function() return mien.data.class_counts(classes, { 1 }, { sequence = 8 }) end,
+      function() return mien.data.class_counts(classes, { 1 }, 8) end, "{ sequence = 8 }" },
+    { "image.resize", function() return mien.data.image.resize(image, { 2, 2 }) end,
+      function() return mien.data.image.resize(image, 2, 2) end, "{ height, width }" },
+    { "image.crop", function() return mien.data.image.crop(image, { 1, 1, 2, 2 }, { 2, 2 }) end,
+      function() return mien.data.image.crop(image, { 1, 1, 2, 2 }, 2, 2) end, "{ height, width }" },
+    { "models.from_weights", function() return true end,
+      function() return mien.models.from_weights("none.h5", 32) end, "{ size = n }" },
+  }
+  for _, form in ipairs(forms) do
+    local name, now, before, told = unpack(form)
+    it(("of %s: options come in one table, the form of before is an error that says so"):format(name), function()
+      assert.is_truthy(now())
+      expect.failure(before, "write", told)
+    end)
+  end
+
+  it("in option tables are checked: a misspelt key names the nearest", function()
+    for _, call in ipairs {
+      function() mien.loss.softmax_cross_entropy(logits, target, { wieght = weight }) end,
+      function() mien.data.class_counts(classes, { 1 }, { sequnce = 8 }) end,
+      function() mien.data.split_subjects(corpus, { 1, 1, rgn = stream, rng = stream }) end,
+      function() mien.post.fit(x, y, { max_shfit = 1 }) end,
+      function() mien.models.from_weights("none.h5", { sise = 3 }) end,
+      function() logits:sum(2, { kep = true }) end,
+    } do
+      expect.failure(call, "did you mean")
+    end
+  end)
+end)
+
+describe("a word that is offered", function()
+  it("differs in a third of its letters at most, and in one where it is short", function()
+    local nearest = require("mien.base.check").nearest
+    assert.is_nil(nearest("wider", { "width" })) -- 2 of 5
+    assert.equal("width", nearest("widht", { "width" }))
+    assert.equal("sequence", nearest("seqence", { "sequence" }))
+    assert.equal("stride", nearest("stirdes", { "stride" })) -- 2 of 7
+    assert.is_nil(nearest("std", { "add", "stack" }))
   end)
 end)

@@ -24,6 +24,11 @@ function renamed.refuse(what, name)
   if now then check.raise("argument", "%s: %s is now %s", what, name, now) end
 end
 
+--- Raises the error of a form of before: `given` is the value where it was written, `form` what is written now.
+function renamed.form(what, given, form)
+  check.raise("argument", "%s: %s does not belong there: write %s", what, check.describe(given), form)
+end
+
 --- What helps with Lua's own error about a field that was called as a method, or nil.
 function renamed.hint(message)
   local name = tostring(message):match "attempt to call method '([%w_]+)' %(a %l+ value%)"

@@ -101,7 +101,7 @@ end
 function corpus.partitions(config, c)
   local parts = { train = c:partition "train", devel = c:partition "devel", test = c:partition "test" }
   if config.data.split then
-    local shares = data.split_subjects(c, config.data.split, rng.stream(0, "split"))
+    local shares = data.split_subjects(c, { rng = rng.stream(0, "split"), unpack(config.data.split) })
     parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or {} }
   end
   for _, name in ipairs { "train", "devel" } do
@@ -131,11 +131,11 @@ end
 
 --- Frames per class in the training windows and in the devel recordings.
 function corpus.counts(config, c, starts, parts)
-  local train = data.class_counts(c, starts, config.data.sequence)
+  local train = data.class_counts(c, starts, { sequence = config.data.sequence })
   local devel = {}
   for k = 1, #c.label_names do devel[k] = 0 end
   for _, recording in ipairs(parts.devel) do
-    local one = data.class_counts(c, { recording.first }, recording.count)
+    local one = data.class_counts(c, { recording.first }, { sequence = recording.count })
     for k = 1, #devel do devel[k] = devel[k] + one[k] end
   end
   return train, devel

@@ -24,18 +24,16 @@ local one = {}
 --- loss(output, labels) as the declaration names it; class weights from the counts of the training windows, on
 -- the model's device.
 function one.loss(config, counts, model)
-  local name, weight = config.train.loss, nil
+  local name, options = config.train.loss, nil
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model.device)
+    local weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw })))
+    options = { weight = weight:move_(model.device) }
   end
-  if name == "ccc" then
-    local options = { scope = config.train.loss_scope }
-    return function(output, labels) return fn(output, labels, options) end
-  end
-  return function(output, labels) return fn(output, labels, weight) end
+  if name == "ccc" then options = { scope = config.train.loss_scope } end
+  return function(output, labels) return fn(output, labels, options) end
 end
 
 local function store_counts(run, c, table4, train_counts, devel_counts)

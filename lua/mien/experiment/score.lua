@@ -97,9 +97,8 @@ local function fit_post(config, corpus, splits)
   local devel = splits[1]
   for k, target in ipairs(corpus.label_names) do
     local fit = config.post_options.method == "joint" and post.joint or post.fit
-    local chain = fit { predictions = evaluate.column(devel.raw, k), gold = evaluate.column(devel.gold, k),
-      steps = config.post, fps = corpus.fps, max_median = config.post_options.max_median,
-      max_shift = config.post_options.max_shift }
+    local chain = fit(evaluate.column(devel.raw, k), evaluate.column(devel.gold, k), { steps = config.post,
+      fps = corpus.fps, max_median = config.post_options.max_median, max_shift = config.post_options.max_shift })
     chains[k] = { target = target, chain = chain }
     for _, split in ipairs(splits) do
       local changed = chain:apply(evaluate.column(split.raw, k))

@@ -80,7 +80,8 @@ function access.set_entry(t, i, new)
     position[0] = index.position(i, access.length(t), "t[i]")
     return check.status(C.mien_tensor_set(t, position, new))
   end
-  local part = t:detach():narrow(1, i, 1)
+  local at = index.position(i, access.length(t), "t[i]")
+  local part = op.narrow(t:detach(), { dim = 0, start = at, length = 1 })
   if type(new) == "number" then return part:fill_(new) end
   local source = handle.is(new) and new:detach() or create.tensor(new, { dtype = t.dtype })
   part:copy_(source:reshape(part.shape))
