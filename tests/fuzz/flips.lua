@@ -4,7 +4,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local mien = require "mien"
-local corpus_of = require "mien.experiment.corpus"
+local corpus_of = require "mien.experiment.input"
 local results_run = require "mien.results.run"
 
 ffi.cdef [[

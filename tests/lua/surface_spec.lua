@@ -3,6 +3,7 @@
 -- Not here: what the functions do (the other specs).
 local C = require "mien.base.ffi"
 local expect = require "expect"
+local lfs = require "lfs"
 local mien = require "mien"
 local tiny = require "tiny"
 
@@ -200,7 +201,7 @@ describe("what a thing is", function()
 
   it("is offered by completion after a dot, and not after a colon", function()
     local complete = require "mien.repl.complete"
-    local env = require("mien.repl.evaluate").environment {}
+    local env = require("mien.repl.inputs").environment {}
     env.m, env.t = model, t
     assert.same({ "m.device" }, (complete.lua(env, "m.devi", 6)))
     assert.same({ "t.ndim" }, (complete.lua(env, "t.ndi", 5)))
@@ -274,5 +275,33 @@ describe("a word that is offered", function()
     assert.equal("sequence", nearest("seqence", { "sequence" }))
     assert.equal("stride", nearest("stirdes", { "stride" })) -- 2 of 7
     assert.is_nil(nearest("std", { "add", "stack" }))
+  end)
+end)
+
+describe("a file's name", function()
+  -- one thing at two places: a command, or what experiments do, and what stands behind it; a layer and a network
+  local twice = { init = true, run = true, predict = true, profile = true, check = true, recurrent = true,
+    face = true }
+
+  it("stands once, so that its word means one thing", function()
+    local seen = {}
+    local function walk(below)
+      for name in lfs.dir(below) do
+        local path, word = below .. "/" .. name, name:match "^(.*)%.lua$"
+        if word then
+          seen[word] = seen[word] or {}
+          table.insert(seen[word], path)
+        elseif name:sub(1, 1) ~= "." then
+          walk(path)
+        end
+      end
+    end
+    walk "lua"
+    walk "datasets"
+    for word, paths in pairs(seen) do
+      assert.is_true(#paths == 1 or twice[word] or false, table.concat(paths, ", "))
+    end
+    for word in pairs(twice) do assert.is_true(#seen[word] > 1, word .. " stands once and needs no leave") end
+    for _, path in ipairs(seen.profile) do assert.is_nil(path:find("experiment", 1, true), path) end
   end)
 end)

@@ -1,5 +1,5 @@
 -- Weight files: named tensors of a model in HDF5, with what one must know to use them.
--- Not here: matching names with a model (nn/state.lua), the form of other frameworks' files.
+-- Not here: matching names with a model (nn/loading.lua), the form of other frameworks' files.
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
@@ -114,12 +114,12 @@ end
 
 -- ---- whole trainings -------------------------------------------------------------------------------
 
---- Saves the whole state of a training; see train/state.lua.
+--- Saves the whole state of a training; see checkpoint/state.lua.
 function checkpoint.save(path, what)
   return require("mien.checkpoint.state").save(path, what)
 end
 
---- Sets model, optimiser and random streams to what checkpoint.save wrote; see train/state.lua.
+--- Sets model, optimiser and random streams to what checkpoint.save wrote; see checkpoint/state.lua.
 function checkpoint.load(path, into)
   return require("mien.checkpoint.state").load(path, into)
 end

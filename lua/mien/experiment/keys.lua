@@ -1,6 +1,6 @@
 -- The keys of a declaration: what there is, what each takes, and what it is when nobody says.
 -- Not here: the kinds of values (experiment/kinds.lua), checking (experiment/checker.lua), merging
--- (experiment/schema.lua), what a key does (experiment/run.lua, corpus.lua).
+-- (experiment/schema.lua), what a key does (experiment/run.lua, input.lua).
 local check = require "mien.base.check"
 local kinds = require "mien.experiment.kinds"
 

@@ -2,7 +2,7 @@
 -- Not here: which runs there are and in which order (experiment/plan.lua), the loop (train/).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
-local corpus_of = require "mien.experiment.corpus"
+local corpus_of = require "mien.experiment.input"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.base.home"

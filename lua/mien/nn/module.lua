@@ -1,5 +1,5 @@
 -- What all layers and models share: parameters, buffers and children in order, by name.
--- Not here: loading weights (nn/state.lua), how weights are drawn (init.lua).
+-- Not here: loading weights (nn/loading.lua), how weights are drawn (init.lua).
 local check = require "mien.base.check"
 local tensor = require "mien.tensor"
 local scope = require "mien.tensor.scope"
@@ -261,9 +261,9 @@ function base:describe(indent)
   return table.concat(lines, "\n")
 end
 
---- Copies tensors by name into this module; see nn/state.lua.
+--- Copies tensors by name into this module; see nn/loading.lua.
 function base:load(tensors, options)
-  return require("mien.nn.state").load(self, tensors, options)
+  return require("mien.nn.loading").load(self, tensors, options)
 end
 
 --- A module of the same fields, tensors and children, whose children can be replaced.
