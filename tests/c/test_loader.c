@@ -191,7 +191,7 @@ static void bad_labels_name_the_frame(void **state) {
     config.batch = 1;
     loader = mien_loader_new(path, first, 1, &config);
     assert_int_equal(mien_loader_next(loader, &frames, &labels, NULL, NULL), -1);
-    assert_message("frame 2 is class 3; classes are 0 to 2");
+    assert_message("frame 3 is stored as class 3; a file's classes are 0 to 2");
     mien_loader_close(loader);
 }
 

@@ -186,6 +186,7 @@ describe("what a thing is", function()
     end
     assert.is_nil(renamed.hint "attempt to call method 'frobnicate' (a nil value)")
     expect.failure(function() return t:size() end, "t.shape")
+    expect.failure(function() optimisers[1]:load_state {} end, "optimiser:set_state(state)")
     expect.failure(function() return t:dim() end, "t.ndim")
     expect.failure(function() return mien.metric.winner_takes_all end, "metric.most_voted")
     expect.failure(function() return mien.metric.peason end, 'did you mean "pearson"')

@@ -7,6 +7,7 @@ local renamed = {}
 -- of what -> the name of before -> what to write
 local names = {
   tensor = { dim = "t.ndim" },
+  optimiser = { load_state = "optimiser:set_state(state), as streams and scalers have it" },
   metric = { winner_takes_all = "metric.most_voted (data.winner_takes_all makes labels)" },
 }
 

@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 local scope = require "mien.tensor.scope"
 local tensor = require "mien.tensor"
 
@@ -123,7 +124,7 @@ function base:state()
 end
 
 --- Copies a state that `state` gave, all or nothing; names and shapes must be those of this optimiser.
-function base:load_state(state)
+function base:set_state(state)
   check.type(state, "table", self.name .. ": state")
   check.type(state.step, "integer", self.name .. ": state: step")
   local given, copies = {}, {}
@@ -143,6 +144,8 @@ function base:load_state(state)
   for _, copy in ipairs(copies) do copy[1]:copy_(copy[2]) end
   self.steps = state.step
 end
+
+function base.load_state() renamed.refuse("optimiser", "load_state") end
 
 local function positive(value, what, zero_too)
   if value < 0 or value == 0 and not zero_too or value ~= value then
