@@ -12,9 +12,9 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 local lfs = require "lfs"
 local annotations = require "reading.annotations"
 local check = require "mien.base.check"
-local corpus = require "reading.corpus"
+local assembly = require "reading.assembly"
 local faces = require "reading.faces"
-local split = require "reading.split"
+local partitions = require "reading.partitions"
 
 local affwild = { names = { "arousal", "valence" } }
 
@@ -119,10 +119,10 @@ function affwild.make(options)
   for _, name in ipairs(names) do known[name] = true end
   local list
   if o.split then
-    list = split.manifest(o.split)
+    list = partitions.manifest(o.split)
   else
     if #names == 0 then check.raise("io", "%s holds no annotated video", o.annotations) end
-    list = split.draw(names, affwild.subject, o.seed, o.share)
+    list = partitions.draw(names, affwild.subject, o.seed, o.share)
   end
   local found, lists, jobs, listed = annotations.problems(), {}, {}, {}
   for _, entry in ipairs(list) do
@@ -147,7 +147,7 @@ function affwild.make(options)
   found:raise()
   if #jobs == 0 then check.raise("io", "no annotated video was found in %s", o.videos) end
   if scale ~= 1 then o.note("the annotations are scaled by %d", scale) end
-  local result = corpus.write { out = o.out, size = o.size, name = "affwild", fps = o.fps, names = affwild.names,
+  local result = assembly.write { out = o.out, size = o.size, name = "affwild", fps = o.fps, names = affwild.names,
     jobs = jobs, note = o.note,
     source = ("Aff-Wild, %s; faces of %d pixels"):format(o.split and "split " .. o.split
       or ("%g of the videos to train, seed %d"):format(o.share, o.seed), o.size) }

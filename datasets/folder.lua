@@ -137,20 +137,20 @@ local function square(path, size, grey)
   local image = data.image.read(path)
   local h, w = image:size(1), image:size(2)
   local side = math.min(h, w)
-  local result = data.image.crop(image, { (w - side) / 2, (h - side) / 2, side, side }, size, size)
+  local result = data.image.crop(image, { (w - side) / 2, (h - side) / 2, side, side }, { size, size })
   image:free()
   return grey and data.image.grey(result) or result
 end
 
 local function label_tensor(pictures, classes, kind)
   local number = {}
-  for c, name in ipairs(classes) do number[name] = c - 1 end
+  for c, name in ipairs(classes) do number[name] = c end
   local n, k = #pictures, #classes
   local t = kind == "class" and file.array("i32", { n }) or file.array("f32", { n, k }):fill_(0)
   local values = t:data()
   for i, picture in ipairs(pictures) do
     for name in pairs(picture.labels) do
-      if kind == "class" then values[i - 1] = number[name] else values[(i - 1) * k + number[name]] = 1 end
+      if kind == "class" then values[i - 1] = number[name] else values[(i - 1) * k + number[name] - 1] = 1 end
     end
   end
   return t

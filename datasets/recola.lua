@@ -10,26 +10,26 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 local lfs = require "lfs"
 local annotations = require "reading.annotations"
 local check = require "mien.base.check"
-local corpus = require "reading.corpus"
+local assembly = require "reading.assembly"
 local data = require "mien.data"
 local faces = require "reading.faces"
-local split = require "reading.split"
+local partitions = require "reading.partitions"
 
 local recola = { names = { "arousal", "valence" } }
 
 local STEP = 0.04 -- seconds between two rows of ratings
 
 local function choose_split(name)
-  if split.recola[name] then return split.recola[name] end
-  if lfs.attributes(name, "mode") == "file" then return split.manifest(name) end
-  local near = check.nearest(name, split.recola)
+  if partitions.recola[name] then return partitions.recola[name] end
+  if lfs.attributes(name, "mode") == "file" then return partitions.manifest(name) end
+  local near = check.nearest(name, partitions.recola)
   check.raise("argument", "no split %s: paper46, avec27, avec16, or a CSV with columns recording and partition%s", name,
     near and ("; did you mean %s?"):format(near) or "")
 end
 
 --- Gold standard of one dimension from rows of ratings, held within [-1, 1]: values by row.
 local function fuse(rows, raters, o, what, note)
-  local traces = corpus.tensor("f64", { #rows, raters }, function(row, r) return rows[row][r] end)
+  local traces = assembly.tensor("f64", { #rows, raters }, function(row, r) return rows[row][r] end)
   local fused, weights = data.gold(traces, { kind = o.gold_kind, clip = o.clip })
   local values, beyond = {}, 0
   local numbers = fused:data()
@@ -143,9 +143,9 @@ function recola.make(options)
     if options.note then options.note(notes[#notes]) end
   end
   local jobs, step = collect(o)
-  local result = corpus.write { out = o.out, size = o.size, name = "recola", fps = 1 / step, names = recola.names,
+  local result = assembly.write { out = o.out, size = o.size, name = "recola", fps = 1 / step, names = recola.names,
     jobs = jobs, note = o.note,
-    split = { name = split.recola[o.split] and o.split or "own", recordings = #choose_split(o.split) },
+    split = { name = partitions.recola[o.split] and o.split or "own", recordings = #choose_split(o.split) },
     source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
       o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or ""), o.size) }
   result.notes = notes

@@ -98,8 +98,9 @@ static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
         for (int t = 0; t < length; t++)
             if (label[t] < 0 || (l->classes > 0 && label[t] >= l->classes))
                 MIEN_FAIL(MIEN_ERR_FORMAT,
-                          "%s: the label of frame %lld is class %d; classes are 0 to %lld",
-                          mien_h5_path(l->file), (long long)(start + t), label[t],
+                          "%s: the label of frame %lld is stored as class %d; a file's classes are "
+                          "0 to %lld",
+                          mien_h5_path(l->file), (long long)(start + t + 1), label[t],
                           (long long)l->classes - 1);
         return MIEN_OK;
     }
@@ -110,7 +111,7 @@ static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
                       "%s: label %d of frame %lld is %g; labels lie in [%g, %g] (attributes "
                       "label_low, label_high)",
                       mien_h5_path(l->file), (int)(i % l->outputs) + 1,
-                      (long long)(start + i / l->outputs), label[i], l->low, l->high);
+                      (long long)(start + i / l->outputs + 1), label[i], l->low, l->high);
     return MIEN_OK;
 }
 

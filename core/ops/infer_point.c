@@ -138,11 +138,13 @@ mien_status mien__infer_class_loss(mien_op_call *call) {
 
 mien_status mien__infer_softmax_loss(mien_op_call *call) {
     const mien_tensor *x = call->in[0];
+    const mien_softmax_cross_entropy_attr *a = call->attr;
+    MIEN_TRY(mien__want_whole(call, &a->first, 0, 1));
     MIEN_TRY(mien__want_floats(call, MIEN_INPUT(0) | MIEN_INPUT(2), MIEN_INPUT(2)));
     mien_dtype target = call->in[1]->dtype;
     if (target != MIEN_I64 && target != MIEN_I32)
         MIEN_FAIL(MIEN_ERR_DTYPE,
-                  "softmax_cross_entropy: target is %s but must be i64 or i32, 0-based classes",
+                  "softmax_cross_entropy: target is %s but must be i64 or i32, numbers of classes",
                   mien_dtype_name(target));
     MIEN_TRY(check_logits(call));
     MIEN_TRY(mien__want_shape(call, 1, x->ndim - 1, x->shape,

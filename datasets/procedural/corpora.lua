@@ -171,13 +171,13 @@ function corpora.objects(o, add)
   local canvas, size, bytes = paint.canvas(o.size), o.size, o.size * o.size * 3
   for _, partition in ipairs { "train", "devel" } do
     local n, classes = o[partition], {}
-    for i = 1, n do classes[i] = (i - 1) % #objects.names end
+    for i = 1, n do classes[i] = (i - 1) % #objects.names + 1 end
     stream(o, "order/%s", partition):shuffle(classes)
     local frames = tensor.zeros({ n, size, size, 3 }, { dtype = "u8" })
     local labels = tensor.zeros({ n }, { dtype = "i32" })
     local out, label = ffi.cast("uint8_t *", frames:data()), labels:data()
     for i = 1, n do
-      objects.draw(canvas, out + (i - 1) * bytes, objects.names[classes[i] + 1],
+      objects.draw(canvas, out + (i - 1) * bytes, objects.names[classes[i]],
         stream(o, "picture/%s/%d", partition, i))
       label[i - 1] = classes[i]
     end

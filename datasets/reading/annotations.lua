@@ -1,5 +1,5 @@
 -- Ratings and gold standards in the forms of their owners: text files to checked numbers.
--- Not here: videos (faces.lua), partitions (split.lua), raters to a gold standard (mien.data.gold).
+-- Not here: videos (faces.lua), partitions (partitions.lua), raters to a gold standard (mien.data.gold).
 local lfs = require "lfs"
 local arff = require "reading.arff"
 local check = require "mien.base.check"

@@ -154,8 +154,8 @@ function faces.cut(path, found, map, size)
       if map[at] == n then
         local b = found.boxes[n]
         local side = math.max(b[3], b[4])
-        local crop = data.image.crop(frame, { b[1] + (b[3] - side) / 2, b[2] + (b[4] - side) / 2, side, side }, size,
-          size)
+        local crop = data.image.crop(frame, { b[1] + (b[3] - side) / 2, b[2] + (b[4] - side) / 2, side, side },
+          { size, size })
         while map[at] == n do
           ffi.copy(target + (at - 1) * bytes, crop:data(), bytes)
           at = at + 1

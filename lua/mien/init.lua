@@ -2,6 +2,7 @@
 -- Not here: any of them.
 local check = require "mien.base.check"
 local parts = require "mien.base.parts"
+local renamed = require "mien.base.renamed"
 
 local mien = {}
 
@@ -19,6 +20,15 @@ local function check_needs(name)
   end
 end
 
+--- A part whose unknown names are errors: they tell the nearest one, or what a name of before is called now.
+local function closed(part, name)
+  if type(part) ~= "table" or getmetatable(part) then return part end
+  return setmetatable(part, { __index = function(_, key)
+    renamed.refuse(name, key)
+    check.unknown("mien." .. name, "name", tostring(key), part)
+  end })
+end
+
 --- Every name that `mien` has, sorted.
 mien.names = parts.names
 
@@ -27,7 +37,7 @@ return setmetatable(mien, {
     local value
     if parts.modules[name] then
       if needs[name] then check_needs(name) end
-      value = require(parts.modules[name])
+      value = closed(require(parts.modules[name]), name)
     elseif parts.functions[name] then
       local module, field = unpack(parts.functions[name])
       require "mien.tensor"

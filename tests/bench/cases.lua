@@ -12,7 +12,7 @@ function cases.network(s, how)
   return mien.models.recurrent {
     features = mien.models.resnet50 { width = s.width, recompute = how.recompute }, hidden = s.hidden, layers = 2,
     outputs = { "arousal", "valence" },
-  }:to(how.device):precision(how.precision == "int8" and "f32" or how.precision)
+  }:to(how.device):precision_(how.precision == "int8" and "f32" or how.precision)
 end
 
 --- Can whole steps be replayed as graphs there?
@@ -38,7 +38,7 @@ end
 -- scales its loss.
 function cases.learning(model, how)
   local optimiser = mien.optim.adam(model:parameters(), { lr = how.lr or 4e-5 })
-  local scaler = model:precision() == "fp16" and mien.optim.scaler {}
+  local scaler = model.precision == "fp16" and mien.optim.scaler {}
   return whole(function(frames, target)
     return mien.scope(function()
       optimiser:zero_grad()
@@ -85,7 +85,7 @@ end
 
 --- Two layers of LSTM alone, forward and backward, on what a CNN in that precision gives.
 function cases.lstm(s, how)
-  local layer = mien.nn.lstm({ s.inputs, s.hidden, layers = 2 }):to(how.device):precision(how.precision)
+  local layer = mien.nn.lstm({ s.inputs, s.hidden, layers = 2 }):to(how.device):precision_(how.precision)
   local x = layer:place(mien.randn { s.batch, s.steps, s.inputs }, true):requires_grad_()
   local trained = layer:parameters()
   trained[#trained + 1] = { "x", x }
@@ -120,8 +120,8 @@ end
 function cases.layer_norm(s)
   local x, scale, shift = mien.randn { s.rows, s.size }, mien.randn { s.size }, mien.randn { s.size }
   return both_ways(function()
-    local centred = x - x:mean(2, true)
-    return centred * ((centred * centred):mean(2, true) + 1e-5):pow(-0.5) * scale + shift
+    local centred = x - x:mean(2, { keep = true })
+    return centred * ((centred * centred):mean(2, { keep = true }) + 1e-5):pow(-0.5) * scale + shift
   end, { x, scale, shift })
 end
 

@@ -68,7 +68,7 @@ local function lesson(command)
     error(("we have %d parameters, the peer %d"):format(#parameters, #command.shapes), 0)
   end
   for i, entry in ipairs(parameters) do
-    local ours, theirs = table.concat(entry.tensor:size(), ","), table.concat(command.shapes[i], ",")
+    local ours, theirs = table.concat(entry.tensor.shape, ","), table.concat(command.shapes[i], ",")
     if ours ~= theirs then error(("%s is [%s] here, [%s] there"):format(entry.name, ours, theirs), 0) end
     weights[i] = entry.tensor
   end

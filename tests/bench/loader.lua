@@ -75,7 +75,7 @@ end
 local function measure(options, path)
   local corpus = mien.data.open(path)
   local model = mien.models.recurrent { features = mien.models.resnet50(), hidden = 256, layers = 2,
-    outputs = { "arousal", "valence" } }:precision(options.precision)
+    outputs = { "arousal", "valence" } }:precision_(options.precision)
   local optimiser = mien.optim.adam(model:parameters(), { lr = 4e-5 })
   local function step(frames, labels)
     mien.scope(function()
@@ -85,7 +85,7 @@ local function measure(options, path)
     end)
   end
   local starts = {}
-  for i = 0, 2 * (options.pairs + 3) - 1 do starts[i + 1] = (i % 4) * options.sequence end
+  for i = 0, 2 * (options.pairs + 3) - 1 do starts[i + 1] = (i % 4) * options.sequence + 1 end
   local constant = mien.rand { 2, options.sequence, 3, 150, 150 }
   local labels = mien.randn { 2, options.sequence, 2 }
   step(constant, labels) -- the pools and the kernels' threads are there before the loader's

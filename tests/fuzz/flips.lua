@@ -4,7 +4,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local mien = require "mien"
-local corpus_of = require "mien.experiment.corpus"
+local corpus_of = require "mien.experiment.input"
 local results_run = require "mien.results.run"
 
 ffi.cdef [[
@@ -21,7 +21,7 @@ local flips = {}
 local function digest(parts) return results_run.hash(table.concat(parts, "\n")) end
 
 local function add_tensor(parts, name, t)
-  parts[#parts + 1] = name .. " " .. t.dtype .. " " .. table.concat(t:size(), ",")
+  parts[#parts + 1] = name .. " " .. t.dtype .. " " .. table.concat(t.shape, ",")
   parts[#parts + 1] = results_run.hash(ffi.string(t:data(), t:count() * tonumber(C.mien_dtype_size(C.mien_tensor_dtype(t)))))
 end
 

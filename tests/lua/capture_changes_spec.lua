@@ -70,7 +70,7 @@ describe("replayed steps keep the bits of eager ones", function()
     { "when the optimiser's state is loaded", [[if i == 7 then
         local other = net()
         scope.run(other.once, mien.ones { 4, 6 }:to "cuda", mien.ones { 4, 2 }:to "cuda")
-        t.optimiser:load_state(other.optimiser:state())
+        t.optimiser:set_state(other.optimiser:state())
       end]], 10 },
     { "when the rate changes", [[t.optimiser.lr = 1e-2 / i]], 10 },
     { "when another number of the optimiser changes",

@@ -188,7 +188,7 @@ describe("a captured training", function()
   it("is what the benchmark times in fp16", function()
     assert.equal("5 true", run([[
       local model = mien.models.recurrent { features = tiny.features(8), hidden = 8, layers = 1,
-        outputs = corpus.label_names }:to "cuda":precision "fp16"
+        outputs = corpus.label_names }:to "cuda":precision_ "fp16"
       local learn = require("tests.bench.cases").learning(model, { graph = true, lr = 1e-2 })
       local frames, target = mien.randn { 1, 4, 3, 16, 16 }:to "cuda", mien.randn({ 1, 4, 2 }):to "cuda"
       local losses = {}

@@ -24,7 +24,7 @@ describe("the scores of classes", function()
 
   it("take the highest score of one class for the answer, and all scores for the average precision", function()
     local got = evaluate.score({ label_kind = "class", label_names = { "a", "b" } },
-      { { { 3, 1, 0 }, { 1, 2, -1 } } }, { { { 0, 1, 1 } } })
+      { { { 3, 1, 0 }, { 1, 2, -1 } } }, { { { 1, 2, 2 } } })
     near(2 / 3, got.metrics.accuracy, "accuracy")
     near(2 / 3, got.metrics.f1, "f1")
     is(got.classes[1], { positives = 1, frames = 3, f1 = 2 / 3, average_precision = 1, true_positives = 1,

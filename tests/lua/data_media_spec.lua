@@ -36,7 +36,7 @@ describe("a video", function()
     for frame, time in video(5):frames() do frames[#frames + 1], times[#times + 1] = frame, time end
     assert.equal(5, #frames)
     for i, frame in ipairs(frames) do
-      assert.equal(i, mien.data.image.resize(frame, 2, 2):at(1, 1, 1))
+      assert.equal(i, mien.data.image.resize(frame, { 2, 2 }):at(1, 1, 1))
       assert.near((i - 1) / 25, times[i], 1e-9)
     end
   end)

@@ -74,8 +74,8 @@ describe("RECOLA", function()
     assert.are.same({ 25, false, "P15", "train", "P14", "devel", 38 }, { corpus.fps, corpus.procedural,
       corpus.recordings[1].name, corpus.recordings[1].partition, corpus.recordings[2].name,
       corpus.recordings[2].partition, corpus.recordings[1].count })
-    assert.is_near(0.04, corpus:times(0, 1):totable()[1], 1e-12)
-    local traces, labels = corpus:traces(9, 1):totable()[1], corpus:labels(0, 38):totable()
+    assert.is_near(0.04, corpus:times(1, 1):totable()[1], 1e-12)
+    local traces, labels = corpus:traces(10, 1):totable()[1], corpus:labels(1, 38):totable()
     for r = 1, 6 do -- frame 10 has row i = 10
       assert.is_near(wave(1)(10, r), traces[r][1], 1e-4)
       assert.is_near(wave(-1)(10, r), traces[r][2], 1e-4)
@@ -94,8 +94,8 @@ describe("RECOLA", function()
     for text in io.lines(videos .. "/eat_face.csv") do
       if line == 13 then
         local x, y, w, h = text:match "^12,([%d.]+),([%d.]+),([%d.]+),([%d.]+),"
-        local crop = mien.data.image.crop(frame, { x - (h - w) / 2, tonumber(y), tonumber(h), tonumber(h) }, 24, 24)
-        assert.are.same(crop:totable(), corpus:pixels(9, 1):totable()[1])
+        local crop = mien.data.image.crop(frame, { x - (h - w) / 2, tonumber(y), tonumber(h), tonumber(h) }, { 24, 24 })
+        assert.are.same(crop:totable(), corpus:pixels(10, 1):totable()[1])
       end
       line = line + 1
     end
@@ -109,13 +109,13 @@ describe("RECOLA", function()
     local with = make_recola { split = write("one.csv", "recording,partition\nP15,train\n") }
     local corpus = mien.data.open(folder .. "/out/recola.h5")
     assert.equal("own", corpus.split)
-    local given = corpus:pixels(0, 38):to("f64"):reshape { -1 }:totable()
+    local given = corpus:pixels(1, 38):to("f64"):reshape { -1 }:totable()
     corpus:close()
     local without = recola.make { from = folder .. "/R", out = folder .. "/out/found.h5", size = 24,
       split = folder .. "/one.csv" }
     assert.are.equal(with.frames, without.frames)
     corpus = mien.data.open(folder .. "/out/found.h5")
-    local found = corpus:pixels(0, 38):to("f64"):reshape { -1 }:totable()
+    local found = corpus:pixels(1, 38):to("f64"):reshape { -1 }:totable()
     corpus:close()
     assert.is_true(mien.metric.pearson(found, given) > 0.6) -- the same face, cut a little wider
   end)
@@ -159,7 +159,7 @@ describe("RECOLA", function()
     local corpus = mien.data.open(folder .. "/out/recola.h5")
     assert.are.equal(10, corpus.fps)
     assert.is_false(corpus:has "traces")
-    assert.is_near(0.01, corpus:labels(0, 1):totable()[1][1], 1e-6)
+    assert.is_near(0.01, corpus:labels(1, 1):totable()[1][1], 1e-6)
     corpus:close()
   end)
 
@@ -180,7 +180,7 @@ describe("RECOLA", function()
     local corpus = mien.data.open(folder .. "/out/avec.h5")
     assert.are.same({ 25, "train_1", "train" },
       { corpus.fps, corpus.recordings[1].name, corpus.recordings[1].partition })
-    local row = corpus:labels(9, 1):totable()[1] -- frame 10 has row i = 10
+    local row = corpus:labels(10, 1):totable()[1] -- frame 10 has row i = 10
     assert.is_near(0.1, row[1], 1e-6)
     assert.is_near(-0.1, row[2], 1e-6)
     corpus:close()
@@ -229,10 +229,10 @@ describe("Aff-Wild", function()
     local corpus = mien.data.open(folder .. "/out/affwild.h5")
     assert.are.equal(1, #corpus:partition "train")
     assert.are.equal(1, #corpus:partition "devel")
-    local row = corpus:labels(4, 1):totable()[1]
+    local row = corpus:labels(5, 1):totable()[1]
     assert.is_near(0.05, row[1], 1e-6)
     assert.is_near(-0.05, row[2], 1e-6)
-    assert.is_near(0.033, corpus:times(1, 1):totable()[1], 1e-9) -- the frame's own
+    assert.is_near(0.033, corpus:times(2, 1):totable()[1], 1e-9) -- the frame's own
     corpus:close()
   end)
 
@@ -264,7 +264,7 @@ describe("Aff-Wild", function()
     local result = make { split = write("aff.csv", "recording,partition\n1,train\n") }
     has_note(result.notes, "1: 3 lines for the 3 of 47 frames that have a box")
     local corpus = mien.data.open(folder .. "/out/affwild.h5")
-    local times = corpus:times(0, 3):totable()
+    local times = corpus:times(1, 3):totable()
     assert.is_near(20 / 30, times[3], 1e-3)
     corpus:close()
   end)

@@ -2,7 +2,7 @@
 -- Not here: whole corpora (dataset_corpora_spec.lua).
 local dataset = require "tests.lua.dataset_forms"
 local tiny = require "tests.lua.tiny"
-local annotations, faces, split = require "reading.annotations", require "reading.faces", require "reading.split"
+local annotations, faces, partitions = require "reading.annotations", require "reading.faces", require "reading.partitions"
 local folder = tiny.folder()
 local write, says, affwild, HEADER = dataset.writer(folder), dataset.says, dataset.affwild, dataset.ratings
 
@@ -149,17 +149,17 @@ end)
 describe("a split", function()
   it("of the paper has 46 recordings, and AVEC's 27 are in the same partitions", function()
     local home, count = {}, { train = 0, devel = 0, test = 0 }
-    for _, entry in ipairs(split.recola.paper46) do
+    for _, entry in ipairs(partitions.recola.paper46) do
       assert.is_nil(home[entry.name])
       home[entry.name], count[entry.partition] = entry.partition, count[entry.partition] + 1
     end
     assert.are.same({ train = 16, devel = 15, test = 15 }, count)
-    for _, entry in ipairs(split.recola.avec27) do assert.are.equal(home[entry.name], entry.partition) end
-    assert.are.equal(27, #split.recola.avec27)
+    for _, entry in ipairs(partitions.recola.avec27) do assert.are.equal(home[entry.name], entry.partition) end
+    assert.are.equal(27, #partitions.recola.avec27)
   end)
 
   it("may be a manifest, whose mistakes are named by line", function()
-    local function manifest(text) return split.manifest(write("split.csv", text)) end
+    local function manifest(text) return partitions.manifest(write("split.csv", text)) end
     assert.are.same({ { name = "a", partition = "train", subject = "a" }, { name = "b", partition = "devel",
       subject = "b" } }, manifest "recording,partition\na,train\nb,validation\n")
     says("split.csv:2: partition 'trian' is none of", manifest, "recording,partition\na,trian\n")
@@ -171,13 +171,13 @@ describe("a split", function()
 
   it("drawn from a seed keeps two people of one video together", function()
     local names = { "1", "2_left", "2_right", "3", "4", "5" }
-    local drawn, again = split.draw(names, affwild.subject, 7, 0.8), split.draw(names, affwild.subject, 7, 0.8)
+    local drawn, again = partitions.draw(names, affwild.subject, 7, 0.8), partitions.draw(names, affwild.subject, 7, 0.8)
     assert.are.same(drawn, again)
     assert.are.equal(drawn[2].partition, drawn[3].partition)
     local devel = 0
     for _, entry in ipairs(drawn) do devel = devel + (entry.partition == "devel" and 1 or 0) end
     assert.truthy(devel == 1 or devel == 2)
-    says("1 subject: nothing to split", split.draw, { "2_left", "2_right" }, affwild.subject, 1, 0.8)
+    says("1 subject: nothing to split", partitions.draw, { "2_left", "2_right" }, affwild.subject, 1, 0.8)
   end)
 end)
 

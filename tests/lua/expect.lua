@@ -21,7 +21,7 @@ function expect.elements(want, t, tolerance)
 end
 
 function expect.shape(want, t)
-  assert.are.same(want, t:size())
+  assert.are.same(want, t.shape)
 end
 
 --- fn fails with an error whose text holds every one of the plain texts; returns the error.

@@ -363,7 +363,7 @@ describe("an experiment", function()
     local writer = mien.data.writer(folder .. "/stills.h5", { name = "stills", height = 8, width = 8, fps = 0,
       label_kind = "class", label_names = { "a", "b" } })
     writer:recording { name = "r", subject = "s", partition = "train", frames = mien.zeros { 4, 8, 8, 3, dtype = "u8" },
-      labels = mien.zeros { 4, dtype = "i32" } }
+      labels = mien.ones { 4, dtype = "i32" } }
     writer:finish()
     local pictures = { data = { sequence = 1, batch = 64 } }
     local function data_of(corpus, sets)
@@ -377,7 +377,7 @@ describe("an experiment", function()
   end)
 
   it("takes a corpus whose faces were cut anew for another one, though its labels are the old", function()
-    local identity = require("mien.experiment.corpus").identity
+    local identity = require("mien.experiment.input").identity
     local function of(pixel)
       local path = folder .. "/cut.h5"
       local w = mien.data.writer(path, { name = "cut", height = 2, width = 2, fps = 25, label_kind = "continuous",

@@ -38,9 +38,9 @@ describe("backward", function()
     mien.backward((y * tensor { 1 + 2 ^ -7, 1 + 2 ^ -12 }):sum()) -- bf16 has 7 bits behind the point
     assert.are.equal("f32", w.grad.dtype)
     assert.are.same({ 1 + 2 ^ -7, 2 }, w.grad:totable())
-    assert.is_false(w:to("i32"):requires_grad())
-    assert.is_false(w:to("f32"):requires_grad()) -- nothing changes: a copy
-    assert.is_false(mien.no_grad(function() return w:to "bf16" end):requires_grad())
+    assert.is_false(w:to("i32").requires_grad)
+    assert.is_false(w:to("f32").requires_grad) -- nothing changes: a copy
+    assert.is_false(mien.no_grad(function() return w:to "bf16" end).requires_grad)
   end)
 
   it("refuses what cannot be", function()
@@ -65,10 +65,10 @@ describe("mien.no_grad", function()
   it("records nothing inside, and records again afterwards, also on an error", function()
     local w = tensor { 2 }:requires_grad_()
     local y, n = mien.no_grad(function(x) return x * 2, 7 end, w)
-    assert.is_false(y:requires_grad())
+    assert.is_false(y.requires_grad)
     assert.are.equal(7, n)
     expect.failure(function() mien.no_grad(error, "inside") end, "inside")
-    assert.is_true((w * 2):requires_grad())
+    assert.is_true((w * 2).requires_grad)
   end)
 end)
 

@@ -30,7 +30,7 @@ for _, row in ipairs(rows) do
 end
 print((mien.backend.isa()))
 print(mien.backend.describe())
-print(("%.9g"):format((y * mien.randn(y:size())):sum():item()))
+print(("%.9g"):format((y * mien.randn(y.shape)):sum():item()))
 ]]
 
 local _, sets = mien.backend.isa()

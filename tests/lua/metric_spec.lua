@@ -91,16 +91,16 @@ describe("metric", function()
   end)
 
   it("gives accuracy of scores or of classes", function()
-    close(2 / 3, metric.accuracy({ { 1, 5, 2 }, { 3, 1, 3 }, { 0, 0, 1 } }, { 1, 0, 0 }))
-    close(0.5, metric.accuracy({ 2, 1 }, { 2, 0 }))
+    close(2 / 3, metric.accuracy({ { 1, 5, 2 }, { 3, 1, 3 }, { 0, 0, 1 } }, { 2, 1, 1 }))
+    close(0.5, metric.accuracy({ 2, 1 }, { 2, 3 }))
   end)
 
   it("measures annotators: kappa, winner takes all", function()
     local votes = {}
     for i = 1, #golden.counts, 4 do votes[#votes + 1] = { unpack(golden.counts, i, i + 3) } end
     close(golden.kappa[1], metric.fleiss_kappa(votes))
-    local winner, ties = metric.winner_takes_all { { 0, 3, 1 }, { 2, 2, 0 }, { 0, 0, 0 } }
-    assert.same({ 1, 0, -1 }, winner)
+    local winner, ties = metric.most_voted { { 0, 3, 1 }, { 2, 2, 0 }, { 0, 0, 0 } }
+    assert.same({ 2, 1, 0 }, winner)
     assert.same({ 1, 2, 0 }, ties)
     local ok, err = pcall(metric.fleiss_kappa, { { 2, 0 }, { 1, 0 } })
     assert.is_false(ok)

@@ -9,7 +9,7 @@ describe("ResNet-50", function()
   it("has torchvision's names and shapes, in torchvision's order", function()
     local list = {}
     for _, entry in ipairs(models.resnet50():state()) do
-      list[#list + 1] = entry.name .. " " .. table.concat(entry.tensor:size(), ",")
+      list[#list + 1] = entry.name .. " " .. table.concat(entry.tensor.shape, ",")
     end
     local want = {}
     for line in io.lines(here .. "../golden/resnet50_names.txt") do want[#want + 1] = line end
@@ -64,7 +64,7 @@ describe("VGG-16", function()
   it("has torchvision's names and a size of its own", function()
     local m = models.vgg16 { size = 32, width = 2, fully_connected = { 16, 8 } }:train(false)
     local names = {}
-    for _, entry in ipairs(m:parameters()) do names[entry.name] = table.concat(entry.tensor:size(), ",") end
+    for _, entry in ipairs(m:parameters()) do names[entry.name] = table.concat(entry.tensor.shape, ",") end
     assert.are.equal("2,3,3,3", names["features.0.weight"])
     assert.are.equal("16,16,3,3", names["features.28.weight"])
     assert.are.equal("16,16", names["classifier.0.weight"])
@@ -81,7 +81,7 @@ describe("nn.fuse", function()
     mien.init.he():apply(model, mien.rng.stream(1, "init"))
     for _, entry in ipairs(model:buffers()) do -- statistics that are not 0 and 1
       local mean = entry.name:match "running_mean$"
-      local drawn = mien.rand(entry.tensor:size())
+      local drawn = mien.rand(entry.tensor.shape)
       entry.tensor:copy_(mean and drawn * 0.1 or drawn + 0.5)
     end
     local want = model:train(false)(x)

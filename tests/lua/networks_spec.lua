@@ -37,7 +37,7 @@ end
 
 local function fill(model)
   for key, entry in ipairs(model:state()) do
-    hashed(key, entry.tensor:detach(), range(entry.name, entry.tensor:size()))
+    hashed(key, entry.tensor:detach(), range(entry.name, entry.tensor.shape))
   end
   return #model:state() + 1
 end
@@ -94,7 +94,7 @@ local function agrees(name, t, tolerance)
 end
 
 local function walk_back(y)
-  mien.backward((y * hashed(2000, mien.empty(y:size()), -1, 1)):sum())
+  mien.backward((y * hashed(2000, mien.empty(y.shape), -1, 1)):sum())
 end
 
 describe("ResNet-50", function()

@@ -109,7 +109,7 @@ end)
 describe("a misspelt or missing option", function()
   it("is an error that names the nearest one and the place", function()
     expect.failure(function() nn.conv2d { 3, 8, 3, strides = 2 } end, "nn_spec.lua:", '"strides"', '"stride"')
-    expect.failure(function() nn.linear { 3, 8, baise = false } end, '"bias"')
+    expect.failure(function() nn.linear { 3, 8, biass = false } end, '"bias"')
     expect.failure(function() nn.lstm { 3, 8, layer = 2 } end, '"layers"')
     expect.failure(function() nn.linear { 3 } end, "nn.linear: value 2 is missing")
     expect.failure(function() nn.linear { 3, 4, 5 } end, "nothing belongs at position 3")
@@ -163,7 +163,7 @@ end)
 describe("load", function()
   local function list(m, prefix)
     local out = {}
-    for i, entry in ipairs(m:state()) do out[i] = { (prefix or "") .. entry[1], mien.full(entry[2]:size(), i) } end
+    for i, entry in ipairs(m:state()) do out[i] = { (prefix or "") .. entry[1], mien.full(entry[2].shape, i) } end
     return out
   end
 

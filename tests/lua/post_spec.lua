@@ -27,9 +27,9 @@ local function corpus(seed, recordings, frames, early, noise)
 end
 
 local function fit(predictions, gold, more)
-  local options = { predictions = predictions, gold = gold, fps = FPS, max_median = 2, max_shift = 3 }
+  local options = { fps = FPS, max_median = 2, max_shift = 3 }
   for k, v in pairs(more or {}) do options[k] = v end
-  return post.fit(options)
+  return post.fit(predictions, gold, options)
 end
 
 local function by_name(chain)
@@ -147,7 +147,7 @@ describe("post", function()
   end)
 
   it("covers windows to 20 s and shifts to 10 s by default", function()
-    local chain = post.fit { predictions = { { 1, 2, 3 } }, gold = { { 1, 2, 2 } } }
+    local chain = post.fit({ { 1, 2, 3 } }, { { 1, 2, 2 } })
     assert.equal(501, chain.steps[1].trials[251][1])
     assert.equal(250, chain.steps[4].trials[251][1])
   end)
@@ -156,9 +156,7 @@ describe("post", function()
     local missed_some = false
     for seed = 1, 8 do
       local predictions, gold = corpus(seed, 2, 150, 12, 0.05 + 0.05 * seed)
-      local joint = post.joint {
-        predictions = predictions, gold = gold, fps = FPS, max_median = 2, max_shift = 3,
-      }
+      local joint = post.joint(predictions, gold, { fps = FPS, max_median = 2, max_shift = 3 })
       local greedy = fit(predictions, gold)
       assert.equal(greedy.ccc_after, joint.greedy.ccc_after)
       assert.equal(joint.ccc_after - greedy.ccc_after, joint.missed)
@@ -171,8 +169,7 @@ describe("post", function()
 
   it("joint search finds the best of all combinations", function()
     local predictions, gold = corpus(11, 2, 60, 4, 0.3)
-    local options = { predictions = predictions, gold = gold, fps = FPS, max_median = 0.36, max_shift = 0.24 }
-    local joint = post.joint(options)
+    local joint = post.joint(predictions, gold, { fps = FPS, max_median = 0.36, max_shift = 0.24 })
     local best = -1
     for window = 1, 9, 2 do
       for delay = 0, 6 do
@@ -195,17 +192,17 @@ describe("post", function()
   end)
 
   it("refuses what does not fit, naming it", function()
-    local function says(text, fn, options)
-      local ok, err = pcall(fn, options)
+    local function says(text, fn, ...)
+      local ok, err = pcall(fn, ...)
       assert.is_false(ok)
       assert.truthy(tostring(err):find(text, 1, true), tostring(err))
     end
     local x = { { 1, 2, 3 } }
-    says("recording 1 has 3 predictions", post.fit, { predictions = x, gold = { { 1, 2 } } })
-    says("median", post.fit, { predictions = x, gold = x, steps = { "medain" } })
-    says("max_median", post.fit, { predictions = x, gold = x, max_meddian = 3 })
-    says("no recordings", post.fit, { predictions = {}, gold = {} })
-    says("NaN", post.fit, { predictions = { { 1, 0 / 0, 2 } }, gold = x })
-    says("order", post.joint, { predictions = x, gold = x, steps = { "shift", "median" } })
+    says("recording 1 has 3 predictions", post.fit, x, { { 1, 2 } })
+    says("median", post.fit, x, x, { steps = { "medain" } })
+    says("max_median", post.fit, x, x, { max_meddian = 3 })
+    says("no recordings", post.fit, {}, {})
+    says("NaN", post.fit, { { 1, 0 / 0, 2 } }, x)
+    says("order", post.joint, x, x, { steps = { "shift", "median" } })
   end)
 end)

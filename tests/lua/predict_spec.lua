@@ -165,7 +165,7 @@ describe("mien predict", function()
         if entry[1] ~= name then tensors[#tensors + 1] = entry end
       end
       mien.checkpoint.save_weights(weights, tensors, GOOD)
-      expect.failure(function() mien.models.from_weights(weights, 16) end,
+      expect.failure(function() mien.models.from_weights(weights, { size = 16 }) end,
         ("%s: %s has the shape [%s], "):format(weights, name, table.concat(shape, ",")), "dimensions are wanted")
     end
   end)

@@ -199,7 +199,7 @@ describe("a trained network", function()
         outputs = { "a", "b", "c" } }
       local q = nn.quantise(net, { frames = x })
       mien.checkpoint.save_weights(path, q, { image_size = 32, outputs = net.outputs })
-      local again, outputs, meta = mien.models.from_weights(path, 32)
+      local again, outputs, meta = mien.models.from_weights(path, { size = 32 })
       assert.are.equal(tostring(q), tostring(again))
       assert.are.same({ 3, 32 }, { #outputs, meta.image_size })
       assert.are.same(mien.no_grad(q, x):totable(), mien.no_grad(again, x):totable())
@@ -209,14 +209,14 @@ describe("a trained network", function()
       for _, said in ipairs { "each with 0 or 1 after it", "damaged" } do
         table.remove(q.int8_ranges)
         mien.checkpoint.save_weights(path, q)
-        expect.failure(function() mien.models.from_weights(path, 32) end, path, "int8_ranges", said)
+        expect.failure(function() mien.models.from_weights(path, { size = 32 }) end, path, "int8_ranges", said)
       end
     end)
   end
 
   it("can be calibrated with sequences, and refuses a corpus of no such frames", function()
     local q = nn.quantise(model, { frames = frames_of(2, 4, 3, 20, 20) })
-    assert.are.same({ 1, 4, 2 }, mien.no_grad(q, frames_of(1, 4, 3, 20, 20)):size())
+    assert.are.same({ 1, 4, 2 }, mien.no_grad(q, frames_of(1, 4, 3, 20, 20)).shape)
     expect.failure(function() nn.quantise(model, { corpus = corpus, partition = "dev" }) end, '"devel"')
   end)
 end)

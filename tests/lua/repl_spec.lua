@@ -1,14 +1,14 @@
 -- The prompt's parts that need no terminal: evaluation, printing, completion, and a piped session.
 -- Not here: keys and Ctrl-C (tests/e2e/prompt.sh).
 local complete = require "mien.repl.complete"
-local evaluate = require "mien.repl.evaluate"
+local inputs = require "mien.repl.inputs"
 local mien = require "mien"
 local show = require "mien.repl.show"
 
-local function environment() return evaluate.environment {} end
+local function environment() return inputs.environment {} end
 
 local function run(env, text)
-  return evaluate.run(assert(evaluate.compile(text)), env)
+  return inputs.run(assert(inputs.compile(text)), env)
 end
 
 describe("an input", function()
@@ -22,20 +22,20 @@ describe("an input", function()
     assert.same({ n = 1, 2 }, run(env, "=1+1"))
     run(env, "x = 5")
     assert.same({ n = 1, 5 }, run(env, " = x"))
-    local chunk, _, incomplete = evaluate.compile "= math.max(1,"
+    local chunk, _, incomplete = inputs.compile "= math.max(1,"
     assert.is_nil(chunk)
     assert.is_true(incomplete)
-    assert.is_nil((evaluate.compile "= for i = 1, 2 do end"))
+    assert.is_nil((inputs.compile "= for i = 1, 2 do end"))
   end)
 
   it("asks for more lines only while more lines can complete it", function()
     for _, text in ipairs { "for i = 1, 2 do", "f(", "x = {", "return [[", "if a then b()", "function f()" } do
-      local chunk, _, incomplete = evaluate.compile(text)
+      local chunk, _, incomplete = inputs.compile(text)
       assert.is_nil(chunk)
       assert.is_true(incomplete, text)
     end
     for _, text in ipairs { "x = = 1", "end", "f)", "x = 'a" } do
-      local chunk, message, incomplete = evaluate.compile(text)
+      local chunk, message, incomplete = inputs.compile(text)
       assert.is_nil(chunk)
       assert.is_false(incomplete, text)
       assert.is_string(message)
@@ -63,7 +63,7 @@ describe("an input", function()
     run(env, text)
     local values, err, trace = run(env, "broken()")
     assert.is_nil(values)
-    local explained = evaluate.explain(err, trace)
+    local explained = inputs.explain(err, trace)
     assert.truthy(explained:find("attempt to index", 1, true))
     assert.truthy(explained:find("line 3: return a.b", 1, true))
   end)

@@ -13,7 +13,7 @@ end
 --- The weights of resnet50.py: BN shifts lie far from 0, so that rounding rarely moves an element across the
 -- kink of a ReLU, which would change gradients by far more than rounding does.
 local function fill(name, t)
-  if t:dim() == 4 then
+  if t.ndim == 4 then
     local bound = math.sqrt(6 / (t:size(2) * t:size(3) * t:size(4)))
     uniform(t, name, -bound, bound)
   elseif name:find "weight$" then

@@ -49,13 +49,13 @@ function tiny.corpus(path, kind, recordings)
     for i = 1, 52 do
       bright[i] = math.sin(0.11 * i + r)
       red[i] = math.cos(0.07 * i + 2 * r)
-      local class = bright[i] > 0.4 and 1 or red[i] > 0.6 and 2 or 0
+      local class = bright[i] > 0.4 and 2 or red[i] > 0.6 and 3 or 1
       if kind == "continuous" then
         labels[i] = { 0.8 * bright[i], 0.6 * red[i] }
       elseif kind == "class" then
         labels[i] = class
       else
-        labels[i] = { class == 0 and 1 or 0, class == 1 and 1 or 0, red[i] > 0.6 and 1 or 0 }
+        labels[i] = { class == 1 and 1 or 0, class == 2 and 1 or 0, red[i] > 0.6 and 1 or 0 }
       end
     end
     writer:recording { name = "r" .. r, subject = "s" .. r, partition = partitions[(r - 1) % 4 + 1],

@@ -12,6 +12,7 @@ typedef struct sides {
     mien_tensor *held[3], *gradient;
     const float *x, *target, *weight; /* NULL: absent, or classes */
     int64_t count, classes;           /* of x; its last dimension */
+    int64_t first;                    /* number of the first class */
     double dloss;                     /* backward */
 } sides;
 
@@ -198,11 +199,17 @@ static mien_status sigmoid_backward(mien_op_call *call, sides *s) {
     return MIEN_OK;
 }
 
-/* The class of frame i. */
+static int64_t first_class(const mien_op_call *call) {
+    const mien_softmax_cross_entropy_attr *a = call->attr;
+    return (int64_t)a->first;
+}
+
+/* The class of frame i, counted from 0. */
 static int64_t class_of(const sides *s, int64_t i) {
     const mien_tensor *t = s->held[1];
     const void *classes = mien__cpu_ptr(t);
-    return t->dtype == MIEN_I64 ? ((const int64_t *)classes)[i] : ((const int32_t *)classes)[i];
+    return (t->dtype == MIEN_I64 ? ((const int64_t *)classes)[i] : ((const int32_t *)classes)[i]) -
+           s->first;
 }
 
 /* Log of the sum of exp over one frame's logits. */
@@ -226,13 +233,15 @@ static double class_weight(const sides *s, int64_t i) {
 
 static mien_status softmax_forward(mien_op_call *call, sides *s) {
     int64_t frames = s->count / s->classes;
+    s->first = first_class(call);
     for (int64_t i = 0; i < frames; i++)
         if (class_of(s, i) < 0 || class_of(s, i) >= s->classes)
             MIEN_FAIL(MIEN_ERR_ARGUMENT,
                       "softmax_cross_entropy: target of row %lld is %lld but the %lld classes of "
-                      "logits are 0 to %lld",
-                      (long long)i, (long long)class_of(s, i), (long long)s->classes,
-                      (long long)s->classes - 1);
+                      "logits are %lld to %lld",
+                      (long long)i + 1, (long long)(class_of(s, i) + s->first),
+                      (long long)s->classes, (long long)s->first,
+                      (long long)(s->first + s->classes - 1));
     double sum = sum_of(s, frames, 8 * s->classes, softmax_term);
     *mien__cpu_f32(call->out[0]) = (float)(sum / sum_of(s, frames, 1, class_weight));
     return MIEN_OK;
@@ -240,6 +249,7 @@ static mien_status softmax_forward(mien_op_call *call, sides *s) {
 
 static mien_status softmax_backward(mien_op_call *call, sides *s) {
     int64_t frames = s->count / s->classes;
+    s->first = first_class(call);
     double weights = sum_of(s, frames, 1, class_weight);
     float *dx = gradient_of(call, 0);
 #pragma omp parallel for schedule(static) if (s->count * 8 > MIEN_PARALLEL_FLOATS)

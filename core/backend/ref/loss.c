@@ -138,16 +138,24 @@ static double log_sum_exp(const double *x, int64_t n) {
     return most + log(sum);
 }
 
+/* The class of frame i, counted from 0. */
+static double class_of(const mien__ref *r, int64_t i) {
+    const mien_softmax_cross_entropy_attr *a = r->attr;
+    return r->in[1][i] - a->first;
+}
+
 mien_status mien__ref_softmax_cross_entropy_forward(mien__ref *r) {
     int64_t classes = classes_of(r), frames = mien_tensor_count(r->call->in[1]);
     double sum = 0, weights = 0;
     for (int64_t i = 0; i < frames; i++) {
-        double target = r->in[1][i];
+        double target = class_of(r, i);
         if (!(target >= 0 && target < (double)classes))
             MIEN_FAIL(MIEN_ERR_ARGUMENT,
                       "softmax_cross_entropy: target of row %lld is %.0f but the %lld classes of "
-                      "logits are 0 to %lld",
-                      (long long)i, target, (long long)classes, (long long)classes - 1);
+                      "logits are %lld to %lld",
+                      (long long)i + 1, r->in[1][i], (long long)classes,
+                      (long long)(r->in[1][i] - target),
+                      (long long)(classes - 1 + r->in[1][i] - target));
         double weight = weight_of(r, (int64_t)target);
         const double *x = r->in[0] + i * classes;
         sum += weight * (log_sum_exp(x, classes) - x[(int64_t)target]);
@@ -160,10 +168,10 @@ mien_status mien__ref_softmax_cross_entropy_forward(mien__ref *r) {
 mien_status mien__ref_softmax_cross_entropy_backward(mien__ref *r) {
     int64_t classes = classes_of(r), frames = mien_tensor_count(r->call->in[1]);
     double weights = 0;
-    for (int64_t i = 0; i < frames; i++) weights += weight_of(r, (int64_t)r->in[1][i]);
+    for (int64_t i = 0; i < frames; i++) weights += weight_of(r, (int64_t)class_of(r, i));
     for (int64_t i = 0; i < frames; i++) {
         const double *x = r->in[0] + i * classes;
-        int64_t target = (int64_t)r->in[1][i];
+        int64_t target = (int64_t)class_of(r, i);
         double all = log_sum_exp(x, classes);
         double factor = r->dout[0][0] * weight_of(r, target) / weights;
         for (int64_t c = 0; c < classes; c++)

@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local doubles = require "mien.base.doubles"
+local index = require "mien.base.index"
 
 local metric = {}
 
@@ -143,18 +144,23 @@ function metric.average_precision(scores, truth)
 end
 
 --- Share of rows whose highest score (the first of equals) is the true class.
--- scores: [N,K], or [N] predicted classes; truth: N classes counted from 0, as corpora store them.
+-- scores: [N,K], or [N] predicted classes; truth: N classes, the first of which is 1.
 function metric.accuracy(scores, truth)
   local s, rows, classes = doubles.matrix(scores, "metric.accuracy: scores")
   local t, n = doubles.from(truth, nil, "metric.accuracy: truth")
   if rows ~= n then
     check.raise("shape", "metric.accuracy: %d rows of scores meet %d true classes", rows, n)
   end
+  local most = classes > 1 and classes or math.huge
   local right = 0
   for i = 0, rows - 1 do
-    local best = 0
-    for k = 1, classes - 1 do
-      if s[i * classes + k] > s[i * classes + best] then best = k end
+    if t[i] < 1 or t[i] > most then
+      check.raise("argument", "metric.accuracy: class %g in row %d is not one of 1 to %g; classes begin at 1", t[i],
+        i + 1, most)
+    end
+    local best = 1
+    for k = 2, classes do
+      if s[i * classes + k - 1] > s[i * classes + best - 1] then best = k end
     end
     if (classes == 1 and s[i] or best) == t[i] then right = right + 1 end
   end
@@ -171,12 +177,13 @@ function metric.fleiss_kappa(votes)
   return kappa[0]
 end
 
---- The most voted category of each item, counted from 0 (-1 without votes), and how many share that place.
--- votes: [items, categories]; of equals the first wins. Returns two Lua arrays.
-function metric.winner_takes_all(votes)
-  local counts, rows, categories = doubles.matrix(votes, "metric.winner_takes_all")
+--- The most voted category of each item (0 without votes), and how many share that place.
+-- votes: [items, categories]; of equals the first wins. Returns two Lua arrays. data.winner_takes_all makes labels.
+function metric.most_voted(votes)
+  local counts, rows, categories = doubles.matrix(votes, "metric.most_voted")
   local winner, ties = int_array(math.max(rows, 1)), int_array(math.max(rows, 1))
   check.status(C.mien_winner_takes_all(counts, rows, categories, winner, ties))
+  index.classes_from_c(winner, rows)
   return doubles.list(winner, rows), doubles.list(ties, rows)
 end
 

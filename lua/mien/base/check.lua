@@ -124,8 +124,9 @@ local function distance(a, b)
   return rows[#a][#b]
 end
 
---- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near: about a
--- third of the letters of the longer one may be wrong, and the beginning of a name, three letters at least, is near it.
+--- The name in `list` (an array, or the string keys of a table) nearest to `name`; nil when none is near: a third
+-- of the letters of the longer one may be wrong, one in any case; and the beginning of a name, three letters at least,
+-- is near it.
 function check.nearest(name, list)
   local names = {}
   for key, value in pairs(list) do
@@ -134,7 +135,7 @@ function check.nearest(name, list)
   table.sort(names)
   local best, best_distance
   for _, candidate in ipairs(names) do
-    local limit = math.min(#name - 1, math.max(1, math.floor(math.max(#name, #candidate) / 3 + 0.5)))
+    local limit = math.min(#name - 1, math.max(1, math.floor(math.max(#name, #candidate) / 3)))
     local d = distance(name, candidate)
     if #name >= 3 and candidate:sub(1, #name) == name then d = math.min(d, limit) end
     if d <= limit and (not best or d < best_distance) then best, best_distance = candidate, d end

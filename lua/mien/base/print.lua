@@ -38,7 +38,7 @@ local function elements(t)
     texts[i + 1] = format:format(flat[i])
     width = math.max(width, #texts[i + 1])
   end
-  local shape, at = t:size(), 0
+  local shape, at = t.shape, 0
   local function level(depth)
     if depth > #shape then
       at = at + 1
@@ -54,7 +54,7 @@ end
 
 --- The text of a tensor: dtype, shape, device; then the elements (up to 100), or mean, sd and bytes.
 function print.tensor(t)
-  local head = ("%s[%s] %s"):format(t.dtype, table.concat(t:size(), ","), t.device)
+  local head = ("%s[%s] %s"):format(t.dtype, table.concat(t.shape, ","), t.device)
   if t.name then head = head .. " " .. t.name end
   if t.freed then return head .. " (freed)" end
   local n = t:count()

@@ -1,5 +1,5 @@
 -- Weight files: named tensors of a model in HDF5, with what one must know to use them.
--- Not here: matching names with a model (nn/state.lua), the form of other frameworks' files.
+-- Not here: matching names with a model (nn/loading.lua), the form of other frameworks' files.
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"

@@ -88,7 +88,7 @@ function state.load(path, into)
     local moments = read_group(h5, path, "optimiser", into.optimiser:state())
     moments.step = h5:number "optimiser_step"
     into.model:load(weights)
-    into.optimiser:load_state(moments)
+    into.optimiser:set_state(moments)
     local streams = literal.decode(h5:text "rngs")
     for name, stream in pairs(into.rngs or {}) do
       if streams[name] then stream:set_state(streams[name]) end

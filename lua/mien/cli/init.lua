@@ -2,6 +2,7 @@
 -- Not here: what a command does (cli/<command>.lua: { summary =, run = function(args) -> exit code }).
 local check = require "mien.base.check"
 local host = require "mien.host"
+local renamed = require "mien.base.renamed"
 local lfs = require "lfs"
 
 local cli = {}
@@ -71,6 +72,8 @@ local function report(err, trace)
     return 128 + (signal > 0 and signal or 2)
   end
   io.stderr:write("mien: ", tostring(err), "\n")
+  local hint = renamed.hint(err)
+  if hint then io.stderr:write("  ", hint, "\n") end
   if check.is_error(err) and err.code == "usage" then return 2 end
   if check.is_error(err) and not tracing then return 1 end
   if check.is_error(err) and err.where then io.stderr:write("  noticed at ", err.where, "\n") end

@@ -129,7 +129,7 @@ local function write_csv(path, rows, outputs)
     local values = {}
     for k, value in ipairs(row.values) do values[k] = ("%.6f"):format(value) end
     local b = row.box
-    lines[#lines + 1] = ("%d,%.6f,%d,%.1f,%.1f,%.1f,%.1f,%d,%s\n"):format(row.frame, row.time, row.face, b[1], b[2],
+    lines[#lines + 1] = ("%d,%.6f,%d,%.1f,%.1f,%.1f,%.1f,%d,%s\n"):format(row.frame - 1, row.time, row.face, b[1], b[2],
       b[3], b[4], row.detected and 1 or 0, table.concat(values, ","))
   end
   local text = table.concat(lines)

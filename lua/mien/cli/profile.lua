@@ -1,5 +1,5 @@
 -- `mien profile FILE`: where the time of a script, or of an experiment's training steps, goes.
--- Not here: the figures and their table (profile.lua).
+-- Not here: the figures and their table (device/profile.lua).
 local check = require "mien.base.check"
 local cli = require "mien.cli"
 local home = require "mien.base.home"
@@ -72,7 +72,7 @@ function command.run(args)
   local experiment = require "mien.experiment"
   if experiment.is(result) then
     options.say = function(text) io.stderr:write(text, "\n") end
-    rows = require "mien.experiment.profile"(result, options)
+    rows = require "mien.experiment.timing"(result, options)
     print(("%s, first arm: %d steps, %d frames, %.1f frames/s"):format(result.name, rows.steps, rows.frames,
       rows.frames / rows.wall))
   elseif options.steps or options.profile or options.device or options.precision or #options.sets > 0 then

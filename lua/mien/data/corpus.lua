@@ -2,6 +2,7 @@
 -- Not here: writing one (writer.lua), batches (loader.lua).
 local check = require "mien.base.check"
 local file = require "mien.data.file"
+local index = require "mien.base.index"
 
 local corpus = {}
 local methods = {}
@@ -28,19 +29,19 @@ local function find_recordings(self)
   local list, seen, i = {}, {}, 0
   while i < n do
     local id, first = r[i], i
-    if seen[id] then check.raise("format", "%s: recording %d is in two pieces (frame %d)", path, id, i) end
+    if seen[id] then check.raise("format", "%s: recording %d is in two pieces (frame %d)", path, id, i + 1) end
     seen[id] = true
     local who, part = s[i], partitions[p[i]]
-    if not part then check.raise("format", "%s: partition %d of frame %d is unknown", path, p[i], i) end
+    if not part then check.raise("format", "%s: partition %d of frame %d is unknown", path, p[i], i + 1) end
     while i < n and r[i] == id do
       if s[i] ~= who or partitions[p[i]] ~= part then
-        check.raise("format", "%s: frame %d has another subject or partition than the rest of its recording", path, i)
+        check.raise("format", "%s: frame %d has another subject or partition than the rest of its recording", path, i + 1)
       end
       i = i + 1
     end
     list[#list + 1] = {
       name = names[id + 1] or tostring(id), subject = subjects[who + 1] or tostring(who),
-      partition = part, first = first, count = i - first,
+      partition = part, first = index.from_c(first), count = i - first,
     }
   end
   recording:free() subject:free() partition:free()
@@ -49,7 +50,7 @@ end
 
 --- Opens a corpus for reading: fields path, name, frames, height, width, fps, label_kind, label_names,
 -- procedural, source, split (the name of a published one, or nil), recordings (list of { name, subject, partition,
--- first, count }, first is 0-based).
+-- first, count }: its frames are first .. first + count - 1 of the corpus, whose first frame is 1).
 function corpus.open(path)
   local h5 = file.open(path)
   local function wrong(fmt, ...)
@@ -105,10 +106,18 @@ function corpus.open(path)
   return self
 end
 
--- Each reads frames first .. first+count-1 (0-based first, as in recordings and windows; all when left out).
-local datasets = { labels = "labels", pixels = "frames", traces = "traces", votes = "votes", times = "time" }
+-- Each reads frames first .. first + count - 1 (the corpus's first frame is 1, as in recordings and windows; all that
+-- follow without `count`).
+local datasets = { pixels = "frames", traces = "traces", votes = "votes", times = "time" }
 for method, dataset in pairs(datasets) do
   methods[method] = function(self, first, count) return self.file:read(dataset, first, count) end
+end
+
+--- Labels of frames: f32 [n,K], or i32 [n] for classes: 1 is the first of label_names (the file counts from 0).
+function methods:labels(first, count)
+  local labels = self.file:read("labels", first, count)
+  if self.label_kind == "class" then index.classes_from_c(labels:data(), labels:count()) end
+  return labels
 end
 
 --- True when the corpus holds "traces" or "votes".
@@ -126,7 +135,7 @@ function methods:partition(name)
   return list
 end
 
---- First frames (0-based) of windows that never cross a recording.
+--- First frames (the corpus's first is 1) of windows that never cross a recording.
 -- { sequence = 150, partition = "train" or recordings = list (all when both are left out),
 --   stride = sequence, tail = false }. What a recording has left beyond its last whole window is left out;
 -- `tail` adds one more window that ends where the recording ends. Recordings shorter than a window give

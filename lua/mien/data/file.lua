@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local index = require "mien.base.index"
 local tensor = require "mien.tensor"
 
 local file = {}
@@ -62,9 +63,15 @@ function file:info(name)
   return ffi.string(C.mien_dtype_name(dtype[0])), sizes
 end
 
---- Rows first .. first+count-1 (0-based; all when left out) as a new tensor.
+--- Rows first .. first + count - 1 (the first row is 1; all that follow without `count`) as a new tensor, as they are
+-- stored: classes from 0.
 function file:read(name, first, count)
-  return tensor.wrap(C.mien_h5_read(open_handle(self), name, first or 0, count or -1))
+  local start, n = 0, -1
+  if first or count then
+    local _, shape = self:info(name)
+    start, n = index.rows(first, count, shape[1] or 1, "HDF5: rows of " .. name)
+  end
+  return tensor.wrap(C.mien_h5_read(open_handle(self), name, start, n))
 end
 
 --- A dataset that holds exactly t.

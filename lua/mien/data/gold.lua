@@ -17,7 +17,7 @@ function gold.standard(traces, options)
   check.type(traces, "tensor", "data.gold: traces")
   check.keys(options, { kind = "string", clip = "boolean" }, "data.gold")
   local kind = check.one_of(options.kind or "ccc_centred", { "ccc_centred", "mean", "ewe" }, "data.gold: kind")
-  local shape = traces:size()
+  local shape = traces.shape
   if #shape ~= 2 then check.raise("shape", "data.gold: traces must be [n,R], got %d dimensions", #shape) end
   local n, raters = shape[1], shape[2]
   local rows = ffi.new("double[?]", n * raters) -- [n,R]

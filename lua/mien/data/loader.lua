@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local device = require "mien.device"
+local index = require "mien.base.index"
 local op = require "mien.tensor.op"
 local scope = require "mien.tensor.scope"
 local tensor = require "mien.tensor"
@@ -70,7 +71,7 @@ local function tell_unpinned(handle)
     .. "smaller batch or fewer workers need less): " .. ffi.string(why))
 end
 
---- Makes a loader: { corpus =, starts = array of 0-based first frames in the wanted order, sequence =, batch =,
+--- Makes a loader: { corpus =, starts = array of first frames (from 1) in the wanted order, sequence =, batch =,
 -- size = { height, width } (the corpus's own when left out), resize = { height, width }, augment = { crop = true,
 -- brightness = 32, saturation = { 0.5, 1.5 }, flip = false, per = "sequence"|"frame" }, scale = { mean =, sd = }
 -- of pixels/255, seed = 0, epoch = 0, first_step = 0, workers = 1, keep_last = false, device = "cpu" }.
@@ -95,17 +96,20 @@ function loader.new(options)
   local where = device.choose(options.device or "cpu")
   config.device = where == "cpu" and C.MIEN_DEVICE_CPU or C.MIEN_DEVICE_CUDA
   local n = #options.starts
-  local starts = ffi.new("int64_t[?]", math.max(n, 1), options.starts)
+  local starts = ffi.new("int64_t[?]", math.max(n, 1))
+  for i, start in ipairs(options.starts) do
+    starts[i - 1] = index.range(start, options.sequence, stored.frames, "data.loader: window " .. i)
+  end
   local handle = ffi.gc(check.pointer(C.mien_loader_new(stored.path, starts, n, config)), C.mien_loader_close)
-  local self = setmetatable({ handle = handle, batch = options.batch }, loader)
+  local self = setmetatable({ handle = handle, batch = options.batch, classes = stored.label_kind == "class" }, loader)
   if where ~= "cpu" then self.finish = augmenter(where, config, stored) end
   tell_unpinned(handle)
   self.steps = tonumber(C.mien_loader_batches(handle))
   return self
 end
 
---- The next batch: frames f32 [B,T,3,H,W] on the loader's device, labels f32 [B,T,K] or i32 [B,T] on the CPU, and
--- the list of first frames; nil at the end.
+--- The next batch: frames f32 [B,T,3,H,W] on the loader's device, labels f32 [B,T,K] or i32 [B,T] (classes from 1) on
+-- the CPU, and the list of first frames; nil at the end.
 function loader:next()
   if not self.handle then check.raise("argument", "data.loader: closed already") end
   local made = ffi.new "mien_tensor *[3]" -- frames, labels, draws
@@ -115,8 +119,9 @@ function loader:next()
   if code == 0 then return nil end
   local f, l = tensor.wrap(made[0]), tensor.wrap(made[1])
   if self.finish then f = self.finish(f, tensor.wrap(made[2])) end
+  if self.classes then index.classes_from_c(l:data(), l:count()) end
   local list = {}
-  for i = 1, f:size(1) do list[i] = tonumber(starts[i - 1]) end
+  for i = 1, f:size(1) do list[i] = index.from_c(tonumber(starts[i - 1])) end
   return f, l, list
 end
 

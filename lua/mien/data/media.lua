@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 local tensor = require "mien.tensor"
 
 local media = { image = {} }
@@ -68,9 +69,16 @@ function media.image.write(path, image)
   check.status(C.mien_image_write(path, image))
 end
 
---- Bilinear, antialiased when shrinking.
-function media.image.resize(image, height, width)
-  return tensor.wrap(C.mien_image_resize(image, height, width))
+--- Height and width from { height, width }.
+local function sides(size, what)
+  if type(size) == "number" then renamed.form(what, size, "the size as { height, width }") end
+  check.keys(size, { "count!", "count!" }, what .. ": size")
+  return size[1], size[2]
+end
+
+--- Resized to { height, width }: bilinear, antialiased when shrinking.
+function media.image.resize(image, size)
+  return tensor.wrap(C.mien_image_resize(image, sides(size, "image.resize")))
 end
 
 --- Takes the colour out of u8 [H,W,3], in place: three equal channels of luma (ITU-R BT.601).
@@ -79,9 +87,9 @@ function media.image.grey(image)
   return image
 end
 
---- The box { x, y, w, h } in pixels, resized to height x width; beyond the picture its border is repeated.
-function media.image.crop(image, box, height, width)
-  return tensor.wrap(C.mien_image_crop(image, box[1], box[2], box[3], box[4], height, width))
+--- The box { x, y, w, h } in pixels, resized to { height, width }; beyond the picture its border is repeated.
+function media.image.crop(image, box, size)
+  return tensor.wrap(C.mien_image_crop(image, box[1], box[2], box[3], box[4], sides(size, "image.crop")))
 end
 
 return media

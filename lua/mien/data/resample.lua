@@ -91,7 +91,7 @@ function resample.draw(options)
   if not sequence then check.raise("argument", "data.resample: sequence is missing") end
   local max_neutral = options.max_neutral or 0
 
-  local before = split.class_counts(corpus, starts, sequence)
+  local before = split.class_counts(corpus, starts, { sequence = sequence })
   local classes, neutral = find_minority(corpus, options.minority, before)
   local eligible, pools = 0, {} -- class -> eligible windows that hold it
   for _, c in ipairs(classes) do pools[c] = {} end

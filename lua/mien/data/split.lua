@@ -1,16 +1,22 @@
 -- Splits by participant, counts and weights of classes.
 -- Not here: re-sampling (resample.lua).
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 
 local split = {}
 
---- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2 }, rng) -> one list of recordings per
+--- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2, rng = stream }) -> one list of recordings per
 -- share, for corpus:windows{ recordings = list }. All recordings of a participant stay together; the shares are
 -- of participants. `corpus` may be a list of recordings as well (corpus:partition "train").
-function split.subjects(corpus, shares, rng)
+function split.subjects(corpus, shares, old)
+  if old ~= nil then renamed.form("data.split_subjects", old, "{ 0.8, 0.2, rng = stream }") end
   check.type(shares, "table", "data.split_subjects: shares")
+  local rng = shares.rng
   if rng == nil then
-    check.raise("argument", 'data.split_subjects needs a random stream: mien.rng.stream(seed, "split")')
+    check.raise("argument", 'data.split_subjects needs a random stream: rng = mien.rng.stream(seed, "split")')
+  end
+  for key in pairs(shares) do
+    if type(key) ~= "number" and key ~= "rng" then check.unknown("data.split_subjects", "key", key, { "rng" }) end
   end
   local recordings = corpus.recordings or corpus
   local by_subject, subjects = {}, {}
@@ -52,18 +58,22 @@ function split.subjects(corpus, shares, rng)
   return parts
 end
 
---- Frames per class in windows: class_counts(corpus, starts, sequence) -> list in the order of label_names, and
--- the number of frames. A frame counts once for each of its labels. Without starts: all frames.
-function split.class_counts(corpus, starts, sequence)
+--- Frames per class in windows: class_counts(corpus, starts, { sequence = (starts.sequence) }) -> list in the order of
+-- label_names, and the number of frames. A frame counts once for each of its labels. Without starts: all frames.
+function split.class_counts(corpus, starts, options)
+  if type(options) == "number" then
+    renamed.form("data.class_counts", options, ("{ sequence = %d }"):format(options))
+  end
   check.type(corpus, "table", "data.class_counts: corpus")
   if corpus.label_kind == "continuous" then
     check.raise("argument", "data.class_counts: %s has continuous labels", corpus.path)
   end
+  local sequence = check.keys(options or {}, { sequence = "count" }, "data.class_counts").sequence
   sequence = sequence or starts and starts.sequence or corpus.frames
   local counts, frames = {}, 0
   for c = 1, #corpus.label_names do counts[c] = 0 end
   local cache = {} -- re-sampled windows come again and again
-  for _, start in ipairs(starts or { 0 }) do
+  for _, start in ipairs(starts or { 1 }) do
     local window = cache[start]
     if not window then
       window = split.window_counts(corpus, start, sequence)
@@ -82,7 +92,7 @@ function split.window_counts(corpus, start, sequence)
   local labels = corpus:labels(start, sequence)
   local data = labels:data()
   if corpus.label_kind == "class" then
-    for i = 0, sequence - 1 do counts[data[i] + 1] = (counts[data[i] + 1] or 0) + 1 end
+    for i = 0, sequence - 1 do counts[data[i]] = (counts[data[i]] or 0) + 1 end
   else
     for i = 0, sequence * classes - 1 do
       if data[i] > 0.5 then counts[i % classes + 1] = counts[i % classes + 1] + 1 end

@@ -4,11 +4,12 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local file = require "mien.data.file"
+local index = require "mien.base.index"
 
 local votes = {}
 
 --- Labels of frames from votes [n,C] (how many annotators chose each category).
--- { kind = "class": i32 [n], ties go to the category that comes first, -1 without votes;
+-- { kind = "class": i32 [n], categories from 1, ties go to the one that comes first, 0 without votes;
 --   kind = "multilabel" (default): f32 [n,C], 1 for every category that shares the most votes }.
 -- The second result is the number of frames with a tie, the third of frames without votes.
 function votes.winner_takes_all(counts, options)
@@ -16,7 +17,7 @@ function votes.winner_takes_all(counts, options)
   check.type(counts, "tensor", "data.winner_takes_all: votes")
   check.keys(options, { kind = "string" }, "data.winner_takes_all")
   local kind = check.one_of(options.kind or "multilabel", { "class", "multilabel" }, "data.winner_takes_all: kind")
-  local shape = counts:size()
+  local shape = counts.shape
   if #shape ~= 2 then check.raise("shape", "data.winner_takes_all: votes must be [n,C], got %d dimensions", #shape) end
   local n, c = shape[1], shape[2]
   local values = ffi.new("double[?]", math.max(n * c, 1))
@@ -28,7 +29,10 @@ function votes.winner_takes_all(counts, options)
   for i = 0, n - 1 do
     if first[i] < 0 then empty = empty + 1 elseif ties[i] > 1 then tied = tied + 1 end
   end
-  if kind == "class" then return winner, tied, empty end
+  if kind == "class" then
+    index.classes_from_c(first, n)
+    return winner, tied, empty
+  end
   local labels = file.array("f32", { n, c })
   local out = labels:data()
   for i = 0, n - 1 do

@@ -2,6 +2,7 @@
 -- Not here: where frames and labels come from (datasets/).
 local check = require "mien.base.check"
 local file = require "mien.data.file"
+local index = require "mien.base.index"
 
 local writer = {}
 writer.__index = writer
@@ -58,22 +59,18 @@ function writer.new(path, options)
 end
 
 local function expect(t, dtype, shape, what)
-  local given = t.dtype .. "[" .. table.concat(t:size(), ",") .. "]"
+  local given = t.dtype .. "[" .. table.concat(t.shape, ",") .. "]"
   local wanted = dtype .. "[" .. table.concat(shape, ",") .. "]"
   if given ~= wanted then check.raise("shape", "data.writer: %s is %s, wanted %s", what, given, wanted) end
 end
 
---- Refuses labels that no loader would take, with the frame's number (1-based in its recording).
-local function check_labels(self, name, labels, n)
+--- Labels as the file holds them. Those that no loader would take are refused, with the frame's number (from 1 in its
+-- recording).
+local function stored_labels(self, name, labels, n)
   local values, names = labels:to(labels.dtype), self.options.label_names -- a plain contiguous copy
   local data, k = values:data(), #names
   if self.options.label_kind == "class" then
-    for i = 0, n - 1 do
-      if data[i] < 0 or data[i] >= k then
-        check.raise("argument", "data.writer: recording %s, frame %d: class %d, classes are 0 to %d", name, i + 1,
-          data[i], k - 1)
-      end
-    end
+    index.classes_to_c(data, n, k, ("data.writer: recording %s, frame"):format(name))
   else
     for i = 0, n * k - 1 do
       if not (data[i] >= self.range[1] and data[i] <= self.range[2]) then
@@ -82,7 +79,7 @@ local function check_labels(self, name, labels, n)
       end
     end
   end
-  values:free()
+  return values
 end
 
 local function column(self, name, dtype, n, value)
@@ -102,7 +99,7 @@ local function optional(self, name, t, n)
   if t == nil then return end
   if #t ~= n then check.raise("shape", "data.writer: %d frames but %d rows of %s", n, #t, name) end
   if first then
-    local shape = t:size()
+    local shape = t.shape
     shape[1] = 0
     self.h5:dataset(name, name == "votes" and "u8" or "f32", shape)
     self["with_" .. name] = true
@@ -119,8 +116,8 @@ local function check_whole(self)
 end
 
 --- Adds a recording: { name =, subject =, partition = "train"|"devel"|"test", frames = u8 [n,H,W,3],
--- labels = f32 [n,K] or i32 [n] for classes (0-based), traces = f32 [n,R,K], votes = u8 [n,C], time = f64 [n]
--- in seconds (frame number / fps when left out) }.
+-- labels = f32 [n,K] or i32 [n] for classes (1 is the first of label_names), traces = f32 [n,R,K], votes = u8 [n,C],
+-- time = f64 [n] in seconds (frames before this one / fps when left out) }.
 function writer:recording(options)
   check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor!",
     labels = "tensor!", traces = "tensor", votes = "tensor", time = "tensor" }, "data.writer: recording")
@@ -138,7 +135,7 @@ function writer:recording(options)
     expect(options.labels, "f32", { n, #o.label_names }, "labels of " .. name)
   end
   if options.time then expect(options.time, "f64", { n }, "time of " .. name) end
-  check_labels(self, name, options.labels, n)
+  local labels = stored_labels(self, name, options.labels, n)
   optional(self, "traces", options.traces, n)
   optional(self, "votes", options.votes, n)
 
@@ -150,7 +147,8 @@ function writer:recording(options)
   local h5 = self.h5
   self.torn = name
   h5:append("frames", options.frames)
-  h5:append("labels", options.labels)
+  h5:append("labels", labels)
+  labels:free()
   if options.traces then h5:append("traces", options.traces) end
   if options.votes then h5:append("votes", options.votes) end
   column(self, "recording", "i32", n, #self.recordings)

@@ -30,7 +30,7 @@ end
 --- What a recording holds for: the inputs' shapes, what else the host has decided.
 local function kind_of(self, inputs)
   local words = {}
-  for i, t in ipairs(inputs) do words[i] = t.dtype .. "[" .. table.concat(t:size(), ",") .. "]" end
+  for i, t in ipairs(inputs) do words[i] = t.dtype .. "[" .. table.concat(t.shape, ",") .. "]" end
   for _, optimiser in ipairs(self.optimisers) do words[#words + 1] = optimiser:settings() end
   for name, stream in pairs(self.rngs) do
     words[#words + 1] = ("%s=%s/%s"):format(name, tostring(stream.seed), tostring(stream.stream))
@@ -43,7 +43,7 @@ end
 local function places_for(inputs)
   local places = {}
   for i, t in ipairs(inputs) do
-    places[i] = scope.keep(tensor.zeros(t:size(), { dtype = t.dtype, device = "cuda" }))
+    places[i] = scope.keep(tensor.zeros(t.shape, { dtype = t.dtype, device = "cuda" }))
   end
   return places
 end

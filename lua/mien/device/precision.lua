@@ -54,10 +54,10 @@ end
 --- Brings a model to a device ("auto", "cpu", "cuda") and sets its precision; nil keeps what it has. An error, before
 -- anything has changed, when the device or the precision there cannot be had. Returns the model.
 function precision.place(model, where, name)
-  local target = device.choose(where or model:device())
-  precision.require(name or model:precision(), target)
+  local target = device.choose(where or model.device)
+  precision.require(name or model.precision, target)
   model:to(target)
-  return name and model:precision(name) or model
+  return name and model:precision_(name) or model
 end
 
 return precision

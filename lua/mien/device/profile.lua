@@ -1,5 +1,5 @@
 -- Where the time goes: per op, direction and implementation, and what lies between the ops.
--- Not here: how it is counted (core/base/profile.c), steps of an experiment (experiment/profile.lua).
+-- Not here: how it is counted (core/base/profile.c), steps of an experiment (experiment/timing.lua).
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"

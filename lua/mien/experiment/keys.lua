@@ -1,6 +1,6 @@
 -- The keys of a declaration: what there is, what each takes, and what it is when nobody says.
 -- Not here: the kinds of values (experiment/kinds.lua), checking (experiment/checker.lua), merging
--- (experiment/schema.lua), what a key does (experiment/run.lua, corpus.lua).
+-- (experiment/schema.lua), what a key does (experiment/run.lua, input.lua).
 local check = require "mien.base.check"
 local kinds = require "mien.experiment.kinds"
 
@@ -116,7 +116,7 @@ return {
     workers = key(1, count, "loader threads"),
   },
   train = {
-    loss = key("ccc", { owned("mien.nn.loss", "names"), kinds.code }, "or a function(output, labels)"),
+    loss = key("ccc", { owned("mien.nn.loss", "names"), kinds.code }, "or a function(output, labels), classes from 1"),
     loss_scope = key("batch", owned("mien.nn.loss", "scopes"), "of ccc: over all frames of a batch, or per sequence"),
     optimiser = key({ "adam", lr = 4e-5 }, kinds.named "a table such as { \"adam\", lr = 1e-3 }",
       "name and options of mien.optim", "own", function(optimiser) return require("mien.optim").options(optimiser[1]) end),

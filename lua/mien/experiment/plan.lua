@@ -4,7 +4,7 @@
 -- (experiment/report.lua).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
-local corpus_of = require "mien.experiment.corpus"
+local corpus_of = require "mien.experiment.input"
 local device = require "mien.device"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.base.home"

@@ -2,7 +2,7 @@
 -- Not here: which runs there are and in which order (experiment/plan.lua), the loop (train/).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
-local corpus_of = require "mien.experiment.corpus"
+local corpus_of = require "mien.experiment.input"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.base.home"
@@ -24,18 +24,16 @@ local one = {}
 --- loss(output, labels) as the declaration names it; class weights from the counts of the training windows, on
 -- the model's device.
 function one.loss(config, counts, model)
-  local name, weight = config.train.loss, nil
+  local name, options = config.train.loss, nil
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model:device())
+    local weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw })))
+    options = { weight = weight:move_(model.device) }
   end
-  if name == "ccc" then
-    local options = { scope = config.train.loss_scope }
-    return function(output, labels) return fn(output, labels, options) end
-  end
-  return function(output, labels) return fn(output, labels, weight) end
+  if name == "ccc" then options = { scope = config.train.loss_scope } end
+  return function(output, labels) return fn(output, labels, options) end
 end
 
 local function store_counts(run, c, table4, train_counts, devel_counts)

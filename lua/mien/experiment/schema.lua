@@ -1,6 +1,6 @@
 -- Declarations completed with defaults, changed by profiles, arms and --set, and written as the text that is hashed.
 -- Not here: which keys there are (experiment/keys.lua), checking them (experiment/checker.lua), what they do
--- (experiment/run.lua, corpus.lua).
+-- (experiment/run.lua, input.lua).
 local check = require "mien.base.check"
 local checker = require "mien.experiment.checker"
 local KEYS = require "mien.experiment.keys"

@@ -4,6 +4,7 @@ local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local evaluate = require "mien.train.evaluate"
 local file = require "mien.data.file"
+local index = require "mien.base.index"
 local post = require "mien.affect.post"
 
 local score = {}
@@ -51,6 +52,9 @@ local function save(path, corpus, splits)
       for _, name in ipairs { "raw", "post", "gold" } do
         if split[name] then
           local t = matrix(split[name])
+          if name == "gold" and corpus.label_kind == "class" then -- files count classes from 0
+            index.classes_to_c(t:data(), t:count(), #corpus.label_names, "gold, frame")
+          end
           h5:write(split.name .. "/" .. name, t)
           t:free()
         end
@@ -93,9 +97,8 @@ local function fit_post(config, corpus, splits)
   local devel = splits[1]
   for k, target in ipairs(corpus.label_names) do
     local fit = config.post_options.method == "joint" and post.joint or post.fit
-    local chain = fit { predictions = evaluate.column(devel.raw, k), gold = evaluate.column(devel.gold, k),
-      steps = config.post, fps = corpus.fps, max_median = config.post_options.max_median,
-      max_shift = config.post_options.max_shift }
+    local chain = fit(evaluate.column(devel.raw, k), evaluate.column(devel.gold, k), { steps = config.post,
+      fps = corpus.fps, max_median = config.post_options.max_median, max_shift = config.post_options.max_shift })
     chains[k] = { target = target, chain = chain }
     for _, split in ipairs(splits) do
       local changed = chain:apply(evaluate.column(split.raw, k))

@@ -2,7 +2,7 @@
 -- Not here: running them (experiment/plan.lua), the keys (experiment/schema.lua).
 local check = require "mien.base.check"
 local checker = require "mien.experiment.checker"
-local corpus_of = require "mien.experiment.corpus"
+local corpus_of = require "mien.experiment.input"
 local home = require "mien.base.home"
 local schema = require "mien.experiment.schema"
 local start_of = require "mien.experiment.start"

@@ -1,12 +1,12 @@
 -- Help, made from what the sources say themselves: `---` comments of the Lua files, ops.def, C headers.
--- Not here: reading those (lua/mien/help/index.lua).
+-- Not here: reading those (lua/mien/help/names.lua).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local parts = require "mien.base.parts"
 
 local help = {}
 
-local function index() return require "mien.help.index" end
+local function index() return require "mien.help.names" end
 
 --- Text indented by two and broken between words at the terminal's width (112 columns at most); what does not fit
 -- goes on in the next line of its paragraph.

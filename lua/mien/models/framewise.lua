@@ -7,12 +7,12 @@ local nn = require "mien.nn"
 local framewise = nn.define "framewise"
 
 function framewise:forward(x) -- [B,T,3,H,W] -> [B,T,K], or [N,3,H,W] -> [N,K]
-  if x:dim() == 4 then return nn.chain(x, self.features, nn.exact, self.head) end
-  if x:dim() ~= 5 then
+  if x.ndim == 4 then return nn.chain(x, self.features, nn.exact, self.head) end
+  if x.ndim ~= 5 then
     check.raise("shape", "framewise: input must be [N,3,H,W] or [B,T,3,H,W], got [%s]",
-      table.concat(x:size(), ","))
+      table.concat(x.shape, ","))
   end
-  local b, t, c, h, w = unpack(x:size())
+  local b, t, c, h, w = unpack(x.shape)
   local frames = x:reshape { b * t, c, h, w }
   local scores = nn.chain(frames, self.features, nn.exact, self.head)
   frames:free()

@@ -1,6 +1,7 @@
 -- Builds the network that a weight file belongs to, from the names and shapes in it.
 -- Not here: other frameworks' files, a start that takes the extractor alone (init/).
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 
 local from_weights = {}
 
@@ -11,7 +12,7 @@ local DIMENSIONS = { ["features.conv1.weight"] = 4, ["features.features.0.weight
 local function shapes_of(tensors, path)
   local shapes = {}
   for _, entry in ipairs(tensors) do
-    local name, shape = entry[1], entry[2]:size()
+    local name, shape = entry[1], entry[2].shape
     local wanted = DIMENSIONS[name] or name:find "^context%.weight" and 2
       or (name:find "^fully_connected%.%d+%.weight$" or name:find "^features%.classifier%.%d+%.weight$") and 2
     if wanted and #shape ~= wanted or shape[1] == 0 then
@@ -57,8 +58,12 @@ local function output_names(meta, count, path)
 end
 
 --- The network of a weights file, in test mode: models.from_weights("weights/net.h5"); a quantised one, too. Gives it,
--- its outputs' names, and what else the file says. size: side of its input, for VGG-16.
-function from_weights.load(path, size)
+-- its outputs' names, and what else the file says. options.size: side of its input, for VGG-16.
+function from_weights.load(path, options)
+  if type(options) == "number" then
+    renamed.form("models.from_weights", options, "models.from_weights(path, { size = n })")
+  end
+  local size = check.keys(options or {}, { size = "count" }, "models.from_weights").size
   local models = require "mien.models"
   local file = require("mien.checkpoint").load_weights(path)
   require("mien.checkpoint.check").finite(file.tensors, path)

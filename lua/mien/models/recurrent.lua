@@ -7,10 +7,10 @@ local nn = require "mien.nn"
 local recurrent = nn.define "recurrent"
 
 function recurrent:forward(x, state) -- [B,T,3,H,W] -> [B,T,K], last state
-  if x:dim() ~= 5 then
-    check.raise("shape", "recurrent: input must be [B,T,3,H,W], got [%s]", table.concat(x:size(), ","))
+  if x.ndim ~= 5 then
+    check.raise("shape", "recurrent: input must be [B,T,3,H,W], got [%s]", table.concat(x.shape, ","))
   end
-  local b, t, c, h, w = unpack(x:size())
+  local b, t, c, h, w = unpack(x.shape)
   local frames = x:reshape { b * t, c, h, w }
   local features = nn.chain(frames, self.features, self.fully_connected)
   frames:free()

@@ -158,7 +158,7 @@ function observer:watch(run)
   for _, layer in ipairs(self.order) do
     local sides = self.seen[layer]
     layer.forward = function(own, x, residual) -- hides the class's
-      local y = getmetatable(own).__index.forward(own, x, residual)
+      local y = getmetatable(own).class.forward(own, x, residual)
       add_response(sides, own, x)
       if sides.input then sides.input:add(x, "the input") end
       if sides.output then sides.output:add(y, "a layer") end
@@ -190,7 +190,7 @@ recorded.__index = recorded
 function calibrate.recorded(ranges)
   local self = setmetatable({ ranges = ranges, at = 0, watched = true }, recorded)
   self.rounded = setmetatable({}, { __index = function(_, layer)
-    local shape, steps = layer.weight:size(), {}
+    local shape, steps = layer.weight.shape, {}
     for k = 1, shape[1] do steps[k] = 1 end
     return { weight = tensor.empty(shape, { dtype = "i8" }), steps = steps }
   end })
@@ -212,7 +212,7 @@ local AT_ONCE = 16
 
 --- Calls visit(frames) for pieces of a tensor of frames, along its first dimension.
 local function of_tensor(frames, visit)
-  local step = frames:dim() == 5 and 1 or AT_ONCE
+  local step = frames.ndim == 5 and 1 or AT_ONCE
   for first = 1, frames:size(1), step do
     scope.run(function() visit(frames:narrow(1, first, math.min(step, frames:size(1) - first + 1))) end)
   end
@@ -245,9 +245,9 @@ function calibrate.frames(options, visit)
   if check.is_tensor(frames) then
     if options.corpus then
       check.raise("argument", "nn.quantise: frames is a tensor, so there is no use for a corpus")
-    elseif (frames:dim() ~= 4 and frames:dim() ~= 5) or frames:count() == 0 then
+    elseif (frames.ndim ~= 4 and frames.ndim ~= 5) or frames:count() == 0 then
       check.raise("shape", "nn.quantise: frames must be [N,3,H,W] or [B,T,3,H,W], got [%s]",
-        table.concat(frames:size(), ","))
+        table.concat(frames.shape, ","))
     end
     return of_tensor(frames, visit)
   end

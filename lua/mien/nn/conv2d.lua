@@ -12,7 +12,7 @@ function conv2d:forward(x) -- [N,C,H,W] -> [N,K,H',W']
 end
 
 function conv2d:detail()
-  local k = self.weight:size()
+  local k = self.weight.shape
   return ("%d, %d, %s"):format(k[2], k[1], window.text(k[3], k[4], self.attributes))
 end
 

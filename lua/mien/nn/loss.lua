@@ -2,6 +2,7 @@
 -- Not here: scores that are reported (metric.lua), the formulas' code (core/ops, backends).
 local check = require "mien.base.check"
 local op = require "mien.tensor.op"
+local renamed = require "mien.base.renamed"
 
 local loss = {}
 
@@ -10,6 +11,7 @@ loss.names = { "ccc", "mse", "sigmoid_cross_entropy", "softmax_cross_entropy" }
 loss.scopes = { "batch", "sequence" }
 
 local batch, sequence = { per_sequence = 0 }, { per_sequence = 1 }
+local from_one = { first = 1 }
 
 --- 1 - mean over the outputs of the concordance correlation coefficient (Lin 1989), 1/n moments.
 -- prediction and target [B,T,K] or [N,K]. options.scope: "batch" (default) takes all frames together,
@@ -28,16 +30,23 @@ function loss.mse(prediction, target)
   return op.mse_loss(prediction, target)
 end
 
+--- The weight of each class from a loss's options.
+local function weight_of(options, what)
+  if options == nil then return nil end
+  if check.is_tensor(options) then renamed.form(what, options, what .. "(logits, target, { weight = w })") end
+  return check.keys(options, { weight = "tensor" }, what).weight
+end
+
 --- Mean over frames and classes of w_c [-z log s(x) - (1-z) log(1 - s(x))], stable, from logits.
--- logits x and target z (0 or 1) [...,C]; weight w [C] or nil: one per class (data.class_weights).
-function loss.sigmoid_cross_entropy(logits, target, weight)
-  return op.sigmoid_cross_entropy(logits, target, weight)
+-- logits x and target z (0 or 1) [...,C]; options.weight: w [C], one per class (data.class_weights).
+function loss.sigmoid_cross_entropy(logits, target, options)
+  return op.sigmoid_cross_entropy(logits, target, weight_of(options, "loss.sigmoid_cross_entropy"))
 end
 
 --- Mean over frames of -log softmax(logits) at the target class; with weights their weighted mean.
--- logits [...,C]; target i32 or i64 [...], classes from 0 on; weight [C] or nil.
-function loss.softmax_cross_entropy(logits, target, weight)
-  return op.softmax_cross_entropy(logits, target, weight)
+-- logits [...,C]; target i32 or i64 [...], classes from 1 on; options.weight [C].
+function loss.softmax_cross_entropy(logits, target, options)
+  return op.softmax_cross_entropy(logits, target, weight_of(options, "loss.softmax_cross_entropy"), from_one)
 end
 
 --- The loss function of a name, as experiments write it: loss.by_name "ccc".

@@ -1,12 +1,12 @@
 -- What all layers and models share: parameters, buffers and children in order, by name.
--- Not here: loading weights (nn/state.lua), how weights are drawn (init.lua).
+-- Not here: loading weights (nn/loading.lua), how weights are drawn (init.lua).
 local check = require "mien.base.check"
 local tensor = require "mien.tensor"
 local scope = require "mien.tensor.scope"
 
 local module = {}
 
-local base = {} -- methods of every module
+local base, computed = {}, {} -- methods of every module; fields that are computed: functions of the module
 module.base = base
 
 module.statistics = { "running", "batch" } -- of batch norm at inference
@@ -20,7 +20,13 @@ module.recomputed = { "blocks", "none" }   -- what backward may make again
 function module.define(name)
   local class = setmetatable({ class_name = name }, { __index = base })
   local meta = {
-    __index = class,
+    class = class, fields = computed,
+    __index = function(self, key)
+      local value = class[key]
+      if value ~= nil then return value end
+      local field = computed[key]
+      if field then return field(self) end
+    end,
     __call = function(self, ...) return self:forward(...) end,
     __tostring = base.describe,
   }
@@ -128,9 +134,9 @@ end
 
 -- ---- places --------------------------------------------------------------------------------------
 
---- Brings all parameters and buffers to "cpu" or "cuda", in place; "auto" is a GPU when one can be used.
--- Gradients are dropped; an optimiser's state follows with optimiser:to. Nothing has changed when one of them does
--- not fit. Returns itself.
+--- Brings all parameters and buffers to "cpu" or "cuda", in place (t:to of a tensor copies); "auto" is a GPU when one
+-- can be used. Gradients are dropped; an optimiser's state follows with optimiser:to. Nothing has changed when one of
+-- them does not fit. Returns itself.
 function base:to(where)
   local target, moved = require("mien.device").choose(where), {}
   local ok, problem = pcall(base.walk, self, function(_, m)
@@ -156,16 +162,20 @@ local function first_tensor(m)
 end
 
 --- Where the parameters and buffers lie: "cpu" or "cuda"; "cpu" for a module that has none.
-function base:device()
+function computed:device()
   local t = first_tensor(self)
   return t and t.device or "cpu"
 end
 
---- Sets what activations are in, or tells it without a name: "f32" (the default), "tf32" (f32 whose products may be
--- rounded to TF32 on a GPU, for the whole process), "bf16" or "fp16" (which wants loss scaling: optim.scaler);
--- parameters, statistics and losses stay in f32. Returns itself.
-function base:precision(name)
-  if name == nil then return self.chosen_precision or "f32" end
+--- What activations are in: "f32" unless precision_ has set another.
+function computed:precision()
+  return rawget(self, "chosen_precision") or "f32"
+end
+
+--- Sets what activations are in: "f32", "tf32" (f32 whose products may be rounded to TF32 on a GPU, for the whole
+-- process), "bf16" or "fp16" (which wants loss scaling: optim.scaler); parameters, statistics and losses stay in f32.
+-- Returns itself.
+function base:precision_(name)
   local dtype = require("mien.device.precision").activations(name)
   require("mien.device").tf32(name == "tf32")
   self.chosen_precision, self.activations = name, dtype
@@ -175,7 +185,7 @@ end
 --- A batch's tensor on the module's device, the pictures (input = true) in the precision of activations: t
 -- itself when nothing is to be done.
 function base:place(t, input)
-  local where, dtype = self:device(), input and t.dtype == "f32" and self.activations or t.dtype
+  local where, dtype = self.device, input and t.dtype == "f32" and self.activations or t.dtype
   if t.device == where and t.dtype == dtype then return t end
   return t:to { device = where, dtype = dtype }
 end
@@ -251,9 +261,9 @@ function base:describe(indent)
   return table.concat(lines, "\n")
 end
 
---- Copies tensors by name into this module; see nn/state.lua.
+--- Copies tensors by name into this module; see nn/loading.lua.
 function base:load(tensors, options)
-  return require("mien.nn.state").load(self, tensors, options)
+  return require("mien.nn.loading").load(self, tensors, options)
 end
 
 --- A module of the same fields, tensors and children, whose children can be replaced.

@@ -39,7 +39,7 @@ end
 --- Weights in i8, symmetric, each filter in steps of its own (1/127 of its largest weight); the steps as a list; and
 -- what rounding takes from each weight, in f32.
 local function round_weights(layer)
-  local shape = layer.weight:size()
+  local shape = layer.weight.shape
   local size, steps = shape[2] * shape[3] * shape[4], {}
   local weight, lost = tensor.empty(shape, { dtype = "i8" }), tensor.empty(shape)
   local given = layer.weight:to "cpu"
@@ -186,7 +186,7 @@ function quantise.quantise(model, options)
     check.raise("argument", "nn.quantise takes a module, got %s", check.describe(model))
   end
   options = check.keys(options or {}, known, "nn.quantise")
-  if model:device() == "cpu" then require_kernels("nn.quantise", "nn.fuse(model) is the fast form here") end
+  if model.device == "cpu" then require_kernels("nn.quantise", "nn.fuse(model) is the fast form here") end
   local fused = model:fused():train(false)
   fused.activations = nil -- pictures come in f32, whatever the model's precision
   local plan = calibrate.observer(options.range)
@@ -197,7 +197,7 @@ function quantise.quantise(model, options)
   local pictures = rawget(fused, "features_out") ~= nil -- an extractor takes pictures, not sequences
   plan:watch(function()
     calibrate.frames(options, function(frames)
-      if pictures and frames:dim() == 5 then frames = frames:reshape { -1, unpack(frames:size(), 3) } end
+      if pictures and frames.ndim == 5 then frames = frames:reshape { -1, unpack(frames.shape, 3) } end
       fused(fused:place(frames))
     end)
   end)

@@ -16,7 +16,7 @@ end
 --- What a recurrent layer ends with: { h = { [B,H] per layer }, c = the same for an LSTM }.
 local state_class = {
   __tostring = function(state)
-    local shape = state.h[1] and table.concat(state.h[1]:size(), ",") or ""
+    local shape = state.h[1] and table.concat(state.h[1].shape, ",") or ""
     return ("%s state: %d layers of [%s]"):format(state.c and "lstm" or "gru", #state.h, shape)
   end,
 }

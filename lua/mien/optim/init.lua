@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 local scope = require "mien.tensor.scope"
 local tensor = require "mien.tensor"
 
@@ -18,7 +19,7 @@ local function named(params, what)
   for i, p in ipairs(params) do
     local entry = check.is_tensor(p) and { tostring(i), p } or { p[1] or p.name, p[2] or p.tensor }
     check.type(entry[2], "tensor", ("%s: parameter %d"):format(what, i))
-    if not entry[2]:requires_grad() then
+    if not entry[2].requires_grad then
       check.raise("argument", "%s: %s wants no gradient: call requires_grad_() first", what, entry[1])
     end
     list[i] = entry
@@ -53,7 +54,7 @@ end
 local function zeros_like(params, prefix)
   local list = {}
   for i, entry in ipairs(params) do
-    local t = tensor.zeros(entry[2]:size(), { dtype = entry[2].dtype, device = entry[2].device })
+    local t = tensor.zeros(entry[2].shape, { dtype = entry[2].dtype, device = entry[2].device })
     list[i] = { prefix .. "/" .. entry[1], scope.keep(t) }
   end
   return list
@@ -86,10 +87,12 @@ function base:norm_to(norm)
   end)
 end
 
---- Brings the state to "cpu" or "cuda", where model:to has brought the parameters; returns itself.
+--- Brings the state to "cpu" or "cuda", in place, where model:to has brought the parameters; returns itself. The field
+-- `device` says where it is.
 function base:to(where)
   local target = require("mien.device").choose(where)
   for _, entry in ipairs(self:state()) do entry[2]:move_(target) end
+  self.device = target
   return self
 end
 
@@ -100,7 +103,7 @@ function base:settings()
   local rate = h.lr
   h.lr, h.verdict = 0, nil
   words[2], h.lr = ffi.string(h, ffi.sizeof(h)), rate
-  for i, entry in ipairs(self.params) do words[2 + i] = entry[2]:requires_grad() and "1" or "0" end
+  for i, entry in ipairs(self.params) do words[2 + i] = entry[2].requires_grad and "1" or "0" end
   return table.concat(words)
 end
 
@@ -121,7 +124,7 @@ function base:state()
 end
 
 --- Copies a state that `state` gave, all or nothing; names and shapes must be those of this optimiser.
-function base:load_state(state)
+function base:set_state(state)
   check.type(state, "table", self.name .. ": state")
   check.type(state.step, "integer", self.name .. ": state: step")
   local given, copies = {}, {}
@@ -129,9 +132,9 @@ function base:load_state(state)
   for _, entry in ipairs(self:state()) do
     local source = given[entry[1]]
     if not source then check.raise("format", "%s: the state has no %s", self.name, entry[1]) end
-    if table.concat(source:size(), ",") ~= table.concat(entry[2]:size(), ",") then
+    if table.concat(source.shape, ",") ~= table.concat(entry[2].shape, ",") then
       check.raise("shape", "%s: %s is [%s] in the state, [%s] here", self.name, entry[1],
-        table.concat(source:size(), ","), table.concat(entry[2]:size(), ","))
+        table.concat(source.shape, ","), table.concat(entry[2].shape, ","))
     end
     copies[#copies + 1] = { entry[2], source }
   end
@@ -141,6 +144,8 @@ function base:load_state(state)
   for _, copy in ipairs(copies) do copy[1]:copy_(copy[2]) end
   self.steps = state.step
 end
+
+function base.load_state() renamed.refuse("optimiser", "load_state") end
 
 local function positive(value, what, zero_too)
   if value < 0 or value == 0 and not zero_too or value ~= value then
@@ -200,6 +205,7 @@ function optim.adam(params, config)
   params = named(params, "optim.adam")
   local m, v = zeros_like(params, "m"), zeros_like(params, "v")
   self.name, self.params, self.steps, self.moments, self.hyper = "optim.adam", params, 0, { m, v }, ffi.new "mien_adam"
+  self.device = params[1][2].device
   self.array, self.grads, self.m, self.v = array(params), ffi.new("mien_tensor *[?]", #params), array(m), array(v)
   return self
 end
@@ -243,6 +249,7 @@ function optim.sgd(params, config)
   params = named(params, "optim.sgd")
   local v = self.momentum > 0 and zeros_like(params, "v") or {}
   self.name, self.params, self.steps, self.moments, self.hyper = "optim.sgd", params, 0, { v }, ffi.new "mien_sgd"
+  self.device = params[1][2].device
   self.array, self.grads = array(params), ffi.new("mien_tensor *[?]", #params)
   self.v = self.momentum > 0 and array(v) or ffi.new("mien_tensor *[?]", #params)
   return self

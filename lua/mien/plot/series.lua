@@ -7,8 +7,8 @@ local series = {}
 --- An array of numbers from an array or a one-dimensional tensor.
 function series.numbers(value, what)
   if check.is_tensor(value) then
-    if #value:size() ~= 1 then
-      check.raise("shape", "%s is a tensor of %d dimensions, one is wanted", what, #value:size())
+    if value.ndim ~= 1 then
+      check.raise("shape", "%s is a tensor of %d dimensions, one is wanted", what, value.ndim)
     end
     return value:totable()
   end

@@ -10,28 +10,33 @@ local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for"
 local SQL = { "select", "from", "where", "group by", "order by", "limit", "join", "left join", "on", "having",
   "distinct", "count(", "avg(", "min(", "max(" }
 
---- The tables in which a name of `value` is looked up: itself, then its chain of __index tables.
+--- The tables in which a name of `value` is looked up: itself, then its chain of __index tables, or its class; and the
+-- table of the fields that it computes.
 local function places(value)
   local found = {}
   if type(value) == "cdata" then
     local ok, is_tensor = pcall(require("mien.base.check").is_tensor, value)
     if ok and is_tensor then
       local handle = require "mien.tensor.handle"
-      return { handle.methods, handle.fields }
+      return { handle.methods }, handle.fields
     end
-    return found
+    return found, {}
   end
-  if type(value) == "string" then return { string } end
+  if type(value) == "string" then return { string }, {} end
+  local computed = {}
   while type(value) == "table" and #found < 10 do
     found[#found + 1] = value
     local meta = debug.getmetatable(value)
-    value = type(meta) == "table" and rawget(meta, "__index") or nil
+    meta = type(meta) == "table" and meta or {}
+    computed = rawget(meta, "fields") or computed
+    value = rawget(meta, "class") or rawget(meta, "__index")
   end
-  return found
+  return found, computed
 end
 
 local function lookup(value, name)
-  for _, place in ipairs(places(value)) do
+  local found = places(value)
+  for _, place in ipairs(found) do
     local field = rawget(place, name)
     if field ~= nil then return field end
   end
@@ -62,7 +67,9 @@ local function resolve(env, path)
 end
 
 local function add_keys(names, value, only_functions)
-  for _, place in ipairs(places(value)) do
+  local found, computed = places(value)
+  for name in next, only_functions and {} or computed do names[name] = true end
+  for _, place in ipairs(found) do
     for key, field in next, place do
       local fits = not only_functions or type(field) == "function"
       if fits and type(key) == "string" and key:find "^[%a_][%w_]*$" then names[key] = true end

@@ -2,7 +2,7 @@
 -- Not here: evaluation, printing, completion (the files beside this one), line editing (core/host/edit.c).
 local C = require "mien.base.ffi"
 local complete = require "mien.repl.complete"
-local evaluate = require "mien.repl.evaluate"
+local inputs = require "mien.repl.inputs"
 local help = require "mien.help"
 local host = require "mien.host"
 local notices = require "mien.base.notices"
@@ -39,7 +39,7 @@ session.__index = session
 
 local function new_session(terminal)
   local self = setmetatable({ terminal = terminal, failed = false, sql = false }, session)
-  self.env = evaluate.environment { help = function(topic) print(help.text(topic)) end }
+  self.env = inputs.environment { help = function(topic) print(help.text(topic)) end }
   return self
 end
 
@@ -55,14 +55,14 @@ function session:report(err, trace)
     io.stderr:write "interrupted\n"
     self.failed = true
   else
-    self:fail(evaluate.explain(err, trace))
+    self:fail(inputs.explain(err, trace))
   end
 end
 
 --- Runs `chunk` as an input; Ctrl-C comes back here. Returns its values, or nil after an error was printed.
 function session:evaluate(chunk)
   host.interrupt_reset()
-  local values, err, trace = evaluate.run(chunk, self.env)
+  local values, err, trace = inputs.run(chunk, self.env)
   host.interrupt_reset()
   if not values then self:report(err, trace) end
   io.stdout:flush()
@@ -168,7 +168,7 @@ function session:read()
     return text
   end
   while true do
-    local chunk, message, incomplete = evaluate.compile(text)
+    local chunk, message, incomplete = inputs.compile(text)
     if chunk or not incomplete then return text, chunk, message end
     local more = self:line "  ... "
     if more == false then return false end
@@ -194,7 +194,7 @@ function session:step()
   elseif chunk then
     self:lua(chunk, text)
   else
-    self:fail(evaluate.explain(message))
+    self:fail(inputs.explain(message))
   end
   io.stdout:flush()
   return true

@@ -13,23 +13,22 @@ local access = {}
 
 local device_names = { [0] = "cpu", "cuda" }
 
---- The shape as a Lua table, or the size of dimension i (1-based; -1 is the last).
+--- The size of dimension i (-1 is the last); t.shape has all of them.
 function methods.size(t, i)
-  local ndim = C.mien_tensor_ndim(t)
-  if i then return tonumber(C.mien_tensor_size(t, index.dim(i, ndim, "size"))) end
-  local shape = {}
-  for d = 1, ndim do shape[d] = tonumber(C.mien_tensor_size(t, d - 1)) end
-  return shape
+  if i == nil then check.raise("argument", "t:size(i) takes a dimension; all sizes are t.shape") end
+  return tonumber(C.mien_tensor_size(t, index.dim(i, C.mien_tensor_ndim(t), "size")))
 end
-
---- The number of dimensions.
-function methods.dim(t) return C.mien_tensor_ndim(t) end
 
 --- The number of elements.
 function methods.count(t) return tonumber(C.mien_tensor_count(t)) end
 
-fields.shape = methods.size
-fields.ndim = methods.dim
+-- What a tensor is, is a field; what needs an argument, looks at the elements or changes something is a method.
+function fields.shape(t)
+  local shape = {}
+  for d = 1, C.mien_tensor_ndim(t) do shape[d] = tonumber(C.mien_tensor_size(t, d - 1)) end
+  return shape
+end
+function fields.ndim(t) return C.mien_tensor_ndim(t) end
 function fields.dtype(t) return ffi.string(C.mien_dtype_name(C.mien_tensor_dtype(t))) end
 function fields.device(t) return device_names[tonumber(C.mien_tensor_device(t))] end
 function fields.name(t)
@@ -81,7 +80,8 @@ function access.set_entry(t, i, new)
     position[0] = index.position(i, access.length(t), "t[i]")
     return check.status(C.mien_tensor_set(t, position, new))
   end
-  local part = t:detach():narrow(1, i, 1)
+  local at = index.position(i, access.length(t), "t[i]")
+  local part = op.narrow(t:detach(), { dim = 0, start = at, length = 1 })
   if type(new) == "number" then return part:fill_(new) end
   local source = handle.is(new) and new:detach() or create.tensor(new, { dtype = t.dtype })
   part:copy_(source:reshape(part.shape))
@@ -89,7 +89,7 @@ end
 
 --- "[2,150,3]".
 function access.shape_text(t)
-  return "[" .. table.concat(t:size(), ",") .. "]"
+  return "[" .. table.concat(t.shape, ",") .. "]"
 end
 
 --- All elements in row-major order: a double array of the FFI, and their number.
@@ -102,7 +102,7 @@ end
 
 --- The elements as nested Lua tables (a number for a scalar).
 function methods.totable(t)
-  local flat, shape, n = methods.doubles(t), t:size(), 0
+  local flat, shape, n = methods.doubles(t), t.shape, 0
   local function level(depth)
     if depth > #shape then
       n = n + 1
@@ -142,7 +142,8 @@ end
 local place, cast = { dtype = "string", device = "string" }, { dtype = 0 }
 
 --- The same elements in another dtype ("f64") or on another device ("cuda"), or both:
--- t:to{ device = "cuda", dtype = "bf16" }. A copy. Gradients flow back through a change between float dtypes
+-- t:to{ device = "cuda", dtype = "bf16" }. A copy, t stays as it is (t:move_ moves; model:to and optimiser:to move, too,
+-- as their tensors are held in many places). Gradients flow back through a change between float dtypes
 -- (op.cast); what changes the device, or holds integers, has no history.
 function methods.to(t, target)
   local dtype, device = C.mien_tensor_dtype(t), C.mien_tensor_device(t)

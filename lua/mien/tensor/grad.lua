@@ -9,14 +9,14 @@ local handle = require "mien.tensor.handle"
 local methods, fields = handle.methods, handle.fields
 local grad = {}
 
---- Marks a leaf whose gradient is wanted (on = true when left out); returns it.
+--- Marks a leaf whose gradient is wanted (on = true when left out), which t.requires_grad then tells; returns it.
 function methods.requires_grad_(t, on)
   check.status(C.mien_tensor_set_requires_grad(t, on ~= false))
   return t
 end
 
 --- True for marked leaves and for what recorded ops made from them.
-function methods.requires_grad(t)
+function fields.requires_grad(t)
   return C.mien_tensor_requires_grad(t)
 end
 

@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 local scope = require "mien.tensor.scope"
 local handle = require "mien.tensor.handle"
 
@@ -20,6 +21,7 @@ local function index(t, key)
   local field = fields[key]
   if field then return field(t) end
   local known = {}
+  renamed.refuse("tensor", key)
   for name in pairs(methods) do known[name] = true end
   for name in pairs(fields) do known[name] = true end
   check.unknown("tensor", "method or field", key, known)
@@ -29,6 +31,9 @@ local function newindex(t, key, value)
   if type(key) == "number" then return access.set_entry(t, key, value) end
   if key == "name" then return C.mien_tensor_set_name(t, value) end
   if key == "grad" then return check.status(C.mien_tensor_set_grad(t, scope.keep(value))) end
+  if key == "requires_grad" then
+    check.raise("argument", "tensor: requires_grad cannot be assigned; t:requires_grad_(true) or (false) sets it")
+  end
   check.raise("argument", "tensor: %s cannot be assigned; t[i], t.name and t.grad can", check.describe(key))
 end
 

@@ -5,6 +5,7 @@ local check = require "mien.base.check"
 local index = require "mien.base.index"
 local handle = require "mien.tensor.handle"
 local op = require "mien.tensor.call"
+local renamed = require "mien.base.renamed"
 
 local methods = handle.methods
 local arithmetic = {}
@@ -80,17 +81,20 @@ function methods.sqrt(t)
   return op.power(t, { exponent = 0.5 })
 end
 
---- t:sum(), t:mean(), t:max(): over all elements or over one dimension; keep = true leaves size 1.
+--- t:sum(), t:mean(), t:max(): over all elements, or t:sum(2, { keep = false }) over one dimension; keep = true leaves
+-- size 1 there.
 for _, name in ipairs { "sum", "mean", "max" } do
-  methods[name] = function(t, dim, keep)
+  methods[name] = function(t, dim, options)
     if dim == nil then return op[name](t) end
+    if type(options) == "boolean" then renamed.form(name, options, "{ keep = true }") end
+    local keep = options and check.keys(options, { keep = "boolean" }, name).keep
     return op[name](t, { dim = index.dim(dim, C.mien_tensor_ndim(t), name), keep = keep and 1 or 0 })
   end
 end
 
 --- The smallest element; see max.
-function methods.min(t, dim, keep)
-  return arithmetic.neg(methods.max(arithmetic.neg(t), dim, keep))
+function methods.min(t, dim, options)
+  return arithmetic.neg(methods.max(arithmetic.neg(t), dim, options))
 end
 
 local MOST = 8 -- tensors that one concat takes
@@ -117,7 +121,7 @@ function arithmetic.stack(list)
   check.type(list, "table", "stack: list")
   local rows = {}
   for i, t in ipairs(list) do
-    local shape = check.type(t, "tensor", "stack: entry " .. i):size()
+    local shape = check.type(t, "tensor", "stack: entry " .. i).shape
     table.insert(shape, 1, 1)
     rows[i] = t:reshape(shape)
   end

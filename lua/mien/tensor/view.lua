@@ -33,7 +33,7 @@ end
 
 --- Entry i of dimension `dim`, without that dimension: t:select(2, 1) of [B,T,D] is [B,D].
 function methods.select(t, dim, i)
-  local shape = t:size()
+  local shape = t.shape
   local d = index.dim(dim, #shape, "select")
   local start = index.position(i, shape[d + 1], "select")
   table.remove(shape, d + 1)
@@ -62,7 +62,7 @@ end
 
 --- Joins all dimensions from `first` on: [N,C,H,W] with first = 2 (default 1) is [N,C*H*W].
 function methods.flatten(t, first)
-  local shape = t:size()
+  local shape = t.shape
   local d = index.dim(first or 1, #shape, "flatten")
   local joined, rest = {}, 1
   for i = 1, d do joined[i] = shape[i] end

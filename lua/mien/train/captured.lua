@@ -42,7 +42,7 @@ end
 
 --- Why a training cannot be captured, or nil.
 function captured.refuses(work)
-  if work.model:device() ~= "cuda" then return "train.graph is for a GPU" end
+  if work.model.device ~= "cuda" then return "train.graph is for a GPU" end
 end
 
 --- captured.new{ work = the step's parts, before = what it may leave half done, rngs =, phase = function called with

@@ -42,7 +42,7 @@ end
 -- each of the frames f32 [B,T,3,H,W] that it was given.
 function evaluate.outputs(output, frames, names)
   check.type(output, "tensor", "what the network returns")
-  local shape, given = output:size(), frames:size()
+  local shape, given = output.shape, frames.shape
   local n = given[1] * given[2] * #names
   if output:count() ~= n or shape[#shape] ~= #names then
     check.raise("shape", "the network's output is [%s] for frames [%s]; wanted is [%d,%d,%d]: "
@@ -78,7 +78,7 @@ function evaluate.predict(options)
     local batches = loader.new {
       corpus = corpus, starts = list.starts, sequence = length, batch = options.batch or 4, size = options.size,
       resize = options.resize, scale = options.scale, workers = options.workers, keep_last = true,
-      device = model:device(),
+      device = model.device,
     }
     local done = 0
     local ok, problem = pcall(function()
@@ -106,7 +106,7 @@ function evaluate.predict(options)
   return result
 end
 
---- The labels of the recordings in the same form; a class corpus has one array of classes, from 0.
+--- The labels of the recordings in the same form; a class corpus has one array of classes, from 1.
 function evaluate.gold(corpus, recordings)
   local result = {}
   for i, recording in ipairs(recordings) do
@@ -216,7 +216,7 @@ function kinds.class(corpus, predictions, gold)
   local logits, truth, one_hot, counts, most = joined(predictions), {}, {}, {}, 0
   for i, row in ipairs(joined(gold)) do
     truth[i], one_hot[i] = row[1], {}
-    for k = 1, #corpus.label_names do one_hot[i][k] = row[1] == k - 1 and 1 or 0 end
+    for k = 1, #corpus.label_names do one_hot[i][k] = row[1] == k and 1 or 0 end
     counts[row[1]] = (counts[row[1]] or 0) + 1
     most = math.max(most, counts[row[1]])
   end
@@ -272,7 +272,7 @@ function evaluate.confusion(corpus, predictions, gold)
   local names, counts, rows = corpus.label_names, {}, {}
   local truth = joined(gold)
   for i, row in ipairs(joined(predictions)) do
-    local cell = truth[i][1] * #names + highest(row)
+    local cell = (truth[i][1] - 1) * #names + highest(row)
     counts[cell] = (counts[cell] or 0) + 1
   end
   for is = 1, #names do

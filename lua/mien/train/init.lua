@@ -135,7 +135,7 @@ function fit:steps()
   if steps == 0 then check.raise("argument", "training: not one whole batch in the training windows") end
   local ok, problem = pcall(function()
     for frames, labels in loader:batches() do
-      local size = frames:size()
+      local size = frames.shape
       local value, problem = self:step(frames, labels)
       labels:free()
       if not value then return problem end
@@ -267,7 +267,7 @@ end
 -- a loss that is no number: the last good checkpoint stays. Ctrl-C saves, then raises the error "interrupted".
 function train.fit(options)
   check.keys(options, KEYS, "train.fit")
-  options.optimiser:to(precision.place(options.model, options.device, options.precision):device())
+  options.optimiser:to(precision.place(options.model, options.device, options.precision).device)
   local self = setmetatable({
     model = options.model, optimiser = options.optimiser, train = options.train, work = step.new(options),
     validate = options.validate, epochs = options.epochs, meta = options.meta, run = options.run,

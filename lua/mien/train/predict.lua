@@ -37,7 +37,7 @@ function predict.network(path, options)
   if not meta.scale_mean then
     network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
   end
-  network.model, network.outputs = require("mien.models.from_weights").load(path, size[1])
+  network.model, network.outputs = require("mien.models.from_weights").load(path, { size = size[1] })
   precision.place(network.model, options.device or "auto", options.precision)
   if options.int8 then
     local corpus = data.open(options.int8)
@@ -125,7 +125,7 @@ local function flush(network, buffer, turns)
 end
 
 --- Outputs for every face in every frame of a video, which is read once: predict.video(path, network, { every = n, box,
--- cascade, each }) -> rows { frame (from 0), time, face, box, detected, values } in the order of frames and faces, and
+-- cascade, each }) -> rows { frame, time, face, box, detected, values } in the order of frames and faces, and
 -- what data.faces gives (it takes box, cascade and each, too).
 function predict.video(path, network, options)
   local every, rows, buffers = options.every or 1, {}, {}
@@ -140,8 +140,8 @@ function predict.video(path, network, options)
     local box = track.boxes[n]
     local side = math.max(box[3], box[4]) -- a square around the same centre: faces keep their shape
     local square = { box[1] + (box[3] - side) / 2, box[2] + (box[4] - side) / 2, side, side }
-    local row = { frame = n - 1, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
-      crop = data.image.crop(image, square, network.size[1], network.size[2]) }
+    local row = { frame = n, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
+      crop = data.image.crop(image, square, network.size) }
     table.insert(buffer, row)
     table.insert(buffer.all, row)
     if #buffer == (network.sequence == 1 and STILLS or network.sequence) * turns then flush(network, buffer, turns) end

@@ -13,7 +13,7 @@ function step.new(options)
   return setmetatable({
     model = options.model, loss = options.loss, optimiser = options.optimiser, clip = options.clip,
     parameters = options.model:parameters(),
-    scaler = options.model:precision() == "fp16" and optim.scaler() or nil,
+    scaler = options.model.precision == "fp16" and optim.scaler() or nil,
   }, step)
 end
 

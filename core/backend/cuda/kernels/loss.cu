@@ -194,10 +194,11 @@ struct softmax_ce {
     const float *x, *weight, *dloss;
     const double *weights; /* their sum */
     const int64_t *target;
-    int64_t classes;
-    int *bad; /* becomes 1 when a target is no class */
-    MIEN_HD bool valid(int64_t row) const { return target[row] >= 0 && target[row] < classes; }
-    MIEN_HD double weight_of(int64_t row) const { return weight ? weight[target[row]] : 1; }
+    int64_t classes, first; /* how many, and the number of the first one */
+    int *bad;               /* becomes 1 when a target is no class */
+    MIEN_HD int64_t class_of(int64_t row) const { return target[row] - first; }
+    MIEN_HD bool valid(int64_t row) const { return class_of(row) >= 0 && class_of(row) < classes; }
+    MIEN_HD double weight_of(int64_t row) const { return weight ? weight[class_of(row)] : 1; }
     /* Log of the sum of exp over one row. */
     MIEN_HD double level(int64_t row) const {
         const float *at = x + row * classes;
@@ -213,7 +214,7 @@ struct softmax_ce {
             return term{NAN, 0};
         }
         double w = weight_of(row);
-        return term{w * (level(row) - x[row * classes + target[row]]), w};
+        return term{w * (level(row) - x[row * classes + class_of(row)]), w};
     }
 };
 
@@ -224,35 +225,37 @@ __global__ void __launch_bounds__(MIEN_THREADS)
         double factor = f.valid(row) ? *f.dloss * f.weight_of(row) / *f.weights : 0;
         for (int64_t c = 0; c < f.classes; c++) {
             int64_t i = row * f.classes + c;
-            dx[i] = f.valid(row)
-                        ? (float)(factor * (exp(f.x[i] - all) - (c == f.target[row])))
-                        : 0;
+            dx[i] =
+                f.valid(row) ? (float)(factor * (exp(f.x[i] - all) - (c == f.class_of(row)))) : 0;
         }
     }
 }
 
 /* The error that tells which target it is. */
-static mien_status complain(const operands &o, int64_t rows, int64_t classes) {
+static mien_status complain(const operands &o, int64_t rows, int64_t first, int64_t classes) {
     int64_t *target = (int64_t *)malloc((size_t)rows * sizeof *target), row = 0;
     if (!target) MIEN_FAIL(MIEN_ERR_MEMORY, "softmax_cross_entropy: no memory for the targets");
     mien_status status =
         mien__cuda_read(target, o.b.data<int64_t>(), (size_t)rows * sizeof *target);
-    while (status == MIEN_OK && row < rows - 1 && target[row] >= 0 && target[row] < classes) row++;
+    while (status == MIEN_OK && row < rows - 1 && target[row] >= first &&
+           target[row] < first + classes)
+        row++;
     int64_t found = target[row];
     free(target);
     MIEN_TRY(status);
     MIEN_FAIL(MIEN_ERR_ARGUMENT,
               "softmax_cross_entropy: target of row %lld is %lld but the %lld classes of logits "
-              "are 0 to %lld",
-              (long long)row, (long long)found, (long long)classes, (long long)classes - 1);
+              "are %lld to %lld",
+              (long long)row + 1, (long long)found, (long long)classes, (long long)first,
+              (long long)(first + classes - 1));
 }
 
 /* While a step is recorded nothing can be read back: its loss becomes NaN. */
-static mien_status check_targets(const operands &o, const int *bad, int64_t rows, int64_t classes) {
+static mien_status check_targets(const operands &o, const softmax_ce &f, int64_t rows) {
     int found = 0;
     if (mien__recording()) return MIEN_OK;
-    MIEN_TRY(mien__cuda_read(&found, bad, sizeof found));
-    return found ? complain(o, rows, classes) : MIEN_OK;
+    MIEN_TRY(mien__cuda_read(&found, f.bad, sizeof found));
+    return found ? complain(o, rows, f.first, f.classes) : MIEN_OK;
 }
 
 static mien_status softmax_run(mien_op_call *call, bool backward) {
@@ -265,6 +268,7 @@ static mien_status softmax_run(mien_op_call *call, bool backward) {
     if (o.failed || space.failed()) return mien_last();
     const mien_tensor *x = call->in[0];
     int64_t classes = x->shape[x->ndim - 1], rows = mien_tensor_count(x) / classes;
+    const mien_softmax_cross_entropy_attr *a = (const mien_softmax_cross_entropy_attr *)call->attr;
     int *bad = space.at<int>(2);
     softmax_ce f = {o.a.data<float>(),
                     o.weights(),
@@ -272,12 +276,13 @@ static mien_status softmax_run(mien_op_call *call, bool backward) {
                     space.at<double>(),
                     o.b.data<int64_t>(),
                     classes,
+                    (int64_t)a->first,
                     bad};
     if (!backward) {
         MIEN_TRY(mien__cuda_alloc(call->out[0]));
         MIEN_CUDA(cudaMemsetAsync(bad, 0, sizeof *bad, mien__cuda_context.stream));
         MIEN_TRY(weighted_mean(loss_of(call), NULL, rows, f));
-        return check_targets(o, bad, rows, classes);
+        return check_targets(o, f, rows);
     }
     MIEN_TRY(weighted_mean(NULL, space.at<double>(), rows, f));
     gradient dx;

@@ -7,6 +7,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 local doubles = require "mien.base.doubles"
 local joint = require "mien.affect.post.joint"
 local steps = require "mien.affect.post.steps"
@@ -85,11 +86,14 @@ end
 -- ---- fitting ---------------------------------------------------------------------------------------------
 
 --- What post.fit and post.joint share: recordings, steps, and the largest odd window and delay in frames.
-local function prepare(options, what)
-  check.keys(options, {
-    predictions = "table!", gold = "table!", lengths = "table", steps = "table", fps = "number",
-    max_median = "number", max_shift = "number",
-  }, what)
+local function prepare(predictions, gold, options, what)
+  if gold == nil and type(predictions) == "table" and predictions.predictions then
+    renamed.form(what, predictions, what .. "(predictions, gold, { fps = 25 })")
+  end
+  check.type(predictions, "table", what .. ": predictions")
+  check.type(gold, "table", what .. ": gold")
+  options = check.keys(options or {}, { lengths = "table", steps = "table", fps = "number", max_median = "number",
+    max_shift = "number" }, what)
   local fps = options.fps or 25
   local median, shift = options.max_median or 20, options.max_shift or 10
   if not (fps > 0 and median >= 0 and shift >= 0) then
@@ -97,8 +101,8 @@ local function prepare(options, what)
   end
   local names = options.steps or steps.names
   for _, name in ipairs(names) do check.one_of(name, steps.names, what .. ": step") end
-  local x = steps.join(options.predictions, options.lengths, what .. ": predictions")
-  local y = steps.join(options.gold, options.lengths, what .. ": gold")
+  local x = steps.join(predictions, options.lengths, what .. ": predictions")
+  local y = steps.join(gold, options.lengths, what .. ": gold")
   steps.same_lengths(x, y)
   return x, y, names, {
     fps = fps,
@@ -127,20 +131,20 @@ local function greedy(x, y, names, limits)
 end
 
 --- Fits the greedy chain of the paper for one dimension.
--- post.fit{ predictions = {rec1, ...}, gold = {...}, fps = 25, max_median = 20, max_shift = 10 }
+-- post.fit({ rec1, ... }, { gold1, ... }, { fps = 25, max_median = 20, max_shift = 10 })
 -- predictions, gold: one entry a recording (Lua arrays, tensors, or double pointers with `lengths`); steps:
 -- which and in which order (post.steps); max_median, max_shift in seconds. The chain has `.steps`, a list of
 -- { step, kept, value (frames, offset or factor), about (of scale), ccc_before, ccc_after (of the best
 -- candidate, kept or not), trials = {{value, ccc}, ...} }, and `.ccc_before`, `.ccc_after`.
-function post.fit(options)
-  return greedy(prepare(options, "post.fit"))
+function post.fit(predictions, gold, options)
+  return greedy(prepare(predictions, gold, options, "post.fit"))
 end
 
 --- Fits by exhaustive search over all combinations, and says how much the greedy chain missed.
 -- Takes what post.fit takes, with steps in the paper's order. The chain has `.greedy` (that chain) and
 -- `.missed` (CCC, >= 0) beside what post.fit gives; a step's ccc_before and ccc_after follow the chosen one.
-function post.joint(options)
-  local x, y, names, limits = prepare(options, "post.joint")
+function post.joint(predictions, gold, options)
+  local x, y, names, limits = prepare(predictions, gold, options, "post.joint")
   local by_greed = greedy(x, y, names, limits)
   local records, after = joint(x, y, names, limits)
   if not better(after, by_greed.ccc_after) then records, after = by_greed.steps, by_greed.ccc_after end

@@ -6,10 +6,10 @@ local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"
 
-local corpus = {}
+local assembly = {}
 
 --- f32 or f64 tensor of `shape` from value(row, ...) of its n rows and `width` columns, both from 1.
-function corpus.tensor(dtype, shape, value)
+function assembly.tensor(dtype, shape, value)
   local t, width = file.array(dtype, shape), 1
   for i = 2, #shape do width = width * shape[i] end
   local out = t:data()
@@ -58,9 +58,9 @@ end
 local function add(writer, job, o, found, map)
   local n = #map
   local frames = faces.cut(job.video, found, map, o.size)
-  local labels = corpus.tensor("f32", { n, #o.names }, job.labels)
-  local traces = job.traces and corpus.tensor("f32", { n, job.raters, #o.names }, job.traces)
-  local time = corpus.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
+  local labels = assembly.tensor("f32", { n, #o.names }, job.labels)
+  local traces = job.traces and assembly.tensor("f32", { n, job.raters, #o.names }, job.traces)
+  local time = assembly.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
   writer:recording { name = job.name, subject = job.subject, partition = job.partition, frames = frames,
     labels = labels, traces = traces, time = time }
   frames:free() labels:free() time:free()
@@ -74,7 +74,7 @@ end
 --   longer = function(found, n): the video goes on after its n pairs,
 --   labels = function(row, k), traces = function(row, k) or nil, raters = R, time = function(row, found, map) } }.
 -- Gives { recordings =, frames = }.
-function corpus.write(o)
+function assembly.write(o)
   local folder = o.out:match "^(.+)/[^/]*$"
   if folder then check.status(C.mien_folder_make(folder)) end
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
@@ -108,4 +108,4 @@ function corpus.write(o)
   return result
 end
 
-return corpus
+return assembly

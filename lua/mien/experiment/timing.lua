@@ -1,7 +1,7 @@
 -- Training steps of an experiment's first arm with the clock on; nothing is stored.
--- Not here: what is counted (profile.lua), real runs (experiment/run.lua).
+-- Not here: what is counted (device/profile.lua), real runs (experiment/run.lua).
 local C = require "mien.base.ffi"
-local corpus_of = require "mien.experiment.corpus"
+local corpus_of = require "mien.experiment.input"
 local init = require "mien.nn.initialisers"
 local one = require "mien.experiment.run"
 local optim = require "mien.optim"

@@ -2,7 +2,7 @@
 -- Not here: files (checkpoint.lua), other frameworks' names.
 local check = require "mien.base.check"
 
-local state = {}
+local loading = {}
 
 local SHOWN = 5 -- names that a message lists
 
@@ -33,7 +33,7 @@ local function whole(t) return t.dtype:match "^[iu]" ~= nil end
 -- error; with false they are left alone. A shape that differs is always an error, and so are a list
 -- of which nothing fits and whole numbers for others. PyTorch's num_batches_tracked are ignored.
 -- Returns { loaded = number, missing = names, unexpected = names }.
-function state.load(module, tensors, options)
+function loading.load(module, tensors, options)
   check.type(tensors, "table", "load: tensors")
   options = check.keys(options or {}, { prefix = "string", strict = "boolean" }, "load")
   local prefix = options.prefix or ""
@@ -47,9 +47,9 @@ function state.load(module, tensors, options)
     known[name] = true
     if not source then
       missing[#missing + 1] = name
-    elseif table.concat(source:size(), ",") ~= table.concat(t:size(), ",") then
+    elseif table.concat(source.shape, ",") ~= table.concat(t.shape, ",") then
       different[#different + 1] = ("%s is [%s], the model has [%s]"):format(name,
-        table.concat(source:size(), ","), table.concat(t:size(), ","))
+        table.concat(source.shape, ","), table.concat(t.shape, ","))
     elseif whole(source) ~= whole(t) then
       check.raise("format", "load: %s is %s, the model has %s: weights of nn.quantise fit a quantised network alone "
         .. "(models.from_weights makes it)", name, source.dtype, t.dtype)
@@ -79,4 +79,4 @@ function state.load(module, tensors, options)
   return { loaded = #pairs_, missing = missing, unexpected = unexpected }
 end
 
-return state
+return loading

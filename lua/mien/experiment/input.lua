@@ -1,4 +1,4 @@
--- The corpus of an experiment: found, generated or asked for; who is in which partition; batches of it.
+-- What networks of an experiment are given: its corpus, found, generated or asked for; partitions; batches of it.
 -- Not here: the file itself (data/corpus.lua), the generator (datasets/procedural).
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
@@ -11,12 +11,12 @@ local results_run = require "mien.results.run"
 local rng = require "mien.tensor.rng"
 local lfs = require "lfs"
 
-local corpus = {}
+local input = {}
 
 -- ---- finding it --------------------------------------------------------------------------------
 
 --- What is to be said when a configuration's corpus is not there and no recipe says how to make it; else nil.
-function corpus.missing(config)
+function input.missing(config)
   local path = home.find(config.data.corpus)
   if config.data.generate or lfs.attributes(path) then return nil end
   local lines = { ("there is no corpus %s"):format(home.short(path)),
@@ -29,17 +29,17 @@ function corpus.missing(config)
 end
 
 --- Opens the corpus of a configuration that is there.
-function corpus.look(config)
+function input.look(config)
   return data.open(home.find(config.data.corpus))
 end
 
 --- Opens the corpus of a configuration. Where the profile says how, one that is missing, or procedural but of
 -- another recipe, is generated; any other file is left alone.
-function corpus.open(config, say)
+function input.open(config, say)
   local d = config.data
   local path = home.find(d.corpus)
   local there = lfs.attributes(path) ~= nil
-  local lacks = corpus.missing(config)
+  local lacks = input.missing(config)
   if lacks then check.raise("io", "%s", lacks) end
   local opened = there and data.open(path)
   if not d.generate or opened and not opened.procedural then return opened end
@@ -57,7 +57,7 @@ function corpus.open(config, say)
 end
 
 --- Whether a corpus file holds single pictures: they have no time.
-function corpus.of_pictures(path)
+function input.of_pictures(path)
   local c = data.open(path)
   local still = c.fps == 0
   c:close()
@@ -80,8 +80,8 @@ local function pictures_of(c)
 end
 
 --- What makes two corpora the same: their labels, recordings, some frames and what they say of themselves.
-function corpus.identity(c)
-  local labels = c:labels()
+function input.identity(c)
+  local labels = c.file:read "labels"
   local n = labels:count()
   local values = ffi.new("double[?]", math.max(n, 1))
   check.status(C.mien_tensor_read(labels, values, n))
@@ -98,10 +98,10 @@ end
 -- ---- partitions --------------------------------------------------------------------------------
 
 --- Lists of recordings { train, devel, test }: the corpus's own, or split by participant (always the same split).
-function corpus.partitions(config, c)
+function input.partitions(config, c)
   local parts = { train = c:partition "train", devel = c:partition "devel", test = c:partition "test" }
   if config.data.split then
-    local shares = data.split_subjects(c, config.data.split, rng.stream(0, "split"))
+    local shares = data.split_subjects(c, { rng = rng.stream(0, "split"), unpack(config.data.split) })
     parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or {} }
   end
   for _, name in ipairs { "train", "devel" } do
@@ -116,7 +116,7 @@ end
 -- ---- training windows --------------------------------------------------------------------------
 
 --- Training windows, re-sampled where asked; the second result is the table shaped like Table 4, or nil.
-function corpus.windows(config, c, parts, seed)
+function input.windows(config, c, parts, seed)
   local d = config.data
   local starts, short = c:windows { recordings = parts.train, sequence = d.sequence }
   if #starts == 0 then
@@ -130,12 +130,12 @@ function corpus.windows(config, c, parts, seed)
 end
 
 --- Frames per class in the training windows and in the devel recordings.
-function corpus.counts(config, c, starts, parts)
-  local train = data.class_counts(c, starts, config.data.sequence)
+function input.counts(config, c, starts, parts)
+  local train = data.class_counts(c, starts, { sequence = config.data.sequence })
   local devel = {}
   for k = 1, #c.label_names do devel[k] = 0 end
   for _, recording in ipairs(parts.devel) do
-    local one = data.class_counts(c, { recording.first }, recording.count)
+    local one = data.class_counts(c, { recording.first }, { sequence = recording.count })
     for k = 1, #devel do devel[k] = devel[k] + one[k] end
   end
   return train, devel
@@ -149,7 +149,7 @@ local function resize_of(d, c)
 end
 
 --- A factory of loaders for training: factory(epoch, first_step).
-function corpus.batches(config, c, starts, seed, scale)
+function input.batches(config, c, starts, seed, scale)
   local d = config.data
   return function(epoch, first_step)
     local order = {}
@@ -165,7 +165,7 @@ function corpus.batches(config, c, starts, seed, scale)
 end
 
 --- Predictions for whole recordings.
-function corpus.predict(config, c, recordings, model, scale, beat)
+function input.predict(config, c, recordings, model, scale, beat)
   local d = config.data
   return evaluate.predict {
     model = model, corpus = c, recordings = recordings, sequence = d.sequence, batch = config.evaluate.batch,
@@ -173,4 +173,4 @@ function corpus.predict(config, c, recordings, model, scale, beat)
   }
 end
 
-return corpus
+return input

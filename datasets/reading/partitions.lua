@@ -4,7 +4,7 @@ local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local rng = require "mien.tensor.rng"
 
-local split = {}
+local partitions = {}
 
 local function numbered(parts)
   local list = {}
@@ -19,7 +19,7 @@ end
 --- Splits of RECOLA by participant. paper46: the 46 recordings of the paper; avec27: those of them that AVEC
 -- 2016 and 2018 used. avec16: those of the 27 that have labels, under the names that AVEC's own files give them (in
 -- what order they are the 27 is not published).
-split.recola = {
+partitions.recola = {
   paper46 = numbered {
     train = "15 16 17 18 21 23 25 37 39 41 46 50 51 55 56 60",
     devel = "14 19 24 26 28 30 34 40 42 43 44 45 52 64 65",
@@ -32,16 +32,16 @@ split.recola = {
   avec16 = {},
 }
 for i = 1, 9 do
-  table.insert(split.recola.avec16, { name = "train_" .. i, partition = "train" })
-  table.insert(split.recola.avec16, { name = "dev_" .. i, partition = "devel" })
+  table.insert(partitions.recola.avec16, { name = "train_" .. i, partition = "train" })
+  table.insert(partitions.recola.avec16, { name = "dev_" .. i, partition = "devel" })
 end
 
-local partitions = { train = "train", devel = "devel", test = "test", dev = "devel", valid = "devel",
+local words = { train = "train", devel = "devel", test = "test", dev = "devel", valid = "devel",
   validation = "devel" }
 
 --- A manifest: CSV with columns recording and partition (train, devel or test), and subject when a subject has
 -- more than one recording. List of { name, partition, subject }.
-function split.manifest(path)
+function partitions.manifest(path)
   local rows, header, bad = csv.read(path, { "recording", "partition" })
   local subject
   for _, name in ipairs(header) do
@@ -49,7 +49,7 @@ function split.manifest(path)
   end
   local list, seen, home = {}, {}, {}
   for _, row in ipairs(rows) do
-    local partition = partitions[row.partition:lower()]
+    local partition = words[row.partition:lower()]
     local who = subject and row[subject] or row.recording
     if not partition then
       bad[#bad + 1] = { line = row.line, problem = ("partition '%s' is none of train, devel, test")
@@ -75,7 +75,7 @@ end
 
 --- train and devel by subject: subjects in an order that depends on the seed alone, the first `share` of them
 -- (0.8) to train. names: of recordings; subject(name) names who is in it.
-function split.draw(names, subject, seed, share)
+function partitions.draw(names, subject, seed, share)
   local subjects, known, list = {}, {}, {}
   for _, name in ipairs(names) do
     local who = subject(name)
@@ -95,4 +95,4 @@ function split.draw(names, subject, seed, share)
   return list
 end
 
-return split
+return partitions

@@ -1,18 +1,19 @@
 -- One input of the prompt: is it whole, what are its values, what went wrong.
 -- Not here: reading lines (repl/init.lua) and printing values (repl/show.lua).
 local check = require "mien.base.check"
+local renamed = require "mien.base.renamed"
 
-local evaluate = {}
+local inputs = {}
 
 -- Inputs are numbered, so that an error in a function of an earlier one can show that line.
-local inputs = {}
+local texts = {}
 
 -- What stands at hand without `mien.` in front; print, require and the like stay Lua's own.
 local AT_HAND = { "nn", "models", "init", "loss", "optim", "metric", "data", "train", "post", "stats", "plot",
   "results", "checkpoint", "experiment", "rng", "op", "tensor" }
 
 --- The table in which inputs live: `x = 1` lands here, not in _G.
-function evaluate.environment(extra)
+function inputs.environment(extra)
   local mien = require "mien"
   local known = { mien = true }
   for _, name in ipairs(AT_HAND) do known[name] = true end
@@ -35,13 +36,13 @@ end
 --- Compiles an input: as an expression when it is one (`= x` means `x`), else as statements. It runs interpreted, with
 -- the functions that it defines: in a loop that LuaJIT has compiled nothing would ask for Ctrl-C.
 -- Returns the function, or nil, the message and whether more lines could complete it.
-function evaluate.compile(text)
-  local name = "=input " .. #inputs + 1
+function inputs.compile(text)
+  local name = "=input " .. #texts + 1
   local value = text:match "^%s*=(.*)$"
   local chunk, message = loadstring("return " .. (value or text), name)
   if not chunk and not value then chunk, message = loadstring(text, name) end
   if chunk then
-    inputs[#inputs + 1] = text
+    texts[#texts + 1] = text
     jit.off(chunk, true)
     return chunk
   end
@@ -53,7 +54,7 @@ end
 local function source_line(trace, message)
   local input, number = message:match "input (%d+):(%d+):"
   if not input then input, number = trace:match "\n%s+input (%d+):(%d+):" end
-  local text = inputs[tonumber(input)]
+  local text = texts[tonumber(input)]
   if not text or not text:find "\n" then return nil end -- a single line stands right above
   local n = 0
   for line in (text .. "\n"):gmatch "(.-)\n" do
@@ -63,11 +64,13 @@ local function source_line(trace, message)
 end
 
 --- An error as one or a few lines: the message, then the line of the input that matters.
-function evaluate.explain(err, trace)
+function inputs.explain(err, trace)
   local message = tostring(err)
   local line = source_line(check.traceback(err) or trace or "", message)
   message = message:gsub("^input %d+:%d+: ", "")
   if line then message = message .. "\n  " .. line end
+  local hint = renamed.hint(message)
+  if hint then message = message .. "\n  " .. hint end
   if check.is_error(err) and err.where then message = message .. "\n  noticed at " .. err.where end
   -- An error inside other files: the frames that led there.
   local seen = 0
@@ -84,7 +87,7 @@ end
 local function pack(ok, ...) return ok, { n = select("#", ...), ... } end
 
 --- Runs a compiled input in `env`. Returns { n =, values... }, or nil, the error and its traceback.
-function evaluate.run(chunk, env)
+function inputs.run(chunk, env)
   setfenv(chunk, env)
   local trace
   local ok, result = pack(xpcall(chunk, function(err)
@@ -95,4 +98,4 @@ function evaluate.run(chunk, env)
   return result
 end
 
-return evaluate
+return inputs
