@@ -144,7 +144,7 @@ describe("a killed experiment", function()
       return text
     end
     local text = on_terminal ""
-    assert.matches("\n{ data = [^\n]*…\n.*texts are cut at the end of the line; %-%-long shows all", text)
+    assert.matches("\n{ code = [^\n]*…\n.*texts are cut at the end of the line; %-%-long shows all", text)
     for line in text:gmatch "[^\n]+" do assert.is_true(#line:gsub("[\128-\191]", "") <= 70, line) end
     assert.is_nil(on_terminal "--long":find("…", 1, true))
   end)

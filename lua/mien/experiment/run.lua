@@ -52,17 +52,26 @@ local function store_counts(run, c, table4, train_counts, devel_counts)
   end
 end
 
---- Hashes of the functions of a configuration, by their keys: the text that was hashed holds their sources.
+--- Hashes of the functions of a configuration, by their keys: the text that was hashed holds their sources, and what they
+-- take from outside.
 local function code_of(config, hashed)
-  local out = {}
+  local out, whole = {}, literal.decode(hashed, "the run's configuration")
+  local function outside(path)
+    local own = {}
+    for name, what in pairs(whole.code or {}) do
+      if name:sub(1, #path + 1) == path .. "." then own[name] = what end
+    end
+    return next(own) and literal.encode(own) or ""
+  end
   local function walk(value, told, path)
     if type(value) == "function" then
-      out[path] = type(told) == "string" and "function " .. results_run.hash(told):sub(1, 8) or "function"
+      out[path] = type(told) == "string" and "function " .. results_run.hash(told .. outside(path)):sub(1, 8)
+        or "function"
     elseif type(value) == "table" and type(told) == "table" and not getmetatable(value) then
       for k, v in pairs(value) do walk(v, told[k], path == "" and tostring(k) or path .. "." .. tostring(k)) end
     end
   end
-  walk(config, literal.decode(hashed, "the run's configuration"), "")
+  walk(config, whole, "")
   return out
 end
 
