@@ -182,7 +182,7 @@ describe("a run", function()
     local changed = { { "epochs = 1", "epochs = 3" }, { "KERNEL = 4", "KERNEL = 5" } }
     local counts, problem = run(declared("begun", changed))
     assert.is_nil(counts)
-    assert.matches("begun and not finished under other code: model.KERNEL was 4, is 5", problem, 1, true)
+    assert.matches("begun under other code: model.KERNEL was 4, is 5", problem, 1, true)
     assert.matches("--again trains it anew .*--go%-on goes on", problem)
     counts, problem = run(declared("begun", changed), { go_on = true })
     assert.truthy(counts, problem)
@@ -304,8 +304,14 @@ describe("a run", function()
     assert.equal(1, run(simple("at_once", 5)).finished)
     assert.equal(1, run(simple("in_two", 2)).finished)
     local id = db:value "SELECT max(id) FROM run"
+    -- killed between finding the run and going on
+    local claim = require("mien.results.run").claim
+    require("mien.results.run").claim = function() error "killed" end
+    assert.is_nil(run(simple("in_two", 5)))
+    require("mien.results.run").claim = claim
     assert.equal(1, run(simple("in_two", 5)).finished)
     heard "goes on at epoch 3"
+    assert.equal(1, db:value "SELECT count(*) FROM comparison_run WHERE experiment = 'in_two'")
     assert.equal(id, db:value "SELECT max(id) FROM run") -- it is the same run
     assert.matches("epochs is now 5, it was 2", db:value "SELECT text FROM event WHERE kind = 'continued'", 1, true)
     assert.equal(metrics("at_once", 1), metrics("in_two", 1))
@@ -316,6 +322,8 @@ describe("a run", function()
     end
     assert.equal(best "at_once", best "in_two")
     assert.equal(1, run(simple("in_two", 5)).skipped)
+    assert.equal(1, run(simple("in_two", 7), { again = true }).finished) -- by itself
+    assert.equal(2, db:value "SELECT count(*) FROM run r JOIN experiment e ON e.id = r.experiment WHERE e.name = 'in_two'")
   end)
 
   it("goes on with more patience, and is trained by itself where it would have ended sooner", function()

@@ -338,6 +338,41 @@ describe("training", function()
     assert.matches('did you mean "validation/score"', tostring(err))
   end)
 
+  it("compares what it is asked with its checkpoint: it goes on to more, and refuses another training", function()
+    local path = folder .. "/asked"
+    local function asked(over)
+      return fit(path, function(options)
+        local new = {}
+        for key, value in pairs(over) do new[key] = value end
+        new.optimiser = over.lr and mien.optim.adam(options.model:parameters(), { lr = over.lr }) or nil
+        new.lr = nil
+        return new
+      end)
+    end
+    local watch = "validation/score"
+    assert.equal(1, asked { epochs = 1, stop = { watch = watch, patience = 3 } }.epochs)
+    for pattern, over in pairs {
+      ["optimiser is optim.adam .*lr=0.005.*, it was trained with optim.adam .*lr=0.01"] = { lr = 5e-3 },
+      ["clip is 1, it was trained with 0"] = { clip = 1 },
+      ["higher is false, it was trained with true"] = { stop = { watch = watch, patience = 3, higher = false } },
+      ["loss is function%(output, labels%) return .*, it was trained with"] =
+        { loss = function(output, labels) return mien.loss.mse(output, labels) end },
+      ["patience is 2, it was trained with 3"] = { stop = { watch = watch, patience = 2 } },
+      ["scale is 2, it was trained with nil"] = { conditions = { scale = 2 } },
+    } do
+      over.epochs, over.stop = 2, over.stop or { watch = watch, patience = 3 }
+      local _, _, _, err = asked(over)
+      assert.matches("last.h5 is of another training: " .. pattern, tostring(err))
+      assert.matches("give it back what it had, or name another folder, or delete last.h5", tostring(err), 1, true)
+    end
+    local result, model = asked { epochs = 3, stop = { watch = watch, patience = 9 } }
+    assert.equal(3, result.epochs)
+    local _, whole = fit(folder .. "/asked-whole", function() return { epochs = 3 } end)
+    assert.equal(bits(whole), bits(model))
+    local _, _, _, err = asked { epochs = 2, stop = { watch = watch, patience = 9 } }
+    assert.matches("epochs is 2, it was trained with 3 %(3 epochs are done%)", tostring(err))
+  end)
+
   it("says what to do about a damaged checkpoint, and sees that the best weights are others", function()
     local path = folder .. "/damaged"
     local function one_epoch(options) return { epochs = 1, rngs = options.rngs } end

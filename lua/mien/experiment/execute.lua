@@ -48,24 +48,32 @@ local function say_once(r, context, text)
   r.told = text
 end
 
---- Raises the error of a run that was begun under other code: to go on would mix two trainings.
+--- Raises the error of a run that would go on and was begun under other code: that would mix two trainings.
 local function refuse_code(r, about)
-  check.raise("argument", "%s was begun and not finished under other code: %s. --again trains it anew as the code is now, "
+  check.raise("argument", "%s was begun under other code: %s. --again trains it anew as the code is now, "
     .. "--go-on goes on with it all the same; or put the code back", label_of(r), about)
+end
+
+--- What is to be said where a run would go on under another mien than that which began it, else nil.
+local function other_mien(before)
+  local now = process.commit(home.folder)
+  return before and now and before ~= now and ("mien was %s, is %s"):format(before, now) or nil
 end
 
 --- Finds the wanted run in results.db, under whatever configuration it may go on; false when another process has that.
 local function settle(r, context)
   local found = known.find(context.db, r)
-  r.longer = false
   if not found or found.how == "same" then return true end
   local goes_on = found.how ~= "early" and found.how ~= "other"
   if found.busy and (goes_on or found.how == "early") then
     say_once(r, context, "left to another process: it has this run, which differs: " .. found.about)
     return false
   end
-  if found.how == "code" and context.again or context.only and goes_on then return true end
-  if found.how == "code" and not context.go_on then refuse_code(r, found.about) end
+  if goes_on and (context.only or context.again and r.node == context.root) then return true end -- as it is not there
+  local mien = goes_on and other_mien(found.mien)
+  if (found.how == "code" or mien) and not context.go_on then
+    refuse_code(r, found.how == "code" and found.about .. (mien and "; " .. mien or "") or mien)
+  end
   if found.how == "other" then
     if not context.only then
       say_once(r, context, ("trained anew, as this is another run than that which is there (%s): %s%s"):format(found.status,
@@ -74,7 +82,6 @@ local function settle(r, context)
     return true
   end
   known.take(context.db, r, found)
-  r.longer = found.how == "longer" and found.status == "finished"
   if found.how == "code" then say_once(r, context, "goes on under other code, as --go-on wants: " .. found.about) end
   return true
 end
@@ -112,15 +119,6 @@ local function look_after(r, run, what, context)
   return "skipped"
 end
 
---- Raises an error when a run would go on under another mien than that which began it.
-local function check_mien(r, run, context)
-  local before, now = run.row.code_version, process.commit(home.folder)
-  if not before or not now or before == now then return end
-  local about = ("mien was %s, is %s"):format(before, now)
-  if not context.go_on then refuse_code(r, about) end
-  run:event("code", "goes on under other code: " .. about)
-end
-
 --- Does one run unless it is done; returns "finished", "skipped" (finished earlier), "scored" (finished earlier), "failed",
 -- "untrained" (when only scoring is wanted) or "busy".
 local function execute(r, context)
@@ -139,7 +137,7 @@ local function execute(r, context)
   local status, anew = run.row.status, nil
   if context.again and node == context.root and status ~= "new" then
     anew = "trained anew, as --again wants"
-  elseif status == "finished" and not r.longer then
+  elseif status == "finished" then
     local done, why = look_after(r, run, what, context)
     if done then return done end
     anew = "trained again: " .. why
@@ -152,7 +150,9 @@ local function execute(r, context)
   end
   local state = require "mien.checkpoint.state"
   local position = not anew and state.advise(what.folder .. "/last.h5", state.position) or nil
-  if position and not r.longer then check_mien(r, run, context) end
+  local mien = position and other_mien(run.row.code_version)
+  if mien and not context.go_on then refuse_code(r, mien) end
+  if mien then run:event("code", "goes on under other code: " .. mien) end
   local mine, why = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
   if not mine and run:look().status == "finished" then return execute(r, context) end -- a moment ago
   if not mine then

@@ -106,7 +106,7 @@ end
 --- Whether a run that ended at other epochs or another patience is the beginning of the wanted one: nothing that it did
 -- would have been otherwise.
 local function begins(one, new)
-  return new["train.epochs"] >= (one.epochs or 0) and new["train.stop.patience"] >= one.flat["train.stop.patience"]
+  return new["train.epochs"] >= (one.epochs or 0) and new["train.stop.patience"] >= (one.flat["train.stop.patience"] or math.huge)
 end
 
 local function last_state(one)
@@ -121,7 +121,8 @@ local QUERY = [[SELECT r.* FROM run r
 --   "longer"  it is there and goes on to more epochs or with more patience
 --   "code"    it was begun and not finished under other code
 --   "other"   it is not there
--- about: in what the one that was found differs; gone: it could go on if its last state were there; busy: who has it.
+-- about: in what the one that was found differs; mien: the commit under which it ran; busy: who has it; gone: it could go
+-- on if its last state were there.
 -- nil when there is none at all of this arm and seed.
 function known.find(db, r)
   local new = read(r.text)
@@ -138,7 +139,7 @@ function known.find(db, r)
       elseif n == one.changes.ends and begins(one, new) then
         one.how = last_state(one) and "longer" or nil
         one.gone = not one.how and not begun
-      elseif n == one.changes.code + one.changes.ends and begun and last_state(one) then
+      elseif n == one.changes.code + one.changes.ends and begun and begins(one, new) and last_state(one) then
         one.how = "code"
       end
       one.rank = (one.how == "early" and 0 or one.how == "longer" and 1 or one.how == "code" and 2 or 3) * 1000 + n
@@ -149,7 +150,8 @@ function known.find(db, r)
   end
   if not nearest then return nil end
   return { how = nearest.how or "other", id = nearest.id, status = nearest.status, scoring = nearest.scoring,
-    gone = nearest.gone, busy = results_run.busy(nearest), about = in_words(db, nearest, new, r.arm.files) }
+    mien = nearest.code_version, gone = nearest.gone, busy = results_run.busy(nearest),
+    about = in_words(db, nearest, new, r.arm.files) }
 end
 
 --- What of the files behind a run is another than when it was trained, in words; nil when nothing is, or nobody kept it.

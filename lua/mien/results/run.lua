@@ -83,13 +83,17 @@ function run.open(db, what)
 end
 
 --- Gives a run another configuration, which it is of from now on: `config` is the text, `event` says why. inherit: starts
--- that name this run by its old hash mean it still, as its weights are the same.
+-- that name this run by its old hash mean it still, as its weights are the same; else it is to go on, and leaves the
+-- comparisons that asked for what it was.
 function run.rename(db, id, config, event, inherit)
   db:transaction(function()
     local old, new = db:value("SELECT config_hash FROM run WHERE id = ?", id), run.hash(config)
     db:write("UPDATE run SET config = ?, config_hash = ? WHERE id = ?", config, new, id)
     if inherit then
       db:write("UPDATE run SET config = replace(config, ?, ?) WHERE instr(config, ?)", old, new, old)
+    else
+      db:write("DELETE FROM comparison WHERE run = ?", id)
+      db:write("UPDATE run SET status = 'interrupted', stop_reason = 'to go on' WHERE id = ? AND status = 'finished'", id)
     end
     if event then
       db:write("INSERT INTO event (run, time, kind, text) VALUES (?, ?, ?, ?)", id, now(), event.kind, event.text)

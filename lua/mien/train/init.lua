@@ -67,10 +67,13 @@ end
 --- Compares what this training is asked with what the checkpoint was trained with. More epochs or more patience go on
 -- from it; anything else would be neither the one training nor the other.
 function fit:compare()
-  local before, differs = self.at.settings, {}
-  for name, value in pairs(before or {}) do
-    local now = self.settings[name]
-    if (name == "epochs" or name == "patience") and now ~= nil then
+  local before, differs, names = self.at.settings or self.settings, {}, {} -- an earlier mien's file says nothing
+  for _, settings in ipairs { before, self.settings } do
+    for name in pairs(settings) do names[name] = true end
+  end
+  for name in pairs(names) do
+    local now, value = self.settings[name], before[name]
+    if name == "epochs" or name == "patience" then
       if name == "patience" and now < value or name == "epochs" and now < self.at.epochs_done then
         differs[#differs + 1] = ("%s is %g, it was trained with %g (%d epochs are done)"):format(name, now, value,
           self.at.epochs_done)
