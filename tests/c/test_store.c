@@ -405,7 +405,8 @@ static void paper_values_stand_only_beside_recola_itself(void **state) {
         " (5,1,'w','realeyes',2,'f','',0,'running','RECOLA',0,3,0.7);"
         "INSERT INTO scoring SELECT id, id, '', 0 FROM run;"
         "UPDATE comparison SET scoring = run;"
-        "INSERT INTO score SELECT id, 'arousal', 'test', 'post', id, 0.1 * id, 0, 0, 0, 9 FROM run;";
+        "INSERT INTO score SELECT id, 'arousal', 'test', 'post', id, 0.1 * id, 0, 0, 0, 9 FROM "
+        "run;";
     assert_int_equal(mien_db_exec(db, rows), MIEN_OK);
     assert_int_equal(integer(db, "SELECT count(*) FROM table5 WHERE paper_arousal IS NOT NULL"), 0);
     /* eighteen recordings of the split are not the split, and one run of another is one too many */

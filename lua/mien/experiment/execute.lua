@@ -7,6 +7,7 @@ local interrupt = require "mien.base.interrupt"
 local known = require "mien.experiment.known"
 local one = require "mien.experiment.run"
 local process = require "mien.results.process"
+local results_run = require "mien.results.run"
 local schema = require "mien.experiment.schema"
 
 local THERE = [[SELECT r.status FROM run r JOIN experiment e ON e.id = r.experiment WHERE e.name = ? AND r.config_hash = ?
@@ -150,7 +151,7 @@ local function execute(r, context)
   end
   local state = require "mien.checkpoint.state"
   local position = not anew and state.advise(what.folder .. "/last.h5", state.position) or nil
-  local mien = position and other_mien(run.row.code_version)
+  local mien = position and not results_run.busy(run.row) and other_mien(run.row.code_version)
   if mien and not context.go_on then refuse_code(r, mien) end
   if mien then run:event("code", "goes on under other code: " .. mien) end
   local mine, why = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)

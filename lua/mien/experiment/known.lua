@@ -106,7 +106,8 @@ end
 --- Whether a run that ended at other epochs or another patience is the beginning of the wanted one: nothing that it did
 -- would have been otherwise.
 local function begins(one, new)
-  return new["train.epochs"] >= (one.epochs or 0) and new["train.stop.patience"] >= (one.flat["train.stop.patience"] or math.huge)
+  return new["train.epochs"] >= (one.epochs or 0)
+    and new["train.stop.patience"] >= (one.flat["train.stop.patience"] or math.huge)
 end
 
 local function last_state(one)
