@@ -1,5 +1,5 @@
 -- Does looking back in time help?  The same extractor with an LSTM, with a GRU, and frame by frame.
--- Not here: other starts (initialisation.lua). The tutorial of the README walks through this file.
+-- Not here: other starts (initialisation.lua). docs/tutorial.md walks through this file.
 local mien = require "mien"
 
 return mien.experiment {

@@ -1,5 +1,6 @@
 /* Captures: a whole step noted by the GPU once and done again with one launch.
- * Not here: who decides what a step is (lua/mien/device/capture.lua), the GPU's side of it (cuda/). */
+ * Not here: who decides what a step is (lua/mien/device/capture.lua), the GPU's side of it (cuda/).
+ */
 #ifndef MIEN_CAPTURE_H
 #define MIEN_CAPTURE_H
 #include "../optim/optim.h"
