@@ -407,6 +407,34 @@ describe("a run", function()
     assert.equal(1, run(mien.experiment.load(folder .. "/second.lua")).finished)
   end)
 
+  it("has prerequisites of one name in one file only", function()
+    local text = [[local tiny = require "tests.lua.tiny"
+      return require("mien").experiment(tiny.declaration("c.h5", { name = "%s", train = { epochs = %d },
+        prerequisites = { %s } }))]]
+    put(folder .. "/pre_a.lua", text:format("pre", 1, ""))
+    put(folder .. "/pre_b.lua", text:format("pre", 2, ""))
+    put(folder .. "/root.lua", text:format("root", 1, '"pre_a.lua", "pre_b.lua"'))
+    local counts, problem = run(mien.experiment.load(folder .. "/root.lua"))
+    assert.is_nil(counts)
+    assert.matches('pre_a.lua and .*pre_b.lua both declare an experiment "pre": give one of them another name', problem)
+  end)
+
+  it("is looked for without running, and what differs is told", function()
+    local function status(e)
+      local _, list = plan.outline(e, { db = db })
+      return list[1].status
+    end
+    local e = simple("looked", 1)
+    assert.equal("new", status(e))
+    run(e)
+    assert.equal("finished", status(e))
+    assert.equal("finished", status(simple("looked", 1, { post = false })))
+    assert.equal("finished, goes on: train.epochs was 1, is 4", status(simple("looked", 4)))
+    assert.equal("new; there is one (finished) that differs: network.hidden was 8, is 6",
+      status(simple("looked", 1, { network = { width = 8, hidden = 6 } })))
+    assert.equal(1, db:value "SELECT count(*) FROM run r JOIN experiment e ON e.id = r.experiment WHERE e.name = 'looked'")
+  end)
+
   -- ---- files of an earlier mien ----------------------------------------------------------------
 
   --- results.db as version 6 had it, with what `fill` puts there.

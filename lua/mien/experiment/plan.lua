@@ -150,7 +150,7 @@ local function prepare_all(tree, context)
         context.db:experiment(node.name, { about = about, file = node.file and home.short(node.file) })
         for _, text in ipairs(network_of.unread(node)) do context.say(text) end
       end
-      if not runs.prepare(node, made, tree.moved, not context.only and context.say or nil) then
+      if not runs.prepare(node, made, tree.moved, not context.only and context.say or nil) and context.only then
         check.raise("io", "%s: its corpus is not there, so none of its runs can be told; mien run makes it", node.name)
       end
     end
