@@ -364,8 +364,9 @@ describe("a run", function()
     assert.equal(weights, db:value "SELECT max(id) FROM attempt")
     local second = scores "ways"
     assert.not_equal(first, second)
-    assert.equal(1, run(simple("ways", 1)).skipped)
+    assert.equal(1, run(simple("ways", 1)).scored) -- its files follow
     assert.equal(first, scores "ways")
+    assert.equal(1, run(simple("ways", 1)).skipped)
     assert.same({ 2, 1 }, { db:value [[SELECT count(*) FROM scoring s JOIN run r ON r.id = s.run
       JOIN experiment e ON e.id = r.experiment WHERE e.name = 'ways']], db:value [[SELECT count(*) FROM run r
       JOIN experiment e ON e.id = r.experiment WHERE e.name = 'ways']] })
@@ -388,8 +389,11 @@ describe("a run", function()
     assert.same({ "arousal", "valence" }, { list[1].target, list[2].target })
     assert.equal(25, list[1].chain.fps)
     assert.equal(4, #list[1].chain.steps)
+    local text = mien.checkpoint.read_meta(path).post
     run(simple("chains", 2, { post = false }))
     assert.is_nil(mien.checkpoint.read_meta(path).post)
+    run(simple("chains", 2))
+    assert.equal(text, mien.checkpoint.read_meta(path).post)
   end)
 
   -- ---- names and files -------------------------------------------------------------------------

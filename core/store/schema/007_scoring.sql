@@ -9,7 +9,7 @@ CREATE TABLE scoring (
   id       INTEGER PRIMARY KEY,
   run      INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,
   settings TEXT NOT NULL,             -- the keys evaluate.*, post and post_options; '': run.config has them
-  created  REAL NOT NULL,
+  created  REAL NOT NULL,             -- the last one's are in the run's files: predictions.h5, the chain in best.h5
   UNIQUE (run, settings)
 );
 INSERT INTO scoring (run, settings, created)

@@ -258,14 +258,17 @@ function run:scored(report, settings)
   self.db:flush()
   self.db:transaction(function()
     self.scoring = scoring_of(self, settings or "")
+    self.db:write("UPDATE scoring SET created = ? WHERE id = ?", now(), self.scoring)
     for _, name in ipairs(SCORED) do self.db:write("DELETE FROM " .. name .. " WHERE scoring = ?", self.scoring) end
     report()
   end)
 end
 
---- Whether the run was scored so already; then its comparison shows those scores.
+--- Whether the run was scored so the last time, so that its files (predictions, the chain with its weights) say the same;
+-- then its comparison shows those scores.
 function run:is_scored(settings)
-  if not self.db:value("SELECT id FROM scoring WHERE run = ? AND settings = ?", self.id, settings) then return false end
+  local last = self.db:value("SELECT settings FROM scoring WHERE run = ? ORDER BY created DESC, id DESC LIMIT 1", self.id)
+  if last ~= settings then return false end
   self.scoring = scoring_of(self, settings)
   return true
 end
