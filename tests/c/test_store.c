@@ -134,7 +134,7 @@ static void wrong_sql_is_an_error_with_sqlites_words(void **state) {
 
 static void migration_happens_once_and_makes_every_view(void **state) {
     mien_db *db = fresh("migrate.db");
-    assert_int_equal(integer(db, "PRAGMA user_version"), 6);
+    assert_int_equal(integer(db, "PRAGMA user_version"), 7);
     assert_int_equal(mien_db_migrate(db), MIEN_OK);
     assert_int_equal(integer(db, "SELECT count(*) FROM published WHERE paper_table = 5"), 16);
     const char *views[] = {"table5",     "convergence", "seed_mean_std", "run_wide",
@@ -404,7 +404,10 @@ static void paper_values_stand_only_beside_recola_itself(void **state) {
         " (3,1,'w','random',2,'c','',0,'finished','RECOLA',0,12,0.5),"
         " (4,1,'w','realeyes',1,'d','',0,'finished','RECOLA',0,3,0.7),"
         " (5,1,'w','realeyes',2,'f','',0,'running','RECOLA',0,3,0.7);"
-        "INSERT INTO score SELECT id, 'arousal', 'test', 'post', 0.1 * id, 0, 0, 0, 9 FROM run;";
+        "INSERT INTO scoring SELECT id, id, '', 0 FROM run;"
+        "UPDATE comparison SET scoring = run;"
+        "INSERT INTO score SELECT id, 'arousal', 'test', 'post', id, 0.1 * id, 0, 0, 0, 9 FROM "
+        "run;";
     assert_int_equal(mien_db_exec(db, rows), MIEN_OK);
     assert_int_equal(integer(db, "SELECT count(*) FROM table5 WHERE paper_arousal IS NOT NULL"), 0);
     /* eighteen recordings of the split are not the split, and one run of another is one too many */

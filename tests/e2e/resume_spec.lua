@@ -114,6 +114,25 @@ describe("a killed experiment", function()
     assert.equal(before, (outcome(home)))
   end)
 
+  it("is scored again by mien post and mien score, without training", function()
+    local before, attempts = outcome(folder .. "/whole")
+    local function mien_does(words)
+      local pipe = io.popen(("cd '%s/whole' && MIEN_HOME=. '%s' %s 2>&1; echo status $?"):format(folder, MIEN, words))
+      local text = pipe:read "*a"
+      pipe:close()
+      return text
+    end
+    assert.matches("xavier, seed 1: scored anew from its predictions.*status 0", mien_does "post tiny.lua")
+    assert.matches("he, seed 1: scored anew with predictions made anew.*status 0", mien_does "score tiny.lua --arms he")
+    local after, then_attempts = outcome(folder .. "/whole")
+    assert.is_true(before == after, "the same scoring again is the same")
+    assert.equal(attempts, then_attempts)
+    assert.matches("tiny, he, seed 1: is not trained yet: mien run does that.*status 3",
+      mien_does "post tiny.lua --set train.epochs=13 --arms he")
+    assert.matches("unknown option %-%-again.*status 2", mien_does "post tiny.lua --again")
+    assert.matches("mien score FILE.*status 2", mien_does "score")
+  end)
+
   it("answers SQL as a table, CSV and JSON, and changes nothing", function()
     local function sql(words, input)
       local pipe = io.popen(("printf %%s '%s' | MIEN_HOME='%s/whole' '%s' sql %s 2>&1"):format(input or "", folder, MIEN,
@@ -144,7 +163,7 @@ describe("a killed experiment", function()
       return text
     end
     local text = on_terminal ""
-    assert.matches("\n{ data = [^\n]*…\n.*texts are cut at the end of the line; %-%-long shows all", text)
+    assert.matches("\n{ code = [^\n]*…\n.*texts are cut at the end of the line; %-%-long shows all", text)
     for line in text:gmatch "[^\n]+" do assert.is_true(#line:gsub("[\128-\191]", "") <= 70, line) end
     assert.is_nil(on_terminal "--long":find("…", 1, true))
   end)

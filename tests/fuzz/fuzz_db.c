@@ -71,11 +71,12 @@ static void ask(mien_db *db, const char *sql) {
 
 static void ask_everything(mien_db *db) {
     static const char *const names[] = {
-        "experiment",     "run",        "attempt",      "param",       "metric",
-        "metric_summary", "score",      "post_step",    "post_trial",  "class_score",
-        "artifact",       "event",      "table5",       "convergence", "seed_mean_std",
-        "run_wide",       "param_diff", "best_run",     "stale_run",   "table4",
-        "benchmark_best", "published",  "sqlite_master"};
+        "experiment",     "run",        "attempt",   "param",       "metric",
+        "metric_summary", "score",      "post_step", "post_trial",  "class_score",
+        "artifact",       "event",      "table5",    "convergence", "seed_mean_std",
+        "run_wide",       "param_diff", "best_run",  "stale_run",   "table4",
+        "benchmark_best", "published",  "scoring",   "run_source",  "source",
+        "sqlite_master"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char sql[64];
         snprintf(sql, sizeof sql, "SELECT * FROM %s", names[i]);

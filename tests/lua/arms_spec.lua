@@ -3,6 +3,7 @@
 local mien = require "mien"
 local home = require "mien.base.home"
 local plan = require "mien.experiment.plan"
+local schema = require "mien.experiment.schema"
 local tiny = require "tests.lua.tiny"
 
 describe("arms", function()
@@ -333,6 +334,7 @@ describe("arms", function()
       db.run = nil
       local seen, other = open(self, what), open(self, what)
       other:claim()
+      other:scored(function() end, schema.scoring((schema.resolve(e.declaration))))
       other:finish "elsewhere"
       return seen
     end

@@ -122,8 +122,8 @@ describe("a training on another device", function()
             return mien.loss.ccc(output, labels)
           end } }))
       end
-      local function go(stop_at, device)
-        return pcall(mien.experiment.run, declare(stop_at), { db = db, quiet = true, device = device })
+      local function go(stop_at, device) -- the number is part of the code
+        return pcall(mien.experiment.run, declare(stop_at), { db = db, quiet = true, device = device, go_on = stop_at == 0 })
       end
       ]]
     code = code:gsub("mien.experiment.run, declare%(stop_at%)", "function(e, o) return e:run(o) end, declare(stop_at)")
@@ -134,7 +134,7 @@ describe("a training on another device", function()
       print(go(0, where == "cpu" and "cuda" or "cpu"))
       local row = db:row("SELECT * FROM run")
       print(row.status, row.device:match "^%l+", db:value("SELECT count(*) FROM attempt"))
-      print(weights(folder .. "/runs/tiny/default/tiny-1-" .. row.config_hash:sub(1, 8) .. "/best.h5"))]],
+      print(weights(folder .. "/" .. row.folder .. "/best.h5"))]],
       folder, "cuda", "f32")
     assert.matches("^false\tinterrupted\ntrue\t0\t0\nfinished\tcpu\t2\n%x+$", text)
   end)

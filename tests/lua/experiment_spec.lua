@@ -271,16 +271,6 @@ describe("an experiment", function()
     fails("what the network returns must be a tensor, got nil", run("mute", { model = silent, train = square }))
   end)
 
-  it("takes away the checkpoint that a kill after the end has left", function()
-    local run = db:row "SELECT * FROM run WHERE status = 'finished' AND arm = 'xavier' AND seed = 1"
-    local last = folder .. "/" .. run.folder .. "/last.h5"
-    assert(io.open(last, "w")):close()
-    local e = mien.experiment(tiny.declaration(folder .. "/c.h5",
-      { arms = { { "xavier" }, { "he", start = mien.init.he() } }, seeds = { 1, 2 } }))
-    assert.equal(0, e:run { db = db, quiet = true })
-    assert.is_nil(require("lfs").attributes(last))
-  end)
-
   it("tells categories apart and keeps the table of re-sampled frames", function()
     local corpus = tiny.corpus(folder .. "/m.h5", "multilabel", 8)
     local e = mien.experiment(tiny.declaration(corpus, {

@@ -120,6 +120,47 @@ describe("mien predict", function()
     assert.is_nil(text:find("traceback", 1, true))
   end)
 
+  --- The column of a CSV as numbers.
+  local function column(path, k)
+    local list = {}
+    for line in text_of(path):gmatch "\n([^\n]+)" do
+      local words = {}
+      for word in line:gmatch "[^,]+" do words[#words + 1] = word end
+      list[#list + 1] = tonumber(words[8 + k])
+    end
+    return list
+  end
+
+  it("applies the post-processing that the weights hold, its windows in seconds, and says when there is none", function()
+    write_foreign {}
+    assert.equal(0, run "--out raw.csv --plot none")
+    local code, text = run "--out o.csv --plot none --post"
+    assert.equal(1, code)
+    assert.matches("w.h5 holds no post-processing, so --post has nothing to apply", text, 1, true)
+    local chain = { method = "greedy", fps = 5, steps = { { step = "median", kept = false, value = 3 },
+      { step = "centre", kept = true, value = 0.5 }, { step = "scale", kept = true, value = 2, about = 0.25 },
+      { step = "shift", kept = true, value = 1 } } }
+    write_foreign { post = require("mien.base.literal").encode { { target = "arousal", chain = chain } } }
+    code, text = run "--out without.csv --plot none"
+    assert.equal(0, code, text)
+    assert.matches("the weights hold a post-processing, which --post applies", text, 1, true)
+    assert.equal(text_of(folder .. "/raw.csv"), text_of(folder .. "/without.csv"))
+    code, text = run "--out o.csv --plot none --post"
+    assert.equal(0, code, text)
+    local fps = tonumber(text:match "([%d.]+) frames/s")
+    assert.matches(("arousal: post-processed, centre 0.5, scale 2, shift %d frames (0.20 s)"):format(fps / 5), text, 1, true)
+    assert.matches("valence: no post-processing was fitted for it", text, 1, true)
+    local raw, wanted = column(folder .. "/raw.csv", 1), {}
+    for t = 1, #raw do wanted[t] = 2 * (raw[t] + 0.5 - 0.25) + 0.25 end
+    local got, delay = column(folder .. "/o.csv", 1), fps / 5
+    for t = 1, #raw do assert.is_true(math.abs(wanted[math.max(1, t - delay)] - got[t]) < 1e-5) end
+    assert.same(column(folder .. "/raw.csv", 2), column(folder .. "/o.csv", 2))
+    write_foreign { post = "{ { target = 3 } }" }
+    code, text = run "--out o.csv --plot none"
+    assert.equal(1, code)
+    assert.matches("w.h5: its post-processing (post) cannot be read", text, 1, true)
+  end)
+
   it("keeps the columns of names with a comma, and names that look like numbers", function()
     write_foreign { outputs = { "a,b", '01' } }
     assert.equal(0, run "--out o.csv --plot o.svg")

@@ -337,7 +337,7 @@ describe("results.db", function()
       INSERT INTO class_score (run, split, class_order, class, f1) VALUES (1, 'devel', 1, 'happy', 0.7);]]))
     C.mien_db_close(ffi.gc(old, nil))
     local new = mien.results.open(path)
-    assert.equal(6, new:value "PRAGMA user_version")
+    assert.equal(7, new:value "PRAGMA user_version")
     assert.equal(0.4, new:value "SELECT arousal FROM table5 WHERE strategy = 'a'")
     assert.equal("b,a", new:value "SELECT group_concat(strategy) FROM convergence")
     assert.equal("v", new:value "SELECT variant FROM current")
@@ -394,7 +394,7 @@ describe("results.db", function()
     return list
   end
 
-  it("answers the ten queries of the cookbook", function()
+  it("answers the queries of the cookbook", function()
     for order, cell in ipairs { "gru", "lstm" } do
       for seed = 1, 3 do
         local gain = 0.1 * order + 0.01 * seed
@@ -410,6 +410,7 @@ describe("results.db", function()
           ccc_after = 0.5 + gain }
         run:class_score { split = "devel", class_order = 1, class = "happy", f1 = 0.5 + gain, positives = 9 }
         run:confusion { split = "devel", gold_order = 1, gold = "happy", said_order = 2, said = "sad", frames = 7 }
+        run:sources { [""] = { path = "context.lua", text = "return 1" } }
         run:claim()
         run:beat(100, 1)
         run:finish()
@@ -417,7 +418,7 @@ describe("results.db", function()
     end
     db:flush()
     local list = recipes()
-    assert.equal(10, #list)
+    assert.equal(12, #list)
     for _, recipe in ipairs(list) do
       local ok, rows = pcall(db.rows, db, recipe[2])
       assert.is_true(ok, recipe[1] .. ": " .. tostring(rows))

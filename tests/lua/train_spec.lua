@@ -105,7 +105,7 @@ describe("training", function()
     local model = mien.models.recurrent { features = tiny.features(8), hidden = 8, layers = 1,
       outputs = corpus.label_names }
     mien.init.xavier():apply(model, mien.rng.stream(1, "init"))
-    local dropout, losses = mien.rng.stream(1, "dropout"), {}
+    local dropout, losses, hooks = mien.rng.stream(1, "dropout"), {}, {}
     model:use_rng(dropout)
     local starts = corpus:windows { partition = "train", sequence = tiny.sequence }
     local options = {
@@ -114,6 +114,7 @@ describe("training", function()
       loss = function(output, labels)
         local loss = mien.loss.ccc(output, labels)
         losses[#losses + 1] = loss:item()
+        if hooks.after then hooks.after(#losses) end -- the loss stays the same function: another is another training
         return loss
       end,
       train = function(epoch, first_step)
@@ -122,7 +123,7 @@ describe("training", function()
       end,
       validate = function() return { ["validation/score"] = -losses[#losses] } end,
     }
-    for key, value in pairs(over and over(options, losses) or {}) do options[key] = value end
+    for key, value in pairs(over and over(options, losses, hooks) or {}) do options[key] = value end
     local ok, result = pcall(mien.train.fit, options)
     return ok and result, model, losses, not ok and result
   end
@@ -160,13 +161,10 @@ describe("training", function()
     for _, cut in ipairs { 1, 4, steps / 3, steps - 1 } do
       cut = math.floor(cut)
       local path = folder .. "/cut" .. cut
-      local _, _, first, err = fit(path, function(options, seen)
-        local loss = options.loss
-        return { loss = function(...)
-          local value = loss(...)
-          if #seen == cut + 1 then C.mien_interrupt_request() end -- inside step cut + 1, after its forward pass
-          return value
-        end }
+      local _, _, first, err = fit(path, function(_, _, hooks)
+        hooks.after = function(seen)
+          if seen == cut + 1 then C.mien_interrupt_request() end -- inside step cut + 1, after its forward pass
+        end
       end)
       assert.equal("interrupted", err and err.code)
       C.mien_interrupt_clear()
@@ -340,6 +338,41 @@ describe("training", function()
     assert.matches('did you mean "validation/score"', tostring(err))
   end)
 
+  it("compares what it is asked with its checkpoint: it goes on to more, and refuses another training", function()
+    local path = folder .. "/asked"
+    local function asked(over)
+      return fit(path, function(options)
+        local new = {}
+        for key, value in pairs(over) do new[key] = value end
+        new.optimiser = over.lr and mien.optim.adam(options.model:parameters(), { lr = over.lr }) or nil
+        new.lr = nil
+        return new
+      end)
+    end
+    local watch = "validation/score"
+    assert.equal(1, asked { epochs = 1, stop = { watch = watch, patience = 3 } }.epochs)
+    for pattern, over in pairs {
+      ["optimiser is optim.adam .*lr=0.005.*, it was trained with optim.adam .*lr=0.01"] = { lr = 5e-3 },
+      ["clip is 1, it was trained with 0"] = { clip = 1 },
+      ["higher is false, it was trained with true"] = { stop = { watch = watch, patience = 3, higher = false } },
+      ["loss is function%(output, labels%) return .*, it was trained with"] =
+        { loss = function(output, labels) return mien.loss.mse(output, labels) end },
+      ["patience is 2, it was trained with 3"] = { stop = { watch = watch, patience = 2 } },
+      ["scale is 2, it was trained with nil"] = { conditions = { scale = 2 } },
+    } do
+      over.epochs, over.stop = 2, over.stop or { watch = watch, patience = 3 }
+      local _, _, _, err = asked(over)
+      assert.matches("last.h5 is of another training: " .. pattern, tostring(err))
+      assert.matches("give it back what it had, or name another folder, or delete last.h5", tostring(err), 1, true)
+    end
+    local result, model = asked { epochs = 3, stop = { watch = watch, patience = 9 } }
+    assert.equal(3, result.epochs)
+    local _, whole = fit(folder .. "/asked-whole", function() return { epochs = 3 } end)
+    assert.equal(bits(whole), bits(model))
+    local _, _, _, err = asked { epochs = 2, stop = { watch = watch, patience = 9 } }
+    assert.matches("epochs is 2, it was trained with 3 %(3 epochs are done%)", tostring(err))
+  end)
+
   it("says what to do about a damaged checkpoint, and sees that the best weights are others", function()
     local path = folder .. "/damaged"
     local function one_epoch(options) return { epochs = 1, rngs = options.rngs } end
@@ -347,7 +380,7 @@ describe("training", function()
     assert.is_falsy(select(4, fit(path, one_epoch))) -- nothing is left to do
     mien.checkpoint.save_weights(path .. "/best.h5", tiny.features(8), {})
     local _, _, _, err = fit(path, one_epoch)
-    assert.matches("best.h5 is another file than this training wrote", tostring(err), 1, true)
+    assert.matches("best.h5 holds other weights than this training wrote", tostring(err), 1, true)
     local file = assert(io.open(path .. "/last.h5", "r+b"))
     file:seek("set", math.floor(file:seek "end" / 2))
     file:write(("x"):rep(4000))

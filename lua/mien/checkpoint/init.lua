@@ -23,6 +23,8 @@ local function set_attribute(file, key, value)
   check.status(C.mien_h5_set_text(file, "/", key, check.type(value, "string", "save_weights: meta." .. key)))
 end
 
+local digest = ffi.new "char[65]"
+local dtypes = require("mien.tensor.create").dtypes
 local number, found, words = ffi.new "double[1]", ffi.new "bool[1]", ffi.new "const char *[1]"
 
 local function get_attribute(file, key)
@@ -104,6 +106,22 @@ function checkpoint.load_weights(path)
       tensors[i] = { name, tensor.wrap(C.mien_h5_read(file, GROUP .. "/" .. name, 0, -1)) }
     end
     return { tensors = tensors, meta = read_attributes(file) }
+  end)
+end
+
+--- A hash of the names and numbers of a weight file, whatever its meta says.
+function checkpoint.digest(path)
+  return require("mien.tensor.scope").run(function()
+    local parts = {}
+    for i, entry in ipairs(checkpoint.load_weights(path).tensors) do
+      local t = entry[2]
+      local bytes = t:count() * tonumber(C.mien_dtype_size(dtypes[t.dtype]))
+      check.status(C.mien_text_sha256(ffi.cast("const char *", t:data()), bytes, digest))
+      parts[i] = entry[1] .. " " .. ffi.string(digest)
+    end
+    local text = table.concat(parts, "\n")
+    check.status(C.mien_text_sha256(text, #text, digest))
+    return ffi.string(digest)
   end)
 end
 

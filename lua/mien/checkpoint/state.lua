@@ -3,6 +3,7 @@
 local check = require "mien.base.check"
 local file = require "mien.data.file"
 local literal = require "mien.base.literal"
+local rng = require "mien.tensor.rng"
 local scope = require "mien.tensor.scope"
 
 local state = {}
@@ -15,6 +16,7 @@ local function write_group(h5, group, list)
 end
 
 --- Saves atomically: the old file stays until the new one is on disk.
+-- The default streams (mien.randn) are kept as well.
 -- what: { model =, optimiser =, rngs = { name = stream }, position = table of numbers, texts and tables }.
 function state.save(path, what)
   check.keys(what, { model = "any!", optimiser = "any!", rngs = "table", position = "table!" }, "checkpoint.save")
@@ -26,6 +28,7 @@ function state.save(path, what)
     local streams = {}
     for name, stream in pairs(what.rngs or {}) do streams[name] = stream:state() end
     h5:set("rngs", literal.encode(streams))
+    h5:set("default_rngs", literal.encode(rng.defaults()))
     write_group(h5, "weights", what.model:state())
     local optimiser = what.optimiser:state()
     h5:set("optimiser_step", optimiser.step or 0)
@@ -90,6 +93,8 @@ function state.load(path, into)
     into.model:load(weights)
     into.optimiser:set_state(moments)
     local streams = literal.decode(h5:text "rngs")
+    local defaults = h5:text "default_rngs" -- earlier files have none
+    if defaults then rng.set_defaults(literal.decode(defaults)) end
     for name, stream in pairs(into.rngs or {}) do
       if streams[name] then stream:set_state(streams[name]) end
     end

@@ -10,7 +10,7 @@ local predict = require "mien.train.predict"
 local command = { summary = "read emotion from a video: mien predict VIDEO --weights W.h5 [--box x,y,w,h]" }
 
 command.usage = [[
-mien predict VIDEO --weights W.h5 [--box x,y,w,h] [--out FILE.csv] [--plot FILE.svg] [--every n]
+mien predict VIDEO --weights W.h5 [--box x,y,w,h] [--out FILE.csv] [--plot FILE.svg] [--every n] [--post]
 
 Writes frame,time,face,x,y,w,h,detected and one column for each output, a row for each frame and face. Frames count
 from 0, time is the frame's own in seconds, the box is in pixels; detected is 0 where the box was carried over from
@@ -31,6 +31,7 @@ where an output is no finite number.
   --int8 CORPUS.h5 convolutions in 8-bit whole numbers, calibrated on 256 frames of this corpus (its faces must be like
                    the video's): 1.8 times as fast as bf16 on a CPU with VNNI
   --save FILE      with --int8: keeps that network as weights of their own, to be named with --weights from then on
+  --post           applies the post-processing that `mien run` or `mien post` fitted and kept with the weights
   --size n         side of the faces in pixels, where the weights do not say
   --cascade FILE   another face detector of OpenCV
 ]]
@@ -38,6 +39,9 @@ where an output is no finite number.
 local TAKES = { ["--weights"] = "weights", ["--box"] = "box", ["--out"] = "out", ["--plot"] = "plot",
   ["--every"] = "every", ["--size"] = "size", ["--cascade"] = "cascade", ["--device"] = "device",
   ["--precision"] = "precision", ["--int8"] = "int8", ["--save"] = "save" }
+
+local KNOWN = { ["--post"] = true, ["--help"] = true }
+for word in pairs(TAKES) do KNOWN[word] = true end
 
 local function parse(args)
   local options, i = {}, 1
@@ -47,6 +51,8 @@ local function parse(args)
     if name and TAKES[name] then word, value = name, given end
     if word == "--help" or word == "-h" then
       options.help = true
+    elseif word == "--post" then
+      options.post = true
     elseif TAKES[word] then
       if not value then
         i = i + 1
@@ -54,7 +60,7 @@ local function parse(args)
       end
       options[TAKES[word]] = value
     elseif word:sub(1, 2) == "--" then
-      cli.unknown("mien predict", "option", word, TAKES)
+      cli.unknown("mien predict", "option", word, KNOWN)
     elseif options.video then
       check.raise("usage", "mien predict takes one video, got %s and %s", options.video, word)
     else
@@ -194,6 +200,11 @@ function command.run(args)
   check_places(out, plot)
   local network = predict.network(options.weights, { size = options.size, device = options.device,
     precision = options.precision, int8 = options.int8 })
+  if options.post and not network.chains then
+    check.raise("argument", "%s holds no post-processing, so --post has nothing to apply: `mien run` keeps it with the "
+      .. "weights of an experiment whose declaration has `post` (mien post FILE fits it for those that are trained)",
+      options.weights)
+  end
   if options.save then
     require("mien.checkpoint").save_weights(options.save, network.model, network.meta)
     say(options.save, ": the network in 8-bit whole numbers")
@@ -202,6 +213,12 @@ function command.run(args)
     box = options.box, cascade = options.cascade, each = C.mien_terminal(2) and progress(name) or nil })
   if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
   if not ok then check.rethrow(rows) end
+  local said = {}
+  if options.post then
+    said = predict.post(network, rows, faces.fps > 0 and faces.fps / (options.every or 1) or network.fps)
+  elseif network.chains then
+    said = { "the weights hold a post-processing, which --post applies" }
+  end
   if #faces.tracks == 0 then
     check.raise("argument", "%s: no face was found in %s; name its place with --box x,y,w,h", options.video,
       counted(#faces.times, "frame"))
@@ -222,6 +239,7 @@ function command.run(args)
     say(("note: %s had another size, brought to this one"):format(counted(faces.resized, "frame")))
   end
   for _, note in ipairs(network.notes) do say("note: ", note) end
+  for _, text in ipairs(said) do say("note: ", text) end
   say(("%s: %s of %s"):format(out, counted(#rows, "row"), table.concat(network.outputs, ", ")))
   local wrong = not_finite(rows)
   if wrong > 0 then

@@ -8,11 +8,12 @@ local command = { summary = "run an experiment: mien run FILE [--profile NAME] [
 
 local USAGE = [[
 mien run FILE [--profile NAME] [--arms NAME,...] [--device NAME] [--precision NAME] [--set KEY=VALUE ...] [--retry]
-              [--show] [--db FILE]
+              [--again] [--go-on] [--show] [--db FILE]
 
 Runs every arm and seed of the experiment that is not finished yet, and first the experiments that make the
-weights it starts from. What was interrupted or killed goes on where it was. Called in a second terminal, it takes
-the next run that no other process has, and ends when none is free.
+weights it starts from. What was interrupted or killed goes on where it was, and a finished run goes on to more epochs
+or with more patience. Another post-processing or evaluation is made of what was trained (mien post, mien score). Called in
+a second terminal, it takes the next run that no other process has, and ends when none is free.
 
   --profile NAME     a profile of the declaration; those here have demo (small, procedural corpora) and paper (the
                      paper's settings). When left out: demo where there is one, else default, the declaration as it
@@ -24,6 +25,8 @@ the next run that no other process has, and ends when none is free.
   --set KEY=VALUE    changes a key: train.epochs=5, seeds={1,2,3}, data=corpora/mine.h5;
                      realeyes.data=FILE sets a key of the prerequisite realeyes
   --retry            runs failed runs again from their beginning
+  --again            trains all runs anew, also finished ones
+  --go-on            goes on with runs that were begun and not finished under other code
   --show             prints all keys with their values, the arms and the runs, and runs nothing; mien help keys
                      explains the keys
   --db FILE          another database than results.db
@@ -34,39 +37,49 @@ or a run that another process has.
 
 local TAKES_VALUE = { ["--profile"] = true, ["--arms"] = true, ["--set"] = true, ["--db"] = true, ["--device"] = true,
   ["--precision"] = true }
-local FLAGS = { "--profile", "--arms", "--device", "--precision", "--set", "--db", "--retry", "--show", "--help" }
+local SWITCHES = { ["--retry"] = "retry", ["--again"] = "again", ["--go-on"] = "go_on", ["--show"] = "show",
+  ["--help"] = "help", ["-h"] = "help" }
 
-local function parse(args)
+local function flags_of(switches)
+  local list = {}
+  for _, known in ipairs { TAKES_VALUE, switches } do
+    for word in pairs(known) do list[#list + 1] = word end
+  end
+  return list
+end
+
+--- File and options of a command line; `name` is the command's, switches those that it knows.
+local function parse(args, name, switches)
   local options, file, i = { sets = {} }, nil, 1
   while i <= #args do
     local word, value = args[i], nil
-    local name, given = word:match "^(%-%-[%w-]+)=(.*)$"
-    if name and TAKES_VALUE[name] then word, value = name, given end
+    local key, given = word:match "^(%-%-[%w-]+)=(.*)$"
+    if key and TAKES_VALUE[key] then word, value = key, given end
     if TAKES_VALUE[word] and not value then
       i = i + 1
-      value = args[i] or check.raise("usage", "mien run: %s needs a value", word)
+      value = args[i] or check.raise("usage", "%s: %s needs a value", name, word)
     end
     if word == "--set" then
-      local key, text = value:match "^([^=]+)=(.*)$"
-      if not key then check.raise("usage", "mien run: --set wants KEY=VALUE, got %s", value) end
-      options.sets[#options.sets + 1] = { key, text }
+      local set, text = value:match "^([^=]+)=(.*)$"
+      if not set then check.raise("usage", "%s: --set wants KEY=VALUE, got %s", name, value) end
+      options.sets[#options.sets + 1] = { set, text }
     elseif word == "--arms" then
       options.arms = options.arms or {}
       options.arms[#options.arms + 1] = value
     elseif TAKES_VALUE[word] then
       options[word:sub(3)] = value
-    elseif word == "--retry" or word == "--show" or word == "--help" or word == "-h" then
-      options[word:match "%a+"] = true
+    elseif switches[word] then
+      options[switches[word]] = true
     elseif word:sub(1, 1) == "-" then
-      cli.unknown("mien run", "option", word, FLAGS)
+      cli.unknown(name, "option", word, flags_of(switches))
     elseif file then
-      check.raise("usage", "mien run: one experiment at a time; %s and %s were named", file, word)
+      check.raise("usage", "%s: one experiment at a time; %s and %s were named", name, file, word)
     else
       file = word
     end
     i = i + 1
   end
-  return file, cli.placement("mien run", options)
+  return file, cli.placement(name, options)
 end
 
 --- results.db for looking, or nil when there is none yet.
@@ -119,23 +132,40 @@ local function warn_of_limit()
   end
 end
 
-function command.run(args)
-  local file, options = parse(args)
-  if options.help or options.h or not file then
-    io.stdout:write(USAGE)
-    return file == nil and not (options.help or options.h) and 2 or 0
-  end
-  warn_of_limit()
+--- Runs an experiment, or scores its finished runs (only = "post", "score"), and gives the exit code.
+local function run(file, options, only)
   local experiment = require("mien.experiment").load(home.find(file))
   if options.show then return show(experiment, options) end
   local db = require("mien.results").open(options.db)
   local ok, failed, left = xpcall(experiment.run, check.trace, experiment,
     { db = db, sets = options.sets, profile = options.profile, arms = options.arms, retry = options.retry,
-      device = options.device, precision = options.precision })
+      again = options.again, go_on = options.go_on, only = only, device = options.device, precision = options.precision })
   local closed, problem = pcall(db.close, db)
   if not ok then check.rethrow(failed) end
   if not closed then check.rethrow(problem) end
   return failed > 0 and 1 or left > 0 and 3 or 0
+end
+
+--- The commands that score what is trained: mien post, mien score.
+function command.scoring(name, only, usage)
+  return function(args)
+    local file, options = parse(args, name, { ["--help"] = "help", ["-h"] = "help" })
+    if options.help or not file then
+      io.stdout:write(usage)
+      return not options.help and 2 or 0
+    end
+    return run(file, options, only)
+  end
+end
+
+function command.run(args)
+  local file, options = parse(args, "mien run", SWITCHES)
+  if options.help or not file then
+    io.stdout:write(USAGE)
+    return not options.help and 2 or 0
+  end
+  warn_of_limit()
+  return run(file, options)
 end
 
 return command

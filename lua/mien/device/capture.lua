@@ -16,7 +16,7 @@ local DEFAULT = "dropout's default stream"
 local step = {}
 step.__index = step
 
---- What dropout draws from where it was given nothing, unless it is among the rngs; mien.seed makes a new one.
+--- What dropout draws from where it was given nothing, unless it is among the rngs.
 local function default_stream(self)
   local stream = rng.default "dropout"
   for name, given in pairs(self.rngs) do

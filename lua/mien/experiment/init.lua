@@ -15,12 +15,17 @@ end
 
 --- Runs everything that is not finished yet and prints what came out.
 -- options: { profile = "demo", arms = { "lstm" }, sets = { { "train.epochs", "3" } }, device = "auto", precision = "f32",
--- retry = false, db = results, quiet = false }; device and precision are those of all experiments that it needs, too.
+-- retry = false (failed runs are run again), again = false (all runs are trained anew), go_on = false (runs that were begun
+-- under other code go on), only = "post" (finished runs are post-processed and scored from their predictions, nothing is
+-- trained) or "score" (they predict anew before), db = results, quiet = false }; device and precision are those of all
+-- experiments that it needs, too.
 -- Runs that another process has are left to it, and arms whose weights cannot be had are left out.
 -- Returns the number of failed runs, and the number of what was left.
 function class:run(options)
   options = check.keys(options or {}, { profile = "string", arms = "table", sets = "table", retry = "boolean",
-    db = "table", quiet = "boolean", device = "string", precision = "string" }, "experiment:run")
+    again = "boolean", go_on = "boolean", only = "string", db = "table", quiet = "boolean", device = "string",
+    precision = "string" }, "experiment:run")
+  if options.only then check.one_of(options.only, { "post", "score" }, "experiment:run: only") end
   local db = options.db or require("mien.results").open()
   local function say(text)
     if options.quiet then return end
@@ -31,13 +36,14 @@ function class:run(options)
   local ok, root, counts = xpcall(require("mien.experiment.plan").run, check.trace, self, {
     db = db, sets = options.sets, profile = options.profile, arms = options.arms,
     device = options.device, precision = options.precision,
-    retry = options.retry, say = say, quiet = options.quiet,
+    retry = options.retry, again = options.again, go_on = options.go_on, only = options.only,
+    say = say, quiet = options.quiet,
     shown = not options.quiet and function(node) report.classes(db, node) end or nil,
   })
   if ok and not options.quiet then report.print(db, root, counts) end
   if not options.db then db:close() end
   if not ok then check.rethrow(root) end
-  return counts.failed + counts.failed_before, counts.busy + counts.left_out
+  return counts.failed + counts.failed_before, counts.busy + counts.left_out + counts.untrained
 end
 
 --- True for declarations.

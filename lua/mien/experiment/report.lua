@@ -127,7 +127,7 @@ local function post_steps(db, node)
   local rates = {}
   for _, arm in ipairs(node.arms) do rates[arm.name] = arm.corpus and arm.corpus.fps > 0 and arm.corpus.fps or 25 end
   local rows, by_run, columns = {}, {}, { "strategy", "seed", "target" }
-  local steps = ask(db, node, "SELECT c.arm, c.seed, p.* FROM post_step p JOIN comparison_run c ON c.run = p.run",
+  local steps = ask(db, node, "SELECT c.arm, c.seed, p.* FROM post_step p JOIN comparison_run c ON c.scoring = p.scoring",
     "ORDER BY c.arm_order, c.seed, p.target, p.position")
   for _, step in ipairs(steps) do
     by_run[step.run] = by_run[step.run] or {}
@@ -263,12 +263,12 @@ end
 
 --- Prints everything about a node and what happened to its runs.
 function report.print(db, node, counts)
-  if counts.finished + counts.failed + counts.busy == 0 then
+  if counts.finished + counts.scored + counts.untrained + counts.failed + counts.busy == 0 then
     io.stdout:write(("\n%s: all %d runs were finished already; nothing was done.\n"):format(node.config.name,
       counts.skipped))
   end
   if node.corpus.label_kind == "continuous" then
-    local chains = #ask(db, node, "SELECT 1 FROM post_step p JOIN comparison_run c ON c.run = p.run", "LIMIT 1") > 0
+    local chains = #ask(db, node, "SELECT 1 FROM post_step p JOIN comparison_run c ON c.scoring = p.scoring", "LIMIT 1") > 0
     table5(db, node, chains)
     convergence(db, node)
     if chains then

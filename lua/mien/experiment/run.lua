@@ -1,7 +1,9 @@
--- One run: a model of one arm and seed, trained, scored, stored.
+-- One run: a model of one arm and seed, trained, scored, stored; and scored again.
 -- Not here: which runs there are and in which order (experiment/plan.lua), the loop (train/).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local checkpoint = require "mien.checkpoint"
+local checkpoint_state = require "mien.checkpoint.state"
 local corpus_of = require "mien.experiment.input"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
@@ -18,6 +20,7 @@ local score = require "mien.experiment.score"
 local start_of = require "mien.experiment.start"
 local tensor = require "mien.tensor"
 local train = require "mien.train"
+local lfs = require "lfs"
 
 local one = {}
 
@@ -47,17 +50,26 @@ local function store_counts(run, c, table4, train_counts, devel_counts)
   end
 end
 
---- Hashes of the functions of a configuration, by their keys: the text that was hashed holds their sources.
+--- Hashes of the functions of a configuration, by their keys: the text that was hashed holds their sources, and what they
+-- take from outside.
 local function code_of(config, hashed)
-  local out = {}
+  local out, whole = {}, literal.decode(hashed, "the run's configuration")
+  local function outside(path)
+    local own = {}
+    for name, what in pairs(whole.code or {}) do
+      if name:sub(1, #path + 1) == path .. "." then own[name] = what end
+    end
+    return next(own) and literal.encode(own) or ""
+  end
   local function walk(value, told, path)
     if type(value) == "function" then
-      out[path] = type(told) == "string" and "function " .. results_run.hash(told):sub(1, 8) or "function"
+      out[path] = type(told) == "string" and "function " .. results_run.hash(told .. outside(path)):sub(1, 8)
+        or "function"
     elseif type(value) == "table" and type(told) == "table" and not getmetatable(value) then
       for k, v in pairs(value) do walk(v, told[k], path == "" and tostring(k) or path .. "." .. tostring(k)) end
     end
   end
-  walk(config, literal.decode(hashed, "the run's configuration"), "")
+  walk(config, whole, "")
   return out
 end
 
@@ -73,13 +85,15 @@ local function meta_of(what, model, scale)
   }
 end
 
---- The weights under the name that other experiments start from.
-local function export(what, model, scale)
+--- The weights under the name that other experiments start from; chains: text of the fitted post-processing, or nil.
+local function export(what, model, scale, chains)
   if not what.weights or not what.exports then return end
   local path = home.path(what.weights)
   local folder = path:match "^(.*)/[^/]*$"
   if folder then check.status(C.mien_folder_make(folder)) end
-  require("mien.checkpoint").save_weights(path, model, meta_of(what, model, scale))
+  local meta = meta_of(what, model, scale)
+  meta.post = chains
+  checkpoint.save_weights(path, model, meta)
   what.run:artifact(path, "weights")
   what.say(("%s: best weights are in %s"):format(what.config.name, home.short(path)))
 end
@@ -96,21 +110,94 @@ function one.build(what, seed)
   return precision.place(model, what.config.device, what.config.precision), dropout
 end
 
+--- Calls fn with default random streams (mien.randn in `forward`, a noise) that follow from the run's seed, and not from
+-- where an earlier run of this process left them; afterwards they are as before. Their seed is another than the run's,
+-- so that none is one of the run's own streams again.
+local function seeded(seed, fn, ...)
+  local before = rng.defaults()
+  rng.seed(rng.stream(seed, "defaults"):below(2 ^ 52))
+  local results = { xpcall(fn, check.trace, ...) }
+  rng.set_defaults(before)
+  if not results[1] then check.rethrow(results[2]) end
+  return unpack(results, 2)
+end
+
+local function best_path(what) return what.folder .. "/best.h5" end
+
+--- Raises an error when the best weights are not those that the run found: by the file's hash, else (a kill between
+-- writing chains into it and storing its hash) by the numbers' own.
+local function check_best(what)
+  local path = best_path(what)
+  local same, hash = what.run:made(path)
+  if same then return end
+  local at = checkpoint_state.position(what.folder .. "/last.h5")
+  if at and at.best_digest and at.best_digest == checkpoint.digest(path) then return end
+  check.raise("format", "%s has changed since run %d wrote it (its sha256 was %s): put that file back, or delete it and "
+    .. "the run is trained again", path, what.run.id, hash)
+end
+
+--- Keeps the fitted chains with the best weights, which stay as they are; returns their text, nil for none.
+local function keep_chains(what, chains)
+  local path, list = best_path(what), {}
+  for i, fitted in ipairs(chains) do list[i] = { target = fitted.target, chain = fitted.chain:totable() } end
+  local text = #list > 0 and literal.encode(list) or nil
+  local meta = checkpoint.read_meta(path)
+  if meta.post ~= text then
+    require("mien.tensor.scope").run(function()
+      local tensors = checkpoint.load_weights(path).tensors
+      meta.post = text
+      checkpoint.save_weights(path, tensors, meta)
+    end)
+  end
+  what.run:artifact(path, "weights")
+  return text
+end
+
+--- The network of a finished run with its best weights, on the CPU.
+local function load_best(what)
+  check_best(what)
+  local model = network.build(what.config, what.corpus)
+  require("mien.tensor.scope").run(function() model:load(checkpoint.load_weights(best_path(what)).tensors) end)
+  return model
+end
+
 --- Writes the exported weights again from a finished run; false when its own are gone.
 function one.export_again(what)
-  local best = what.folder .. "/best.h5"
-  if not require("lfs").attributes(best) then return false end
-  what.run:check_artifact(best)
-  local model = network.build(what.config, what.corpus)
-  require("mien.tensor.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
-  export(what, model, start_of.scale(what.config, what.start))
+  if not lfs.attributes(best_path(what)) then return false end
+  export(what, load_best(what), start_of.scale(what.config, what.start), checkpoint.read_meta(best_path(what)).post)
   return true
 end
 
---- Trains and scores. what: { config, corpus, parts, start, seed, run, folder, profile, weights (path of those that
--- others start from), label, say, exports }.
--- Returns "finished" or "failed" and a line about it.
-function one.train(what)
+--- A finished run scored as its configuration now says: from the predictions that it stored, or, where they were made
+-- otherwise or `anew` wants that, from its best weights. Returns a line about it; false and why not when both are gone.
+function one.score(what, anew)
+  local raw, why
+  if not anew then raw, why = score.stored(what, schema.scoring(what.config)) end
+  local there = lfs.attributes(best_path(what))
+  if not raw and not there then return false, (why and why .. ", and " or "") .. "its weights are gone" end
+  local predict
+  if not raw then
+    local scale = start_of.scale(what.config, what.start)
+    local model = load_best(what)
+    model:bn_test(what.config.evaluate.bn)
+    model = precision.place(model, what.config.device, what.config.precision)
+    predict = function(recordings)
+      return seeded(what.seed, corpus_of.predict, what.config, what.corpus, recordings, model, scale, nil)
+    end
+  end
+  local chains = score.all { config = what.config, corpus = what.corpus, parts = what.parts, run = what.run,
+    folder = what.folder, raw = raw, predict = predict }
+  if there then
+    check_best(what)
+    keep_chains(what, chains)
+  end
+  what.run:event("scored", schema.scoring(what.config))
+  what.run.db:flush()
+  return ("%s: scored anew %s"):format(what.label, raw and "from its predictions"
+    or "with predictions made anew" .. (why and " (" .. why .. ")" or ""))
+end
+
+local function train_and_score(what)
   local config, c, run, seed = what.config, what.corpus, what.run, what.seed
   local scale = start_of.scale(config, what.start)
   for _, pair in ipairs(schema.flat(config)) do run:param(pair[1], pair[2]) end
@@ -120,6 +207,8 @@ function one.train(what)
   run:param("corpus.path", home.short(c.path))
   run:param("corpus.split", not config.data.split and c.split or nil) -- own shares are no published split
   for path, hash in pairs(code_of(config, run.row.config)) do run:param(path, hash) end
+  run:sources(what.files)
+  run:unscore()
 
   local starts, table4 = corpus_of.windows(config, c, what.parts, seed)
   local counts
@@ -146,7 +235,7 @@ function one.train(what)
       return metrics
     end,
     epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
-    graph = config.train.graph,
+    graph = config.train.graph, conditions = { evaluate = config.evaluate.bn },
     run = run, checkpoint = what.folder, meta = meta_of(what, model, scale), label = what.label, quiet = what.quiet,
   }
   if result.status == "failed" then
@@ -154,13 +243,19 @@ function one.train(what)
     run:fail(result.reason)
     return "failed", result.reason
   end
-  score.all { config = config, corpus = c, parts = what.parts, run = run, folder = what.folder, predict = predict }
-  if result.best then run:artifact(what.folder .. "/best.h5", "weights") end
-  export(what, model, scale)
-  run:finish(result.reason)
-  os.remove(what.folder .. "/last.h5") -- optimiser state is three times the weights and of no more use
+  local chains = score.all { config = config, corpus = c, parts = what.parts, run = run, folder = what.folder,
+    predict = predict }
+  export(what, model, scale, result.best and keep_chains(what, chains) or nil)
+  run:finish(result.reason) -- last.h5 stays: from it more epochs go on
   return "finished", ("%s: best %s %.3f at epoch %d of %d (%s)"):format(what.label, config.train.stop.watch,
     result.best or 0 / 0, result.best_epoch or 0, result.epochs, result.reason)
+end
+
+--- Trains and scores. what: { config, corpus, parts, start, seed, run, folder, files, profile, weights (path of those that
+-- others start from), label, say, exports }.
+-- Returns "finished" or "failed" and a line about it.
+function one.train(what)
+  return seeded(what.seed, train_and_score, what)
 end
 
 return one

@@ -3,16 +3,21 @@
 -- (experiment/run.lua, input.lua).
 local check = require "mien.base.check"
 local checker = require "mien.experiment.checker"
+local code = require "mien.results.code"
+local hash = require("mien.results.run").hash
 local KEYS = require "mien.experiment.keys"
 local kinds = require "mien.experiment.kinds"
 local literal = require "mien.base.literal"
+local read = require "mien.base.read"
+local source = require "mien.results.source"
 
 local schema = {}
 
--- Keys that do not change a run's numbers, or that stand in the run's own columns. A run that was begun on one
--- device may go on on another.
+-- Keys that do not change a training's numbers, or that stand in the run's own columns; what follows on the training
+-- (scoring, see schema.scoring) can be done again. A run that was begun on one device may go on on another.
 local NOT_HASHED = { about = true, seeds = true, arms = true, start = true, prerequisites = true, weights = true,
-  profiles = true, pictures = true, name = true, model = true, device = true }
+  profiles = true, pictures = true, name = true, model = true, device = true, post = true, post_options = true,
+  evaluate = true }
 -- Keys that came later count only when they are not what went without saying before.
 local WITHOUT_SAYING = { precision = "f32" }
 local NOT_HASHED_DATA = { script = true, workers = true, generate = true }
@@ -220,45 +225,71 @@ end
 
 -- ---- the text that is hashed -------------------------------------------------------------------
 
---- The source lines of a function without comments: the model belongs to the configuration.
-local function source_of(fn)
-  local info = debug.getinfo(fn, "S")
-  local file = info.source:match "^@(.*)"
-  if not file then return info.short_src end
-  local handle = io.open(file, "r")
-  if not handle then return file end
-  local lines, number = {}, 0
-  for line in handle:lines() do
-    number = number + 1
-    if number >= info.linedefined and number <= info.lastlinedefined then
-      lines[#lines + 1] = line:gsub("%-%-.*$", ""):gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")
-    end
+--- A value with sources in place of functions; adds what the functions take from outside to `outside`, by path.
+local function plain(value, path, outside)
+  if type(value) == "function" then
+    for name, what in pairs(code.of(value, path)) do outside[name] = what end
+    return code.source(value)
   end
-  handle:close()
-  lines[1] = lines[1] and lines[1]:gsub("^.-function%s*[%w_.:]*", "function") -- under which name does not matter
-  return table.concat(lines, "\n")
-end
-
-local function plain(value)
-  if type(value) == "function" then return source_of(value) end
   if type(value) ~= "table" then return value end
   local out = {}
-  for k, v in pairs(value) do out[k] = plain(v) end
+  for k, v in pairs(value) do out[k] = plain(v, path .. "." .. tostring(k), outside) end
   return out
 end
 
---- What decides the numbers of a run, as one text: equal texts mean equal runs.
-function schema.text(config, identities)
-  local kept = { model = config.model and source_of(config.model), identities = identities }
-  for k, value in pairs(config) do
-    if not NOT_HASHED[k] and WITHOUT_SAYING[k] ~= value then kept[k] = plain(value) end
+--- The functions of a configuration, which are code that a run depends on.
+local function functions(value, list)
+  if type(value) == "function" then list[#list + 1] = value end
+  if type(value) == "table" and not getmetatable(value) then
+    for k, v in pairs(value) do
+      if not (k == "arms" or k == "profiles" or k == "pictures") then functions(v, list) end
+    end
   end
+  return list
+end
+
+--- The files that a configuration's code lies in and asks for, but mien's own: name -> { path =, text = }; and those in
+-- which some names cannot be read. file: the declaration's, which stands under "" there.
+function schema.files(config, file)
+  local list, hidden, own = {}, {}, {}
+  for _, fn in ipairs(functions(config, {})) do
+    local path = debug.getinfo(fn, "S").source:match "^@(.*)"
+    if path and not check.is_mien("@" .. path) then own[path] = true end
+  end
+  if file then own[file] = true end
+  for path in pairs(own) do code.files(path, list, hidden) end
+  local text = file and read(file)
+  if text then list[""] = { path = file, text = text } end
+  return list, hidden
+end
+
+--- What decides the numbers of a training, as one text: equal texts mean equal runs. files: of its code, as
+-- schema.files gives them; they count, but for the declaration itself, of which the keys and functions do.
+function schema.text(config, identities, files)
+  local outside = {}
+  local kept = { model = config.model and plain(config.model, "model", outside), identities = identities }
+  for k, value in pairs(config) do
+    if not NOT_HASHED[k] and WITHOUT_SAYING[k] ~= value then kept[k] = plain(value, k, outside) end
+  end
+  for name, one in pairs(files or {}) do
+    if name ~= "" then outside["require " .. name] = hash(source.normal(one.text)):sub(1, 16) end
+  end
+  kept.code = next(outside) and outside or nil
   kept.data = copy(kept.data)
   for k in pairs(NOT_HASHED_DATA) do kept.data[k] = nil end
   kept.train = copy(kept.train)
   kept.train.recompute, kept.train.graph = nil, nil -- the bits are the same
   kept.data.corpus = nil -- what the file holds counts, not where it lies: see identities
   return literal.encode(kept, "configuration")
+end
+
+--- What is done with a trained network, as one text: how it predicts, and what becomes of the predictions.
+function schema.scoring(config)
+  local bn = config.evaluate.bn
+  return literal.encode({
+    evaluate = { bn = bn, batch = bn ~= "running" and config.evaluate.batch or nil }, -- else each window is by itself
+    post = config.post, post_options = config.post and config.post_options or nil,
+  }, "scoring")
 end
 
 --- Every leaf as "key", value pairs, for the table `param` and for showing.

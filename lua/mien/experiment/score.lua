@@ -5,7 +5,10 @@ local check = require "mien.base.check"
 local evaluate = require "mien.train.evaluate"
 local file = require "mien.data.file"
 local index = require "mien.base.index"
+local literal = require "mien.base.literal"
 local post = require "mien.affect.post"
+local schema = require "mien.experiment.schema"
+local lfs = require "lfs"
 
 local score = {}
 
@@ -40,14 +43,16 @@ local function recording_numbers(list)
   return t
 end
 
---- Groups devel and test: raw, post (where fitted) and gold [N,K] f64, recording [N] i32, names as attributes.
-local function save(path, corpus, splits)
+--- Groups devel and test: raw, post (where fitted) and gold [N,K] f64, recording [N] i32, names as attributes; and the
+-- settings of the scoring.
+local function save(path, corpus, splits, settings)
   local h5 = file.create(path)
   local ok, problem = pcall(function()
     h5:set("mien_format", "predictions")
     h5:set("corpus", corpus.name)
     h5:set("procedural", corpus.procedural)
     h5:set("targets", corpus.label_names)
+    h5:set("scoring", settings)
     for _, split in ipairs(splits) do
       for _, name in ipairs { "raw", "post", "gold" } do
         if split[name] then
@@ -69,6 +74,56 @@ local function save(path, corpus, splits)
   end)
   h5:close()
   if not ok then check.rethrow(problem) end
+end
+
+--- What the file says of each recording of a split, as evaluate.predict gives it.
+local function read_split(h5, path, name, recordings)
+  local names = h5:list("recording_names", name .. "/recording")
+  local same = #names == #recordings
+  for i, recording in ipairs(recordings) do same = same and recording.name == names[i] end
+  if not same then
+    check.raise("format", "%s: its %s recordings are not those of the corpus now; mien score predicts them anew", path, name)
+  end
+  local list, at = {}, 0
+  local t = h5:read(name .. "/raw")
+  local values, outputs = t:data(), t:size(2)
+  for r, recording in ipairs(recordings) do
+    list[r] = {}
+    for k = 1, outputs do
+      local row = {}
+      for i = 1, recording.count do row[i] = values[(at + i - 1) * outputs + k - 1] end
+      list[r][k] = row
+    end
+    at = at + recording.count
+  end
+  t:free()
+  return list
+end
+
+--- How predictions are made, of the settings of a scoring.
+local function evaluation(settings)
+  return settings ~= "" and literal.encode(literal.decode(settings).evaluate) or ""
+end
+
+--- The predictions that lie on disk, by split, when they were made as `settings` say; else nil and why not.
+-- what: as score.all takes it.
+function score.stored(what, settings)
+  local path = what.folder .. "/predictions.h5"
+  if not lfs.attributes(path) then return nil, "its predictions are gone" end
+  if not what.run:made(path) then return nil, "its predictions have changed since it made them" end
+  local h5 = file.open(path)
+  local ok, result, why = pcall(function()
+    local made = h5:text "scoring" or what.run.db:value("SELECT settings FROM scoring WHERE run = ? ORDER BY id", what.run.id)
+    if evaluation(made or "") ~= evaluation(settings) then return nil, "evaluate.* is another" end
+    local raw = {}
+    for name, recordings in pairs(what.parts) do
+      if #recordings > 0 and h5:has(name .. "/raw") then raw[name] = read_split(h5, path, name, recordings) end
+    end
+    return raw
+  end)
+  h5:close()
+  if not ok then check.rethrow(result) end
+  return result, why
 end
 
 -- ---- post-processing ---------------------------------------------------------------------------
@@ -143,16 +198,18 @@ local function rows_of(corpus, split)
   return list
 end
 
---- Predicts devel and test, post-processes where asked, stores scores and predictions.
--- what: { config, corpus, parts (recordings per partition), run, folder, predict = function(recordings) }
+--- Predicts devel and test, post-processes where asked, stores scores and predictions; what is there of another scoring
+-- stays. what: { config, corpus, parts (recordings per partition), run, folder, predict = function(recordings), raw =
+-- predictions by split, in place of predict }.
+-- Returns the fitted chains, a list of { target =, chain = }.
 function score.all(what)
   local config, corpus, run = what.config, what.corpus, what.run
-  local splits = {}
+  local splits, settings = {}, schema.scoring(config)
   for _, name in ipairs { "devel", "test" } do
     local recordings = what.parts[name]
     if #recordings > 0 then
-      splits[#splits + 1] = { name = name, recordings = recordings, raw = what.predict(recordings),
-        gold = evaluate.gold(corpus, recordings) }
+      splits[#splits + 1] = { name = name, recordings = recordings,
+        raw = what.raw and what.raw[name] or what.predict(recordings), gold = evaluate.gold(corpus, recordings) }
     end
   end
   local chains = config.post and corpus.label_kind == "continuous" and fit_post(config, corpus, splits) or {}
@@ -163,11 +220,11 @@ function score.all(what)
     for _, list in ipairs(lists) do
       for _, entry in ipairs(list) do run[entry[1]](run, entry[2]) end
     end
-  end)
+  end, settings)
   check.status(C.mien_folder_make(what.folder))
-  save(what.folder .. "/predictions.h5", corpus, splits)
+  save(what.folder .. "/predictions.h5", corpus, splits, settings)
   run:artifact(what.folder .. "/predictions.h5", "predictions")
-  return splits
+  return chains
 end
 
 return score

@@ -1,5 +1,8 @@
 -- Where the weights of an arm begin, as a run sees it: the file, what makes it the same, how its input was scaled.
 -- Not here: the initialisers (init.lua), which experiment makes a file (experiment/tree.lua).
+local check = require "mien.base.check"
+local code = require "mien.results.code"
+local literal = require "mien.base.literal"
 local results_run = require "mien.results.run"
 
 local start = {}
@@ -16,10 +19,15 @@ function start.path(path, profile)
   return (path:gsub("%$profile", profile))
 end
 
---- What makes two starts the same: the initialiser, or the hash of the run that makes the file, or without one the
--- file's contents.
+--- What makes two starts the same: the initialiser (somebody's own by its code), or the hash of the run that makes the
+-- file, or without one the file's contents.
 function start.identity(initialiser, hash)
-  if not initialiser.path then return initialiser:describe() end
+  if not initialiser.path then
+    local apply = initialiser.apply
+    if check.is_mien(debug.getinfo(apply, "S").source) then return initialiser:describe() end
+    local text = code.source(apply) .. literal.encode(code.of(apply, "apply"))
+    return ("%s, code %s"):format(initialiser:describe(), results_run.hash(text):sub(1, 16))
+  end
   return initialiser.transfer .. " " .. (hash or results_run.file_hash(initialiser.path))
 end
 

@@ -4,6 +4,7 @@ local check = require "mien.base.check"
 local checker = require "mien.experiment.checker"
 local corpus_of = require "mien.experiment.input"
 local home = require "mien.base.home"
+local read = require "mien.base.read"
 local schema = require "mien.experiment.schema"
 local start_of = require "mien.experiment.start"
 local lfs = require "lfs"
@@ -20,6 +21,10 @@ local function load_tree(declared, nodes, path)
   end
   path[declaration.name] = true
   local node = nodes[declaration.name]
+  if node and node.file and declared.file and node.file ~= declared.file and read(node.file) ~= read(declared.file) then
+    check.raise("argument", "%s and %s both declare an experiment \"%s\": give one of them another name", node.file,
+      declared.file, declaration.name)
+  end
   if not node then
     node = { name = declaration.name, declaration = declaration, file = declared.file, requires = {}, sets = {} }
     nodes[declaration.name] = node

@@ -107,6 +107,18 @@ function base:settings()
   return table.concat(words)
 end
 
+--- Its name and options in one line: "optim.adam lr=0.001 ...".
+function base:describe()
+  local words = {}
+  for key, value in pairs(self) do
+    if (type(value) == "number" or type(value) == "boolean") and key ~= "steps" then
+      words[#words + 1] = ("%s=%s"):format(key, type(value) == "number" and ("%.17g"):format(value) or tostring(value))
+    end
+  end
+  table.sort(words)
+  return self.name .. " " .. table.concat(words, " ")
+end
+
 --- Counts a step that `capture` is about to replay, with the rate of now.
 function base:feed(capture)
   self:fill_hyper()

@@ -78,7 +78,27 @@ function run.open(db, what)
     experiment, what.profile or "default", what.variant, what.arm, what.arm_order or 1, what.seed, hash,
     what.config, what.corpus, what.procedural or false, what.folder, now())
   local row = sound(db, db:row(FIND, experiment, hash))
-  return setmetatable({ db = db, id = row.id, row = row, hash = hash, beaten = 0 }, run)
+  return setmetatable({ db = db, id = row.id, row = row, hash = hash, beaten = 0,
+    profile = what.profile or "default", variant = what.variant }, run)
+end
+
+--- Gives a run another configuration, which it is of from now on: `config` is the text, `event` says why. inherit: starts
+-- that name this run by its old hash mean it still, as its weights are the same; else it is to go on, and leaves the
+-- comparisons that asked for what it was.
+function run.rename(db, id, config, event, inherit)
+  db:transaction(function()
+    local old, new = db:value("SELECT config_hash FROM run WHERE id = ?", id), run.hash(config)
+    db:write("UPDATE run SET config = ?, config_hash = ? WHERE id = ?", config, new, id)
+    if inherit then
+      db:write("UPDATE run SET config = replace(config, ?, ?) WHERE instr(config, ?)", old, new, old)
+    else
+      db:write("DELETE FROM comparison WHERE run = ?", id)
+      db:write("UPDATE run SET status = 'interrupted', stop_reason = 'to go on' WHERE id = ? AND status = 'finished'", id)
+    end
+    if event then
+      db:write("INSERT INTO event (run, time, kind, text) VALUES (?, ?, ?, ?)", id, now(), event.kind, event.text)
+    end
+  end)
 end
 
 --- The row as it stands now.
@@ -89,8 +109,8 @@ end
 
 -- ---- taking it ---------------------------------------------------------------------------------
 
---- Is somebody else at work on it? Their name, or nil.
-local function busy(row)
+--- Is somebody else at work on a run, of which this is the row? Their name, or nil.
+function run.busy(row)
   if row.status ~= "running" or not row.owner or row.owner == process.name then return nil end
   local alive = process.alive(row.owner)
   if alive == nil then alive = (row.heartbeat or 0) > now() - SILENT end
@@ -106,7 +126,7 @@ end
 
 --- The process that is at work on it ("17 on host"), nil when none is or it is this one; looks at the row anew.
 function run:taken()
-  local other = busy(self:look())
+  local other = run.busy(self:look())
   return other and ("%s on %s"):format(other:match ":(%d+):" or "?", other:match "^[^:]*")
 end
 
@@ -138,18 +158,26 @@ function run:claim(position, device)
   return self:look()
 end
 
---- The scores and what they were made with.
+local SCORED = { "post_trial", "post_step", "score", "recording_score", "class_score", "confusion" }
+
+--- The scores of all scorings and what they were made with: they are of weights that are trained on.
 local function forget_scores(self)
-  for _, name in ipairs { "post_trial", "post_step", "score", "recording_score", "class_score", "confusion" } do
-    self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id)
-  end
+  for _, name in ipairs(SCORED) do self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id) end
+  self.db:write("DELETE FROM scoring WHERE run = ?", self.id)
+  self.scoring = nil
+end
+
+--- Forgets the scores.
+function run:unscore()
+  self.db:flush()
+  self.db:transaction(forget_scores, self)
 end
 
 --- Forgets everything it reported: it starts again from nothing.
 function run:clear()
   self.db:flush()
   self.db:transaction(function()
-    for _, name in ipairs { "metric", "metric_summary", "class_count", "artifact" } do
+    for _, name in ipairs { "metric", "metric_summary", "class_count", "artifact", "run_source" } do
       self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id)
     end
     forget_scores(self)
@@ -182,17 +210,33 @@ function run:param(key, value)
   self.db:queue("INSERT OR REPLACE INTO param VALUES (?, ?, ?)", self.id, key, value)
 end
 
---- Named values go to columns of the same name; an unknown name is an error.
+--- The id of a way of scoring, made when it is new, and the comparison refers to it.
+local function scoring_of(self, settings)
+  self.db:write("INSERT OR IGNORE INTO scoring (run, settings, created) VALUES (?, ?, ?)", self.id, settings, now())
+  local id = self.db:value("SELECT id FROM scoring WHERE run = ? AND settings = ?", self.id, settings)
+  self.db:write("UPDATE comparison SET scoring = ? WHERE profile = ? AND variant = ? AND run = ?", id, self.profile,
+    self.variant, self.id)
+  return id
+end
+
+--- Named values go to columns of the same name; an unknown name is an error. Scores belong to a scoring: that which
+-- run:scored is at, else one without settings.
 local function reporter(name, columns)
-  local known, marks = {}, { "?" }
+  local known, marks, scores = {}, { "?", "?" }, false
+  for _, scored in ipairs(SCORED) do scores = scores or scored == name end
   for i, key in ipairs(columns) do known[key], marks[i + 1] = true, "?" end
-  local sql = ("INSERT OR REPLACE INTO %s (run, %s) VALUES (%s)"):format(name, table.concat(columns, ", "),
-    table.concat(marks, ", "))
+  if scores then marks[#marks + 1] = "?" end
+  local sql = ("INSERT OR REPLACE INTO %s (run, %s%s) VALUES (%s)"):format(name, table.concat(columns, ", "),
+    scores and ", scoring" or "", table.concat(marks, ", ", 1, #columns + (scores and 2 or 1)))
   return function(self, values)
     check.keys(values, known, "results: " .. name)
     local row = {}
     for i, key in ipairs(columns) do row[i] = values[key] end
-    self.db:queue(sql, self.id, unpack(row, 1, #columns))
+    if scores then
+      self.scoring = self.scoring or scoring_of(self, "")
+      row[#columns + 1] = self.scoring
+    end
+    self.db:queue(sql, self.id, unpack(row, 1, #columns + (scores and 1 or 0)))
   end
 end
 
@@ -208,13 +252,37 @@ run.class_score = reporter("class_score", { "split", "class_order", "class", "po
 run.confusion = reporter("confusion", { "split", "gold_order", "gold", "said_order", "said", "frames" })
 run.class_count = reporter("class_count", { "split", "stage", "class_order", "class", "frames" })
 
---- All scores at once: `report` calls run:score, run:post_step ... and either all of it is stored, in place of what was
--- there, or nothing is.
-function run:scored(report)
+--- All scores of one scoring at once: `report` calls run:score, run:post_step ... and either all of it is stored, in
+-- place of what was there, or nothing is. settings: the text that tells it from other scorings of this run.
+function run:scored(report, settings)
   self.db:flush()
   self.db:transaction(function()
-    forget_scores(self)
+    self.scoring = scoring_of(self, settings or "")
+    self.db:write("UPDATE scoring SET created = ? WHERE id = ?", now(), self.scoring)
+    for _, name in ipairs(SCORED) do self.db:write("DELETE FROM " .. name .. " WHERE scoring = ?", self.scoring) end
     report()
+  end)
+end
+
+--- Whether the run was scored so the last time, so that its files (predictions, the chain with its weights) say the same;
+-- then its comparison shows those scores.
+function run:is_scored(settings)
+  local last = self.db:value("SELECT settings FROM scoring WHERE run = ? ORDER BY created DESC, id DESC LIMIT 1", self.id)
+  if last ~= settings then return false end
+  self.scoring = scoring_of(self, settings)
+  return true
+end
+
+--- Keeps the sources that it was made with: name -> { path =, text = }.
+function run:sources(files)
+  self.db:flush()
+  self.db:transaction(function()
+    self.db:write("DELETE FROM run_source WHERE run = ?", self.id)
+    for name, file in pairs(files) do
+      local sha256 = run.hash(file.text)
+      self.db:write("INSERT OR IGNORE INTO source VALUES (?, ?)", sha256, file.text)
+      self.db:write("INSERT INTO run_source VALUES (?, ?, ?, ?)", self.id, name, home.short(file.path), sha256)
+    end
   end)
 end
 
@@ -225,13 +293,10 @@ function run:artifact(path, kind)
     home.short(path), hash, size, now())
 end
 
---- Raises an error when a file that the run made is no longer the one whose hash was taken.
-function run:check_artifact(path)
+--- Whether a file is still the one that the run made; true as well where nobody took its hash.
+function run:made(path)
   local row = self.db:row("SELECT sha256 FROM artifact WHERE run = ? AND path = ?", self.id, home.short(path))
-  if row and row.sha256 ~= run.file_hash(path) then
-    check.raise("format", "%s has changed since run %d wrote it (its sha256 was %s): put that file back, or delete it and "
-      .. "the run is trained again", path, self.id, row.sha256)
-  end
+  return not row or row.sha256 == run.file_hash(path), row and row.sha256
 end
 
 --- Something worth telling that is no number.

@@ -107,7 +107,21 @@ end
 --- Starts all default streams afresh with `seed`.
 function rng.seed(seed)
   check.type(seed, "integer", "rng.seed: seed")
-  default_seed, defaults = seed, {}
+  default_seed = seed
+  for name, one in pairs(defaults) do one:set_state(rng.stream(seed, name):state()) end -- whoever holds one keeps it
+end
+
+--- Where the default streams stand, for checkpoints: { seed =, streams = { name = state } }.
+function rng.defaults()
+  local states = {}
+  for name, one in pairs(defaults) do states[name] = one:state() end
+  return { seed = default_seed, streams = states }
+end
+
+--- Sets what `rng.defaults` gave: the default streams go on with the same bits.
+function rng.set_defaults(state)
+  rng.seed(state.seed)
+  for name, one in pairs(state.streams) do rng.default(name):set_state(one) end
 end
 
 return rng

@@ -3,8 +3,8 @@
 local C = require "mien.base.ffi"
 local captured = require "mien.train.captured"
 local check = require "mien.base.check"
-local file_hash = require("mien.results.run").file_hash
 local checkpoint_state = require "mien.checkpoint.state"
+local code = require "mien.results.code"
 local notices = require "mien.base.notices"
 local interrupt = require "mien.base.interrupt"
 local precision = require "mien.device.precision"
@@ -28,7 +28,7 @@ local KEYS = {
   model = "table!", loss = "function!", optimiser = "table!", train = "function!", validate = "function!",
   epochs = "count!", stop = "table!", clip = "number", run = "table", checkpoint = "string", meta = "table", rngs = "table",
   label = "string", quiet = "boolean", out = "any", save_seconds = "number", device = "string", precision = "string",
-  graph = "boolean",
+  graph = "boolean", conditions = "table",
 }
 
 --- Files of the checkpoint folder.
@@ -58,12 +58,49 @@ function fit:save()
   self.save_cost = self.saved - started
 end
 
+--- Why training ends after the epochs that are done, or nil.
+function fit:ended()
+  return self.stop:done() and ("no better %s for %d epochs"):format(self.stop.watch, self.stop.patience)
+    or self.at.epochs_done >= self.epochs and "all epochs done" or nil
+end
+
+--- Compares what this training is asked with what the checkpoint was trained with. More epochs or more patience go on
+-- from it; anything else would be neither the one training nor the other.
+function fit:compare()
+  local before, differs, names = self.at.settings or self.settings, {}, {} -- an earlier mien's file says nothing
+  for _, settings in ipairs { before, self.settings } do
+    for name in pairs(settings) do names[name] = true end
+  end
+  for name in pairs(names) do
+    local now, value = self.settings[name], before[name]
+    if name == "epochs" or name == "patience" then
+      if name == "patience" and now < value or name == "epochs" and now < self.at.epochs_done then
+        differs[#differs + 1] = ("%s is %g, it was trained with %g (%d epochs are done)"):format(name, now, value,
+          self.at.epochs_done)
+      elseif now ~= value then
+        self:say(("%s is now %g, it was %g: the training goes on from epoch %d"):format(name, now, value,
+          self.at.epoch), "continued")
+      end
+    elseif now ~= value then
+      differs[#differs + 1] = ("%s is %s, it was trained with %s"):format(name, tostring(now), tostring(value))
+    end
+  end
+  table.sort(differs)
+  if #differs > 0 then
+    check.raise("argument", "%s is of another training: %s; give it back what it had, or name another folder, or delete "
+      .. "last.h5 to begin anew", self:path "last.h5", table.concat(differs, "; "))
+  end
+  self.at.settings = self.settings
+end
+
 function fit:resume()
   if not self.folder or not require("lfs").attributes(self:path "last.h5") then return end
   self.at = checkpoint_state.advise(self:path "last.h5", function(path)
     return checkpoint_state.load(path, { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
   end)
+  self:compare()
   self.stop:set_state(self.at.stop)
+  self.at.done = self:ended() -- more epochs or more patience than before go on
   local scaler = self.work.scaler
   if scaler and self.at.scaler then scaler:set_state(self.at.scaler) end
 end
@@ -166,7 +203,7 @@ function fit:keep_best()
     local meta = { epoch = self.at.epoch }
     for key, given in pairs(self.meta or {}) do meta[key] = given end
     require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
-    self.at.best_sha256 = file_hash(self:path "best.h5")
+    self.at.best_digest = require("mien.checkpoint").digest(self:path "best.h5")
     return
   end
   self.best = self.best or {}
@@ -197,9 +234,8 @@ function fit:finish_epoch()
   end
   self.display:epoch { epoch = at.epoch, loss = loss, rate = self.rate or 0, value = value, best = self.stop.best,
     best_epoch = self.stop.best_epoch, watch = self.stop.watch }
-  local reason = self.stop:done() and ("no better %s for %d epochs"):format(self.stop.watch, self.stop.patience)
-    or at.epoch >= self.epochs and "all epochs done" or nil
   at.epochs_done = at.epoch
+  local reason = self:ended()
   if reason then at.done = reason end
   at.epoch, at.epoch_step, at.loss_sum, at.loss_n = at.epoch + 1, 0, 0, 0
   self.phase = "between"
@@ -241,10 +277,10 @@ end
 --- Puts the weights of the best epoch back into the model.
 function fit:restore_best()
   if not self.stop.best then return end
-  local wanted = self.at.best_sha256
-  if wanted and file_hash(self:path "best.h5") ~= wanted then
-    check.raise("format", "%s is another file than this training wrote (its sha256 is not %s): put that back, or delete "
-      .. "last.h5 beside it to train again from the first epoch", self:path "best.h5", wanted)
+  local wanted = self.at.best_digest
+  if wanted and require("mien.checkpoint").digest(self:path "best.h5") ~= wanted then
+    check.raise("format", "%s holds other weights than this training wrote (their digest is not %s): put those back, or "
+      .. "delete last.h5 beside it to train again from the first epoch", self:path "best.h5", wanted)
   end
   scope.run(function()
     self.model:load(self.best or require("mien.checkpoint").load_weights(self:path "best.h5").tensors)
@@ -252,17 +288,28 @@ function fit:restore_best()
   for _, entry in ipairs(self.best or {}) do entry[2]:free() end
 end
 
+--- What a training is asked, as a checkpoint keeps it: the numbers of its steps and the end depend on these.
+local function settings_of(options)
+  local settings = { epochs = options.epochs, watch = options.stop.watch, higher = options.stop.higher ~= false,
+    patience = options.stop.patience or math.huge, clip = options.clip or 0, precision = options.precision,
+    optimiser = options.optimiser:describe(), loss = code.source(options.loss) }
+  for name, value in pairs(options.conditions or {}) do settings[name] = value end
+  return settings
+end
+
 --- Trains until the epochs are done or early stopping ends it, and leaves the best weights in the model.
 -- train.fit{ model =, loss = function(output, labels) -> scalar, optimiser =,
 --   train = function(epoch, first_step) -> loader, validate = function(epoch) -> { ["validation/ccc"] = ... },
 --   epochs = 300, stop = { watch = "validation/ccc", patience = 20, higher = true }, clip = largest gradient norm,
 --   run = of results, checkpoint = folder, rngs = { dropout = stream }, label = shown in front, quiet = true,
---   meta = what the file of the best weights says of them,
+--   meta = what the file of the best weights says of them, conditions = { name = text or number of what else the numbers
+--   depend on },
 --   device = "auto"|"cpu"|"cuda" (where the model is, when left out), precision = "f32"|"tf32"|"bf16"|"fp16" (of the
 --   model, when left out), graph = true: on a GPU each step is one launch, with the same bits (mien.capture) }
 -- Model and optimiser are brought to the device; files hold f32 of any device alike. fp16 scales the loss
 -- (optim.scaler) and leaves out steps whose gradients are not finite: metrics train/loss_scale, train/skipped_steps.
--- With a checkpoint folder a training that was killed or interrupted goes on where it was, to the same bits.
+-- With a checkpoint folder a training that was killed or interrupted goes on where it was, to the same bits, and a finished
+-- one with more epochs or more patience goes on as if it had not ended; other options than the checkpoint's are an error.
 -- Returns { status = "finished"|"failed", reason =, epochs =, best =, best_epoch =, steps = }; a failed one met
 -- a loss that is no number: the last good checkpoint stays. Ctrl-C saves, then raises the error "interrupted".
 function train.fit(options)
@@ -275,7 +322,9 @@ function train.fit(options)
     save_seconds = options.save_seconds or SAVE_SECONDS, save_cost = 0, saved = C.mien_time_monotonic(),
     phase = "between", quiet = options.quiet,
     at = { epoch = 1, epoch_step = 0, step = 0, loss_sum = 0, loss_n = 0, epochs_done = 0 },
+    settings = settings_of(options),
   }, fit)
+  self.at.settings = self.settings
   local sink = options.quiet and { write = function() end, flush = function() end } or options.out
   self.display = progress.new { label = options.label, epochs = options.epochs, out = sink }
   if self.folder then check.status(C.mien_folder_make(self.folder)) end

@@ -3,6 +3,8 @@
 local check = require "mien.base.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
+local literal = require "mien.base.literal"
+local post = require "mien.affect.post"
 local precision = require "mien.device.precision"
 local evaluate = require "mien.train.evaluate"
 local scope = require "mien.tensor.scope"
@@ -13,6 +15,22 @@ local predict = {}
 
 -- Outputs that are no probabilities, for weights that do not say what their labels are.
 local DIMENSIONS = { arousal = true, valence = true, liking = true, dominance = true }
+
+--- The chains of post-processing that a weights file holds: a list of { target =, chain = }, in the order of outputs; nil
+-- when it has none.
+function predict.chains(meta, path)
+  if not meta.post then return nil end
+  local ok, list = pcall(function()
+    local list = literal.decode(meta.post, "post")
+    for _, one in ipairs(list) do
+      one.chain = post.from_table(one.chain)
+      if type(one.target) ~= "string" or (tonumber(one.chain.fps) or 0) <= 0 then error "no chain" end
+    end
+    return list
+  end)
+  if not ok then check.raise("format", "%s: its post-processing (post) cannot be read: %s", path, tostring(list)) end
+  return list
+end
 
 --- The network of a weights file, in test mode, the file's meta, and what it needs to know: size, sequence, fps, mean
 -- and sd of the input, outputs, kind of labels; notes about what the file does not say. options: { size = of faces,
@@ -30,7 +48,7 @@ function predict.network(path, options)
   end
   local network = { meta = meta, size = size, sequence = meta.sequence or 150, fps = meta.fps or 0,
     mean = meta.scale_mean or { 0, 0, 0 }, sd = meta.scale_sd or { 1, 1, 1 },
-    grey = meta.grey == 1, notes = {} }
+    grey = meta.grey == 1, notes = {}, chains = predict.chains(meta, path) }
   if not meta.image_size and not given then
     network.notes[1] = "the weights do not say the size of their faces: 150 pixels (--size)"
   end
@@ -64,6 +82,37 @@ function predict.network(path, options)
       .. "they say about real ones means nothing"):format(network.procedural)
   end
   return network
+end
+
+--- Applies the chains that the weights hold to the rows of every face, at the rate of `fps` frames a second that they have;
+-- returns texts about what was done. Windows and delays were fitted in frames of another rate: seconds stay.
+function predict.post(network, rows, fps)
+  local by_face, faces, said = {}, {}, {}
+  for _, row in ipairs(rows) do
+    if not by_face[row.face] then
+      by_face[row.face], faces[#faces + 1] = {}, row.face
+    end
+    table.insert(by_face[row.face], row)
+  end
+  for k, name in ipairs(network.outputs) do
+    local chain
+    for _, one in ipairs(network.chains) do chain = one.target == name and one.chain or chain end
+    if not chain then
+      said[#said + 1] = name .. ": no post-processing was fitted for it; it is as the network says it"
+    else
+      chain = chain:at(fps)
+      local columns = {}
+      for i, face in ipairs(faces) do
+        columns[i] = {}
+        for t, row in ipairs(by_face[face]) do columns[i][t] = row.values[k] end
+      end
+      for i, column in ipairs(chain:apply(columns)) do
+        for t, value in ipairs(column) do by_face[faces[i]][t].values[k] = value end
+      end
+      said[#said + 1] = ("%s: post-processed, %s"):format(name, chain:describe())
+    end
+  end
+  return said
 end
 
 -- ---- prediction ----------------------------------------------------------------------------------------

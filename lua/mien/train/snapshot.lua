@@ -2,6 +2,7 @@
 -- Not here: when a step is interrupted (train/init.lua), checkpoints (checkpoint/state.lua).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local rng = require "mien.tensor.rng"
 local scope = require "mien.tensor.scope"
 
 local snapshot = {}
@@ -24,10 +25,12 @@ end
 function snapshot:take(without)
   if not without then self:copy() end
   for name, stream in pairs(self.rngs) do self.states[name] = stream:state() end
+  self.defaults = rng.defaults()
 end
 
 function snapshot:restore()
   for _, pair in ipairs(self.pairs) do check.status(C.mien_tensor_copy(pair[1], pair[2])) end
+  if self.defaults then rng.set_defaults(self.defaults) end
   for name, stream in pairs(self.rngs) do
     if self.states[name] then stream:set_state(self.states[name]) end
   end

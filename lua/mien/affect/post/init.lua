@@ -55,6 +55,31 @@ function chain:totable()
   return out
 end
 
+--- The same chain for another frame rate: windows and delays keep their seconds, to the nearest (for a window odd) number
+-- of frames.
+function chain:at(fps)
+  local copy = self:totable()
+  for _, s in ipairs(copy.steps) do
+    if s.value and s.step == "median" then s.value = 2 * math.floor((s.value - 1) / 2 * fps / self.fps + 0.5) + 1 end
+    if s.value and s.step == "shift" then s.value = math.floor(s.value * fps / self.fps + 0.5) end
+  end
+  copy.fps = fps
+  return setmetatable(copy, chain)
+end
+
+--- The steps that are kept, in one line.
+function chain:describe()
+  local words = {}
+  for _, s in ipairs(self.steps) do
+    if s.kept and (s.step == "median" or s.step == "shift") then
+      words[#words + 1] = ("%s %d frames (%.2f s)"):format(s.step, s.value, s.value / self.fps)
+    elseif s.kept then
+      words[#words + 1] = ("%s %g"):format(s.step, s.value)
+    end
+  end
+  return words[1] and table.concat(words, ", ") or "no step was kept"
+end
+
 local function number_text(value)
   return value == value and ("%.4f"):format(value) or "undefined"
 end
