@@ -15,6 +15,7 @@ local check = require "mien.base.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local interrupt = require "mien.base.interrupt"
+local lock = require "mien.base.lock"
 local corpora = require "procedural.corpora"
 
 local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
@@ -111,20 +112,35 @@ local function write(o, line, options)
   if not ok then error(err, 0) end
 end
 
+local POLL, PATIENCE = 0.2, 3000 -- seconds between looks; looks without anything new, which are ten minutes
+
+--- Takes the lock of a file that is to be made. Who waits for another process waits as long as its file grows.
+local function take_lock(path, waiting)
+  local looks, size = 0, nil
+  while true do
+    local held, problem = lock.take(path .. ".lock")
+    if held then return held end
+    if problem ~= "busy" then
+      check.raise("io", "cannot make %s: %s, so another process may be making it at the same time: make it on another disk "
+        .. "and copy it there", path, problem.message)
+    end
+    if not size and waiting then waiting() end
+    local grown = lfs.attributes(path .. ".partial", "size") or 0
+    looks = grown == size and looks + 1 or 0
+    size = grown
+    if looks > PATIENCE then
+      check.raise("io", "cannot make %s: another process has held %s.lock for ten minutes in which nothing was written", path,
+        path)
+    end
+    interrupt.sleep(POLL)
+  end
+end
+
 --- Calls fn() while no other process makes this file; `waiting`, once, when there is one to wait for.
 local function alone(path, waiting, fn)
-  local lock = path .. ".lock"
-  local held, problem = io.open(lock, "w")
-  if not held then check.raise("io", "cannot make %s: %s", path, problem) end
-  local told = false
-  while not lfs.lock(held, "w") do -- a process that ends, however it ends, gives the lock back
-    if not told and waiting then waiting() end
-    told = true
-    interrupt.sleep(0.2)
-  end
+  local held = take_lock(path, waiting)
   local ok, err = xpcall(fn, check.trace)
-  os.remove(lock)
-  held:close()
+  held:release()
   if not ok then check.rethrow(err) end
 end
 

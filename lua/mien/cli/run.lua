@@ -23,7 +23,7 @@ the next run that no other process has, and ends when none is free.
                      that come first, too
   --set KEY=VALUE    changes a key: train.epochs=5, seeds={1,2,3}, data=corpora/mine.h5;
                      realeyes.data=FILE sets a key of the prerequisite realeyes
-  --retry            runs failed runs again from their beginning
+  --retry            runs failed runs again: from their checkpoint after an error, else anew
   --show             prints all keys with their values, the arms and the runs, and runs nothing; mien help keys
                      explains the keys
   --db FILE          another database than results.db

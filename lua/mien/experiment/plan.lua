@@ -251,10 +251,11 @@ local function is_stale(r)
   return r.exports and r.node.weights and (not meta or meta.config_hash ~= r.hash)
 end
 
---- Takes a run for this process; false and what there is to say when another one has it.
+--- Takes a run for this process: true, nil, and what there is to say about how it goes on; false and what there is to
+-- say when another one has it.
 local function claim(run, position, where)
-  local ok, problem = xpcall(run.claim, check.trace, run, position, where)
-  if ok then return true end
+  local ok, problem, changed = xpcall(run.claim, check.trace, run, position, where)
+  if ok then return true, nil, changed end
   if not (check.is_error(problem) and problem.code == "busy") then check.rethrow(problem) end
   return false, problem.message
 end
@@ -285,10 +286,17 @@ local function execute(r, context)
     context.say(("%s: failed (%s); --retry runs it again"):format(label, run.row.stop_reason or "?"))
     return "failed"
   end
-  local again = lost or run.row.status == "failed"
-  local state = require "mien.checkpoint.state"
-  local position = not again and state.advise(what.folder .. "/last.h5", state.position) or nil
-  local mine, why = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
+  -- what failed with an error may be mended, and its training goes on; one that went astray begins anew
+  local again = lost or run.row.status == "failed" and not run:stopped_by_error()
+  local readable, position = xpcall(one.position, check.trace, what)
+  if not readable then
+    if not one.is_own(position) then check.rethrow(position) end
+    context.say(("%s: left as it is: %s"):format(label, tostring(position)))
+    context.problem = context.problem or position
+    return "failed"
+  end
+  if again then position = nil end
+  local mine, why, other = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
   if not mine and run:look().status == "finished" then return execute(r, context) end -- a moment ago
   if not mine then
     if not r.told then context.say(("%s: left to another process: %s"):format(label, why)) end
@@ -296,24 +304,11 @@ local function execute(r, context)
     return "busy"
   end
   if lost then context.say(("%s: its weights are gone; it is trained again"):format(label)) end
-  if again then
-    run:clear()
-    os.remove(what.folder .. "/last.h5")
-  end
-  if position then
-    context.say(("%s: goes on at epoch %d, step %d"):format(label, position.epoch, position.epoch_step))
-  end
-  local ok, status, line = xpcall(one.train, check.trace, what)
-  if not ok then
-    local reason = tostring(status)
-    if interrupt.is(status) then
-      interrupt.honour() -- else the run could not be told that it was interrupted
-      reason = "interrupted"
-    end
-    pcall(run.interrupt, run, reason)
-    check.rethrow(status)
-  end
-  context.say(status == "failed" and ("%s: failed: %s; the last good checkpoint stays"):format(label, line) or line)
+  one.begin(what, position)
+  if other then context.say(("%s: %s"):format(label, other)) end
+  local status, line, problem = one.attempt(what)
+  context.problem = context.problem or problem
+  context.say(line)
   return status
 end
 
@@ -438,7 +433,18 @@ local function close_corpora(tree)
   end
 end
 
---- Runs all. options: { db, sets, profile, arms, device, precision, retry, say, quiet, shown = called with each trained
+--- Whether any run came to its end, now or earlier.
+local function any_done(tree)
+  for _, node in ipairs(tree.nodes) do
+    for _, r in ipairs(node.runs or {}) do
+      if r.status == "finished" or r.status == "skipped" then return true end
+    end
+  end
+  return false
+end
+
+--- Runs all. An error in one run is that run's own, and the next one begins; it is raised at the end when none of them
+-- came to its end. options: { db, sets, profile, arms, device, precision, retry, say, quiet, shown = called with each trained
 -- prerequisite }.
 -- Returns the tree's root and counts of its runs by status.
 function plan.run(declared, options)
@@ -465,6 +471,7 @@ function plan.run(declared, options)
   end
   run_all(tree, context)
   close_corpora(tree)
+  if context.problem and not any_done(tree) then check.rethrow(context.problem) end
   require_an_arm(tree.root)
   local counts = count(tree)
   if counts.busy > 0 then
