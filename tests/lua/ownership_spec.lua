@@ -33,13 +33,13 @@ describe("a run", function()
 
   --- Calls fn with what goes to stderr kept aside; `seen` is called with each text. Returns them all.
   local function with_stderr(fn, seen)
-    local texts, streams, stderr = {}, io, io.stderr
-    streams.stderr = { write = function(_, ...)
+    local texts, stderr = {}, io.stderr
+    rawset(io, "stderr", { write = function(_, ...)
       texts[#texts + 1] = table.concat { ... }
       if seen then seen(texts[#texts]) end
     end }
     local ok, problem = pcall(fn)
-    streams.stderr = stderr
+    rawset(io, "stderr", stderr)
     assert(ok, tostring(problem))
     return table.concat(texts)
   end
