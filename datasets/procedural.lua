@@ -14,6 +14,7 @@ local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
+local folders = require "mien.base.folders"
 local interrupt = require "mien.base.interrupt"
 local lock = require "mien.base.lock"
 local corpora = require "procedural.corpora"
@@ -152,8 +153,7 @@ function procedural.make(options)
   local o = settings(options)
   local line = recipe(o)
   if made_from(options.path) == line then return options.path, false end
-  local folder = options.path:match "^(.+)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+  folders.make_for(options.path)
   local made
   alone(options.path, options.waiting, function()
     made = made_from(options.path) ~= line

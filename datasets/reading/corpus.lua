@@ -1,6 +1,7 @@
 -- What the readers of RECOLA and Aff-Wild share: from checked labels and videos to the corpus file, with notes.
 -- Not here: the forms of the annotations, who is in which partition.
 local C = require "mien.base.ffi"
+local folders = require "mien.base.folders"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local faces = require "reading.faces"
@@ -75,8 +76,7 @@ end
 --   labels = function(row, k), traces = function(row, k) or nil, raters = R, time = function(row, found, map) } }.
 -- Gives { recordings =, frames = }.
 function corpus.write(o)
-  local folder = o.out:match "^(.+)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+  folders.make_for(o.out)
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
     label_kind = "continuous", label_names = o.names, source = o.source })
   local result, held = { recordings = 0, frames = 0 }, {}

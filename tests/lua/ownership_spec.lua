@@ -37,7 +37,7 @@ describe("a run", function()
     rawset(io, "stderr", { write = function(_, ...)
       texts[#texts + 1] = table.concat { ... }
       if seen then seen(texts[#texts]) end
-    end }
+    end })
     local ok, problem = pcall(fn)
     rawset(io, "stderr", stderr)
     assert(ok, tostring(problem))

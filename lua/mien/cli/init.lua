@@ -130,8 +130,9 @@ local function dispatch(args)
     local chunk, message = loadstring(args[2], "=(command line)")
     return run_chunk(chunk, message, rest(args, 2, "-e"))
   elseif first:find "%.lua$" then
-    if not lfs.attributes(first) then check.raise("io", "there is no script %s", first) end
-    local chunk, message = loadfile(first)
+    local path = require("mien.base.home").find(first) -- a script of datasets/, from anywhere
+    if not lfs.attributes(path) then check.raise("io", "there is no script %s", first) end
+    local chunk, message = loadfile(path)
     return run_chunk(chunk, message, rest(args, 1, first))
   elseif first:find "^%-" then
     cli.unknown("mien", "option", first, { "--help", "--version", "--trace" })

@@ -5,6 +5,7 @@ local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
+local folders = require "mien.base.folders"
 local generate = require "mien.experiment.generate"
 local home = require "mien.base.home"
 local results_run = require "mien.results.run"
@@ -45,7 +46,7 @@ function corpus.open(config, say)
   if not d.generate or opened and not opened.procedural then return opened end
   if opened then opened:close() end
   if not there then path = home.path(d.corpus) end
-  check.status(C.mien_folder_make(path:match "^(.*)/[^/]*$" or "."))
+  folders.make_for(path)
   local started = C.mien_time_monotonic()
   if generate.make(path, d.generate, function()
     say(("%s: waiting for another process that makes %s"):format(config.name, home.short(path)))

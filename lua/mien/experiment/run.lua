@@ -1,10 +1,10 @@
 -- One run: a model of one arm and seed, trained, scored, stored.
 -- Not here: which runs there are and in which order (experiment/plan.lua), the loop (train/).
-local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local corpus_of = require "mien.experiment.corpus"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
+local folders = require "mien.base.folders"
 local home = require "mien.base.home"
 local interrupt = require "mien.base.interrupt"
 local literal = require "mien.base.literal"
@@ -80,8 +80,7 @@ end
 local function export(what, model, scale)
   if not what.weights or not what.exports then return end
   local path = home.path(what.weights)
-  local folder = path:match "^(.*)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+  folders.make_for(path)
   require("mien.checkpoint").save_weights(path, model, meta_of(what, model, scale))
   what.run:artifact(path, "weights")
   what.say(("%s: best weights are in %s"):format(what.config.name, home.short(path)))
