@@ -71,8 +71,12 @@ local function report(err, trace)
     return 128 + (signal > 0 and signal or 2)
   end
   io.stderr:write("mien: ", tostring(err), "\n")
+  if check.inside(err) then io.stderr:write("  in ", check.inside(err), "\n") end
   if check.is_error(err) and err.code == "usage" then return 2 end
-  if check.is_error(err) and not tracing then return 1 end
+  if check.is_error(err) and not tracing then
+    for _, place in ipairs(err.from or {}) do io.stderr:write("  called from ", place, "\n") end
+    return 1
+  end
   if check.is_error(err) and err.where then io.stderr:write("  noticed at ", err.where, "\n") end
   -- out of memory there is no room for a traceback either
   for _, line in ipairs(frames(check.traceback(err) or trace or "")) do io.stderr:write(line, "\n") end
@@ -84,7 +88,7 @@ function cli.guard(run, ...)
   local trace
   local ok, result = xpcall(run, function(err)
     trace = debug.traceback("", 2)
-    return err
+    return check.trace(err)
   end, ...)
   if ok then return type(result) == "number" and result or 0 end
   return report(result, trace)

@@ -207,6 +207,7 @@ function one.attempt(what)
   if ok then return status, line end
   if run.lost then return "busy", ("%s: %s"):format(what.label, status.message) end
   local reason = tostring(status)
+  if check.inside(status) then reason = ("%s\n  in %s"):format(reason, check.inside(status)) end
   if one.is_own(status) then
     run:event("error", check.traceback(status) and reason .. check.traceback(status) or reason)
     run:fail(reason)
