@@ -1,5 +1,6 @@
 /* The numeric kernels of this field: agreement, gold standards, post-processing.
- * Not here: tables, choices and logging (lua/mien/affect/metric.lua, post.lua, data/gold.lua). */
+ * Not here: tables, choices and logging (lua/mien/affect/metric.lua, post/init.lua, data/gold.lua).
+ */
 #ifndef MIEN_AFFECT_H
 #define MIEN_AFFECT_H
 #include "../tensor/status.h"

@@ -1,5 +1,6 @@
 /* Every median window with every delay at once: what the exhaustive search of post-processing
- * needs. Not here: the greedy chain's searches (search.c), which scores are compared (post.lua). */
+ * needs. Not here: the greedy chain's searches (search.c), which scores are compared
+ * (post/joint.lua). */
 #include "median.h"
 #include <math.h>
 #include <omp.h>

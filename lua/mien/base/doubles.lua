@@ -1,5 +1,5 @@
 -- Numbers from wherever they are (Lua arrays, tensors, double pointers) as one buffer of doubles for C.
--- Not here: what is computed from them (metric.lua, post.lua, stats.lua).
+-- Not here: what is computed from them (metric.lua, post/init.lua, stats.lua).
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"

@@ -1,5 +1,5 @@
 -- The C library: the only file that calls ffi.cdef and ffi.load; `require "mien.base.ffi"` is the library.
--- Not here: turning its status codes into errors (check.lua), tensors' methods (tensor.lua).
+-- Not here: turning its status codes into errors (check.lua), tensors' methods (tensor/init.lua).
 local ffi = require "ffi"
 
 local ABI = 1 -- MIEN_ABI_VERSION of the headers that this Lua was written against

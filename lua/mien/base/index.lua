@@ -1,5 +1,5 @@
 -- The one place where 1-based Lua positions become 0-based C positions and back.
--- Not here: looking at elements (tensor.lua).
+-- Not here: looking at elements (tensor/access.lua).
 local check = require "mien.base.check"
 
 local index = {}

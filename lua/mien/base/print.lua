@@ -1,5 +1,5 @@
 -- How tensors and byte counts look in the REPL: one line, and the elements of small ones.
--- Not here: tables of results (results.lua).
+-- Not here: tables of results (results/text.lua).
 local C = require "mien.base.ffi"
 
 local print = {}

@@ -1,5 +1,5 @@
 -- What a weight file says about itself, checked like an option before anybody uses it; and its numbers.
--- Not here: reading and writing the file (checkpoint.lua), what the network is (models/from_weights.lua).
+-- Not here: reading and writing the file (checkpoint/init.lua), what the network is (models/from_weights.lua).
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"

@@ -114,12 +114,12 @@ end
 
 -- ---- whole trainings -------------------------------------------------------------------------------
 
---- Saves the whole state of a training; see train/state.lua.
+--- Saves the whole state of a training; see checkpoint/state.lua.
 function checkpoint.save(path, what)
   return require("mien.checkpoint.state").save(path, what)
 end
 
---- Sets model, optimiser and random streams to what checkpoint.save wrote; see train/state.lua.
+--- Sets model, optimiser and random streams to what checkpoint.save wrote; see checkpoint/state.lua.
 function checkpoint.load(path, into)
   return require("mien.checkpoint.state").load(path, into)
 end

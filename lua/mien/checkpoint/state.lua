@@ -1,5 +1,5 @@
 -- The whole state of a training in one HDF5 file: weights, buffers, optimiser, random streams, position.
--- Not here: weight files that other runs start from (checkpoint.lua), when to save (train/init.lua).
+-- Not here: weight files that other runs start from (checkpoint/init.lua), when to save (train/init.lua).
 local check = require "mien.base.check"
 local file = require "mien.data.file"
 local literal = require "mien.base.literal"

@@ -1,5 +1,5 @@
 -- HDF5 files as Lua objects: datasets as tensors, attributes as texts and numbers.
--- Not here: what a corpus (corpus.lua), a checkpoint or a weight file (checkpoint.lua) holds.
+-- Not here: what a corpus (corpus.lua), a checkpoint or a weight file (checkpoint/init.lua) holds.
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"

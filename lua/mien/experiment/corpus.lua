@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
+local doubles = require "mien.base.doubles"
 local evaluate = require "mien.train.evaluate"
 local folders = require "mien.base.folders"
 local generate = require "mien.experiment.generate"
@@ -83,9 +84,7 @@ end
 --- What makes two corpora the same: their labels, recordings, some frames and what they say of themselves.
 function corpus.identity(c)
   local labels = c:labels()
-  local n = labels:count()
-  local values = ffi.new("double[?]", math.max(n, 1))
-  check.status(C.mien_tensor_read(labels, values, n))
+  local values, n = doubles.from(labels)
   labels:free()
   local parts = { c.name, c.label_kind, tostring(c.procedural), tostring(c.source) .. (c.grey and " grey" or ""),
     c.frames, c.height, c.width,

@@ -1,5 +1,5 @@
 -- Networks of the papers, each loaded when first named.
--- Not here: layers (nn/), weights (init.lua, checkpoint.lua).
+-- Not here: layers (nn/), weights (init.lua, checkpoint/init.lua).
 local check = require "mien.base.check"
 
 -- name -> { module, field }; a module without field is the constructor itself

@@ -1,5 +1,5 @@
 -- The training loop: epochs, validation, early stopping, checkpoints, resuming to the same bits.
--- Not here: batches (data/loader.lua), updates (optim.lua), which runs there are (experiment/).
+-- Not here: batches (data/loader.lua), updates (optim/init.lua), which runs there are (experiment/).
 local C = require "mien.base.ffi"
 local captured = require "mien.train.captured"
 local check = require "mien.base.check"

@@ -1,5 +1,5 @@
 -- What a training step may leave half done when it is interrupted: running statistics and random streams.
--- Not here: when a step is interrupted (train/init.lua), checkpoints (train/state.lua).
+-- Not here: when a step is interrupted (train/init.lua), checkpoints (checkpoint/state.lua).
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local scope = require "mien.tensor.scope"

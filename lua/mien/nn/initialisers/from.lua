@@ -1,5 +1,5 @@
 -- Starts that come from a weight file.
--- Not here: the file's form (checkpoint.lua), matching of names (nn/state.lua).
+-- Not here: the file's form (checkpoint/init.lua), matching of names (nn/state.lua).
 local check = require "mien.base.check"
 
 local class = {}

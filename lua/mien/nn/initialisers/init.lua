@@ -1,5 +1,5 @@
 -- How weights start: Xavier, He, orthogonal, or from a weight file; `start:apply(model, rng)`.
--- Not here: reading weight files (checkpoint.lua), which start serves best (experiments/).
+-- Not here: reading weight files (checkpoint/init.lua), which start serves best (experiments/).
 local check = require "mien.base.check"
 local rng = require "mien.tensor.rng"
 local scope = require "mien.tensor.scope"
