@@ -16,6 +16,7 @@
 -- without a neutral frame exist for re-sampling).
 -- The partitions are those of the CSV's column partition (train, devel, test), else train and devel are 80 and 20 % of
 -- the persons, drawn from the seed. No more than one recording's pictures are in memory.
+local box = require "mien.data.box"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
@@ -230,8 +231,7 @@ end
 local function square(path, size, grey)
   local image = data.image.read(path)
   local h, w = image:size(1), image:size(2)
-  local side = math.min(h, w)
-  local result = data.image.crop(image, { (w - side) / 2, (h - side) / 2, side, side }, size, size)
+  local result = data.image.crop(image, box.square({ 0, 0, w, h }, math.min(h, w)), size, size)
   image:free()
   return grey and data.image.grey(result) or result
 end

@@ -58,13 +58,12 @@ end
 
 local function add(writer, job, o, found, map)
   local n = #map
-  local frames = faces.cut(job.video, found, map, o.size)
   local labels = corpus.tensor("f32", { n, #o.names }, job.labels)
   local traces = job.traces and corpus.tensor("f32", { n, job.raters, #o.names }, job.traces)
   local time = corpus.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
-  writer:recording { name = job.name, subject = job.subject, partition = job.partition, frames = frames,
-    labels = labels, traces = traces, time = time }
-  frames:free() labels:free() time:free()
+  writer:recording { name = job.name, subject = job.subject, partition = job.partition, labels = labels,
+    traces = traces, time = time, frames = function(write) faces.cut(job.video, found, map, o.size, write) end }
+  labels:free() time:free()
   if traces then traces:free() end
 end
 
