@@ -10,13 +10,13 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local folders = require "mien.base.folders"
 local interrupt = require "mien.base.interrupt"
 local lock = require "mien.base.lock"
+local status_line = require "mien.base.status_line"
 local corpora = require "procedural.corpora"
 
 local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
@@ -173,14 +173,13 @@ function procedural.main(args)
   end
   local options = parser:parse(args)
   options.path, options.out = options.out, nil
-  if C.mien_terminal(2) then
-    options.progress = function(done, total)
-      io.stderr:write(("\r%s: %d of %d%s"):format(options.kind, done, total, done == total and "\n" or ""))
-    end
+  function options.progress(done, total)
+    status_line.show(("%s: %d of %d"):format(options.kind, done, total), done == total)
   end
   function options.waiting() io.stderr:write(("waiting for another process that makes %s\n"):format(options.path)) end
   local started = os.clock()
   local path, made = procedural.make(options)
+  status_line.clear()
   print(made and ("%s: made in %.1f s"):format(path, os.clock() - started)
     or path .. ": there already, from the same recipe")
   return 0

@@ -1,11 +1,11 @@
 -- What the readers of RECOLA and Aff-Wild share: from checked labels and videos to the corpus file, with notes.
 -- Not here: the forms of the annotations, who is in which partition.
-local C = require "mien.base.ffi"
 local folders = require "mien.base.folders"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"
+local status_line = require "mien.base.status_line"
 
 local corpus = {}
 
@@ -20,16 +20,10 @@ function corpus.tensor(dtype, shape, value)
   return t
 end
 
---- A line on the terminal that is written over, as searching faces takes most of the time.
+--- Searching faces takes most of the time.
 local function progress(name, at, total)
-  if not C.mien_terminal(2) then return nil end
-  local drawn = 0
   return function(_, time)
-    local now = C.mien_time_monotonic()
-    if now - drawn < 0.2 then return end
-    drawn = now
-    io.stderr:write(("\r\27[K%d of %d, %s: searching the face, %.1f s\r"):format(at, total, name, time))
-    io.stderr:flush()
+    status_line.show(("%d of %d, %s: searching the face, %.1f s"):format(at, total, name, time))
   end
 end
 
@@ -102,7 +96,7 @@ function corpus.write(o)
     writer:finish()
   end)
   writer:close()
-  if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
+  status_line.clear()
   if not ok then error(err, 0) end
   return result
 end

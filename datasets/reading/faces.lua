@@ -2,7 +2,7 @@
 -- Not here: finding and linking faces (mien.data.faces), labels (annotations.lua).
 local ffi = require "ffi"
 local lfs = require "lfs"
-local box = require "mien.data.box"
+local square_of = require("mien.data.box").square
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
@@ -159,7 +159,7 @@ function faces.cut(path, found, map, size, write)
     for frame in video:frames() do
       n = n + 1
       if map[at] == n then
-        local crop = data.image.crop(frame, box.square(found.boxes[n]), size, size)
+        local crop = data.image.crop(frame, square_of(found.boxes[n]), size, size)
         while map[at] == n do
           ffi.copy(target + held * bytes, crop:data(), bytes)
           held, at = held + 1, at + 1
