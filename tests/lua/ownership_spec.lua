@@ -275,6 +275,24 @@ describe("a run", function()
 
   -- ---- arms that end with an error -------------------------------------------------------------
 
+  it("is refused before it is trained where post-processing has no seconds to count in", function()
+    local writer = mien.data.writer(folder .. "/still.h5", { name = "still", height = 20, width = 20, fps = 0,
+      label_kind = "continuous", label_names = { "arousal", "valence" }, sequence = 8 })
+    for i, partition in ipairs { "train", "train", "devel" } do
+      writer:recording { name = "r" .. i, subject = "s" .. i, partition = partition,
+        frames = mien.zeros({ 16, 20, 20, 3 }, { dtype = "u8" }), labels = mien.zeros { 16, 2 } }
+    end
+    writer:finish()
+    local trained = false
+    local declaration = tiny.declaration("still.h5", { train = { epochs = 1, loss = function(output, labels)
+      trained = true
+      return mien.loss.ccc(output, labels)
+    end } })
+    expect.failure(function() mien.experiment(declaration):run { db = db, quiet = true } end, "tiny, tiny: post-processing",
+      "still.h5 are pictures without time", "post = false")
+    assert.is_false(trained)
+  end)
+
   it("that cannot be scored is failed, and the next one runs", function()
     local experiment = mien.experiment(tiny.declaration("c.h5", { post = false,
       train = { optimiser = { "adam", lr = 1e-3 }, epochs = 2, stop = { patience = 9 } },
