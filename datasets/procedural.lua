@@ -10,11 +10,13 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
+local folders = require "mien.base.folders"
 local interrupt = require "mien.base.interrupt"
+local lock = require "mien.base.lock"
+local status_line = require "mien.base.status_line"
 local corpora = require "procedural.corpora"
 
 local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
@@ -111,20 +113,35 @@ local function write(o, line, options)
   if not ok then error(err, 0) end
 end
 
+local POLL, PATIENCE = 0.2, 3000 -- seconds between looks; looks without anything new, which are ten minutes
+
+--- Takes the lock of a file that is to be made. Who waits for another process waits as long as its file grows.
+local function take_lock(path, waiting)
+  local looks, size = 0, nil
+  while true do
+    local held, problem = lock.take(path .. ".lock")
+    if held then return held end
+    if problem ~= "busy" then
+      check.raise("io", "cannot make %s: %s, so another process may be making it at the same time: make it on another disk "
+        .. "and copy it there", path, problem.message)
+    end
+    if not size and waiting then waiting() end
+    local grown = lfs.attributes(path .. ".partial", "size") or 0
+    looks = grown == size and looks + 1 or 0
+    size = grown
+    if looks > PATIENCE then
+      check.raise("io", "cannot make %s: another process has held %s.lock for ten minutes in which nothing was written", path,
+        path)
+    end
+    interrupt.sleep(POLL)
+  end
+end
+
 --- Calls fn() while no other process makes this file; `waiting`, once, when there is one to wait for.
 local function alone(path, waiting, fn)
-  local lock = path .. ".lock"
-  local held, problem = io.open(lock, "w")
-  if not held then check.raise("io", "cannot make %s: %s", path, problem) end
-  local told = false
-  while not lfs.lock(held, "w") do -- a process that ends, however it ends, gives the lock back
-    if not told and waiting then waiting() end
-    told = true
-    interrupt.sleep(0.2)
-  end
+  local held = take_lock(path, waiting)
   local ok, err = xpcall(fn, check.trace)
-  os.remove(lock)
-  held:close()
+  held:release()
   if not ok then check.rethrow(err) end
 end
 
@@ -136,8 +153,7 @@ function procedural.make(options)
   local o = settings(options)
   local line = recipe(o)
   if made_from(options.path) == line then return options.path, false end
-  local folder = options.path:match "^(.+)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+  folders.make_for(options.path)
   local made
   alone(options.path, options.waiting, function()
     made = made_from(options.path) ~= line
@@ -157,14 +173,13 @@ function procedural.main(args)
   end
   local options = parser:parse(args)
   options.path, options.out = options.out, nil
-  if C.mien_terminal(2) then
-    options.progress = function(done, total)
-      io.stderr:write(("\r%s: %d of %d%s"):format(options.kind, done, total, done == total and "\n" or ""))
-    end
+  function options.progress(done, total)
+    status_line.show(("%s: %d of %d"):format(options.kind, done, total), done == total)
   end
   function options.waiting() io.stderr:write(("waiting for another process that makes %s\n"):format(options.path)) end
   local started = os.clock()
   local path, made = procedural.make(options)
+  status_line.clear()
   print(made and ("%s: made in %.1f s"):format(path, os.clock() - started)
     or path .. ": there already, from the same recipe")
   return 0

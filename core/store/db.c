@@ -21,7 +21,9 @@ struct mien_db {
     char *path;
     mien_statement *statements; /* open ones, so that closing the database invalidates them */
     bool asking;                /* a statement that changes nothing runs: it may be broken off */
-    double waiting_since;       /* for another process's lock */
+    double patience;            /* seconds for another process's lock */
+    double waiting_since;       /* for it */
+    bool locked;                /* the last call that failed met it */
     char journal[16];
 };
 
@@ -97,18 +99,23 @@ static mien_status fail(const char *path, sqlite3 *handle, int rc, int line) {
     mien__fail_cause("SQLite: %s (%d)", said, rc);
     return status;
 }
-#define FAIL_DB(db, rc) fail((db)->path, (db)->handle, (rc), __LINE__)
+
+static mien_status fail_db(mien_db *db, int rc, int line) {
+    db->locked = (rc & 0xff) == SQLITE_BUSY;
+    return fail(db->path, db->handle, rc, line);
+}
+#define FAIL_DB(db, rc) fail_db((db), (rc), __LINE__)
 
 /* ---- databases ------------------------------------------------------------------------------- */
 
-#define PATIENCE 10      /* seconds for another process's lock */
+#define PATIENCE 10      /* seconds for another process's lock, unless told otherwise */
 #define STEPS    1000000 /* of SQLite's machine between two polls: some milliseconds */
 
 static int wait_for_lock(void *context, int tries) {
     mien_db *db = context;
     double now = mien_time_monotonic();
     if (tries == 0) db->waiting_since = now;
-    if (now - db->waiting_since > PATIENCE || mien_interrupt_requested()) return 0;
+    if (now - db->waiting_since > db->patience || mien_interrupt_requested()) return 0;
     long wait = tries < 6 ? 1000000L << tries : 50000000L;
     nanosleep(&(struct timespec){0, wait}, NULL);
     return 1;
@@ -192,6 +199,7 @@ mien_db *mien_db_open(const char *path, bool read_only) {
         MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "database %s: out of memory", path);
     }
     db->path = copy;
+    db->patience = PATIENCE;
     int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
     if (rc == SQLITE_OK) rc = set_up(db);
@@ -215,6 +223,14 @@ mien_db *mien_db_open(const char *path, bool read_only) {
 
 const char *mien_db_journal(const mien_db *db) {
     return db->journal;
+}
+
+void mien_db_wait(mien_db *db, double seconds) {
+    db->patience = seconds;
+}
+
+bool mien_db_locked(const mien_db *db) {
+    return db->locked;
 }
 
 void mien_db_close(mien_db *db) {
@@ -276,6 +292,10 @@ static mien_status migrate(mien_db *db) {
 }
 
 mien_status mien_db_migrate(mien_db *db) {
+    int version = 0, newest = 0;
+    while (mien__schema[newest]) newest++;
+    MIEN_TRY(number_of(db, "PRAGMA user_version", &version));
+    if (version == newest) return MIEN_OK; /* without waiting for who writes */
     MIEN_TRY(mien_db_exec(db, "BEGIN IMMEDIATE"));
     mien_status status = migrate(db);
     if (status == MIEN_OK) status = mien_db_exec(db, "COMMIT");

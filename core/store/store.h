@@ -7,6 +7,7 @@
 /* cdef:begin */
 typedef struct mien_db mien_db;
 typedef struct mien_statement mien_statement;
+typedef struct mien_lock mien_lock;
 typedef enum mien_column {
     MIEN_NULL = 0,
     MIEN_INTEGER,
@@ -15,14 +16,18 @@ typedef enum mien_column {
     MIEN_BLOB
 } mien_column;
 
-/* Opens or makes a database: WAL, foreign keys on, 10 s for another process's lock. read_only never
- * makes one, and neither changes it nor opens other files. Ctrl-C ends queries and waiting.
- * SQL has the aggregates stdev(x) (sample: 1/(n-1)) and median(x) in it, also as window functions.
- * NULL: cannot be opened, or is no database (the message names the file). */
+/* Opens or makes a database: WAL, foreign keys on, 10 s for another process's lock (mien_db_wait).
+ * read_only never makes one, and neither changes it nor opens other files. Ctrl-C ends queries and
+ * waiting. SQL has the aggregates stdev(x) (sample: 1/(n-1)) and median(x) in it, also as window
+ * functions. NULL: cannot be opened, or is no database (the message names the file). */
 mien_db *mien_db_open(const char *path, bool read_only);
 /* The journal that SQLite granted: "wal", or another where the file system cannot share memory. ""
  * when open for reading. */
 const char *mien_db_journal(const mien_db *db);
+/* Seconds that calls wait for another process's lock, from now on, and true when the last call that
+ * failed did so because one held it for longer. */
+void mien_db_wait(mien_db *db, double seconds);
+bool mien_db_locked(const mien_db *db);
 /* Finalises open statements and closes; NULL is allowed. */
 void mien_db_close(mien_db *db);
 /* Runs one or more statements that give no rows. */
@@ -63,6 +68,13 @@ mien_status mien_text_sha256(const char *text, int64_t bytes, char *out);
 mien_status mien_file_write(const char *path, const void *bytes, int64_t n);
 /* A folder with its parents. */
 mien_status mien_folder_make(const char *path);
+/* A lock on the file of that name, which is made: one holder at a time across processes, containers
+ * and, where the file system carries locks, hosts. The kernel gives it back when the process ends,
+ * however it ends. NULL with *busy: another holder has it, in this process too; NULL otherwise: the
+ * file system has no locks (MIEN_ERR_UNSUPPORTED), or the file cannot be made. */
+mien_lock *mien_lock_take(const char *path, bool *busy);
+/* Gives it back and removes the file; NULL is allowed. */
+void mien_lock_release(mien_lock *lock);
 /* cdef:end */
 
 /* The two halves of mien_file_write for what a library writes by name: the name aside (free it),

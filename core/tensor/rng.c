@@ -65,7 +65,17 @@ void mien_rng_shuffle(mien_rng *rng, int64_t *values, int64_t n) {
 
 typedef double (*draw_fn)(const mien_rng *rng, uint64_t counter);
 
-static mien_status fill(mien_rng *rng, mien_tensor *t, draw_fn draw, double shift, double factor) {
+/* The largest number below `end` that the dtype has. */
+static double last_before(double end, mien_dtype dtype) {
+    if (dtype == MIEN_F64) return nextafter(end, -INFINITY);
+    float near = (float)end;
+    return near < end ? near : nextafterf(near, -INFINITY);
+}
+
+/* Values are shift + factor * draw; rounding may bring one to `end`, to which the range is open
+ * (NAN: none). */
+static mien_status fill(mien_rng *rng, mien_tensor *t, draw_fn draw, double shift, double factor,
+                        double end) {
     MIEN_CALL("drawing random numbers");
     if (mien_tensor_is_freed(t)) MIEN_FAIL(MIEN_ERR_MEMORY, "random fill: the tensor was freed");
     if (t->dtype != MIEN_F32 && t->dtype != MIEN_F64)
@@ -80,9 +90,12 @@ static mien_status fill(mien_rng *rng, mien_tensor *t, draw_fn draw, double shif
     float *f = (float *)plain->storage->data + plain->offset;
     double *d = (double *)plain->storage->data + plain->offset;
     bool narrow = t->dtype == MIEN_F32;
+    double last = last_before(end, t->dtype);
 #pragma omp parallel for if (n > 4096)
     for (int64_t i = 0; i < n; i++) {
         double value = shift + factor * draw(rng, rng->counter + (uint64_t)i);
+        if (narrow) value = (float)value;
+        if (value >= end) value = last;
         if (narrow)
             f[i] = (float)value;
         else
@@ -100,9 +113,9 @@ static mien_status fill(mien_rng *rng, mien_tensor *t, draw_fn draw, double shif
 }
 
 mien_status mien_rng_fill_uniform(mien_rng *rng, mien_tensor *t, double low, double high) {
-    return fill(rng, t, uniform_at, low, high - low);
+    return fill(rng, t, uniform_at, low, high - low, high > low ? high : NAN);
 }
 
 mien_status mien_rng_fill_normal(mien_rng *rng, mien_tensor *t, double mean, double sd) {
-    return fill(rng, t, normal_at, mean, sd);
+    return fill(rng, t, normal_at, mean, sd, NAN);
 }

@@ -1,10 +1,11 @@
 -- What the readers of RECOLA and Aff-Wild share: from checked labels and videos to the corpus file, with notes.
 -- Not here: the forms of the annotations, who is in which partition.
-local C = require "mien.base.ffi"
+local folders = require "mien.base.folders"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"
+local status_line = require "mien.base.status_line"
 
 local assembly = {}
 
@@ -19,16 +20,10 @@ function assembly.tensor(dtype, shape, value)
   return t
 end
 
---- A line on the terminal that is written over, as searching faces takes most of the time.
+--- Searching faces takes most of the time.
 local function progress(name, at, total)
-  if not C.mien_terminal(2) then return nil end
-  local drawn = 0
   return function(_, time)
-    local now = C.mien_time_monotonic()
-    if now - drawn < 0.2 then return end
-    drawn = now
-    io.stderr:write(("\r\27[K%d of %d, %s: searching the face, %.1f s\r"):format(at, total, name, time))
-    io.stderr:flush()
+    status_line.show(("%d of %d, %s: searching the face, %.1f s"):format(at, total, name, time))
   end
 end
 
@@ -57,13 +52,12 @@ end
 
 local function add(writer, job, o, found, map)
   local n = #map
-  local frames = faces.cut(job.video, found, map, o.size)
   local labels = assembly.tensor("f32", { n, #o.names }, job.labels)
   local traces = job.traces and assembly.tensor("f32", { n, job.raters, #o.names }, job.traces)
   local time = assembly.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
-  writer:recording { name = job.name, subject = job.subject, partition = job.partition, frames = frames,
-    labels = labels, traces = traces, time = time }
-  frames:free() labels:free() time:free()
+  writer:recording { name = job.name, subject = job.subject, partition = job.partition, labels = labels,
+    traces = traces, time = time, frames = function(write) faces.cut(job.video, found, map, o.size, write) end }
+  labels:free() time:free()
   if traces then traces:free() end
 end
 
@@ -75,8 +69,7 @@ end
 --   labels = function(row, k), traces = function(row, k) or nil, raters = R, time = function(row, found, map) } }.
 -- Gives { recordings =, frames = }.
 function assembly.write(o)
-  local folder = o.out:match "^(.+)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+  folders.make_for(o.out)
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
     label_kind = "continuous", label_names = o.names, source = o.source })
   local result, held = { recordings = 0, frames = 0 }, {}
@@ -103,7 +96,7 @@ function assembly.write(o)
     writer:finish()
   end)
   writer:close()
-  if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
+  status_line.clear()
   if not ok then error(err, 0) end
   return result
 end

@@ -2,6 +2,7 @@
 -- Not here: finding and linking faces (mien.data.faces), labels (annotations.lua).
 local ffi = require "ffi"
 local lfs = require "lfs"
+local square_of = require("mien.data.box").square
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
@@ -141,37 +142,39 @@ end
 
 -- ---- cutting -----------------------------------------------------------------------------------------
 
---- Crops u8 [#map,size,size,3] of the frames that map names in rising order: squares around the boxes' centres,
--- as `mien predict` cuts them.
-function faces.cut(path, found, map, size)
-  local frames = file.array("u8", { #map, size, size, 3 })
-  local target, bytes = frames:data(), size * size * 3
+faces.piece = 64 -- crops in memory
+
+--- Cuts the frames that map names in rising order: squares around the boxes' centres, as `mien predict` cuts them.
+-- Calls write(crops u8 [n,size,size,3]) with some of them at a time.
+function faces.cut(path, found, map, size, write)
+  local crops, bytes = file.array("u8", { math.min(faces.piece, #map), size, size, 3 }), size * size * 3
+  local target, room, held = crops:data(), math.min(faces.piece, #map), 0
   local video = data.video(path)
   local n, at = 0, 1
+  local function flush()
+    if held > 0 then write(crops:narrow(1, 1, held)) end
+    held = 0
+  end
   local ok, err = pcall(function()
     for frame in video:frames() do
       n = n + 1
       if map[at] == n then
-        local b = found.boxes[n]
-        local side = math.max(b[3], b[4])
-        local crop = data.image.crop(frame, { b[1] + (b[3] - side) / 2, b[2] + (b[4] - side) / 2, side, side },
-          { size, size })
+        local crop = data.image.crop(frame, square_of(found.boxes[n]), { size, size })
         while map[at] == n do
-          ffi.copy(target + (at - 1) * bytes, crop:data(), bytes)
-          at = at + 1
+          ffi.copy(target + held * bytes, crop:data(), bytes)
+          held, at = held + 1, at + 1
+          if held == room then flush() end
         end
         crop:free()
       end
       if at > #map then break end
     end
+    flush()
   end)
   video:close()
-  if not ok then
-    frames:free()
-    error(err, 0)
-  end
+  crops:free()
+  if not ok then error(err, 0) end
   if at <= #map then check.raise("format", "%s: %d frames at second reading, %d at first", path, n, #found.times) end
-  return frames
 end
 
 return faces

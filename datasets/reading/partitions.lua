@@ -86,7 +86,7 @@ function partitions.draw(names, subject, seed, share)
   if #subjects < 2 then check.raise("argument", "%d subject: nothing to split", #subjects) end
   table.sort(subjects)
   rng.stream(seed, "split"):shuffle(subjects)
-  local cut = math.max(1, math.min(#subjects - 1, math.floor(#subjects * share + 0.5)))
+  local cut = require("mien.data.split").cut(#subjects, share, 1, 1, #subjects - 1)
   local home = {}
   for i, who in ipairs(subjects) do home[who] = i <= cut and "train" or "devel" end
   for _, name in ipairs(names) do

@@ -144,6 +144,30 @@ static void a_view_gets_the_same_elements_as_a_whole_tensor(void **state) {
     mien_tensor_release(dense);
 }
 
+#define NEAR_ONE 25887480 /* the first draw of the stream that rounds to 1 in f32 */
+
+static void a_range_is_open_at_its_end_in_every_dtype(void **state) {
+    mien_rng rng;
+    mien_rng_start(&rng, 0, "random");
+    rng.counter = NEAR_ONE;
+    assert_true(mien_rng_uniform(&rng) > 1 - 0x1p-25); /* rounds to 1 in f32 */
+    const double ends[][2] = {{0, 1}, {-0.5, 0.5}, {-1, 0}, {3, 3 + 0x1p-20}, {0, 0.1}};
+    for (int i = 0; i < 5; i++) {
+        mien_tensor *t = test_tensor(MIEN_F32, SHAPE(1));
+        rng.counter = NEAR_ONE;
+        assert_ok(mien_rng_fill_uniform(&rng, t, ends[i][0], ends[i][1]));
+        double value = test_element(t, 0);
+        assert_true(value < ends[i][1] && value > ends[i][1] - 1e-6);
+        mien_tensor_release(t);
+    }
+    mien_tensor *wide = test_tensor(MIEN_F64, SHAPE(1));
+    rng.counter = NEAR_ONE;
+    assert_ok(
+        mien_rng_fill_uniform(&rng, wide, 1e9, 1e9 + 1e-6)); /* far fewer numbers than draws */
+    assert_true(*(const double *)mien_tensor_data(wide) < 1e9 + 1e-6);
+    mien_tensor_release(wide);
+}
+
 static void words_become_exact_floats(void **state) {
     assert_true(mien__u24(0) == 0);
     assert_true(mien__u24(0xffffffffu) < 1);
@@ -160,6 +184,7 @@ int main(void) {
         cmocka_unit_test(shuffle_is_a_permutation),
         cmocka_unit_test(a_fill_is_the_sequence_of_single_draws_for_any_threads),
         cmocka_unit_test(a_view_gets_the_same_elements_as_a_whole_tensor),
+        cmocka_unit_test(a_range_is_open_at_its_end_in_every_dtype),
         cmocka_unit_test(words_become_exact_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

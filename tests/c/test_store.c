@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -545,6 +546,43 @@ static void folders_come_with_their_parents(void **state) {
     assert_true(mien_time_monotonic() >= before && mien_time_now() > 1.6e9);
 }
 
+static void a_lock_has_one_holder_and_ends_with_its_process(void **state) {
+    const char *path = in_folder("lock");
+    bool busy = true;
+    mien_lock *mine = mien_lock_take(path, &busy);
+    assert_non_null(mine);
+    assert_false(busy);
+    assert_null(mien_lock_take(path, &busy)); /* in this process, too */
+    assert_true(busy);
+    mien_lock_release(mine);
+    assert_int_equal(access(path, F_OK), -1);
+
+    int ready[2], status;
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char said = mien_lock_take(path, NULL) ? 'y' : 'n';
+        if (write(ready[1], &said, 1) == 1) pause();
+        _exit(1);
+    }
+    char said = 0;
+    assert_int_equal(read(ready[0], &said, 1), 1);
+    assert_int_equal(said, 'y');
+    assert_null(mien_lock_take(path, &busy));
+    assert_true(busy);
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    mine = mien_lock_take(path, &busy); /* the file is still there, and nobody holds it */
+    assert_non_null(mine);
+    mien_lock_release(mine);
+    close(ready[0]);
+    close(ready[1]);
+
+    assert_null(mien_lock_take(in_folder("absent/lock"), &busy));
+    assert_false(busy);
+    assert_int_equal(mien_error_last()->code, MIEN_ERR_IO);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_come_back_with_their_types),
@@ -570,6 +608,7 @@ int main(void) {
         cmocka_unit_test(deleting_an_experiment_deletes_what_hangs_on_it),
         cmocka_unit_test(hashes_are_the_published_ones),
         cmocka_unit_test(folders_come_with_their_parents),
+        cmocka_unit_test(a_lock_has_one_holder_and_ends_with_its_process),
     };
     return cmocka_run_group_tests_name("store", tests, make_folder, drop_folder);
 }

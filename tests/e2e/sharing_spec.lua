@@ -107,8 +107,8 @@ describe("an experiment in two terminals", function()
     local home = make_home("corpus", { ["main.lua"] = [[{ name = "main", train = { epochs = 1 }, data = { corpus = "made.h5",
       generate = { kind = "recola", profile = "tiny", size = 20 }, sequence = 8, batch = 2, size = { 20, 20 } } }]] })
     -- somebody else is at it
-    local other = start(home, ([['%s' -e 'local f = io.open("made.h5.lock", "w") assert(require("lfs").lock(f, "w"))
-      print "held" io.flush() io.read() f:close()' < go]]):format(MIEN))
+    local other = start(home, ([['%s' -e 'local held = assert(require("mien.base.lock").take "made.h5.lock")
+      print "held" io.flush() io.read() held:release()' < go]]):format(MIEN))
     local gate = io.open(home .. "/go", "w")
     local held = read(other, "held")
     local second = start(home, ("'%s' run main.lua"):format(MIEN))

@@ -32,4 +32,27 @@ describe("the scores of classes", function()
     is(got.classes[2], { positives = 2, frames = 3, f1 = 2 / 3, average_precision = 5 / 6, true_positives = 1,
       false_positives = 0, false_negatives = 1, true_negatives = 1 })
   end)
+
+  it("need no table of all frames and classes beside the predictions", function()
+    local frames, classes, names = 4000, 50, {}
+    local predictions, gold = { {} }, { { {} } }
+    for k = 1, classes do
+      names[k], predictions[1][k] = "c" .. k, {}
+      for t = 1, frames do predictions[1][k][t] = (t * 7919 + k * 104729) % 1000 end
+    end
+    for t = 1, frames do gold[1][1][t] = t % classes end
+    local corpus = { label_kind = "class", label_names = names }
+    collectgarbage()
+    collectgarbage "stop"
+    local before = collectgarbage "count"
+    local got = evaluate.score(corpus, predictions, gold)
+    local most = 0
+    for _, row in ipairs(evaluate.confusion(corpus, predictions, gold)) do most = most + row.frames end
+    local made = (collectgarbage "count" - before) * 1024
+    collectgarbage "restart"
+    assert.are.equal(frames, most)
+    assert.are.equal(classes, #got.classes)
+    -- what was made in all, most of it one class after the other: three columns and two copies of them a class
+    assert.is_true(made < 8 * frames * classes * 8, ("%.1f bytes a score"):format(made / frames / classes))
+  end)
 end)

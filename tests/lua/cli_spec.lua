@@ -21,6 +21,15 @@ describe("the command line", function()
     assert.falsy(output:find("traceback", 1, true))
   end)
 
+  it("finds the scripts that come with it from any folder", function()
+    local pipe = io.popen(("here=$PWD; cd / && case '%s' in /*) '%s' datasets/folder.lua --help;; *) \"$here/%s\" "
+      .. "datasets/folder.lua --help;; esac 2>&1"):format(executable, executable, executable))
+    local text = pipe:read "*a"
+    pipe:close()
+    assert.matches("Usage: folder.lua", text)
+    assert.matches("there is no script nowhere.lua", (run "nowhere.lua"))
+  end)
+
   it("offers only words that are near", function()
     for word in ("zzz qq x planet dctr"):gmatch "%S+" do
       assert.equal(word == "dctr", run(word):find("did you mean", 1, true) ~= nil, word)

@@ -118,6 +118,122 @@ describe("a folder of pictures", function()
     assert.truthy(tostring(err):find("line 26: Person1_0001.png has another label in line 3", 1, true))
   end)
 
+  --- Pictures of these names, one colour each; returns rows of the CSV with the labels by turns.
+  local function draw(names, labels)
+    local lines = {}
+    for i, name in ipairs(names) do
+      require("mien.base.folders").make_for(folder .. "/" .. name)
+      mien.data.image.write(folder .. "/" .. name, mien.full({ 8, 8, 3 }, 3 * i, { dtype = "u8" }))
+      lines[i] = ("%s,%s\n"):format(name, labels[(i - 1) % #labels + 1])
+    end
+    return table.concat(lines)
+  end
+
+  --- The numbers of the pictures (as draw paints them) by partition.
+  local function parts()
+    local corpus, found = mien.data.open(folder .. "/o.h5"), { train = {}, devel = {}, test = {} }
+    for _, partition in ipairs { "train", "devel", "test" } do
+      for _, recording in ipairs(corpus:partition(partition)) do
+        for _, frame in ipairs(corpus:pixels(recording.first, recording.count):to "f64":totable()) do
+          found[partition][frame[1][1][1] / 3] = true
+        end
+      end
+    end
+    corpus:close()
+    return found
+  end
+
+  --- No person of names (told by a pattern) is in two partitions.
+  local function assert_whole(names, pattern)
+    local of, found = {}, parts()
+    for partition, numbers in pairs(found) do
+      for number in pairs(numbers) do
+        local person = names[number]:match(pattern)
+        assert.are.equal(of[person] or partition, partition, person)
+        of[person] = partition
+      end
+    end
+  end
+
+  it("keeps persons together whom folders, names or a pattern tell, and says how", function()
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    local emotions = { "neutral", "happiness", "anger" }
+    local ways = {
+      { "S%02d/%03d.png", "^(S%d+)", {}, "the folders of the pictures (guessed)" },
+      { "C%03d_%03d_00000011.png", "^(C%d+)", {}, "the pictures' names before their trailing numbers (guessed)" },
+      { "K%d.AN%d.39.png", "^(K%d)", { person = "^(%w+)%." }, "the pattern ^(%w+)%." },
+    }
+    for _, way in ipairs(ways) do
+      local names = {}
+      for person = 1, 5 do
+        for k = 1, 4 do names[#names + 1] = way[1]:format(person, k) end
+      end
+      local found = make(draw(names, emotions), way[3])
+      assert.are.same({ 20, 5, way[4] }, { found.pictures, found.persons, found.persons_by })
+      assert_whole(names, way[2])
+    end
+  end)
+
+  it("takes persons and partitions from columns, and refuses a person in two partitions", function()
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    local rows_of = draw({ "x1.png", "x2.png", "x3.png", "x4.png" }, { "anger" })
+    local who, where = { "ann", "bob", "ann", "cy" }, { "train", "val", "train", "test" }
+    local lines, n = { "image,emotion,subject,partition" }, 0
+    for line in rows_of:gmatch "[^\n]+" do
+      n = n + 1
+      lines[n + 1] = ("%s,%s,%s"):format(line, who[n], where[n])
+    end
+    local function run()
+      return maker.make { pictures = folder, labels = write("told.csv", table.concat(lines, "\n") .. "\n"),
+        out = folder .. "/o.h5" }
+    end
+    local found = run()
+    assert.are.same({ 4, 3, "the column subject", 2, 1, 1 },
+      { found.pictures, found.persons, found.persons_by, found.train, found.devel, found.test })
+    assert.are.same({ train = { true, nil, true }, devel = { nil, true }, test = { nil, nil, nil, true } }, parts())
+    lines[4] = lines[4]:gsub("train", "devel")
+    local ok, err = pcall(run)
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find("person ann is in train (x1.png) and in devel (x3.png)", 1, true), tostring(err))
+  end)
+
+  it("takes folders and names that are the labels' own for classes, as ImageNet has them", function()
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    local names, labels = {}, {}
+    for class = 1, 3 do
+      for k = 1, 4 do
+        names[#names + 1] = ("n0%d/n0%d_%d.png"):format(class, class, 100 + k)
+        labels[#labels + 1] = "n0" .. class
+      end
+    end
+    local found = make(draw(names, labels), { kind = "class", classes = { "n01", "n02", "n03" } })
+    assert.are.equal(12, found.persons)
+    assert.matches("each picture counts as a person of its own; the folders of the pictures are the labels' own; .*names",
+      found.persons_by)
+  end)
+
+  it("holds the pictures of one recording at a time", function()
+    if not have_ffmpeg then return pending "built without FFmpeg" end
+    local names = {}
+    for i = 1, 60 do names[i] = ("m%02d/p.png"):format(i) end
+    local lines, read, held, most = draw(names, { "anger" }), mien.data.image.crop, 0, 0
+    local writer = require "mien.data.writer"
+    local recording = writer.recording
+    writer.recording = function(...)
+      held = 0
+      return recording(...)
+    end
+    mien.data.image.crop = function(...)
+      held = held + 1
+      most = math.max(most, held)
+      return read(...)
+    end
+    local ok, problem = pcall(make, lines)
+    mien.data.image.crop, writer.recording = read, recording
+    assert(ok, tostring(problem))
+    assert.is_true(most <= 3, most .. " pictures at once")
+  end)
+
   it("reads the 2,442 real faces", function()
     if not io.open(real .. "/labels.csv") then return pending "no real data here" end
     if not have_ffmpeg then return pending "built without FFmpeg" end

@@ -102,6 +102,26 @@ describe("RECOLA", function()
     corpus:close()
   end)
 
+  it("holds a few crops of a video at a time", function()
+    if not have_video() then return pending "no real videos here" end
+    local faces, array, most = require "reading.faces", require("mien.data.file").array, 0
+    recola_folder(38)
+    make_recola { split = write("one.csv", "recording,partition\nP15,train\n") }
+    local piece = faces.piece
+    faces.piece = 10
+    require("mien.data.file").array = function(dtype, shape)
+      if dtype == "u8" and #shape == 4 then most = math.max(most, shape[1]) end
+      return array(dtype, shape)
+    end
+    local ok, problem = pcall(make_recola, { split = folder .. "/one.csv", out = folder .. "/out/pieces.h5" })
+    faces.piece, require("mien.data.file").array = piece, array
+    assert(ok, tostring(problem))
+    assert.equal(10, most)
+    local whole, pieces = mien.data.open(folder .. "/out/recola.h5"), mien.data.open(folder .. "/out/pieces.h5")
+    assert.are.same(whole:pixels():totable(), pieces:pixels():totable())
+    whole:close() pieces:close()
+  end)
+
   it("finds and follows the face when no boxes are given", function()
     if not have_video() then return pending "no real videos here" end
     if not pcall(mien.data.face_detector) then return pending "built without OpenCV" end

@@ -167,6 +167,50 @@ describe("the procedural generator", function()
     assert.equal(0, changed(neutral, draw(0, 0), 0, 48))
   end)
 
+  describe("that another process makes", function()
+    local lock, interrupt = require "mien.base.lock", require "mien.base.interrupt"
+    local path, sleep, looks
+
+    before_each(function()
+      path, sleep, looks = folder .. "/other.h5", interrupt.sleep, 0
+      interrupt.sleep = function()
+        looks = looks + 1
+        if looks == 10 then -- it writes
+          local partial = assert(io.open(path .. ".partial", "w"))
+          partial:write "x"
+          partial:close()
+        end
+        assert(looks < 5000, "it waits for ever")
+      end
+    end)
+    after_each(function()
+      interrupt.sleep = sleep
+      os.remove(path .. ".partial")
+    end)
+
+    local function try() procedural.make { kind = "objects", profile = "tiny", path = path, size = 16 } end
+
+    it("is waited for as long as its file grows", function()
+      local held = lock.take(path .. ".lock")
+      local ok, problem = pcall(try)
+      held:release()
+      assert.is_false(ok)
+      assert.matches("other.h5.lock for ten minutes in which nothing was written", tostring(problem))
+      assert.is_true(looks > 3009)
+    end)
+
+    it("cannot be told where there are no locks: an error", function()
+      local take = lock.take
+      lock.take = function(name)
+        return nil, require("mien.base.check").error("unsupported", name .. ": its file system has no locks")
+      end
+      local ok, problem = pcall(try)
+      lock.take = take
+      assert.is_false(ok)
+      assert.matches("cannot make .*other.h5: .*has no locks, so another process may be making it", tostring(problem))
+    end)
+  end)
+
   it("refuses misspelt settings and leaves nothing behind", function()
     local function says(text, options)
       options.path = folder .. "/refused.h5"

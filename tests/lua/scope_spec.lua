@@ -26,6 +26,43 @@ describe("mien.scope", function()
     assert.are.same({ 1, 1 }, result.a[1]:totable())
   end)
 
+  it("looks into returned functions", function()
+    local function make()
+      local weight, list = mien.ones { 2 }, { mien.ones { 3 } }
+      local function inner() return list[1] end
+      return function() return weight, inner() end
+    end
+    local weight, other = mien.scope(make)()
+    assert.are.same({ { 1, 1 }, { 1, 1, 1 } }, { weight:totable(), other:totable() })
+  end)
+
+  it("refuses to work inside the scope of a coroutine that waits", function()
+    local worker = coroutine.create(function()
+      return mien.scope(function()
+        local t = mien.ones { 2 }
+        coroutine.yield()
+        return t:sum()
+      end)
+    end)
+    assert(coroutine.resume(worker))
+    expect.failure(function() mien.scope(function() end) end, "a coroutine has yielded inside a scope")
+    local mine = mien.scope(function() return mien.ones { 2 } end)
+    local ok, sum = coroutine.resume(worker)
+    assert.is_true(ok, tostring(sum))
+    assert.are.equal(2, sum:item())
+    assert.is_false(mine.freed)
+  end)
+
+  it("lets the collector free tensors of a GPU in a loop without scopes", function()
+    local plugins = require "tests.lua.with_plugin"
+    local text = plugins.run(plugins.serving, [[
+      local t = mien.zeros { 4, 1024, 1024 }
+      for _ = 1, 100 do t:to "cuda" end
+      print(mien.memory("cuda").peak < 2 ^ 30)
+    ]])
+    assert.are.equal("true", text)
+  end)
+
   it("keeps what is to be kept", function()
     local kept
     mien.scope(function() kept = mien.keep(mien.ones { 2 }) end)

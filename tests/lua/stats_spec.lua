@@ -12,6 +12,9 @@ describe("stats", function()
     close(2.5, stats.mean { 1, 2, 3, 4 })
     close(math.sqrt(5 / 3), stats.sd { 1, 2, 3, 4 })
     close(2.5, stats.median { 4, 1, 3, 2 })
+    for _, list in ipairs { { 0 / 0, 3, 1 }, { 3, 0 / 0, 1 }, { 3, 1, 0 / 0 } } do
+      assert.is_true(stats.median(list) ~= stats.median(list))
+    end
     close(1.75, stats.quantile({ 4, 1, 3, 2 }, 0.25))
     local s = stats.summary { 0.3, 0 / 0, 0.5 }
     assert.equal(2, s.n)

@@ -162,6 +162,14 @@ describe("elements", function()
     assert.are.same({ { 7, 5 }, { 7, 5 } }, t:totable())
   end)
 
+  it("are written from the end by negative positions, as they are read", function()
+    local t = mien.zeros { 3, 2 }
+    t[-1] = 4
+    t[-2] = { 5, 6 }
+    expect.elements({ { 0, 0 }, { 5, 6 }, { 4, 4 } }, t)
+    expect.failure(function() t[4] = 1 end, "position 4 is not one of 1 to 3")
+  end)
+
   it("lie behind a typed pointer", function()
     local t = tensor { 1.5, 2.5 }
     local p = t:data()

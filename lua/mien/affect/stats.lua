@@ -33,13 +33,17 @@ function stats.sd(values)
   return math.sqrt(sum / (#list - 1))
 end
 
---- The value below which a share p in [0, 1] lies, interpolated (Hyndman & Fan 1996, definition 7).
+--- The value below which a share p in [0, 1] lies, interpolated (Hyndman & Fan 1996, definition 7); NaN when one of the
+-- values is NaN, as it has no rank.
 function stats.quantile(values, p)
   local list = numbers(values, "stats.quantile")
   if type(p) ~= "number" or not (p >= 0 and p <= 1) then
     check.raise("argument", "stats.quantile: the share must be in [0, 1], got %s", tostring(p))
   end
   if #list == 0 then return nan end
+  for _, v in ipairs(list) do
+    if v ~= v then return nan end
+  end
   table.sort(list)
   local at = 1 + (#list - 1) * p
   local low = math.floor(at)

@@ -7,14 +7,16 @@ local check = {}
 
 -- ---- error objects ---------------------------------------------------------------------------
 
---- What mien raises: `code` ("shape", "io", ...), `message`, `at` (the caller's file:line outside mien),
--- `where` (file:line in C) and `cause` (what the library below said); the last three may be nil.
+--- What mien raises: `code` ("shape", "io", ...), `message`, `at` (the caller's file:line outside mien), `from` (the
+-- places outside mien that called that, innermost first), `inside` (the module that was being computed: "net.head (linear
+-- 256, 2)"), `where` (file:line in C) and `cause` (what the library below said); all but code and message may be nil.
 local error_class = {}
 error_class.__index = error_class
 
 function error_class:__tostring()
   local text = self.message
   if self.at then text = self.at .. ": " .. text end
+  if self.inside then text = text .. "\n  in " .. self.inside end
   if self.cause then text = text .. "\n  cause: " .. self.cause end
   return text
 end
@@ -26,18 +28,45 @@ function check.is_mien(source)
   return source:sub(1, #here) == here or source:sub(1, 6) == "=mien."
 end
 
---- The innermost place that is neither mien's own Lua nor C, as "file:line"; nil when there is none.
-local function caller()
-  for level = 3, 100 do
-    local info = debug.getinfo(level, "Sl")
-    if not info then return nil end
-    if info.currentline > 0 and not check.is_mien(info.source) then return info.short_src .. ":" .. info.currentline end
+-- The function whose frames hold a module as their first local (nn/module.lua), and what names a list of modules, outermost
+-- first.
+local module_call, module_path
+
+--- Tells how frames of modules look: call, the function that computes one (its first local is the module, and it is no
+-- tail call), and path(modules), the name of the innermost of them.
+function check.modules(call, path)
+  module_call, module_path = call, path
+end
+
+--- What the stack says of an error: the places that are neither mien's own Lua nor C, as "file:line", innermost first,
+-- and the name of the module that is being computed, or nil. A `forward` of somebody's own that ends with a tail call has
+-- no frame any more: the line where it begins stands for it.
+local function look(level)
+  local places, modules, found = {}, {}, false
+  for l = level + 1, level + 200 do
+    local info = debug.getinfo(l, "Slf")
+    if not info then break end
+    if info.func == module_call then
+      local _, m = debug.getlocal(l, 1)
+      local forward = debug.getinfo(m.forward, "S")
+      if not found and not check.is_mien(forward.source) then
+        places[#places + 1] = forward.short_src .. ":" .. forward.linedefined
+      end
+      table.insert(modules, 1, m)
+      found = false
+    elseif info.currentline > 0 and not check.is_mien(info.source) then
+      places[#places + 1] = info.short_src .. ":" .. info.currentline
+      found = true
+    end
   end
+  return places, #modules > 0 and module_path(modules) or nil
 end
 
 --- Makes an error object without raising it.
 function check.error(code, message, where, cause)
-  local err = { code = code, message = message, where = where, cause = cause, at = caller() }
+  local places, inside = look(2)
+  local at = table.remove(places, 1)
+  local err = { code = code, message = message, where = where, cause = cause, at = at, from = places, inside = inside }
   return setmetatable(err, error_class)
 end
 
@@ -54,7 +83,7 @@ end
 -- ---- tracebacks ------------------------------------------------------------------------------
 
 local traces = setmetatable({}, { __mode = "k" }) -- error object -> traceback
-local last_text, last_trace, passing               -- the same for the last error that was a text
+local last_text, last_trace, last_inside, passing  -- the same for the last error that was a text, and its module
 
 --- The handler for xpcall where an error only passes through: keeps the traceback of where it began.
 function check.trace(err)
@@ -65,6 +94,7 @@ function check.trace(err)
     traces[err] = traces[err] or trace
   else
     last_text, last_trace = err, trace
+    last_inside = select(2, look(2))
   end
   return err
 end
@@ -79,6 +109,11 @@ end
 function check.traceback(err)
   if type(err) == "table" then return traces[err] end
   return err ~= nil and err == last_text and last_trace or nil
+end
+
+--- The module in which an error that is no object of mien's began, as far as it passed through a scope; else nil.
+function check.inside(err)
+  return type(err) == "string" and err == last_text and last_inside or nil
 end
 
 -- ---- what C returned ---------------------------------------------------------------------------

@@ -8,7 +8,8 @@ local DEPTH = 100 -- of tables in tables; a table that holds itself has no end
 
 -- ---- writing -----------------------------------------------------------------------------------
 
-local function number(value)
+--- A number with all its digits and no more: reading it gives the same one.
+function literal.number(value)
   if value ~= value then return "nan" end
   if value == math.huge then return "inf" elseif value == -math.huge then return "-inf" end
   for digits = 15, 17 do
@@ -17,6 +18,7 @@ local function number(value)
   end
 end
 
+local number = literal.number
 local encode
 
 local function sorted_keys(tbl)

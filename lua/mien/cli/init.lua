@@ -74,8 +74,12 @@ local function report(err, trace)
   io.stderr:write("mien: ", tostring(err), "\n")
   local hint = renamed.hint(err)
   if hint then io.stderr:write("  ", hint, "\n") end
+  if check.inside(err) then io.stderr:write("  in ", check.inside(err), "\n") end
   if check.is_error(err) and err.code == "usage" then return 2 end
-  if check.is_error(err) and not tracing then return 1 end
+  if check.is_error(err) and not tracing then
+    for _, place in ipairs(err.from or {}) do io.stderr:write("  called from ", place, "\n") end
+    return 1
+  end
   if check.is_error(err) and err.where then io.stderr:write("  noticed at ", err.where, "\n") end
   -- out of memory there is no room for a traceback either
   for _, line in ipairs(frames(check.traceback(err) or trace or "")) do io.stderr:write(line, "\n") end
@@ -87,7 +91,7 @@ function cli.guard(run, ...)
   local trace
   local ok, result = xpcall(run, function(err)
     trace = debug.traceback("", 2)
-    return err
+    return check.trace(err)
   end, ...)
   if ok then return type(result) == "number" and result or 0 end
   return report(result, trace)
@@ -133,8 +137,9 @@ local function dispatch(args)
     local chunk, message = loadstring(args[2], "=(command line)")
     return run_chunk(chunk, message, rest(args, 2, "-e"))
   elseif first:find "%.lua$" then
-    if not lfs.attributes(first) then check.raise("io", "there is no script %s", first) end
-    local chunk, message = loadfile(first)
+    local path = require("mien.base.home").find(first) -- a script of datasets/, from anywhere
+    if not lfs.attributes(path) then check.raise("io", "there is no script %s", first) end
+    local chunk, message = loadfile(path)
     return run_chunk(chunk, message, rest(args, 1, first))
   elseif first:find "^%-" then
     cli.unknown("mien", "option", first, { "--help", "--version", "--trace" })

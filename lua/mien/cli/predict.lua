@@ -6,6 +6,7 @@ local check = require "mien.base.check"
 local checks = require "mien.checkpoint.check"
 local cli = require "mien.cli"
 local predict = require "mien.train.predict"
+local status_line = require "mien.base.status_line"
 
 local command = { summary = "read emotion from a video: mien predict VIDEO --weights W.h5 [--box x,y,w,h]" }
 
@@ -174,18 +175,6 @@ local function draw(path, rows, network, faces, title)
   return require("mien.plot").panels(panels)
 end
 
---- A line on the terminal that is written over.
-local function progress(name)
-  local drawn = 0
-  return function(_, time)
-    local now = C.mien_time_monotonic()
-    if now - drawn < 0.2 then return end
-    drawn = now
-    io.stderr:write(("\r\27[K%s: %.1f s\r"):format(name, time))
-    io.stderr:flush()
-  end
-end
-
 function command.run(args)
   local options = parse(args)
   if options.help then
@@ -210,8 +199,9 @@ function command.run(args)
     say(options.save, ": the network in 8-bit whole numbers")
   end
   local ok, rows, faces = xpcall(predict.video, check.trace, options.video, network, { every = options.every,
-    box = options.box, cascade = options.cascade, each = C.mien_terminal(2) and progress(name) or nil })
-  if C.mien_terminal(2) then io.stderr:write "\r\27[K" end
+    box = options.box, cascade = options.cascade,
+    each = function(_, time) status_line.show(("%s: %.1f s"):format(name, time)) end })
+  status_line.clear()
   if not ok then check.rethrow(rows) end
   local said = {}
   if options.post then

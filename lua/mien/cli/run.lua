@@ -24,7 +24,7 @@ a second terminal, it takes the next run that no other process has, and ends whe
                      that come first, too
   --set KEY=VALUE    changes a key: train.epochs=5, seeds={1,2,3}, data=corpora/mine.h5;
                      realeyes.data=FILE sets a key of the prerequisite realeyes
-  --retry            runs failed runs again from their beginning
+  --retry            runs failed runs again: from their checkpoint after an error, else anew
   --again            trains all runs anew, also finished ones
   --go-on            goes on with runs that were begun and not finished under other code
   --show             prints all keys with their values, the arms and the runs, and runs nothing; mien help keys

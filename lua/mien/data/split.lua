@@ -5,6 +5,12 @@ local renamed = require "mien.base.renamed"
 
 local split = {}
 
+--- Of n things the number of the last one that belongs to the first `sum` of `total` shares: rounded, and from `least`
+-- to `most`, so that no part is empty.
+function split.cut(n, sum, total, least, most)
+  return math.max(least, math.min(math.floor(n * sum / total + 0.5), most))
+end
+
 --- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2, rng = stream }) -> one list of recordings per
 -- share, for corpus:windows{ recordings = list }. All recordings of a participant stay together; the shares are
 -- of participants. `corpus` may be a list of recordings as well (corpus:partition "train").
@@ -45,8 +51,7 @@ function split.subjects(corpus, shares, old)
   for i, share in ipairs(shares) do
     sum = sum + share
     -- every part gets one participant at least, whatever the rounding says
-    local last = i == #shares and #subjects
-      or math.max(used + 1, math.min(math.floor(#subjects * sum / total + 0.5), #subjects - (#shares - i)))
+    local last = i == #shares and #subjects or split.cut(#subjects, sum, total, used + 1, #subjects - (#shares - i))
     local chosen = {}
     for j = used + 1, last do chosen[subjects[j]] = true end
     used = last

@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local doubles = require "mien.base.doubles"
 local file = require "mien.data.file"
 local index = require "mien.base.index"
 
@@ -20,8 +21,7 @@ function votes.winner_takes_all(counts, options)
   local shape = counts.shape
   if #shape ~= 2 then check.raise("shape", "data.winner_takes_all: votes must be [n,C], got %d dimensions", #shape) end
   local n, c = shape[1], shape[2]
-  local values = ffi.new("double[?]", math.max(n * c, 1))
-  check.status(C.mien_tensor_read(counts, values, n * c))
+  local values = doubles.from(counts)
   local winner, ties = file.array("i32", { n }), ffi.new("int32_t[?]", math.max(n, 1))
   check.status(C.mien_winner_takes_all(values, n, c, winner:data(), ties))
   local tied, empty = 0, 0

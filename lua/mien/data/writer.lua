@@ -115,20 +115,34 @@ local function check_whole(self)
   end
 end
 
+--- Appends frames u8 [n,H,W,3], a tensor or what a function writes in pieces.
+local function append_frames(self, name, frames, n)
+  if check.is_tensor(frames) then return self.h5:append("frames", frames) end
+  local o, written = self.options, 0
+  frames(function(piece)
+    expect(piece, "u8", { #piece, o.height, o.width, 3 }, "frames of " .. name)
+    self.h5:append("frames", piece)
+    written = written + #piece
+  end)
+  if written ~= n then check.raise("shape", "data.writer: recording %s: %d frames but %d labels", name, written, n) end
+end
+
 --- Adds a recording: { name =, subject =, partition = "train"|"devel"|"test", frames = u8 [n,H,W,3],
 -- labels = f32 [n,K] or i32 [n] for classes (1 is the first of label_names), traces = f32 [n,R,K], votes = u8 [n,C],
--- time = f64 [n] in seconds (frames before this one / fps when left out) }.
+-- time = f64 [n] in seconds (frames before this one / fps when left out) }. frames may be a function(write) as well,
+-- which calls write with a few of them at a time, as many as there are labels: a long video need not be in memory.
 function writer:recording(options)
-  check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor!",
+  check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor|function!",
     labels = "tensor!", traces = "tensor", votes = "tensor", time = "tensor" }, "data.writer: recording")
   check_whole(self)
   local name, o = options.name, self.options
   check.one_of(options.partition, { "train", "devel", "test" }, "data.writer: partition")
   if self.known[name] then check.raise("argument", "data.writer: a second recording named %s", name) end
   if (name .. options.subject):find "\n" then check.raise("argument", "data.writer: a name holds a line break") end
-  local n = options.frames:size(1)
+  local frames = options.frames
+  local n = (check.is_tensor(frames) and frames or options.labels):size(1)
   if n == 0 then check.raise("argument", "data.writer: recording %s has no frames", name) end
-  expect(options.frames, "u8", { n, o.height, o.width, 3 }, "frames of " .. name)
+  if check.is_tensor(frames) then expect(frames, "u8", { n, o.height, o.width, 3 }, "frames of " .. name) end
   if o.label_kind == "class" then
     expect(options.labels, "i32", { n }, "labels of " .. name)
   else
@@ -146,7 +160,7 @@ function writer:recording(options)
   end
   local h5 = self.h5
   self.torn = name
-  h5:append("frames", options.frames)
+  append_frames(self, name, frames, n)
   h5:append("labels", labels)
   labels:free()
   if options.traces then h5:append("traces", options.traces) end

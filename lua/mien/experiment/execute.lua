@@ -3,7 +3,6 @@
 local able = require "mien.experiment.able"
 local check = require "mien.base.check"
 local home = require "mien.base.home"
-local interrupt = require "mien.base.interrupt"
 local known = require "mien.experiment.known"
 local one = require "mien.experiment.run"
 local process = require "mien.results.process"
@@ -35,10 +34,11 @@ local function is_stale(r)
   return r.exports and r.node.weights and (not meta or meta.config_hash ~= r.hash)
 end
 
---- Takes a run for this process; false and what there is to say when another one has it.
+--- Takes a run for this process: true, nil, and what there is to say about how it goes on; false and what there is to
+-- say when another one has it.
 local function claim(run, position, where)
-  local ok, problem = xpcall(run.claim, check.trace, run, position, where)
-  if ok then return true end
+  local ok, problem, changed = xpcall(run.claim, check.trace, run, position, where)
+  if ok then return true, nil, changed end
   if not (check.is_error(problem) and problem.code == "busy") then check.rethrow(problem) end
   return false, problem.message
 end
@@ -147,38 +147,35 @@ local function execute(r, context)
       context.say(("%s: failed (%s); --retry runs it again"):format(label, run.row.stop_reason or "?"))
       return "failed"
     end
-    anew = "trained again"
+    -- what failed with an error may be mended, and its training goes on; one that went astray begins anew
+    if not run:stopped_by_error() then anew = "trained again" end
   end
-  local state = require "mien.checkpoint.state"
-  local position = not anew and state.advise(what.folder .. "/last.h5", state.position) or nil
+  local position
+  if not anew then
+    local readable, found = xpcall(one.position, check.trace, what)
+    if not readable then
+      if not one.is_own(found) then check.rethrow(found) end
+      context.say(("%s: left as it is: %s"):format(label, tostring(found)))
+      context.problem = context.problem or found
+      return "failed"
+    end
+    position = found
+  end
   local mien = position and not results_run.busy(run.row) and other_mien(run.row.code_version)
   if mien and not context.go_on then refuse_code(r, mien) end
   if mien then run:event("code", "goes on under other code: " .. mien) end
-  local mine, why = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
+  local mine, why, other = claim(run, position and { epoch = position.epoch, step = position.step }, config.device)
   if not mine and run:look().status == "finished" then return execute(r, context) end -- a moment ago
   if not mine then
     say_once(r, context, "left to another process: " .. why)
     return "busy"
   end
-  if anew then
-    context.say(("%s: %s"):format(label, anew))
-    run:clear()
-    os.remove(what.folder .. "/last.h5")
-  end
-  if position then
-    context.say(("%s: goes on at epoch %d, step %d"):format(label, position.epoch, position.epoch_step))
-  end
-  local ok, ended, line = xpcall(one.train, check.trace, what)
-  if not ok then
-    local reason = tostring(ended)
-    if interrupt.is(ended) then
-      interrupt.honour() -- else the run could not be told that it was interrupted
-      reason = "interrupted"
-    end
-    pcall(run.interrupt, run, reason)
-    check.rethrow(ended)
-  end
-  context.say(ended == "failed" and ("%s: failed: %s; the last good checkpoint stays"):format(label, line) or line)
+  if anew then context.say(("%s: %s"):format(label, anew)) end
+  one.begin(what, position)
+  if other then context.say(("%s: %s"):format(label, other)) end
+  local ended, line, problem = one.attempt(what)
+  context.problem = context.problem or problem
+  context.say(line)
   return ended
 end
 

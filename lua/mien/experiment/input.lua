@@ -4,7 +4,9 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
+local doubles = require "mien.base.doubles"
 local evaluate = require "mien.train.evaluate"
+local folders = require "mien.base.folders"
 local generate = require "mien.experiment.generate"
 local home = require "mien.base.home"
 local results_run = require "mien.results.run"
@@ -45,7 +47,7 @@ function input.open(config, say)
   if not d.generate or opened and not opened.procedural then return opened end
   if opened then opened:close() end
   if not there then path = home.path(d.corpus) end
-  check.status(C.mien_folder_make(path:match "^(.*)/[^/]*$" or "."))
+  folders.make_for(path)
   local started = C.mien_time_monotonic()
   if generate.make(path, d.generate, function()
     say(("%s: waiting for another process that makes %s"):format(config.name, home.short(path)))
@@ -82,9 +84,7 @@ end
 --- What makes two corpora the same: their labels, recordings, some frames and what they say of themselves.
 function input.identity(c)
   local labels = c.file:read "labels"
-  local n = labels:count()
-  local values = ffi.new("double[?]", math.max(n, 1))
-  check.status(C.mien_tensor_read(labels, values, n))
+  local values, n = doubles.from(labels)
   labels:free()
   local parts = { c.name, c.label_kind, tostring(c.procedural), tostring(c.source) .. (c.grey and " grey" or ""),
     c.frames, c.height, c.width,

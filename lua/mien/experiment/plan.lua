@@ -157,8 +157,19 @@ local function prepare_all(tree, context)
   end
 end
 
+--- Whether any run came to its end, now or earlier.
+local function any_done(tree)
+  for _, node in ipairs(tree.nodes) do
+    for _, r in ipairs(node.runs or {}) do
+      if r.status == "finished" or r.status == "skipped" or r.status == "scored" then return true end
+    end
+  end
+  return false
+end
+
 --- Runs all. options: { db, sets, profile, arms, device, precision, retry, again, go_on, only = "post" or "score", say,
--- quiet, shown = called with each trained prerequisite }; see experiment:run.
+-- quiet, shown = called with each trained prerequisite }; see experiment:run. An error in one run is that run's own, and the
+-- next one begins; it is raised at the end when none of them came to its end.
 -- Returns the tree's root and counts of its runs by status.
 function plan.run(declared, options)
   local tree = open(declared, options)
@@ -171,6 +182,7 @@ function plan.run(declared, options)
   prepare_all(tree, context)
   run_all(tree, context)
   close_corpora(tree)
+  if context.problem and not any_done(tree) then check.rethrow(context.problem) end
   require_an_arm(tree.root)
   local counts = count(tree)
   if counts.busy > 0 then

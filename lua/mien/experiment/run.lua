@@ -1,13 +1,14 @@
 -- One run: a model of one arm and seed, trained, scored, stored; and scored again.
 -- Not here: which runs there are and in which order (experiment/plan.lua), the loop (train/).
-local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local checkpoint = require "mien.checkpoint"
 local checkpoint_state = require "mien.checkpoint.state"
 local corpus_of = require "mien.experiment.input"
 local data = require "mien.data"
 local evaluate = require "mien.train.evaluate"
+local folders = require "mien.base.folders"
 local home = require "mien.base.home"
+local interrupt = require "mien.base.interrupt"
 local literal = require "mien.base.literal"
 local loss_of = require "mien.nn.loss"
 local network = require "mien.experiment.network"
@@ -89,8 +90,7 @@ end
 local function export(what, model, scale, chains)
   if not what.weights or not what.exports then return end
   local path = home.path(what.weights)
-  local folder = path:match "^(.*)/[^/]*$"
-  if folder then check.status(C.mien_folder_make(folder)) end
+  folders.make_for(path)
   local meta = meta_of(what, model, scale)
   meta.post = chains
   checkpoint.save_weights(path, model, meta)
@@ -256,6 +256,62 @@ end
 -- Returns "finished" or "failed" and a line about it.
 function one.train(what)
   return seeded(what.seed, train_and_score, what)
+end
+
+--- Where the checkpoint of a run stands, for it to go on from there; nil without one.
+function one.position(what)
+  local path = what.folder .. "/last.h5"
+  local position = checkpoint_state.advise(path, checkpoint_state.position)
+  if position then what.run:require_identity(position, path) end
+  return position
+end
+
+--- Prepares a run that this process has taken: it goes on from `position`, or begins. A checkpoint that is past what
+-- results.db has would leave a run without some of its rows: such a run begins again.
+function one.begin(what, position)
+  local run, lacks = what.run, nil
+  if position then lacks = run:lacks_rows_of(position) end
+  if position and not lacks then
+    return what.say(("%s: goes on at epoch %d, step %d"):format(what.label, position.epoch, position.epoch_step))
+  end
+  run:clear()
+  os.remove(what.folder .. "/last.h5")
+  if lacks then
+    what.say(("%s: begins again: %s"):format(what.label, lacks))
+    run:event("rows lost", lacks)
+  end
+end
+
+--- What an error in a run means. Nothing else can run after a wish to stop, or when the disk is full: the run is
+-- interrupted, and the error goes on. Any other error is this run's own.
+function one.is_own(problem)
+  if interrupt.is(problem) then return false end
+  return not (check.is_error(problem) and problem.code == "io")
+end
+
+--- Trains and scores a run that this process has taken. Returns "finished", "failed" or "busy" (another process has
+-- taken it over), a line about it, and the run's own error, if it ended with one; other errors are raised.
+function one.attempt(what)
+  local run = what.run
+  local ok, status, line = xpcall(one.train, check.trace, what)
+  if ok and status == "failed" then
+    return status, ("%s: failed: %s; the last good checkpoint stays"):format(what.label, line)
+  end
+  if ok then return status, line end
+  if run.lost then return "busy", ("%s: %s"):format(what.label, status.message) end
+  local reason = tostring(status)
+  if check.inside(status) then reason = ("%s\n  in %s"):format(reason, check.inside(status)) end
+  if one.is_own(status) then
+    run:event("error", check.traceback(status) and reason .. check.traceback(status) or reason)
+    run:fail(reason)
+    return "failed", ("%s: failed: %s; --retry goes on from its last checkpoint"):format(what.label, reason), status
+  end
+  if interrupt.is(status) then
+    interrupt.honour() -- else the run could not be told that it was interrupted
+    reason = "interrupted"
+  end
+  pcall(run.interrupt, run, reason)
+  check.rethrow(status)
 end
 
 return one

@@ -53,6 +53,10 @@ local function check_with_corpus(node, arm)
   if LABELS[loss] and not LABELS[loss][c.label_kind] then
     check.raise("argument", '%strain.loss "%s" does not go with the %s labels%s', where, loss, c.label_kind, of)
   end
+  if arm.config.post and c.label_kind == "continuous" and c.fps == 0 then
+    check.raise("argument", "%spost-processing counts in seconds, and %s are pictures without time (its fps is 0): give "
+      .. "post = false", where, home.short(c.path))
+  end
   if d.resample and c.label_kind == "continuous" then
     check.raise("argument", "%sdata.resample draws rare categories again; the labels%s are continuous", where, of)
   end

@@ -163,6 +163,20 @@ local function fit_post(config, corpus, splits)
   return chains
 end
 
+--- Raises an error where the network gave no number: neither scores nor post-processing mean anything then.
+local function require_numbers(corpus, split)
+  for r, rows in ipairs(split.raw) do
+    for k, row in ipairs(rows) do
+      for i = 1, #row do
+        if row[i] ~= row[i] then
+          check.raise("numeric", "the network's %s is NaN at frame %d of recording %s (%s): it cannot be scored",
+            corpus.label_names[k], i, split.recordings[r].name, split.name)
+        end
+      end
+    end
+  end
+end
+
 -- ---- all of it ---------------------------------------------------------------------------------
 
 --- A row without what is undefined: that is NULL.
@@ -210,6 +224,7 @@ function score.all(what)
     if #recordings > 0 then
       splits[#splits + 1] = { name = name, recordings = recordings,
         raw = what.raw and what.raw[name] or what.predict(recordings), gold = evaluate.gold(corpus, recordings) }
+      require_numbers(corpus, splits[#splits])
     end
   end
   local chains = config.post and corpus.label_kind == "continuous" and fit_post(config, corpus, splits) or {}

@@ -1,5 +1,5 @@
 -- Copies named tensors into a module, all or nothing.
--- Not here: files (checkpoint.lua), other frameworks' names.
+-- Not here: files (checkpoint/init.lua), other frameworks' names.
 local check = require "mien.base.check"
 
 local loading = {}

@@ -12,6 +12,30 @@ module.base = base
 module.statistics = { "running", "batch" } -- of batch norm at inference
 module.recomputed = { "blocks", "none" }   -- what backward may make again
 
+local function pass(...) return ... end
+
+--- m(x) is m:forward(x), and no tail call: its frame tells an error which module was being computed (base/check.lua).
+local function call(self, ...)
+  return pass(self:forward(...))
+end
+
+--- The path of a module below another one, "features.conv1"; nil when it is not there.
+local function path_below(parent, child)
+  local found
+  parent:walk(function(path, m) found = found or m == child and path ~= "" and path or nil end)
+  return found
+end
+
+--- The innermost of modules that compute each other, outermost first: "net.head (linear 256, 2)".
+check.modules(call, function(modules)
+  local names, last = { modules[1].class_name }, modules[#modules]
+  for i = 2, #modules do
+    names[i] = path_below(modules[i - 1], modules[i]) or ("(%s)"):format(modules[i].class_name)
+  end
+  local detail = last.detail and last:detail()
+  return ("%s (%s%s)"):format(table.concat(names, "."), last.class_name, detail and " " .. detail or "")
+end)
+
 --- Makes a class of modules. `class.create(fields)` makes an object with those fields; the class gets
 -- its own `forward`. An object is called as a function: m(x) is m:forward(x).
 --   local gate = nn.define "gate"
@@ -27,7 +51,7 @@ function module.define(name)
       local field = computed[key]
       if field then return field(self) end
     end,
-    __call = function(self, ...) return self:forward(...) end,
+    __call = call,
     __tostring = base.describe,
   }
   function class.create(fields)

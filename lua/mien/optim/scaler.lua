@@ -1,5 +1,5 @@
 -- Dynamic loss scaling for fp16: gradients that would vanish below 6e-8 are made larger on their way back.
--- Not here: the updates (optim.lua), when a step is made (train/init.lua).
+-- Not here: the updates (optim/init.lua), when a step is made (train/init.lua).
 local ffi = require "ffi"
 local check = require "mien.base.check"
 local verdict = require "mien.optim.verdict"

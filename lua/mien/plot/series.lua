@@ -1,5 +1,5 @@
 -- What callers of plot give: arrays, tensors, series with bands; checked, as arrays of numbers.
--- Not here: drawing them (plot.lua).
+-- Not here: drawing them (plot/init.lua).
 local check = require "mien.base.check"
 
 local series = {}

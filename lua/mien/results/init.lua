@@ -10,6 +10,7 @@ local results = {}
 
 local FLUSH_SECONDS = 2 -- what a killed process may lose of its metrics; they come again on resuming
 local FLUSH_ROWS = 4096
+local WAIT = 10 -- seconds for another program's lock, before somebody is told (db.wait)
 
 local int64 = ffi.typeof "int64_t"
 local EXACT = int64(2 ^ 53) -- the largest whole numbers that a Lua number tells from their neighbours
@@ -100,6 +101,33 @@ function database:prepared(sql)
   return statement
 end
 
+-- ---- somebody else's lock ----------------------------------------------------------------------
+
+--- Whether an error says that another program holds the file.
+local function is_locked(self, problem)
+  return check.is_error(problem) and problem.code == "io" and C.mien_db_locked(self.pointer)
+end
+
+--- Says once that another program holds the file, which may be for hours: a shell with an open transaction.
+local function tell_locked(self)
+  if self.told_locked then return end
+  self.told_locked = true
+  io.stdout:flush()
+  io.stderr:write(("mien: %s is locked by another program (an open transaction?): what is to be written waits in memory, "
+    .. "and no checkpoint is made until it lets go\n"):format(home.short(self.path)))
+end
+
+--- Calls fn, whose first act is to take the file's lock, again and again until another program lets go of that; a wish
+-- to stop ends it. With `hasty` set (somebody waits for this process to end) the first ten seconds are all.
+local function patiently(self, fn, ...)
+  while true do
+    local ok, problem = pcall(fn, self, ...)
+    if ok then return problem end
+    if self.hasty or not is_locked(self, problem) then check.rethrow(problem) end
+    tell_locked(self)
+  end
+end
+
 -- ---- asking ------------------------------------------------------------------------------------
 
 --- All rows of a query as tables by column name; NULL is nil; `.columns` keeps the order of the names. A name that
@@ -109,7 +137,8 @@ function database:rows(sql, ...)
   self:flush()
   local statement = check.pointer(C.mien_db_prepare(self:handle(), sql))
   local values = { n = select("#", ...), ... }
-  local ok, got = pcall(function()
+  local ok, got = pcall(patiently, self, function()
+    C.mien_statement_reset(statement)
     bind(statement, values)
     local rows, columns = {}, names_of(statement)
     while step(statement) == 1 do
@@ -148,15 +177,45 @@ function database:exec(sql)
   check.status(C.mien_db_exec(self:handle(), sql))
 end
 
+--- From now on every transaction first calls fn(), which raises an error where this process may write no longer; name:
+-- to take it away again with (fn nil).
+function database:guard(name, fn)
+  self.guards[name] = fn
+end
+
+--- The owner of a run as its row has it; for use inside a transaction, as nothing is flushed before.
+function database:owner_of(run)
+  local statement = self:prepared "SELECT owner FROM run WHERE id = ?"
+  bind(statement, { n = 1, run })
+  local owner = step(statement) == 1 and column(statement, 0) or nil
+  C.mien_statement_reset(statement)
+  return owner
+end
+
+local function begin(self) self:exec "BEGIN IMMEDIATE" end
+local function commit(self) self:exec "COMMIT" end
+
 --- Runs `fn` inside one BEGIN IMMEDIATE transaction: all of it is stored or nothing. What `fn` queues is written
--- with it.
+-- with it. While another program holds the file it waits.
 function database:transaction(fn, ...)
-  self:exec "BEGIN IMMEDIATE"
+  patiently(self, begin)
+  self:inside_of(fn, ...)
+end
+
+--- The rest of a transaction that has begun.
+function database:inside_of(fn, ...)
+  for _, guard in pairs(self.guards) do
+    local ok, problem = pcall(guard)
+    if not ok then
+      C.mien_db_exec(self:handle(), "ROLLBACK")
+      check.rethrow(problem)
+    end
+  end
   self.inside = true
   local ok, problem = xpcall(fn, check.trace, ...)
   self.inside = false
   if ok then
-    ok, problem = pcall(self.exec, self, "COMMIT")
+    ok, problem = pcall(patiently, self, commit)
     if ok then return end
   end
   -- SQLite has rolled back by itself after a full disk: then this has nothing to do
@@ -164,8 +223,7 @@ function database:transaction(fn, ...)
   check.rethrow(problem)
 end
 
---- One statement with values for its `?`, at once, inside the transaction that is open, if any.
-function database:write(sql, ...)
+local function write(self, sql, ...)
   local statement = self:prepared(sql)
   local ok, problem = pcall(function(...)
     bind(statement, { n = select("#", ...), ... })
@@ -173,6 +231,12 @@ function database:write(sql, ...)
   end, ...)
   C.mien_statement_reset(statement)
   if not ok then check.rethrow(problem) end
+end
+
+--- One statement with values for its `?`, at once, inside the transaction that is open, if any; returns how many rows
+-- it changed. While another program holds the file it waits.
+function database:write(sql, ...)
+  patiently(self, write, sql, ...)
   return tonumber(C.mien_db_changes(self:handle()))
 end
 
@@ -180,16 +244,16 @@ end
 function database:queue(sql, ...)
   if self.inside then return self:write(sql, ...) end
   self.pending[#self.pending + 1] = { n = select("#", ...), sql = sql, ... }
-  if #self.pending >= FLUSH_ROWS or C.mien_time_monotonic() - self.flushed > FLUSH_SECONDS then self:flush() end
+  if #self.pending % FLUSH_ROWS == 0 or C.mien_time_monotonic() - self.flushed > FLUSH_SECONDS then self:try_flush() end
 end
 
---- Writes what waits, in one transaction. On failure (a full disk) it keeps waiting, and this raises; but a row
--- that the tables refuse is dropped, as no later try would store it or what waits with it.
-function database:flush()
+--- Writes all that waits, inside a transaction that has begun. On failure (a full disk) it keeps waiting, and this
+-- raises; but a row that the tables refuse is dropped, as no later try would store it or what waits with it, and all is
+-- when a guard raises an error of the code "busy".
+local function write_pending(self)
   local pending, at = self.pending, nil
-  if #pending == 0 then return end
   self.pending = {}
-  local ok, problem = pcall(self.transaction, self, function()
+  local ok, problem = pcall(self.inside_of, self, function()
     for i, row in ipairs(pending) do
       at = i
       self:write(row.sql, unpack(row, 1, row.n))
@@ -197,10 +261,49 @@ function database:flush()
   end)
   self.flushed = C.mien_time_monotonic()
   if ok then return end
+  if check.is_error(problem) and problem.code == "busy" then check.rethrow(problem) end -- nobody may write it any more
   if at and check.is_error(problem) and problem.code == "argument" then table.remove(pending, at) end
   for _, row in ipairs(self.pending) do pending[#pending + 1] = row end
   self.pending = pending
   check.rethrow(problem)
+end
+
+--- Writes what waits; while another program holds the file this waits, too.
+function database:flush()
+  if #self.pending == 0 then return end
+  patiently(self, begin)
+  write_pending(self)
+end
+
+--- Writes what waits, unless another program holds the file for `wait` seconds (0): then false, and it goes on waiting.
+function database:try_flush(wait)
+  C.mien_db_wait(self:handle(), self.told_locked and 0 or wait or 0)
+  local ok, problem = pcall(begin, self)
+  C.mien_db_wait(self.pointer, self.wait)
+  if not ok then
+    self.flushed = C.mien_time_monotonic() -- the next try is in two seconds
+    if not is_locked(self, problem) then check.rethrow(problem) end
+    -- two writers meet all the time: only a lock that stays is worth a word
+    self.locked_since = self.locked_since or self.flushed
+    if wait or self.flushed - self.locked_since > self.wait then tell_locked(self) end
+    return false
+  end
+  self.locked_since, self.told_locked = nil, nil
+  write_pending(self)
+  return true
+end
+
+--- Brings all that was written so far, and what waits, onto the disk, where a power cut leaves it; false when another
+-- program holds the file for longer than ten seconds.
+function database:sync()
+  -- SQLite syncs with a commit, and commits what changes something
+  local touch = "UPDATE experiment SET name = name WHERE id = (SELECT min(id) FROM experiment)"
+  self.pending[#self.pending + 1] = { n = 0, sql = touch }
+  self:exec "PRAGMA synchronous = FULL"
+  local ok, done = pcall(self.try_flush, self, self.wait)
+  self:exec("PRAGMA synchronous = " .. (self.log and "NORMAL" or "FULL"))
+  if not ok then check.rethrow(done) end
+  return done
 end
 
 --- Writes what waits and closes the file.
@@ -242,7 +345,7 @@ function results.open(path, options)
   path = path or home.path "results.db"
   local pointer = check.pointer(C.mien_db_open(path, options.read_only or false))
   local db = setmetatable({
-    pointer = ffi.gc(pointer, C.mien_db_close), path = path, statements = {}, pending = {},
+    pointer = ffi.gc(pointer, C.mien_db_close), path = path, statements = {}, pending = {}, guards = {}, wait = WAIT,
     flushed = C.mien_time_monotonic(),
   }, database)
   if not options.read_only then
@@ -252,7 +355,8 @@ function results.open(path, options)
       check.rethrow(problem)
     end
     local journal = ffi.string(C.mien_db_journal(pointer))
-    if journal ~= "wal" then
+    db.log = journal == "wal" -- without the log, NORMAL may lose what was committed
+    if not db.log then
       io.stderr:write(("mien: %s: no write-ahead log can be kept here (journal: %s); who reads and who writes wait for each "
         .. "other\n"):format(home.short(path), journal))
     end

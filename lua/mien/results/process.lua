@@ -1,11 +1,12 @@
 -- Which process works on a run, and whether it still lives.
 -- Not here: taking a run over (results/run.lua).
 local read = require "mien.base.read"
+local lfs = require "lfs"
 
 local process = {}
 
 --- Start time of a process in clock ticks since boot: tells a process from a later one with its number.
-local function started(pid)
+function process.start_of(pid)
   local stat = read("/proc/" .. pid .. "/stat")
   local after = stat and stat:match "^.*%) (.*)$"
   if not after then return nil end
@@ -19,14 +20,31 @@ end
 
 process.host = (read "/proc/sys/kernel/hostname" or "unknown"):gsub("%s+$", "")
 process.pid = (read "/proc/self/stat" or "0"):match "^%d+"
-process.name = ("%s:%s:%s"):format(process.host, process.pid, started(process.pid) or 0)
+-- containers may share the host's name, and count their processes apart
+process.space = (lfs.symlinkattributes("/proc/self/ns/pid", "target") or ""):match "%d+" or "0"
+process.name = ("%s:%s:%s:%s"):format(process.host, process.pid, process.start_of(process.pid) or 0, process.space)
 
---- Does the process of this name live? nil when it runs on another host, where nobody here can look.
+--- The parts of a process's name: host, number, start time and number space (nil: an older mien did not note it).
+local function parts(name)
+  local host, pid, start, space = name:match "^(.*):(%d+):(%d+):(%d+)$"
+  if not host then host, pid, start = name:match "^(.*):(%d+):(%d+)$" end
+  return host, pid, start, space
+end
+
+--- Does the process of this name live? nil when it runs on another host, or in another container of this one, where
+-- nobody here can look; the second result is true when that is on this host.
 function process.alive(name)
-  local host, pid, start = name:match "^(.*):(%d+):(%d+)$"
+  local host, pid, start, space = parts(name)
   if not host then return false end
-  if host ~= process.host then return nil end
-  return started(pid) == start
+  if host ~= process.host then return nil, false end
+  if space and space ~= process.space then return nil, true end
+  return process.start_of(pid) == start
+end
+
+--- A process's name for people: "17 on host".
+function process.shown(name)
+  local host, pid = parts(name)
+  return ("%s on %s"):format(pid or "?", host or name)
 end
 
 --- The name of the processor, or of the GPU ("cuda"), for the record.

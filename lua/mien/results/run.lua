@@ -5,6 +5,7 @@ local C = require "mien.base.ffi"
 local backend = require "mien.device.backend"
 local check = require "mien.base.check"
 local home = require "mien.base.home"
+local lock = require "mien.base.lock"
 local meter = require "mien.results.meter"
 local process = require "mien.results.process"
 
@@ -79,7 +80,9 @@ function run.open(db, what)
     what.config, what.corpus, what.procedural or false, what.folder, now())
   local row = sound(db, db:row(FIND, experiment, hash))
   return setmetatable({ db = db, id = row.id, row = row, hash = hash, beaten = 0,
-    profile = what.profile or "default", variant = what.variant }, run)
+    profile = what.profile or "default", variant = what.variant,
+    -- what its checkpoints carry: no other run of this or of another results.db has it
+    identity = ("%d of %.6f"):format(row.id, row.created) }, run)
 end
 
 --- Gives a run another configuration, which it is of from now on: `config` is the text, `event` says why. inherit: starts
@@ -109,53 +112,166 @@ end
 
 -- ---- taking it ---------------------------------------------------------------------------------
 
---- Is somebody else at work on a run, of which this is the row? Their name, or nil.
-function run.busy(row)
+-- Locks of the runs that this process works on, by the path of their files.
+local held = {}
+
+--- Takes the lock of the run's folder: true, false when another process has it, nil where there are no locks (or no
+-- folder), and what there is to say about that.
+local function take_lock(self)
+  if not self.row.folder then return nil end
+  local folder = home.path(self.row.folder)
+  local path = folder .. "/lock"
+  if held[path] then return true end
+  check.status(C.mien_folder_make(folder))
+  local taken, problem = lock.take(path)
+  if taken then
+    held[path], self.lock = taken, path
+    return true
+  end
+  if problem == "busy" then return false end
+  return nil, ("%s; who works on a run is told by signs of life alone"):format(problem.message)
+end
+
+local function release_lock(self)
+  if self.lock then
+    held[self.lock]:release()
+    held[self.lock], self.lock = nil, nil
+  end
+end
+
+--- Is somebody else at work on it, as far as its row tells? Their name, or nil. locked: this process holds its lock.
+function run.busy(row, locked)
   if row.status ~= "running" or not row.owner or row.owner == process.name then return nil end
-  local alive = process.alive(row.owner)
-  if alive == nil then alive = (row.heartbeat or 0) > now() - SILENT end
+  local alive, here = process.alive(row.owner)
+  -- locks reach over containers, and not to all hosts
+  if alive == nil then alive = not (here and locked) and (row.heartbeat or 0) > now() - SILENT end
   return alive and row.owner or nil
 end
+
+local function raise_lost(self)
+  check.raise("busy", "run %d (%s, seed %d) is no longer this process's: %s; nothing more of it is written here", self.id,
+    self.row.arm, self.row.seed, self.lost)
+end
+
+--- Raises an error of the code "busy" when another process has taken the run over from this one.
+local function require_own(self)
+  local owner = self.db:owner_of(self.id)
+  if owner == process.name then return end
+  self.lost = owner and ("process %s took it over"):format(process.shown(owner)) or "somebody has ended it"
+  self.db:guard(self.id, nil)
+  release_lock(self)
+  raise_lost(self)
+end
+
+--- What may wait is queued, for as long as the run is this process's.
+local function queue(self, ...)
+  if self.lost then raise_lost(self) end
+  self.db:queue(...)
+end
+
+--- Raises an error when the run has been taken over: call it before files of the run are written.
+function run:require_own()
+  if self.lost then raise_lost(self) end
+  if self.meter then require_own(self) end
+end
+
+local COST = "UPDATE attempt SET frames = ?, train_seconds = ?, joules = ?, memory = ? WHERE run = ? AND ended IS NULL"
 
 --- What this attempt has used so far.
 local function store_cost(self)
   local used = self.meter:used()
-  self.db:write([[UPDATE attempt SET frames = ?, train_seconds = ?, joules = ?, memory = ?
-    WHERE run = ? AND ended IS NULL]], used.frames, used.seconds, used.joules, used.memory, self.id)
+  self.db:write(COST, used.frames, used.seconds, used.joules, used.memory, self.id)
 end
 
 --- The process that is at work on it ("17 on host"), nil when none is or it is this one; looks at the row anew.
 function run:taken()
-  local other = run.busy(self:look())
-  return other and ("%s on %s"):format(other:match ":(%d+):" or "?", other:match "^[^:]*")
+  local other = run.busy(self:look(), self.lock ~= nil)
+  return other and process.shown(other)
+end
+
+--- Raises an error when a checkpoint is of another run: training on from it would make one run of the halves of two.
+-- position: what the checkpoint says, { step =, run = identity }; path: where it lies.
+function run:require_identity(position, path)
+  if position.run and position.run ~= self.identity then
+    check.raise("format", "%s is the checkpoint of another run, which is not in %s (its rows are in another results.db, or "
+      .. "were deleted): give that results.db, or put the file elsewhere or delete it to train from the first epoch", path,
+      home.short(self.db.path))
+  end
+end
+
+--- What results.db lacks of the steps that a checkpoint is past (each has its loss), as a text; nil when it has all.
+function run:lacks_rows_of(position)
+  local rows = self.db:value("SELECT count(*) FROM metric WHERE run = ? AND key = 'train/loss' AND step <= ?", self.id,
+    position.step)
+  if rows == position.step then return nil end
+  return ("of the %d steps before the checkpoint, %s has %d"):format(position.step, home.short(self.db.path), rows)
+end
+
+--- Raises an error when a training cannot go on from a checkpoint: it is of another run, or past what is stored.
+function run:require_rows_of(position, path)
+  self:require_identity(position, path)
+  local lacks = self:lacks_rows_of(position)
+  if lacks then check.raise("format", "%s is ahead of what is stored: %s", path, lacks) end
+end
+
+--- What is another than in the attempt before, which changes the last bits of a training that goes on from there: a
+-- list of texts.
+local function differences(last, device, library)
+  local list = {}
+  local function compare(what, before, after)
+    if before and after and before ~= after then list[#list + 1] = ("%s %s (before: %s)"):format(what, after, before) end
+  end
+  compare("threads", last.threads and tonumber(last.threads), backend.threads())
+  compare("device", last.device, device)
+  compare("library", last.library, library)
+  return list
 end
 
 --- Takes the run for this process; an error of the code "busy" when another living process has it, or has finished it.
--- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda".
+-- position: { epoch =, step = } from which it goes on; device: "cpu" (when left out) or "cuda". Returns the row and,
+-- when it goes on with other threads, another device or library than before, a text that says so.
 function run:claim(position, device)
   position = position or { epoch = 1, step = 0 }
+  self.lost = nil
+  self.db:guard(self.id, nil)
   self.db:flush()
-  self.db:transaction(function()
+  local locked, unlocked = take_lock(self)
+  local shown, library = process.device(device), backend.describe(device ~= "cpu" and device or nil)
+  local changed
+  local ok, problem = pcall(self.db.transaction, self.db, function()
     local known = self.row.status
-    local other, row = self:taken(), self.row
+    local other = self:taken()
+    local row = self.row
+    if locked == false then other = other or row.owner and process.shown(row.owner) or "another one" end
     if other then
       check.raise("busy", "run %d (%s, seed %d) is being run by process %s", self.id, row.arm, row.seed, other)
     elseif row.status == "finished" and known ~= "finished" then
       check.raise("busy", "run %d (%s, seed %d) has just been finished by another process", self.id, row.arm, row.seed)
     end
+    local last = position.step > 0 and self.db:row("SELECT * FROM attempt WHERE run = ? ORDER BY id DESC LIMIT 1", self.id)
+    local list = last and differences(last, shown, library) or {}
+    changed = #list > 0 and ("goes on with %s: its numbers are right, but their last bits are no longer those of a run "
+      .. "that was never interrupted"):format(table.concat(list, ", ")) or nil
     self.db:write([[UPDATE attempt SET ended = coalesce(?, started), reason = 'killed'
       WHERE run = ? AND ended IS NULL]], row.heartbeat, self.id)
     self.db:write([[UPDATE run SET status = 'running', owner = ?, heartbeat = ?, stop_reason = NULL, host = ?,
       device = ?, code_version = ?, finished = NULL WHERE id = ?]], process.name, now(), process.host,
-      process.device(device), process.commit(home.folder), self.id)
+      shown, process.commit(home.folder), self.id)
     self.db:write([[INSERT INTO attempt (run, owner, started, epoch, step, host, device, library, threads)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)]], self.id, process.name, now(), position.epoch, position.step, process.host,
-      process.device(device), backend.describe(device ~= "cpu" and device or nil), backend.threads())
+      shown, library, backend.threads())
     self.meter = meter.start()
     store_cost(self)
   end)
+  if not ok then
+    release_lock(self)
+    check.rethrow(problem)
+  end
+  self.db:guard(self.id, function() require_own(self) end)
+  if unlocked then self:event("no lock", unlocked) end
+  if changed then self:event("other machine", changed) end
   self.beaten = C.mien_time_monotonic()
-  return self:look()
+  return self:look(), changed
 end
 
 local SCORED = { "post_trial", "post_step", "score", "recording_score", "class_score", "confusion" }
@@ -192,8 +308,9 @@ function run:beat(frames, seconds)
   local time = C.mien_time_monotonic()
   if time - self.beaten < HEARTBEAT then return end
   self.beaten = time
-  self.db:write("UPDATE run SET heartbeat = ? WHERE id = ?", now(), self.id)
-  if self.meter then store_cost(self) end
+  local used = self.meter and self.meter:used()
+  queue(self, "UPDATE run SET heartbeat = ? WHERE id = ?", now(), self.id)
+  if used then queue(self, COST, used.frames, used.seconds, used.joules, used.memory, self.id) end
 end
 
 -- ---- what it reports ---------------------------------------------------------------------------
@@ -201,13 +318,13 @@ end
 --- A number at a moment of the training; at: { step =, epoch = }. NaN is stored as NULL and marked.
 function run:metric(key, value, at)
   local nan = value ~= value
-  self.db:queue([[INSERT OR REPLACE INTO metric (run, key, step, epoch, value, is_nan, time)
+  queue(self, [[INSERT OR REPLACE INTO metric (run, key, step, epoch, value, is_nan, time)
     VALUES (?, ?, ?, ?, ?, ?, ?)]], self.id, key, at.step, at.epoch, not nan and value or nil, nan, now())
 end
 
 --- A parameter: a number, a text, a boolean, or nil.
 function run:param(key, value)
-  self.db:queue("INSERT OR REPLACE INTO param VALUES (?, ?, ?)", self.id, key, value)
+  queue(self, "INSERT OR REPLACE INTO param VALUES (?, ?, ?)", self.id, key, value)
 end
 
 --- The id of a way of scoring, made when it is new, and the comparison refers to it.
@@ -236,7 +353,7 @@ local function reporter(name, columns)
       self.scoring = self.scoring or scoring_of(self, "")
       row[#columns + 1] = self.scoring
     end
-    self.db:queue(sql, self.id, unpack(row, 1, #columns + (scores and 1 or 0)))
+    queue(self, sql, self.id, unpack(row, 1, #columns + (scores and 1 or 0)))
   end
 end
 
@@ -255,6 +372,7 @@ run.class_count = reporter("class_count", { "split", "stage", "class_order", "cl
 --- All scores of one scoring at once: `report` calls run:score, run:post_step ... and either all of it is stored, in
 -- place of what was there, or nothing is. settings: the text that tells it from other scorings of this run.
 function run:scored(report, settings)
+  if self.lost then raise_lost(self) end
   self.db:flush()
   self.db:transaction(function()
     self.scoring = scoring_of(self, settings or "")
@@ -289,7 +407,7 @@ end
 --- A file that the run made; its hash and size are taken now.
 function run:artifact(path, kind)
   local hash, size = run.file_hash(path), require("lfs").attributes(path, "size")
-  self.db:queue("INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)", self.id, kind or "file",
+  queue(self, "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)", self.id, kind or "file",
     home.short(path), hash, size, now())
 end
 
@@ -301,19 +419,26 @@ end
 
 --- Something worth telling that is no number.
 function run:event(kind, text)
-  self.db:queue("INSERT INTO event (run, time, kind, text) VALUES (?, ?, ?, ?)", self.id, now(), kind, text)
+  queue(self, "INSERT INTO event (run, time, kind, text) VALUES (?, ?, ?, ?)", self.id, now(), kind, text)
 end
 
 --- Where the training stands: { epochs =, best_epoch =, best_value = }.
 function run:progress(at)
   check.keys(at, { epochs = "integer", best_epoch = "integer", best_value = "number" }, "results: progress")
-  self.db:queue("UPDATE run SET epochs = ?, best_epoch = ?, best_value = ? WHERE id = ?", at.epochs,
+  queue(self, "UPDATE run SET epochs = ?, best_epoch = ?, best_value = ? WHERE id = ?", at.epochs,
     at.best_epoch, at.best_value, self.id)
+end
+
+--- Whether it failed by an error, not by what its training came to.
+function run:stopped_by_error()
+  return self.db:value("SELECT kind FROM event WHERE run = ? AND kind IN ('failed', 'error') ORDER BY id DESC LIMIT 1",
+    self.id) == "error"
 end
 
 -- ---- how it ends -------------------------------------------------------------------------------
 
 local function close(self, status, reason)
+  if self.lost then raise_lost(self) end
   self.db:flush()
   self.db:transaction(function()
     if self.meter then store_cost(self) end -- nobody has to claim what is written by hand
@@ -322,13 +447,22 @@ local function close(self, status, reason)
     self.row.status = status
     self.db:write("UPDATE attempt SET ended = ?, reason = ? WHERE run = ? AND ended IS NULL", now(), reason, self.id)
   end)
+  self.db:guard(self.id, nil)
+  release_lock(self)
 end
 
 --- It came to its end: "early stopping", "all epochs" ...
 function run:finish(reason) close(self, "finished", reason or "finished") end
 --- It cannot go on: NaN, an error.
 function run:fail(reason) close(self, "failed", reason) end
---- Somebody stopped it; it can be resumed.
-function run:interrupt(reason) close(self, "interrupted", reason or "interrupted") end
+--- Somebody stopped it; it can be resumed. They wait: a lock of another program is not waited for.
+function run:interrupt(reason)
+  local before = self.db.hasty
+  self.db.hasty = true
+  local ok, problem = pcall(close, self, "interrupted", reason or "interrupted")
+  self.db.hasty = before
+  release_lock(self) -- its row then tells of a process that is gone
+  if not ok then check.rethrow(problem) end
+end
 
 return run

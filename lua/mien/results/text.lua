@@ -1,6 +1,7 @@
 -- Rows as aligned text, CSV and JSON.
 -- Not here: asking the database for them (results/init.lua).
 local ffi = require "ffi"
+local literal = require "mien.base.literal"
 
 local text = {}
 
@@ -43,11 +44,7 @@ end
 --- A number with all its digits, no more than it needs.
 local function exact(value)
   if type(value) == "cdata" then return (tostring(value):gsub("LL$", "")) end
-  for digits = 15, 17 do
-    local s = ("%." .. digits .. "g"):format(value)
-    if tonumber(s) == value then return s end
-  end
-  return tostring(value)
+  return literal.number(value)
 end
 
 --- The first n characters of a UTF-8 text, the last of them an ellipsis where more follows.

@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local doubles = require "mien.base.doubles"
 local index = require "mien.base.index"
 local handle = require "mien.tensor.handle"
 local create = require "mien.tensor.create"
@@ -94,10 +95,7 @@ end
 
 --- All elements in row-major order: a double array of the FFI, and their number.
 function methods.doubles(t)
-  local n = tonumber(C.mien_tensor_count(t))
-  local flat = ffi.new("double[?]", math.max(n, 1))
-  check.status(C.mien_tensor_read(t, flat, n))
-  return flat, n
+  return doubles.from(t)
 end
 
 --- The elements as nested Lua tables (a number for a scalar).

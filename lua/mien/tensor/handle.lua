@@ -1,5 +1,5 @@
 -- Handles: C's tensors as Lua values that release themselves.
--- Not here: what can be done with them (tensor.lua and its parts fill `methods` and `fields`).
+-- Not here: what can be done with them (tensor/init.lua and its parts fill `methods` and `fields`).
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"

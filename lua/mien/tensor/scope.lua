@@ -1,5 +1,5 @@
 -- Lets go of tensors: scopes that free what was made inside, and the valve that pushes the collector.
--- Not here: the storage pool (core/tensor), a single tensor's free (tensor.lua).
+-- Not here: the storage pool (core/tensor), a single tensor's free (tensor/init.lua).
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
@@ -18,9 +18,12 @@ local fresh, limit = 0, STEP
 
 local stats = ffi.new "mien_memory_stats"
 
+--- Bytes of tensors, wherever they are: LuaJIT sees no more than a few of each.
 local function live_bytes()
   C.mien_memory(C.MIEN_DEVICE_CPU, stats)
-  return tonumber(stats.live_bytes)
+  local live = tonumber(stats.live_bytes)
+  C.mien_memory(C.MIEN_DEVICE_CUDA, stats)
+  return live + tonumber(stats.live_bytes)
 end
 
 local function look()
@@ -43,9 +46,26 @@ end
 
 -- ---- scopes ------------------------------------------------------------------------------------
 
---- Marks the tensors among the values, and in tables among them, as ones that leave the scope.
-local function mark(leaving, value)
-  if type(value) == "cdata" then
+local mark
+
+--- Marks what a function of somebody's own holds on to: tensors, lists of them, functions.
+local function mark_upvalues(leaving, fn)
+  local info = debug.getinfo(fn, "S")
+  if info.what == "C" or check.is_mien(info.source) then return end
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then return end
+    local foreign = type(value) == "table" and (getmetatable(value) ~= nil or value == package.loaded or value == _G)
+    if not foreign then mark(leaving, value) end
+  end
+end
+
+--- Marks the tensors among the values, in tables and in functions among them, as ones that leave the scope.
+function mark(leaving, value)
+  if type(value) == "function" and not leaving[value] then
+    leaving[value] = true
+    mark_upvalues(leaving, value)
+  elseif type(value) == "cdata" then
     leaving[value] = true
   elseif type(value) == "table" and not leaving[value] then
     leaving[value] = true
@@ -72,12 +92,19 @@ local function close(this, ok, ...)
 end
 
 --- Runs `fn(...)` and then frees every tensor made inside, also when it fails.
--- What survives: tensors that fn returns (also inside returned tables), tensors given to mien.keep, and
--- parameters of modules. Returns what fn returns.
+-- What survives: tensors that fn returns (also inside returned tables, and those that returned functions use), tensors
+-- given to mien.keep, and parameters of modules. Returns what fn returns. A coroutine must leave its scopes before it
+-- yields: who goes on meanwhile would make tensors in them.
 --   local loss = mien.scope(function() return criterion(model(x), y) end)
 function scope.run(fn, ...)
   if fn == nil then check.raise("argument", "scope: the function to run is missing") end
-  local this = { n = 0, outer = current }
+  local thread = coroutine.running()
+  if current and current.thread ~= thread and current.thread and coroutine.status(current.thread) == "suspended" then
+    current = current.outer -- what it made stays its own
+    check.raise("argument", "scope: a coroutine has yielded inside a scope, which must end before that: tensors made now "
+      .. "would be freed with it")
+  end
+  local this = { n = 0, outer = current, thread = thread }
   current = this
   return close(this, xpcall(fn, check.trace, ...))
 end

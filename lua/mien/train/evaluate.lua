@@ -1,8 +1,7 @@
 -- Runs a model over whole partitions and scores what it says, recording by recording.
--- Not here: post-processing (post/), what is stored (experiment/store.lua).
-local ffi = require "ffi"
-local C = require "mien.base.ffi"
+-- Not here: post-processing (post/), what is stored (experiment/score.lua).
 local check = require "mien.base.check"
+local doubles = require "mien.base.doubles"
 local interrupt = require "mien.base.interrupt"
 local loader = require "mien.data.loader"
 local metric = require "mien.affect.metric"
@@ -49,9 +48,7 @@ function evaluate.outputs(output, frames, names)
       .. "a row of %d (%s) for every frame",
       table.concat(shape, ","), table.concat(given, ","), given[1], given[2], #names, #names, table.concat(names, ", "))
   end
-  local values = ffi.new("double[?]", n)
-  check.status(C.mien_tensor_read(output, values, n))
-  return values
+  return (doubles.from(output))
 end
 
 --- Copies a window's outputs to the frames that no earlier window has covered.
@@ -111,10 +108,8 @@ function evaluate.gold(corpus, recordings)
   local result = {}
   for i, recording in ipairs(recordings) do
     local labels = corpus:labels(recording.first, recording.count)
-    local n = labels:count()
+    local values, n = doubles.from(labels)
     local classes = n / recording.count
-    local values = ffi.new("double[?]", math.max(n, 1))
-    check.status(C.mien_tensor_read(labels, values, n))
     labels:free()
     local rows = {}
     for k = 1, classes do
@@ -135,17 +130,19 @@ end
 
 -- ---- scores ------------------------------------------------------------------------------------
 
---- All frames as rows [N][K].
-local function joined(list)
-  local rows = {}
+--- One output of all recordings, joined: doubles [N], and N.
+local function joined(list, k)
+  local n, at = 0, 0
+  for _, recording in ipairs(list) do n = n + #recording[k] end
+  local buffer = doubles.new(n)
   for _, recording in ipairs(list) do
-    for t = 1, #recording[1] do
-      local row = {}
-      for k = 1, #recording do row[k] = recording[k][t] end
-      rows[#rows + 1] = row
+    local row = recording[k]
+    for t = 1, #row do
+      buffer[at] = row[t]
+      at = at + 1
     end
   end
-  return rows
+  return buffer, n
 end
 
 --- Whether a model said nothing (NaN) about a frame that has a gold value: leaving such frames out, as one may leave
@@ -180,56 +177,75 @@ function kinds.continuous(corpus, predictions, gold)
   return { scores = scores, metrics = metrics }
 end
 
+--- Mean of the defined ones of a list of figures; NaN without any.
+local function mean_of(list)
+  local sum, n = 0, 0
+  for k = 1, #list do
+    if list[k] == list[k] then sum, n = sum + list[k], n + 1 end
+  end
+  return n > 0 and sum / n or 0 / 0
+end
+
 --- F1 of the answers (at or above 0 is yes) and average precision of the scores per class, with what the answers hit and
 -- missed, beside the constant answer "the most frequent class": its F1 is 2p / (1 + p) for that class and 0 for others,
--- its average precision the share p. Answers, scores, truth: [N,K]; answers are the scores where several classes may hold.
-local function class_table(corpus, answers, scores, truth)
-  local f1, ap = metric.f1(answers, truth, { threshold = 0 }), metric.average_precision(scores, truth)
-  local rows, n, majority = {}, #truth, 1
+-- its average precision the share p. of(k) gives answers, scores and truth of a class, doubles [n]: one class at a time is
+-- in memory, as there may be a thousand.
+local function class_table(corpus, n, of)
+  local rows, f1s, aps, majority = {}, {}, {}, 1
   for k, name in ipairs(corpus.label_names) do
-    local hits = f1.hits[k]
-    rows[k] = { class = name, class_order = k, positives = f1.support[k], frames = n, f1 = f1[k],
-      average_precision = ap[k], baseline_f1 = 0, baseline_precision = f1.support[k] / n, true_positives = hits,
-      false_positives = f1.chosen[k] - hits, false_negatives = f1.support[k] - hits,
-      true_negatives = n - f1.chosen[k] - f1.support[k] + hits }
-    if f1.support[k] > f1.support[majority] then majority = k end
+    local answers, scores, truth = of(k)
+    local f1, ap = metric.f1(answers, truth, { threshold = 0 }), metric.average_precision(scores, truth)
+    local hits, chosen, positives = f1.hits[1], f1.chosen[1], f1.support[1]
+    f1s[k], aps[k] = f1[1], ap[1]
+    rows[k] = { class = name, class_order = k, positives = positives, frames = n, f1 = f1[1],
+      average_precision = ap[1], baseline_f1 = 0, baseline_precision = positives / n, true_positives = hits,
+      false_positives = chosen - hits, false_negatives = positives - hits,
+      true_negatives = n - chosen - positives + hits }
+    if positives > rows[majority].positives then majority = k end
   end
   local share = rows[majority].baseline_precision
   rows[majority].baseline_f1 = 2 * share / (1 + share)
-  return rows, f1.macro, ap.macro
+  return rows, mean_of(f1s), mean_of(aps)
 end
 
 function kinds.multilabel(corpus, predictions, gold)
-  local logits = joined(predictions)
-  local classes, f1, ap = class_table(corpus, logits, logits, joined(gold))
+  local _, n = joined(gold, 1)
+  local classes, f1, ap = class_table(corpus, n, function(k)
+    local logits = joined(predictions, k)
+    return logits, logits, (joined(gold, k))
+  end)
   return { classes = classes, metrics = { f1 = f1, average_precision = ap } }
 end
 
---- The class of a row of scores: the highest, the first of equals.
-local function highest(row)
-  local best = 1
-  for k = 2, #row do if row[k] > row[best] then best = k end end
-  return best
+--- The class of each frame: the one of the highest score, the first of equals. Doubles [N].
+local function answers_of(predictions)
+  local _, n = joined(predictions, 1)
+  local said, at = doubles.new(n), 0
+  for _, recording in ipairs(predictions) do
+    for t = 1, #recording[1] do
+      local best = 1
+      for k = 2, #recording do if recording[k][t] > recording[best][t] then best = k end end
+      said[at] = best
+      at = at + 1
+    end
+  end
+  return said, n
 end
 
 function kinds.class(corpus, predictions, gold)
-  local logits, truth, one_hot, counts, most = joined(predictions), {}, {}, {}, 0
-  for i, row in ipairs(joined(gold)) do
-    truth[i], one_hot[i] = row[1], {}
-    for k = 1, #corpus.label_names do one_hot[i][k] = row[1] == k and 1 or 0 end
-    counts[row[1]] = (counts[row[1]] or 0) + 1
-    most = math.max(most, counts[row[1]])
-  end
-  -- one answer per frame: the highest score says yes, the others no
-  local answers = {}
-  for i, row in ipairs(logits) do
-    local best = highest(row)
-    answers[i] = {}
-    for k = 1, #row do answers[i][k] = k == best and 1 or -1 end
-  end
-  local classes, f1 = class_table(corpus, answers, logits, one_hot)
-  return { classes = classes, metrics = { accuracy = metric.accuracy(logits, truth), f1 = f1,
-    baseline_accuracy = most / #truth } }
+  local said, n = answers_of(predictions)
+  local truth = joined(gold, 1)
+  local classes, f1 = class_table(corpus, n, function(k)
+    -- one answer per frame: the highest score says yes, the others no
+    local yes, is = doubles.new(n), doubles.new(n)
+    for i = 0, n - 1 do
+      yes[i], is[i] = said[i] == k and 1 or -1, truth[i] == k and 1 or 0
+    end
+    return yes, (joined(predictions, k)), is
+  end)
+  local right, most = 0, 0
+  for _, row in ipairs(classes) do right, most = right + row.true_positives, math.max(most, row.positives) end
+  return { classes = classes, metrics = { accuracy = right / n, f1 = f1, baseline_accuracy = most / n } }
 end
 
 --- Names of the metrics that `score` gives for a kind of labels with these names.
@@ -270,9 +286,10 @@ end
 --- How often each class of a class corpus was called each other, as rows for the table `confusion`.
 function evaluate.confusion(corpus, predictions, gold)
   local names, counts, rows = corpus.label_names, {}, {}
-  local truth = joined(gold)
-  for i, row in ipairs(joined(predictions)) do
-    local cell = (truth[i][1] - 1) * #names + highest(row)
+  local answers, n = answers_of(predictions)
+  local truth = joined(gold, 1)
+  for i = 0, n - 1 do
+    local cell = (truth[i] - 1) * #names + answers[i]
     counts[cell] = (counts[cell] or 0) + 1
   end
   for is = 1, #names do

@@ -1,5 +1,5 @@
 -- The training loop: epochs, validation, early stopping, checkpoints, resuming to the same bits.
--- Not here: batches (data/loader.lua), updates (optim.lua), which runs there are (experiment/).
+-- Not here: batches (data/loader.lua), updates (optim/init.lua), which runs there are (experiment/).
 local C = require "mien.base.ffi"
 local captured = require "mien.train.captured"
 local check = require "mien.base.check"
@@ -45,17 +45,26 @@ function fit:finite()
   return true
 end
 
---- Writes the checkpoint, unless the weights are spoilt: then the last good one stays.
+--- Writes the checkpoint; false when there is a reason not to and the last one stays: spoilt weights, or a results.db
+-- that another program holds, as no checkpoint may be ahead of what is stored.
 function fit:save()
-  if not self.folder or not self:finite() then return end
+  if not self.folder or not self:finite() then return false end
   local started = C.mien_time_monotonic()
-  if self.run then self.run.db:flush() end -- what the checkpoint is past must not be lost
+  if self.run then
+    self.run:require_own()
+    if not self.run.db:sync() then
+      self.saved = C.mien_time_monotonic()
+      return false
+    end
+    self.at.run = self.run.identity
+  end
   local scaler = self.work.scaler
   self.at.stop, self.at.scaler = self.stop:state(), scaler and scaler:state()
   checkpoint_state.save(self:path "last.h5",
     { model = self.model, optimiser = self.optimiser, rngs = self.rngs, position = self.at })
   self.saved = C.mien_time_monotonic()
   self.save_cost = self.saved - started
+  return true
 end
 
 --- Why training ends after the epochs that are done, or nil.
@@ -96,6 +105,7 @@ end
 function fit:resume()
   if not self.folder or not require("lfs").attributes(self:path "last.h5") then return end
   self.at = checkpoint_state.advise(self:path "last.h5", function(path)
+    if self.run then self.run:require_rows_of(checkpoint_state.position(path), path) end
     return checkpoint_state.load(path, { model = self.model, optimiser = self.optimiser, rngs = self.rngs })
   end)
   self:compare()
@@ -200,6 +210,7 @@ end
 --- The weights of this epoch as the best so far: in the folder, or in memory where there is none.
 function fit:keep_best()
   if self.folder then
+    if self.run then self.run:require_own() end
     local meta = { epoch = self.at.epoch }
     for key, given in pairs(self.meta or {}) do meta[key] = given end
     require("mien.checkpoint").save_weights(self:path "best.h5", self.model, meta)
@@ -254,8 +265,10 @@ function fit:keep_interrupted()
   if self.phase == "updating" then return end -- half an update: the checkpoint before it is the truth
   if self.phase ~= "between" then self.before:restore() end
   if self.phase == "validating" then self.stop:set_state(self.stop_before) end
-  self:save()
-  local text = "interrupted at epoch %d, step %d; run it again to go on from here"
+  local saved = self:save()
+  local text = not self.folder and "interrupted at epoch %d, step %d"
+    or saved and "interrupted at epoch %d, step %d; run it again to go on from here"
+    or "interrupted at epoch %d, step %d; no checkpoint could be made, run it again to go on from the last one"
   self.display:say(text:format(at.epoch, at.epoch_step))
 end
 

@@ -6,6 +6,7 @@ local file = require "mien.data.file"
 local literal = require "mien.base.literal"
 local post = require "mien.affect.post"
 local precision = require "mien.device.precision"
+local square_of = require("mien.data.box").square
 local evaluate = require "mien.train.evaluate"
 local scope = require "mien.tensor.scope"
 
@@ -187,10 +188,8 @@ function predict.video(path, network, options)
     local buffer = buffers[track] or { all = {} }
     buffers[track] = buffer
     local box = track.boxes[n]
-    local side = math.max(box[3], box[4]) -- a square around the same centre: faces keep their shape
-    local square = { box[1] + (box[3] - side) / 2, box[2] + (box[4] - side) / 2, side, side }
     local row = { frame = n, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
-      crop = data.image.crop(image, square, network.size) }
+      crop = data.image.crop(image, square_of(box), network.size) }
     table.insert(buffer, row)
     table.insert(buffer.all, row)
     if #buffer == (network.sequence == 1 and STILLS or network.sequence) * turns then flush(network, buffer, turns) end

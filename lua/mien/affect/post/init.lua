@@ -158,7 +158,8 @@ end
 --- Fits the greedy chain of the paper for one dimension.
 -- post.fit({ rec1, ... }, { gold1, ... }, { fps = 25, max_median = 20, max_shift = 10 })
 -- predictions, gold: one entry a recording (Lua arrays, tensors, or double pointers with `lengths`); steps:
--- which and in which order (post.steps); max_median, max_shift in seconds. The chain has `.steps`, a list of
+-- which and in which order (post.steps); max_median, max_shift in seconds (the widest median reaches max_median / 2
+-- to either side of its frame: 501 frames for 20 s at 25 a second). The chain has `.steps`, a list of
 -- { step, kept, value (frames, offset or factor), about (of scale), ccc_before, ccc_after (of the best
 -- candidate, kept or not), trials = {{value, ccc}, ...} }, and `.ccc_before`, `.ccc_after`.
 function post.fit(predictions, gold, options)
