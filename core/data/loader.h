@@ -47,5 +47,9 @@ const char *mien_loader_unpinned(const mien_loader *loader);
 void mien_loader_close(mien_loader *loader);
 /* Seconds that `next` has waited for workers: what the loader cost the step. */
 double mien_loader_waited(const mien_loader *loader);
+/* Frames u8 [N,h,w,3] in the host's memory as a loader gives them that does not augment: f32
+ * [N,3,height,width], resized, cut out of the middle and scaled as size, resize_*, mean and sd of
+ * `config` say, to the same bits. NULL: another shape, or a bad configuration. */
+mien_tensor *mien_frames_render(mien_tensor *frames, const mien_loader_config *config);
 /* cdef:end */
 #endif

@@ -199,7 +199,8 @@ describe("a training on another device", function()
     local text = plugin.run(plugin.serving, SETUP .. [[
       local path = folder .. "/net.h5"
       local model = mien.models.framewise { features = mien.models.resnet50 { width = 4 }, outputs = { "happy", "sad" } }
-      mien.checkpoint.save_weights(path, model:to "cuda", { image_size = 16, sequence = 1 })
+      mien.checkpoint.save_weights(path, model:to "cuda", { image_size = 16, resize = 16, sequence = 1, fps = 0,
+        scale_mean = 0, scale_sd = 1, label_kind = "multilabel" })
       local frames = { mien.full({ 16, 16, 3 }, 90, { dtype = "u8" }), mien.full({ 16, 16, 3 }, 200, { dtype = "u8" }) }
       local predict = require "mien.train.predict"
       local all = {}

@@ -70,6 +70,25 @@ local function tell_unpinned(handle)
     .. "smaller batch or fewer workers need less): " .. ffi.string(why))
 end
 
+--- Frames u8 [N,h,w,3] as a loader that does not augment gives those of a corpus, on `where`: f32 [N,3,height,width], with
+-- size, resize and scale as there, to the same bits.
+function loader.render(frames, options)
+  local config, shape = ffi.new "mien_loader_config", frames:size()
+  local stored = { height = shape[2], width = shape[3] }
+  config.sequence, config.batch, config.workers = 1, 1, 1
+  config.height, config.width = pair(options.size, "data.loader: size")
+  config.resize_height, config.resize_width = pair(options.resize, "data.loader: resize")
+  set_augment(config, nil)
+  set_scale(config, options.scale)
+  local where = options.device or "cpu"
+  if where == "cpu" then return tensor.wrap(C.mien_frames_render(frames, config)) end
+  local rows = options.resize or { stored.height, stored.width }
+  local top, left = math.floor((rows[1] - config.height) / 2), math.floor((rows[2] - config.width) / 2)
+  local draws = {}
+  for i = 1, shape[1] do draws[i] = { top, left, 0, 0, 1 } end
+  return augmenter(where, config, stored)(frames:to(where), tensor(draws):to(where))
+end
+
 --- Makes a loader: { corpus =, starts = array of 0-based first frames in the wanted order, sequence =, batch =,
 -- size = { height, width } (the corpus's own when left out), resize = { height, width }, augment = { crop = true,
 -- brightness = 32, saturation = { 0.5, 1.5 }, flip = false, per = "sequence"|"frame" }, scale = { mean =, sd = }

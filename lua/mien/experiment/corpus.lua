@@ -142,7 +142,7 @@ function corpus.counts(config, c, starts, parts)
 end
 
 --- Resizing for a loader: what the declaration says, else to the network's size when the corpus has another.
-local function resize_of(d, c)
+function corpus.resize(d, c)
   if d.resize then return d.resize end
   if c.height ~= d.size[1] or c.width ~= d.size[2] then return d.size end
   return nil
@@ -157,7 +157,7 @@ function corpus.batches(config, c, starts, seed, scale)
     rng.stream(seed, "shuffle " .. epoch):shuffle(order)
     for i = d.windows and d.windows + 1 or math.huge, #order do order[i] = nil end
     return data.loader {
-      corpus = c, starts = order, sequence = d.sequence, batch = d.batch, size = d.size, resize = resize_of(d, c),
+      corpus = c, starts = order, sequence = d.sequence, batch = d.batch, size = d.size, resize = corpus.resize(d, c),
       augment = d.augment or nil, scale = scale, seed = seed, epoch = epoch, first_step = first_step,
       workers = d.workers, device = config.device,
     }
@@ -169,7 +169,7 @@ function corpus.predict(config, c, recordings, model, scale, beat)
   local d = config.data
   return evaluate.predict {
     model = model, corpus = c, recordings = recordings, sequence = d.sequence, batch = config.evaluate.batch,
-    size = d.size, resize = resize_of(d, c), scale = scale, workers = d.workers, beat = beat,
+    size = d.size, resize = corpus.resize(d, c), scale = scale, workers = d.workers, beat = beat,
   }
 end
 

@@ -64,13 +64,13 @@ local function code_of(config, hashed)
 end
 
 --- What somebody must know to use the weights, or to start from them.
-local function meta_of(what, model, scale)
+local function meta_of(what, scale)
   local config, c = what.config, what.corpus
   return {
     experiment = config.name, profile = what.profile, arm = what.arm, seed = what.seed, config_hash = what.run.hash,
-    corpus = c.name, procedural = c.procedural and 1 or 0, fps = c.fps,
-    architecture = config.name .. "/" .. (model.class_name or "model"), scale_mean = scale.mean, scale_sd = scale.sd,
-    image_size = config.data.size, sequence = config.data.sequence, outputs = c.label_names,
+    corpus = c.name, procedural = c.procedural and 1 or 0, fps = c.fps, scale_mean = scale.mean, scale_sd = scale.sd,
+    image_size = config.data.size, resize = corpus_of.resize(config.data, c) or config.data.size,
+    face_size = { c.height, c.width }, sequence = config.data.sequence, outputs = c.label_names,
     label_kind = c.label_kind, grey = c.grey and 1 or 0,
   }
 end
@@ -81,7 +81,7 @@ local function export(what, model, scale)
   local path = home.path(what.weights)
   local folder = path:match "^(.*)/[^/]*$"
   if folder then check.status(C.mien_folder_make(folder)) end
-  require("mien.checkpoint").save_weights(path, model, meta_of(what, model, scale))
+  require("mien.checkpoint").save_weights(path, model, meta_of(what, scale))
   what.run:artifact(path, "weights")
   what.say(("%s: best weights are in %s"):format(what.config.name, home.short(path)))
 end
@@ -105,7 +105,7 @@ function one.export_again(what)
   what.run:check_artifact(best)
   local model = network.build(what.config, what.corpus)
   require("mien.tensor.scope").run(function() model:load(require("mien.checkpoint").load_weights(best).tensors) end)
-  export(what, model, start_of.scale(what.config, what.start))
+  export(what, model, (start_of.scale(what.config, what.start)))
   return true
 end
 
@@ -114,7 +114,11 @@ end
 -- Returns "finished" or "failed" and a line about it.
 function one.train(what)
   local config, c, run, seed = what.config, what.corpus, what.run, what.seed
-  local scale = start_of.scale(config, what.start)
+  local scale, remark = start_of.scale(config, what.start)
+  if remark then
+    run:event("notice", remark)
+    what.say(("%s: %s"):format(what.label, remark))
+  end
   for _, pair in ipairs(schema.flat(config)) do run:param(pair[1], pair[2]) end
   run:param("arm", what.arm)
   run:param("seed", seed)
@@ -149,7 +153,7 @@ function one.train(what)
     end,
     epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
     graph = config.train.graph,
-    run = run, checkpoint = what.folder, meta = meta_of(what, model, scale), label = what.label, quiet = what.quiet,
+    run = run, checkpoint = what.folder, meta = meta_of(what, scale), label = what.label, quiet = what.quiet,
   }
   if result.status == "failed" then
     run:event("failed", result.reason)

@@ -1,5 +1,7 @@
 -- Where the weights of an arm begin, as a run sees it: the file, what makes it the same, how its input was scaled.
 -- Not here: the initialisers (init.lua), which experiment makes a file (experiment/tree.lua).
+local check = require "mien.base.check"
+local literal = require "mien.base.literal"
 local results_run = require "mien.results.run"
 
 local start = {}
@@ -8,7 +10,7 @@ local start = {}
 function start.resolve(initialiser, path)
   if not initialiser then return require("mien.nn.initialisers").xavier() end
   if not path then return initialiser end
-  return require("mien.nn.initialisers").from { path, transfer = initialiser.transfer }
+  return initialiser:at(path)
 end
 
 --- A declared path with the profile's name in it.
@@ -23,14 +25,25 @@ function start.identity(initialiser, hash)
   return initialiser.transfer .. " " .. (hash or results_run.file_hash(initialiser.path))
 end
 
---- Scaling of the input: the declaration's, else the start's own, else pixels / 255.
+local PIXELS = { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } } -- pixels / 255
+
+--- Scaling of the input: the declaration's, else the start's own, which must say it; without a file pixels / 255. The
+-- second result is a note where the declaration's is not the start's.
 function start.scale(config, initialiser)
-  if config.data.scale then return config.data.scale end
-  if initialiser.path then
-    local meta = initialiser:meta()
-    if meta.scale_mean and meta.scale_sd then return { mean = meta.scale_mean, sd = meta.scale_sd } end
+  local declared, path = config.data.scale, initialiser.path
+  if not path then return declared or PIXELS end
+  local meta = initialiser:meta()
+  local own = meta.scale_mean and meta.scale_sd and { mean = meta.scale_mean, sd = meta.scale_sd }
+  if not own and not declared then
+    check.raise("format", "%s does not say how its input was scaled (scale_mean, scale_sd): say it in data.scale; pixels / "
+      .. "255 are { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } }", path)
   end
-  return { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } }
+  local note
+  if own and declared and literal.encode(own) ~= literal.encode(declared) then
+    note = ("data.scale is %s, but the weights of %s have seen pixels scaled by %s"):format(literal.encode(declared), path,
+      literal.encode(own))
+  end
+  return declared or own, note
 end
 
 return start
