@@ -200,7 +200,7 @@ describe("re-sampling", function()
       rng = mien.rng.stream(1, "resample") }
     assert.are.equal(4, table4.eligible)
     for i = #starts + 1, #result do assert.is_true(result[i] >= 240 and result[i] < 280) end
-    assert.are.same({ emotion = "happy", before = 40, after = table4[2].after, target = 40 * 298222 / 60179 },
+    assert.are.same({ emotion = "happy", before = 40, after = table4[2].after, target = 40 * 298222 / (60179 - 9494) },
       table4[2])
     assert.is_true(table4[2].after >= table4[2].target and table4[2].after < table4[2].target + 10)
     assert.are.same({ "contempt" }, table4.short)
@@ -224,7 +224,62 @@ describe("re-sampling", function()
       return select(2, mien.data.resample { corpus = own, starts = list, max_neutral = share, minority = { "contempt" },
         rng = mien.rng.stream(1, "resample") }).eligible
     end
-    assert.are.same({ 0, #list }, { eligible(0.57), eligible(0.58) })
+    expect.failure(function() eligible(0.57) end, "none of the 8 windows of 50 frames", "has 0.58 or more of neutral frames",
+      "max_neutral is 0.57", "the rare emotions are contempt")
+    assert.are.equal(#list, eligible(0.58))
+  end)
+
+  it("is an error where no window holds a rare emotion", function()
+    expect.failure(function()
+      mien.data.resample { corpus = corpus, starts = { 0, 10, sequence = 10 }, rng = mien.rng.stream(1, "resample") }
+    end, "none of the 2 windows of 10 frames", "none holds a rare emotion")
+  end)
+
+  it("finds windows at any frame, of which the grid is a special case", function()
+    -- contempt from frame 15 to 24 of each recording: never a window on the grid without neutral frames
+    local own = write("between.h5", { emotions = { "neutral", "contempt" }, length = 40,
+      label = function(data, t) data[2 * t + ((t < 15 or t > 24) and 0 or 1)] = 1 end })
+    local train = own:partition "train"
+    local list = own:windows { sequence = 10, recordings = train }
+    local function draw(stride, max_neutral)
+      return mien.data.resample { corpus = own, starts = list, recordings = train, stride = stride, minority = { "contempt" },
+        max_neutral = max_neutral, quota = "balanced", rng = mien.rng.stream(1, "resample") }
+    end
+    expect.failure(function() draw(10) end, "none of the 32 windows", "has 0.5 or more")
+    local result, table4 = draw()
+    assert.are.same({ 8 * 31, 8, 1 }, { table4.candidates, table4.eligible, table4.stride })
+    for i = #list + 1, #result do assert.are.equal(15, result[i] % 40) end
+    assert.are.same({ 240, 240 }, { table4[2].after, table4[2].target })
+    assert.are.equal(16, table4.drawn)
+    assert.are.equal(8 * 7, select(2, draw(3, 1)).eligible) -- 6, 9, ... 24: what lies in or touches 15 to 24
+    assert.are.equal("re-sampling: 8 of 248 windows, at any frame, are eligible, 16 were drawn (quota balanced)",
+      require("mien.data.resample").describe(table4))
+  end)
+
+  it("counts each window of classes and of several labels as the labels say", function()
+    local own = write("any.h5", { emotions = { "neutral", "happy", "contempt" }, length = 23,
+      label = function(data, t, i)
+        data[3 * t + (t * 7 + i) % 3] = 1
+        data[3 * t + (t + i) % 2] = 1
+      end })
+    local stream = mien.rng.stream(4, "resample")
+    local result = mien.data.resample { corpus = own, starts = own:windows { sequence = 6, partition = "train" },
+      recordings = own:partition "train", stride = 2, max_neutral = 0.7, quota = "balanced", rng = stream, limit = 200,
+      minority = { "contempt" } }
+    local split = require "mien.data.split"
+    for i = #own:windows { sequence = 6, partition = "train" } + 1, #result do
+      local counts = split.window_counts(own, result[i], 6)
+      assert.is_true(counts[3] > 0 and counts[1] <= 4)
+      assert.are.equal(0, result[i] % 23 % 2)
+      assert.is_true(result[i] % 23 + 6 <= 23)
+    end
+  end)
+
+  it("grows emotions as the paper's tables do, without the frames of its validation", function()
+    local paper, ratios = require("mien.data.resample").paper, {}
+    for name, after in pairs(paper.after) do ratios[name] = math.floor(100 * after / paper.before[name] + 0.5) / 100 end
+    assert.are.same({ happy = 5.88, surprise = 16.61, confusion = 5.61, disgust = 3.30, contempt = 2.31, empathy = 2.27 },
+      ratios)
   end)
 
   it("boosts all but the most frequent emotion where they are not the paper's", function()
@@ -252,6 +307,20 @@ describe("weights and labels", function()
     assert.are.same({ 1, 1 }, mien.data.class_weights { 50, 50 })
     assert.are.same({ 0.5, 2, 0 }, { unpack(mien.data.class_weights({ 80, 20, 0 }, { frames = 120 })) })
     assert.are.same({ 1 / 80, 1 / 20 }, mien.data.class_weights({ 80, 20 }, { raw = true }))
+  end)
+
+  it("of a loss count frames, not labels", function()
+    local loss = require("mien.experiment.run").loss
+    local function of(kind)
+      return loss({ data = { class_weights = kind }, train = { loss = "sigmoid_cross_entropy" } }, { 60, 30 }, 75,
+        mien.nn.linear { 1, 1 })
+    end
+    local x, z = mien.tensor { { 0.3, -1 } }, mien.tensor { { 1, 0 } }
+    local function wanted(a, b)
+      return mien.loss.sigmoid_cross_entropy(x, z, mien.tensor { a, b }):item()
+    end
+    assert.are.equal(wanted(75 / 2 / 60, 75 / 2 / 30), of "balanced"(x, z):item())
+    assert.are.equal(wanted(1 / 60, 1 / 30), of "raw"(x, z):item())
   end)
 
   it("come from votes by winner-takes-all; ties give several labels", function()

@@ -6,15 +6,32 @@ local split = {}
 
 --- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2 }, rng) -> one list of recordings per
 -- share, for corpus:windows{ recordings = list }. All recordings of a participant stay together; the shares are
--- of participants. `corpus` may be a list of recordings as well (corpus:partition "train").
+-- of participants. The test partition that a corpus has of its own is nobody's share: its recordings are in no list, and
+-- are the second result. `corpus` may be a list of recordings as well (corpus:partition "train"), which is split as it is.
 function split.subjects(corpus, shares, rng)
   check.type(shares, "table", "data.split_subjects: shares")
   if rng == nil then
     check.raise("argument", 'data.split_subjects needs a random stream: mien.rng.stream(seed, "split")')
   end
-  local recordings = corpus.recordings or corpus
+  local recordings, test = corpus, {}
+  if corpus.recordings then
+    recordings = {}
+    for _, recording in ipairs(corpus.recordings) do
+      table.insert(recording.partition == "test" and test or recordings, recording)
+    end
+    if #test > 0 and #shares > 2 then
+      check.raise("argument", "data.split_subjects: %s has %d test recordings of its own, so there is no third share to be "
+        .. "drawn; give two, to train and to validate on", corpus.path, #test)
+    end
+  end
+  local tested = {}
+  for _, recording in ipairs(test) do tested[recording.subject] = true end
   local by_subject, subjects = {}, {}
   for _, recording in ipairs(recordings) do
+    if tested[recording.subject] then
+      check.raise("format", "data.split_subjects: %s: participant %s is in the test partition and elsewhere", corpus.path,
+        recording.subject)
+    end
     local list = by_subject[recording.subject]
     if not list then
       list = {}
@@ -49,7 +66,7 @@ function split.subjects(corpus, shares, rng)
       if chosen[recording.subject] then parts[i][#parts[i] + 1] = recording end
     end
   end
-  return parts
+  return parts, test
 end
 
 --- Frames per class in windows: class_counts(corpus, starts, sequence) -> list in the order of label_names, and
@@ -93,8 +110,8 @@ function split.window_counts(corpus, start, sequence)
 end
 
 --- Weights of classes from their frame counts: w_c = (N / C) / n_c, so that balanced classes weigh 1; 0 for a
--- class without frames. { raw = true }: the paper's plain reciprocals 1 / n_c. { frames = N } when frames carry
--- several labels (the sum of the counts otherwise).
+-- class without frames. { raw = true }: the paper's plain reciprocals 1 / n_c. { frames = N }, as class_counts gives it:
+-- where frames carry several labels it is less than the sum of the counts, which stands for it otherwise.
 function split.class_weights(counts, options)
   options = options or {}
   check.keys(options, { raw = "boolean", frames = "number" }, "data.class_weights")

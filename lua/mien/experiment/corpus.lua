@@ -97,12 +97,13 @@ end
 
 -- ---- partitions --------------------------------------------------------------------------------
 
---- Lists of recordings { train, devel, test }: the corpus's own, or split by participant (always the same split).
+--- Lists of recordings { train, devel, test }: the corpus's own, or split by participant (always the same split), where
+-- a test partition of the corpus's own stays what it is.
 function corpus.partitions(config, c)
   local parts = { train = c:partition "train", devel = c:partition "devel", test = c:partition "test" }
   if config.data.split then
-    local shares = data.split_subjects(c, config.data.split, rng.stream(0, "split"))
-    parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or {} }
+    local shares, own = data.split_subjects(c, config.data.split, rng.stream(0, "split"))
+    parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or own }
   end
   for _, name in ipairs { "train", "devel" } do
     if #parts[name] == 0 then
@@ -115,30 +116,54 @@ end
 
 -- ---- training windows --------------------------------------------------------------------------
 
---- Training windows, re-sampled where asked; the second result is the table shaped like Table 4, or nil.
-function corpus.windows(config, c, parts, seed)
-  local d = config.data
-  local starts, short = c:windows { recordings = parts.train, sequence = d.sequence }
-  if #starts == 0 then
-    check.raise("argument", "%s: none of the %d training recordings is as long as a window (data.sequence = %d frames)",
-      home.short(c.path), short, d.sequence)
+--- What the training windows leave out: a row for the table `sampling`.
+local function left_out(c, train, sequence, windows)
+  local row = { recordings = #train, windows = windows, short_recordings = 0, short_frames = 0, tail_frames = 0 }
+  for _, recording in ipairs(train) do
+    if recording.count < sequence then
+      row.short_recordings, row.short_frames = row.short_recordings + 1, row.short_frames + recording.count
+    else
+      row.tail_frames = row.tail_frames + recording.count % sequence
+    end
   end
-  if not d.resample then return starts end
-  local options = d.resample == true and {} or d.resample
-  return data.resample { corpus = c, starts = starts, sequence = d.sequence, rng = rng.stream(seed, "resample"),
-    minority = options.minority, max_neutral = options.max_neutral, quota = options.quota, limit = options.limit }
+  if row.short_recordings > 0 then
+    row.text = ("%s: %d of %d training recordings are shorter than a window of %d frames and are left out (%d frames)")
+      :format(home.short(c.path), row.short_recordings, row.recordings, sequence, row.short_frames)
+  end
+  return row
 end
 
---- Frames per class in the training windows and in the devel recordings.
+--- Training windows, re-sampled where asked; a row for the table `sampling`, whose `text` says what is worth saying; and
+-- the table shaped like Table 4, or nil.
+function corpus.windows(config, c, parts, seed)
+  local d = config.data
+  local starts = c:windows { recordings = parts.train, sequence = d.sequence }
+  local row = left_out(c, parts.train, d.sequence, #starts)
+  if #starts == 0 then
+    check.raise("argument", "%s: none of the %d training recordings is as long as a window (data.sequence = %d frames)",
+      home.short(c.path), row.short_recordings, d.sequence)
+  end
+  if not d.resample then return starts, row end
+  local options = d.resample == true and {} or d.resample
+  local sampled, table4 = data.resample { corpus = c, starts = starts, sequence = d.sequence,
+    rng = rng.stream(seed, "resample"), recordings = parts.train, stride = options.stride, minority = options.minority,
+    max_neutral = options.max_neutral, quota = options.quota, limit = options.limit }
+  for _, key in ipairs { "windows", "candidates", "eligible", "drawn", "stride", "quota" } do row[key] = table4[key] end
+  row.short = table.concat(table4.short, ", ")
+  row.text = (row.text and row.text .. "; " or "") .. require("mien.data.resample").describe(table4)
+  return sampled, row, table4
+end
+
+--- Frames per class in the training windows and in the devel recordings, and the frames of the training windows.
 function corpus.counts(config, c, starts, parts)
-  local train = data.class_counts(c, starts, config.data.sequence)
+  local train, frames = data.class_counts(c, starts, config.data.sequence)
   local devel = {}
   for k = 1, #c.label_names do devel[k] = 0 end
   for _, recording in ipairs(parts.devel) do
     local one = data.class_counts(c, { recording.first }, recording.count)
     for k = 1, #devel do devel[k] = devel[k] + one[k] end
   end
-  return train, devel
+  return train, devel, frames
 end
 
 --- Resizing for a loader: what the declaration says, else to the network's size when the corpus has another.

@@ -21,15 +21,16 @@ local train = require "mien.train"
 
 local one = {}
 
---- loss(output, labels) as the declaration names it; class weights from the counts of the training windows, on
--- the model's device.
-function one.loss(config, counts, model)
+--- loss(output, labels) as the declaration names it; class weights from the counts and frames of the training windows,
+-- on the model's device.
+function one.loss(config, counts, frames, model)
   local name, weight = config.train.loss, nil
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw }))):move_(model:device())
+    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw, frames = frames })))
+      :move_(model:device())
   end
   if name == "ccc" then
     local options = { scope = config.train.loss_scope }
@@ -43,7 +44,8 @@ local function store_counts(run, c, table4, train_counts, devel_counts)
     local before = table4 and table4[k].before or train_counts[k]
     run:class_count { split = "train", stage = "corpus", class_order = k, class = name, frames = before }
     if table4 then
-      run:class_count { split = "train", stage = "sampled", class_order = k, class = name, frames = table4[k].after }
+      run:class_count { split = "train", stage = "sampled", class_order = k, class = name, frames = table4[k].after,
+        target = table4[k].target }
     end
     run:class_count { split = "devel", stage = "corpus", class_order = k, class = name, frames = devel_counts[k] }
   end
@@ -127,11 +129,17 @@ function one.train(what)
   run:param("corpus.split", not config.data.split and c.split or nil) -- own shares are no published split
   for path, hash in pairs(code_of(config, run.row.config)) do run:param(path, hash) end
 
-  local starts, table4 = corpus_of.windows(config, c, what.parts, seed)
-  local counts
+  local starts, sampling, table4 = corpus_of.windows(config, c, what.parts, seed)
+  if sampling.text then
+    run:event("sampling", sampling.text)
+    what.say(("%s: %s"):format(what.label, sampling.text))
+  end
+  sampling.text = nil
+  run:sampling(sampling)
+  local counts, frames
   if c.label_kind ~= "continuous" then
     local devel
-    counts, devel = corpus_of.counts(config, c, starts, what.parts)
+    counts, devel, frames = corpus_of.counts(config, c, starts, what.parts)
     store_counts(run, c, table4, counts, devel)
   end
 
@@ -141,7 +149,7 @@ function one.train(what)
   end
   local devel_gold = evaluate.gold(c, what.parts.devel)
   local result = train.fit {
-    model = model, loss = one.loss(config, counts, model), rngs = { dropout = dropout },
+    model = model, loss = one.loss(config, counts, frames, model), rngs = { dropout = dropout },
     optimiser = optim.from_table(config.train.optimiser, model:parameters()),
     train = corpus_of.batches(config, c, starts, seed, scale),
     validate = function()
