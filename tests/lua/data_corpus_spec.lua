@@ -335,5 +335,16 @@ describe("weights and labels", function()
     local gold, weights = mien.data.gold(mien.tensor { { 0, 2 }, { 1, 3 }, { 2, 4 } }, { kind = "mean" })
     assert.are.same({ 1, 2, 3 }, gold:totable())
     assert.are.same({ 1, 1 }, weights)
+    -- two raters of three agree: with the mean of all each agrees more than with the others
+    local traces = mien.tensor { { 0, 0, 1 }, { 1, 1, 0 }, { 2, 3, 1 }, { 3, 2, 0 } }
+    local _, all = mien.data.gold(traces, { kind = "ewe_all" })
+    local _, others = mien.data.gold(traces, { kind = "ewe_others" })
+    local function r(x, y) return mien.metric.pearson(x, y) end
+    local one, two, three = { 0, 1, 2, 3 }, { 0, 1, 3, 2 }, { 1, 0, 1, 0 }
+    expect.near(r(one, { 1 / 3, 2 / 3, 2, 5 / 3 }), all[1], 1e-12)
+    expect.near(math.max(0, r(three, { 1 / 3, 2 / 3, 2, 5 / 3 })), all[3], 1e-12)
+    expect.near(r(one, { 0.5, 0.5, 2, 1 }), others[1], 1e-12)
+    expect.near(r(two, { 0.5, 0.5, 1.5, 1.5 }), others[2], 1e-12)
+    expect.failure(function() mien.data.gold(traces, { kind = "ewe" }) end, "two forms of EWE", "ewe_all", "ewe_others")
   end)
 end)

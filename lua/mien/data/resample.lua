@@ -138,8 +138,8 @@ end
 local function refuse(options, classes, sequence, candidates, least)
   local names = {}
   for i, c in ipairs(classes) do names[i] = options.corpus.label_names[c] end
-  check.raise("argument", "data.resample: none of the %d windows of %d frames in %s may be drawn again: %s; the rare emotions "
-    .. "are %s", candidates, sequence, options.corpus.path, least
+  check.raise("argument", "data.resample: none of the %d windows of %d frames in %s may be drawn again: %s; the rare "
+    .. "emotions are %s", candidates, sequence, options.corpus.path, least
     and ("each that holds a rare emotion has %.3g or more of neutral frames, and max_neutral is %g"):format(least,
       options.max_neutral or 0) or "none holds a rare emotion", table.concat(names, ", "))
 end
@@ -196,7 +196,8 @@ function resample.draw(options)
   end
 
   local table4 = { windows = #result, candidates = candidates, eligible = eligible, drawn = #result - #starts,
-    stride = options.recordings and (options.stride or 1) or 0, quota = type(quota) == "string" and quota or "given", short = {} }
+    stride = options.recordings and (options.stride or 1) or 0,
+    quota = type(quota) == "string" and quota or "given", short = {} }
   for c, name in ipairs(corpus.label_names) do
     table4[c] = { emotion = name, before = before[c], after = now[c], target = targets[c] }
     if targets[c] and now[c] < targets[c] then table4.short[#table4.short + 1] = name end
