@@ -35,6 +35,7 @@ struct mien_loader {
     mien_loader_config config;
     mien_h5 *file;
     int64_t *starts, n, batches;
+    int *lengths; /* NULL: all windows are whole */
     mien__frame_plan plan;
     int height, width; /* of stored frames */
     int outputs;       /* K of continuous and multi-label targets; 0: classes */
@@ -100,11 +101,17 @@ static mien__draw draw_for(const mien_loader *l, int64_t position, int frame) {
     return draw;
 }
 
-static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
-    const int length = l->config.sequence;
+/* Labels of the `length` frames that a window has; padding has none. */
+static mien_status read_labels(mien_loader *l, int64_t start, int length, void *values) {
     const int64_t count = (int64_t)length * (l->outputs ? l->outputs : 1);
     MIEN_TRY(mien__h5_read_rows(l->file, "labels", start, length, l->outputs ? MIEN_F32 : MIEN_I32,
                                 values, 4 * (size_t)count));
+    const int64_t whole = (int64_t)l->config.sequence * (l->outputs ? l->outputs : 1);
+    for (int64_t i = count; i < whole; i++)
+        if (l->outputs)
+            ((float *)values)[i] = NAN;
+        else
+            ((int32_t *)values)[i] = -1;
     if (l->outputs == 0) {
         const int32_t *label = values;
         for (int t = 0; t < length; t++)
@@ -139,18 +146,19 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
                                float *scratch) {
     const mien_loader_config *c = &l->config;
     const int64_t start = l->starts[unit], place = unit % c->batch;
+    const int length = l->lengths ? l->lengths[unit] : c->sequence;
     const size_t label_bytes = 4 * (size_t)c->sequence * (size_t)(l->outputs ? l->outputs : 1);
     MIEN_TRY(mien__carrier_settle(&l->carriers[s - l->slots])); /* of the batch before */
-    MIEN_TRY(read_labels(l, start, (char *)s->values + (size_t)place * label_bytes));
+    MIEN_TRY(read_labels(l, start, length, (char *)s->values + (size_t)place * label_bytes));
     const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
     const size_t out_frame = (size_t)c->height * (size_t)c->width * 3;
     const size_t before = (size_t)place * (size_t)c->sequence; /* frames of the batch's windows */
     const bool as_stored = c->device != MIEN_DEVICE_CPU;
     mien__draw draw = draw_for(l, unit, 0);
-    for (int t = 0; t < c->sequence;) {
+    for (int t = 0; t < length;) {
         /* up to the end of a chunk, so that each chunk is unpacked once */
         int64_t room = l->chunk - (start + t) % l->chunk;
-        int count = (int)(room < c->sequence - t ? room : c->sequence - t);
+        int count = (int)(room < length - t ? room : length - t);
         uint8_t *to = as_stored ? (uint8_t *)s->pixels + (before + (size_t)t) * in_frame : raw;
         MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, to,
                                     (size_t)count * in_frame));
@@ -162,6 +170,17 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
             else
                 mien__frame_render(&l->plan, raw + (size_t)i * in_frame, &draw, scratch,
                                    (float *)s->pixels + (before + (size_t)t) * out_frame);
+        }
+    }
+    for (size_t t = (size_t)length, last = t - 1; t < (size_t)c->sequence; t++) { /* padding */
+        if (as_stored) {
+            uint8_t *pixels = (uint8_t *)s->pixels + before * in_frame;
+            float *drawn = s->drawn + before * 5;
+            memcpy(pixels + t * in_frame, pixels + last * in_frame, in_frame);
+            memcpy(drawn + t * 5, drawn + last * 5, 5 * sizeof *drawn);
+        } else {
+            float *pixels = (float *)s->pixels + before * out_frame;
+            memcpy(pixels + t * out_frame, pixels + last * out_frame, out_frame * sizeof *pixels);
         }
     }
     return MIEN_OK;
@@ -424,12 +443,24 @@ static mien_status set_up(mien_loader *l, const char *path, const int64_t *start
     int64_t frames = 0;
     MIEN_TRY(read_layout(l, &frames));
     if (l->chunk <= 0) l->chunk = PIECE;
-    for (int64_t i = 0; i < l->n; i++)
-        if (starts[i] < 0 || starts[i] > frames - c->sequence)
+    for (int64_t i = 0; i < l->n; i++) {
+        const int length = c->lengths ? c->lengths[i] : c->sequence;
+        if (length < 1 || length > c->sequence)
+            MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: window %lld has %d frames, but 1 to %d fit in",
+                      (long long)i + 1, length, c->sequence);
+        if (starts[i] < 0 || starts[i] > frames - length)
             MIEN_FAIL(MIEN_ERR_ARGUMENT,
                       "loader: window %lld begins at frame %lld and takes %d, but %s has %lld",
-                      (long long)i + 1, (long long)starts[i], c->sequence, path, (long long)frames);
+                      (long long)i + 1, (long long)starts[i], length, path, (long long)frames);
+    }
     if (l->n) memcpy(l->starts, starts, sizeof *starts * (size_t)l->n);
+    if (l->n && c->lengths) {
+        l->lengths = malloc(sizeof *l->lengths * (size_t)l->n);
+        if (!l->lengths)
+            MIEN_FAIL(MIEN_ERR_MEMORY, "loader: out of memory for %lld windows", (long long)l->n);
+        memcpy(l->lengths, c->lengths, sizeof *l->lengths * (size_t)l->n);
+    }
+    l->config.lengths = NULL; /* the caller's */
     MIEN_TRY(plan_frames(c, l->height, l->width, &l->plan));
     mien_rng rng;
     mien_rng_start(&rng, c->seed, "augment");
@@ -494,6 +525,7 @@ void mien_loader_close(mien_loader *l) {
     pthread_cond_destroy(&l->work);
     pthread_mutex_destroy(&l->mutex);
     free(l->starts);
+    free(l->lengths);
     free(l->threads);
     free(l);
 }

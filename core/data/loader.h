@@ -22,6 +22,9 @@ typedef struct mien_loader_config {
     int64_t epoch;      /* epoch and position in the epoch give the counter: the same window at
                            the same place gets the same draw with any number of workers */
     int64_t first_step; /* resume: batches to leave out at the beginning */
+    const int *lengths; /* frames of each of the n windows (copied), 1 to sequence; NULL: all have
+                           `sequence`. A shorter one is filled up with its last frame, whose labels
+                           there are NaN, or class -1 */
     int workers;        /* threads; at least 1 */
     int keep_last;      /* 1: the last batch may be smaller, 0: it is dropped */
     mien_device device; /* of frames. On a GPU they are as stored, with their draws, for the op

@@ -187,6 +187,104 @@ describe("a corpus", function()
   end)
 end)
 
+describe("a recording shorter than a window", function()
+  local tiny = require "tests.lua.tiny"
+  local name
+
+  before_each(function() name = os.tmpname() end)
+  after_each(function() os.remove(name) end)
+
+  local function batch(kind, options)
+    local corpus = mien.data.open(tiny.corpus(name, kind, 4, { 11, 3, 9, 9 }))
+    local starts, short = corpus:windows { sequence = 5, partition = "train", short = true }
+    assert.are.same({ 0, 5, 11, sequence = 5, lengths = { [11] = 3 } }, starts)
+    assert.are.equal(1, short)
+    local all = { corpus = corpus, starts = { 5, 11 }, lengths = starts.lengths, sequence = 5, batch = 2, size = { 20, 20 } }
+    for key, value in pairs(options or {}) do all[key] = value end
+    local loader = mien.data.loader(all)
+    local frames, labels = loader:next()
+    loader:close()
+    return frames:clone(), labels:clone(), corpus
+  end
+
+  it("is filled up with its last frame, without labels", function()
+    local frames, labels, corpus = batch("continuous", { augment = { crop = true, brightness = 30 }, size = { 18, 18 } })
+    local rows, given = frames:totable()[2], labels:totable()
+    assert.are.same(rows[3], rows[4])
+    assert.are.same(rows[3], rows[5])
+    assert.are_not.same(rows[2], rows[3])
+    assert.are.same(corpus:labels(11, 3):totable(), { unpack(given[2], 1, 3) })
+    assert.are.same(corpus:labels(5, 5):totable(), given[1])
+    for t = 4, 5 do
+      for k = 1, 2 do assert.is_true(given[2][t][k] ~= given[2][t][k]) end
+    end
+    corpus:close()
+    local _, classes, other = batch "class"
+    assert.are.same({ -1, -1 }, { unpack(classes:totable()[2], 4, 5) })
+    assert.are_not.equal(-1, classes:totable()[2][3])
+    other:close()
+  end)
+
+  it("has one frame at least, and no more than a window", function()
+    for _, n in ipairs { 0, 6 } do
+      expect.failure(function() batch("continuous", { lengths = { [11] = n } }) end,
+        ("window 2 has %d frames, but 1 to 5 fit in"):format(n))
+    end
+  end)
+
+  it("counts with its own frames, and may be drawn again", function()
+    local _, _, corpus = batch "multilabel"
+    local starts = corpus:windows { sequence = 5, partition = "train", short = true }
+    local counts, frames = mien.data.class_counts(corpus, starts)
+    assert.are.equal(13, frames)
+    assert.are.equal(13, counts[1] + mien.data.class_counts(corpus, { 0, 5 }, 5)[2]
+      + mien.data.class_counts(corpus, { 11 }, 3)[2])
+    local result = mien.data.resample { corpus = corpus, starts = starts, recordings = corpus:partition "train",
+      max_neutral = 1, quota = "balanced", rng = mien.rng.stream(2, "resample") }
+    assert.are.same(starts.lengths, result.lengths)
+    corpus:close()
+  end)
+
+  it("gives the loss of its own frames, and its filling no gradient", function()
+    local loss, nan = mien.loss, 0 / 0
+    local x = mien.randn({ 2, 4, 2 }, { rng = mien.rng.stream(3, "x") })
+    local y = mien.rand({ 2, 4, 2 }, { rng = mien.rng.stream(4, "y") })
+    local given = y:totable()
+    for t = 3, 4 do given[2][t] = { nan, nan } end
+    local padded = mien.tensor(given)
+    local function rows(t)
+      return mien.cat({ t:narrow(1, 1, 1):reshape { 4, 2 }, t:narrow(1, 2, 1):narrow(2, 1, 2):reshape { 2, 2 } }, 1)
+    end
+    local function both(fn, wanted, per_sequence)
+      local a, b = x:clone():requires_grad_(), x:clone():requires_grad_()
+      local said = loss.unpadded(fn, per_sequence)(a, padded)
+      local right = wanted(b)
+      assert.are.equal(right:item(), said:item())
+      said:backward()
+      right:backward()
+      assert.are.same(b.grad:totable(), a.grad:totable())
+      local gradient = a.grad:totable()
+      assert.are.same({ { 0, 0 }, { 0, 0 } }, { gradient[2][3], gradient[2][4] })
+      assert.are_not.same({ 0, 0 }, gradient[2][2])
+      -- whole windows are as they were
+      assert.are.equal(fn(x, y):item(), loss.unpadded(fn, per_sequence)(x, y):item())
+    end
+    for _, name_ in ipairs { "mse", "sigmoid_cross_entropy", "ccc" } do
+      local fn = function(p, t) return loss[name_](p, t) end
+      both(fn, function(b) return fn(rows(b), rows(y)) end)
+    end
+    local per = function(p, t) return loss.ccc(p, t, { scope = "sequence" }) end
+    both(per, function(b)
+      return (per(b:narrow(1, 1, 1), y:narrow(1, 1, 1))
+        + per(b:narrow(1, 2, 1):narrow(2, 1, 2), y:narrow(1, 2, 1):narrow(2, 1, 2))) / 2
+    end, true)
+    local classes = mien.tensor({ { 0, 1, 1, 0 }, { 1, 0, -1, -1 } }, { dtype = "i32" })
+    local softmax = function(p, t) return loss.softmax_cross_entropy(p, t) end
+    local whole = mien.tensor({ 0, 1, 1, 0, 1, 0 }, { dtype = "i32" })
+    assert.are.equal(softmax(rows(x), whole):item(), loss.unpadded(softmax)(x, classes):item())
+  end)
+end)
+
 describe("re-sampling", function()
   -- recordings 1-6 neutral, 7 happy without neutral, 8 half neutral half contempt
   local corpus = write("emotions.h5", { emotions = { "neutral", "happy", "contempt" }, length = 40,
@@ -312,7 +410,7 @@ describe("weights and labels", function()
   it("of a loss count frames, not labels", function()
     local loss = require("mien.experiment.run").loss
     local function of(kind)
-      return loss({ data = { class_weights = kind }, train = { loss = "sigmoid_cross_entropy" } }, { 60, 30 }, 75,
+      return loss({ data = { class_weights = kind }, train = { loss = "sigmoid_cross_entropy" } }, { 60, 30, frames = 75 },
         mien.nn.linear { 1, 1 })
     end
     local x, z = mien.tensor { { 0.3, -1 } }, mien.tensor { { 1, 0 } }

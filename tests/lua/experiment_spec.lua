@@ -313,21 +313,34 @@ describe("an experiment", function()
 
   it("says how many recordings are too short for a window, and refuses to call re-sampled what is not", function()
     local corpus = tiny.corpus(folder .. "/short.h5", "multilabel", 8, { 52, 7, 52, 52, 3, 52 })
-    local function declare(name, resample, sequence)
+    local function declare(name, resample, sequence, loss)
       return mien.experiment(tiny.declaration(corpus, { name = name, post = false,
         data = { corpus = corpus, sequence = sequence, batch = 1, size = { 20, 20 }, resample = resample },
-        train = { loss = "sigmoid_cross_entropy", optimiser = { "adam", lr = 1e-2 }, epochs = 1,
+        train = { loss = loss or "sigmoid_cross_entropy", optimiser = { "adam", lr = 1e-2 }, epochs = 1,
           stop = { watch = "validation/average_precision", patience = 2 } } }))
     end
+    local function row_of(name)
+      return db:row([[SELECT s.*, (SELECT text FROM event WHERE run = r.id AND kind = 'sampling') AS text FROM sampling s
+        JOIN run r ON r.id = s.run JOIN experiment e ON e.id = r.experiment WHERE e.name = ?]], name)
+    end
     assert.equal(0, declare("shorter", false, 8):run { db = db, quiet = true })
-    local row = db:row [[SELECT s.* FROM sampling s JOIN run r ON r.id = s.run JOIN experiment e ON e.id = r.experiment
-      WHERE e.name = 'shorter']]
-    assert.same({ 4, 2, 10, 2 * 4, 12 },
-      { row.recordings, row.short_recordings, row.short_frames, row.tail_frames, row.windows })
-    assert.matches("2 of 4 training recordings are shorter than a window of 8 frames and are left out %(10 frames%)",
-      db:value "SELECT text FROM event WHERE kind = 'sampling' ORDER BY id DESC LIMIT 1")
+    local row = row_of "shorter"
+    assert.same({ 4, 2, 10, 1, 2 * 4, 14 }, { row.recordings, row.short_recordings, row.short_frames, row.padded,
+      row.tail_frames, row.windows })
+    assert.matches("2 of 4 training recordings are shorter than a window of 8 frames %(10 frames%) and are filled up",
+      row.text)
+    local frames = db:value [[SELECT sum(frames) FROM class_count c JOIN run r ON r.id = c.run JOIN experiment e
+      ON e.id = r.experiment WHERE e.name = 'shorter' AND c.split = 'train' AND class IN ('neutral', 'happy')]]
+    assert.is_true(frames <= 12 * 8 + 10)
+    -- a loss of one's own knows no filling
+    assert.equal(0, declare("left", false, 8, function(output, labels)
+      return mien.loss.sigmoid_cross_entropy(output, labels)
+    end):run { db = db, quiet = true })
+    row = row_of "left"
+    assert.same({ 2, 0, 12 }, { row.short_recordings, row.padded, row.windows })
+    assert.matches("and are left out: train.loss is a function", row.text)
     local e = declare("vain", { minority = { "happy" }, max_neutral = 0 }, 50)
-    fails("none of the 6 windows of 50 frames .* may be drawn again: each that holds a rare emotion has 0", e.run, e,
+    fails("none of the 8 windows of 50 frames .* may be drawn again: each that holds a rare emotion has 0", e.run, e,
       { db = db, quiet = true })
     assert.equal(0, db:value [[SELECT count(*) FROM class_count c JOIN run r ON r.id = c.run JOIN experiment e
       ON e.id = r.experiment WHERE e.name = 'vain']])

@@ -190,6 +190,23 @@ describe("a start from a weights file", function()
     init.from({ path, transfer = "all" }):apply(slim "slim", stream())
   end)
 
+  it("says how its input was scaled, or the declaration does", function()
+    local start = require "mien.experiment.start"
+    mien.checkpoint.save_weights(path, slim "slim")
+    local config = { data = { scale = false } }
+    expect.failure(function() start.scale(config, init.from(path)) end,
+      path .. " does not say how its input was scaled (scale_mean, scale_sd): say it in data.scale")
+    local declared = { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } }
+    assert.are.same({ declared }, { start.scale({ data = { scale = declared } }, init.from(path)) })
+    mien.checkpoint.save_weights(path, slim "slim", { scale_mean = 0.5, scale_sd = { 0.2, 0.3, 0.4 } })
+    local own = { mean = { 0.5, 0.5, 0.5 }, sd = { 0.2, 0.3, 0.4 } }
+    assert.are.same({ own }, { start.scale(config, init.from(path)) })
+    local taken, note = start.scale({ data = { scale = declared } }, init.from(path))
+    assert.are.same(declared, taken)
+    assert.matches("have seen pixels scaled by { mean = { 0.5, 0.5, 0.5 }", note, 1, true)
+    assert.are.same({ declared }, { start.scale(config, init.xavier()) })
+  end)
+
   it("asks what its network is where the file does not say it", function()
     local model = drawn(slim "slim")
     mien.checkpoint.save_weights(path, model)
@@ -280,6 +297,42 @@ describe("mien predict", function()
     local frames = loader:next()
     assert.are.same(frames:totable(), seen[1])
     loader:close()
+  end)
+
+  it("says of an experiment's own weights what its runs have stored", function()
+    local home, file = require "mien.base.home", require "mien.data.file"
+    local old = home.folder
+    home.folder = folder
+    local db = mien.results.open(folder .. "/results.db")
+    local function declare(over)
+      return mien.experiment(tiny.declaration(folder .. "/c.h5", { name = over and "other" or "said",
+        post = false, weights = "weights/said.h5",
+        data = { corpus = folder .. "/c.h5", sequence = 8, batch = 2, size = { 16, 16 }, resize = { 19, 19 },
+          augment = { crop = true }, scale = scale },
+        model = function(network, c)
+          return mien.models.recurrent { hidden = network.hidden, layers = 1, outputs = over or c.label_names,
+            features = mien.models.resnet { width = network.width, blocks = { 1, 1, 1, 1 } } }
+        end,
+        train = { optimiser = { "adam", lr = 1e-3 }, epochs = 1, stop = { patience = 2 } }, evaluate = { batch = 1 } }))
+    end
+    local ok, problem = pcall(function()
+      assert.equal(0, declare():run { db = db, quiet = true, device = "cpu" })
+      local stored = file.open(folder .. "/" .. db:value "SELECT folder FROM run" .. "/predictions.h5")
+      local raw = stored:read "devel/raw":totable()
+      stored:close()
+      for _, weights in ipairs { "/weights/said.h5", "/" .. db:value "SELECT folder FROM run" .. "/best.h5" } do
+        local rows = predict.video(video, predict.network(folder .. weights, { device = "cpu" }),
+          { box = { 0, 0, 20, 20 }, every = 1 })
+        assert.equal(#raw, #rows)
+        for t, row in ipairs(rows) do assert.same(raw[t], row.values) end
+      end
+      -- outputs in another order would be trained, and stored, under each other's names
+      expect.failure(function() declare { "valence", "arousal" }:run { db = db, quiet = true, device = "cpu" } end,
+        "the network's outputs are valence, arousal, the labels are arousal, valence")
+    end)
+    db:close()
+    home.folder = old
+    assert(ok, problem)
   end)
 
   it("asks for what the weights leave out, and takes it on the command line", function()

@@ -5,8 +5,9 @@ CREATE TABLE sampling (
   run              INTEGER PRIMARY KEY REFERENCES run(id) ON DELETE CASCADE,
   recordings       INTEGER NOT NULL,  -- to train on
   windows          INTEGER NOT NULL,  -- of an epoch, with those that were drawn again
-  short_recordings INTEGER NOT NULL,  -- shorter than a window: left out
+  short_recordings INTEGER NOT NULL,  -- shorter than a window
   short_frames     INTEGER NOT NULL,  -- of these
+  padded           INTEGER NOT NULL CHECK (padded IN (0, 1)), -- 1: they were filled up, 0: left out
   tail_frames      INTEGER NOT NULL,  -- beyond the last whole window of the others
   candidates       INTEGER,           -- windows that re-sampling looked at; NULL from here on without it
   eligible         INTEGER,           -- those with a rare category and few neutral frames

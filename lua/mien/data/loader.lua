@@ -92,15 +92,17 @@ end
 --- Makes a loader: { corpus =, starts = array of 0-based first frames in the wanted order, sequence =, batch =,
 -- size = { height, width } (the corpus's own when left out), resize = { height, width }, augment = { crop = true,
 -- brightness = 32, saturation = { 0.5, 1.5 }, flip = false, per = "sequence"|"frame" }, scale = { mean =, sd = }
--- of pixels/255, seed = 0, epoch = 0, first_step = 0, workers = 1, keep_last = false, device = "cpu" }.
+-- of pixels/255, lengths = { [first frame] = frames } for windows that are shorter, such as corpus:windows gives: they are
+-- filled up with their last frame, without labels (NaN, class -1; see loss.unpadded), seed = 0, epoch = 0, first_step = 0,
+-- workers = 1, keep_last = false, device = "cpu" }.
 -- On a GPU, frames come there as they are stored, a quarter of the bytes, while the step before runs, and are resized
 -- and augmented there.
 -- Same seed, epoch and starts: same bits, with any number of workers. `steps` is the number of batches of the
 -- whole epoch; first_step of them are left out at the beginning (a resumed run).
 function loader.new(options)
   check.keys(options, { corpus = "table!", starts = "table!", sequence = "count!", batch = "count!", size = "table",
-    resize = "table", augment = true, scale = "table", seed = "integer", epoch = "integer", first_step = "integer",
-    workers = "count", keep_last = "boolean", device = "string" }, "data.loader")
+    resize = "table", augment = true, scale = "table", lengths = "table", seed = "integer",
+    epoch = "integer", first_step = "integer", workers = "count", keep_last = "boolean", device = "string" }, "data.loader")
   local config = ffi.new "mien_loader_config"
   config.sequence, config.batch = options.sequence, options.batch
   local stored = options.corpus
@@ -115,6 +117,9 @@ function loader.new(options)
   config.device = where == "cpu" and C.MIEN_DEVICE_CPU or C.MIEN_DEVICE_CUDA
   local n = #options.starts
   local starts = ffi.new("int64_t[?]", math.max(n, 1), options.starts)
+  local lengths = options.lengths and ffi.new("int[?]", math.max(n, 1))
+  for i = 1, lengths and n or 0 do lengths[i - 1] = options.lengths[options.starts[i]] or options.sequence end
+  config.lengths = lengths
   local handle = ffi.gc(check.pointer(C.mien_loader_new(stored.path, starts, n, config)), C.mien_loader_close)
   local self = setmetatable({ handle = handle, batch = options.batch }, loader)
   if where ~= "cpu" then self.finish = augmenter(where, config, stored) end

@@ -77,10 +77,10 @@ end
 -- ---- which windows may be drawn ---------------------------------------------------------------------------
 
 --- Frames per class of each window of `sequence` frames that begins at a `stride`-th frame of a recording:
--- visit(start, counts), where the counts are the visitor's until it returns.
+-- visit(start, counts, frames), where the counts are the visitor's until it returns.
 local function each_window(corpus, recording, sequence, stride, visit)
+  sequence = math.min(sequence, recording.count)
   local last = recording.count - sequence
-  if last < 0 then return end
   local labels, classes, counts = corpus:labels(recording.first, recording.count), #corpus.label_names, {}
   local values, single = labels:data(), corpus.label_kind == "class"
   for c = 1, classes do counts[c] = 0 end
@@ -99,7 +99,7 @@ local function each_window(corpus, recording, sequence, stride, visit)
       add(at - 1, -1)
       add(at + sequence - 1, 1)
     end
-    if at % stride == 0 then visit(recording.first + at, counts) end
+    if at % stride == 0 then visit(recording.first + at, counts, sequence) end
   end
   labels:free()
 end
@@ -108,14 +108,14 @@ end
 -- with its counts and `start`; how many there are, of how many, and the smallest share of neutral ones among all that
 -- hold a minority emotion (nil: none does).
 local function find_eligible(options, classes, neutral, sequence)
-  local pools, eligible, candidates, least = {}, 0, 0, nil
+  local pools, eligible, candidates, least, lengths = {}, 0, 0, nil, options.starts.lengths or {}
   for _, c in ipairs(classes) do pools[c] = {} end
-  local function judge(start, counts)
+  local function judge(start, counts, frames)
     candidates = candidates + 1
     local rare = false
     for _, c in ipairs(classes) do rare = rare or counts[c] > 0 end
     if not rare then return end
-    local share = neutral and counts[neutral] / sequence or 0
+    local share = neutral and counts[neutral] / frames or 0
     least = math.min(least or share, share)
     if share > (options.max_neutral or 0) then return end
     local window = { unpack(counts) }
@@ -127,10 +127,15 @@ local function find_eligible(options, classes, neutral, sequence)
   end
   if options.recordings then
     for _, recording in ipairs(options.recordings) do
-      each_window(options.corpus, recording, sequence, options.stride or 1, judge)
+      if recording.count >= sequence or lengths[recording.first] then
+        each_window(options.corpus, recording, sequence, options.stride or 1, judge)
+      end
     end
   else
-    for _, start in ipairs(options.starts) do judge(start, split.window_counts(options.corpus, start, sequence)) end
+    for _, start in ipairs(options.starts) do
+      local frames = lengths[start] or sequence
+      judge(start, split.window_counts(options.corpus, start, frames), frames)
+    end
   end
   return pools, eligible, candidates, least
 end
@@ -174,7 +179,7 @@ function resample.draw(options)
   local targets, quota = find_targets(corpus, classes, options.quota, before)
   local pools, eligible, candidates, least = find_eligible(options, classes, neutral, sequence)
   if eligible == 0 then refuse(options, classes, sequence, candidates, least) end
-  local now, result, limit = {}, { sequence = sequence }, options.limit or 4 * #starts
+  local now, result, limit = {}, { sequence = sequence, lengths = starts.lengths }, options.limit or 4 * #starts
   for c, count in ipairs(before) do now[c] = count end
   for i, start in ipairs(starts) do result[i] = start end
   while #result - #starts < limit do

@@ -70,7 +70,8 @@ function split.subjects(corpus, shares, rng)
 end
 
 --- Frames per class in windows: class_counts(corpus, starts, sequence) -> list in the order of label_names, and
--- the number of frames. A frame counts once for each of its labels. Without starts: all frames.
+-- the number of frames. A frame counts once for each of its labels; windows of starts.lengths have so many. Without
+-- starts: all frames.
 function split.class_counts(corpus, starts, sequence)
   check.type(corpus, "table", "data.class_counts: corpus")
   if corpus.label_kind == "continuous" then
@@ -81,13 +82,13 @@ function split.class_counts(corpus, starts, sequence)
   for c = 1, #corpus.label_names do counts[c] = 0 end
   local cache = {} -- re-sampled windows come again and again
   for _, start in ipairs(starts or { 0 }) do
-    local window = cache[start]
+    local window, length = cache[start], starts and starts.lengths and starts.lengths[start] or sequence
     if not window then
-      window = split.window_counts(corpus, start, sequence)
+      window = split.window_counts(corpus, start, length)
       cache[start] = window
     end
     for c = 1, #counts do counts[c] = counts[c] + window[c] end
-    frames = frames + sequence
+    frames = frames + length
   end
   return counts, frames
 end

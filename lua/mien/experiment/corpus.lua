@@ -116,9 +116,10 @@ end
 
 -- ---- training windows --------------------------------------------------------------------------
 
---- What the training windows leave out: a row for the table `sampling`.
-local function left_out(c, train, sequence, windows)
-  local row = { recordings = #train, windows = windows, short_recordings = 0, short_frames = 0, tail_frames = 0 }
+--- What the training windows make of recordings: a row for the table `sampling`. padded: short ones are filled up.
+local function account(c, train, sequence, windows, padded)
+  local row = { recordings = #train, windows = windows, short_recordings = 0, short_frames = 0, tail_frames = 0,
+    padded = padded and 1 or 0 }
   for _, recording in ipairs(train) do
     if recording.count < sequence then
       row.short_recordings, row.short_frames = row.short_recordings + 1, row.short_frames + recording.count
@@ -127,8 +128,9 @@ local function left_out(c, train, sequence, windows)
     end
   end
   if row.short_recordings > 0 then
-    row.text = ("%s: %d of %d training recordings are shorter than a window of %d frames and are left out (%d frames)")
-      :format(home.short(c.path), row.short_recordings, row.recordings, sequence, row.short_frames)
+    row.text = ("%s: %d of %d training recordings are shorter than a window of %d frames (%d frames) and are %s"):format(
+      home.short(c.path), row.short_recordings, row.recordings, sequence, row.short_frames, padded
+      and "filled up; the loss leaves the filling out" or "left out: train.loss is a function, which knows no filling")
   end
   return row
 end
@@ -137,8 +139,9 @@ end
 -- the table shaped like Table 4, or nil.
 function corpus.windows(config, c, parts, seed)
   local d = config.data
-  local starts = c:windows { recordings = parts.train, sequence = d.sequence }
-  local row = left_out(c, parts.train, d.sequence, #starts)
+  local padded = type(config.train.loss) ~= "function"
+  local starts = c:windows { recordings = parts.train, sequence = d.sequence, short = padded }
+  local row = account(c, parts.train, d.sequence, #starts, padded)
   if #starts == 0 then
     check.raise("argument", "%s: none of the %d training recordings is as long as a window (data.sequence = %d frames)",
       home.short(c.path), row.short_recordings, d.sequence)
@@ -154,16 +157,17 @@ function corpus.windows(config, c, parts, seed)
   return sampled, row, table4
 end
 
---- Frames per class in the training windows and in the devel recordings, and the frames of the training windows.
+--- Frames per class in the training windows, with `frames` of all of them, and in the devel recordings.
 function corpus.counts(config, c, starts, parts)
   local train, frames = data.class_counts(c, starts, config.data.sequence)
+  train.frames = frames
   local devel = {}
   for k = 1, #c.label_names do devel[k] = 0 end
   for _, recording in ipairs(parts.devel) do
     local one = data.class_counts(c, { recording.first }, recording.count)
     for k = 1, #devel do devel[k] = devel[k] + one[k] end
   end
-  return train, devel, frames
+  return train, devel
 end
 
 --- Resizing for a loader: what the declaration says, else to the network's size when the corpus has another.
@@ -182,7 +186,8 @@ function corpus.batches(config, c, starts, seed, scale)
     rng.stream(seed, "shuffle " .. epoch):shuffle(order)
     for i = d.windows and d.windows + 1 or math.huge, #order do order[i] = nil end
     return data.loader {
-      corpus = c, starts = order, sequence = d.sequence, batch = d.batch, size = d.size, resize = corpus.resize(d, c),
+      corpus = c, starts = order, lengths = starts.lengths, sequence = d.sequence, batch = d.batch, size = d.size,
+      resize = corpus.resize(d, c),
       augment = d.augment or nil, scale = scale, seed = seed, epoch = epoch, first_step = first_step,
       workers = d.workers, device = config.device,
     }

@@ -21,22 +21,20 @@ local train = require "mien.train"
 
 local one = {}
 
---- loss(output, labels) as the declaration names it; class weights from the counts and frames of the training windows,
--- on the model's device.
-function one.loss(config, counts, frames, model)
+--- loss(output, labels) as the declaration names it; class weights from the counts of the training windows (and their
+-- `frames`), on the model's device. Where windows may be filled up, the filling is left out.
+function one.loss(config, counts, model, padded)
   local name, weight = config.train.loss, nil
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw, frames = frames })))
+    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw, frames = counts.frames })))
       :move_(model:device())
   end
-  if name == "ccc" then
-    local options = { scope = config.train.loss_scope }
-    return function(output, labels) return fn(output, labels, options) end
-  end
-  return function(output, labels) return fn(output, labels, weight) end
+  local last = name == "ccc" and { scope = config.train.loss_scope } or weight
+  local function whole(output, labels) return fn(output, labels, last) end
+  return padded and loss_of.unpadded(whole, name == "ccc" and config.train.loss_scope == "sequence") or whole
 end
 
 local function store_counts(run, c, table4, train_counts, devel_counts)
@@ -136,10 +134,15 @@ function one.train(what)
   end
   sampling.text = nil
   run:sampling(sampling)
-  local counts, frames
+  local graph = config.train.graph
+  if graph and starts.lengths then
+    run:event("graph", "train.graph is left aside: which frames are filling is looked at in each step")
+    graph = false
+  end
+  local counts
   if c.label_kind ~= "continuous" then
     local devel
-    counts, devel, frames = corpus_of.counts(config, c, starts, what.parts)
+    counts, devel = corpus_of.counts(config, c, starts, what.parts)
     store_counts(run, c, table4, counts, devel)
   end
 
@@ -149,7 +152,7 @@ function one.train(what)
   end
   local devel_gold = evaluate.gold(c, what.parts.devel)
   local result = train.fit {
-    model = model, loss = one.loss(config, counts, frames, model), rngs = { dropout = dropout },
+    model = model, loss = one.loss(config, counts, model, starts.lengths ~= nil), rngs = { dropout = dropout },
     optimiser = optim.from_table(config.train.optimiser, model:parameters()),
     train = corpus_of.batches(config, c, starts, seed, scale),
     validate = function()
@@ -160,7 +163,7 @@ function one.train(what)
       return metrics
     end,
     epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
-    graph = config.train.graph,
+    graph = graph,
     run = run, checkpoint = what.folder, meta = meta_of(what, scale), label = what.label, quiet = what.quiet,
   }
   if result.status == "failed" then

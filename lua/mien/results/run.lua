@@ -207,7 +207,7 @@ run.class_score = reporter("class_score", { "split", "class_order", "class", "po
   "true_negatives" })
 run.confusion = reporter("confusion", { "split", "gold_order", "gold", "said_order", "said", "frames" })
 run.class_count = reporter("class_count", { "split", "stage", "class_order", "class", "frames", "target" })
-run.sampling = reporter("sampling", { "recordings", "windows", "short_recordings", "short_frames", "tail_frames",
+run.sampling = reporter("sampling", { "recordings", "windows", "short_recordings", "short_frames", "padded", "tail_frames",
   "candidates", "eligible", "drawn", "stride", "quota", "short" })
 
 --- All scores at once: `report` calls run:score, run:post_step ... and either all of it is stored, in place of what was
