@@ -205,23 +205,30 @@ local EXAMPLES = { model = "recurrent", ["model.features"] = "resnet", outputs =
   image_size = "150", resize = "150", scale_mean = "0,0,0", scale_sd = "1,1,1", sequence = "150", fps = "25",
   label_kind = "continuous" }
 
---- The error for a file that does not say what one must know; keys: what it leaves out.
-function checks.lacks(path, keys)
+--- The error for a file that does not say what one must know; keys: what it leaves out; network: attributes that stand
+-- for "model" among them, "model.cell=gru" each.
+function checks.lacks(path, keys, network)
   table.sort(keys)
   local sets = {}
-  for i, key in ipairs(keys) do sets[i] = ("--set %s=%s"):format(key, EXAMPLES[key] or "...") end
-  check.raise("format", "%s does not say %s; an earlier mien wrote no such attributes, and nothing else in the file tells. "
-    .. "Say them, in Lua as options of these names, to `mien predict` as %s (docs/weights.md has each)", path,
-    table.concat(keys, ", "), table.concat(sets, " "))
+  for _, key in ipairs(keys) do
+    if key == "model" and network then
+      for _, text in ipairs(network) do sets[#sets + 1] = "--set " .. text end
+    else
+      sets[#sets + 1] = ("--set %s=%s"):format(key, EXAMPLES[key] or "...")
+    end
+  end
+  check.raise("format", "%s does not say %s; an earlier mien wrote no such attributes, and shapes do not tell. They are "
+    .. "explained in docs/weights.md; say them, in Lua as options of these names, to `mien predict`%s as %s", path,
+    table.concat(keys, ", "), network and ", with one of what stands between |," or "", table.concat(sets, " "))
 end
 
---- An error unless a file's meta has these keys.
-function checks.need(meta, keys, path)
+--- Those of the keys that a file's meta lacks.
+function checks.missing(meta, keys)
   local lacks = {}
   for _, key in ipairs(keys) do
     if meta[key] == nil then lacks[#lacks + 1] = key end
   end
-  if #lacks > 0 then checks.lacks(path, lacks) end
+  return lacks
 end
 
 local function shown(value)

@@ -80,7 +80,7 @@ local function read_attributes(file)
 end
 
 --- Meta from texts as a command line has them: { "model.cell=gru", "outputs=valence,arousal" }; numbers, true and false
--- mean themselves, commas divide a list.
+-- mean themselves, commas divide a list, none is an empty one.
 function checkpoint.meta(texts)
   local keys, values = {}, {}
   for i, text in ipairs(texts) do
@@ -90,6 +90,8 @@ function checkpoint.meta(texts)
       local list = {}
       for word in (value .. ","):gmatch "([^,]*)," do list[#list + 1] = not checks.TEXTS[key] and tonumber(word) or word end
       value = list
+    elseif value == "none" then
+      value = {}
     elseif value == "true" or value == "false" then
       value = value == "true"
     else

@@ -5,6 +5,70 @@ local checks = require "mien.checkpoint.check"
 
 local from_weights = {}
 
+-- ---- what shapes tell ----------------------------------------------------------------------------------
+
+--- Attributes of a description as far as names and shapes tell, "model.hidden=64" each, and alternatives where they do not:
+-- "model.features.strides=torchvision|slim"; an empty list for a network that is none of mien's.
+local function guess(tensors)
+  local shapes, list, blocks, vgg = {}, {}, {}, {}
+  local widths, dropout, inputs = {}, 0, nil
+  for _, entry in ipairs(tensors) do
+    local name, shape = entry[1], entry[2]:size()
+    shapes[name] = shape
+    local stage, block = name:match "^features%.layer(%d)%.(%d+)%.conv1%.weight$"
+    if stage then blocks[tonumber(stage)] = block + 1 end
+    local at = name:match "^fully_connected%.(%d+)%.weight$"
+    if at then
+      widths[#widths + 1] = shape[1]
+      if #widths == 2 and tonumber(at) == 3 then dropout = 0.5 end -- which leaves a place between two layers
+    end
+    if name:match "^features%.classifier%.%d+%.weight$" then
+      vgg[#vgg + 1], inputs = shape[1], inputs or shape[2]
+    end
+  end
+  local function add(key, value)
+    list[#list + 1] = ("model%s=%s"):format(key, type(value) == "table" and table.concat(value, ",") or value)
+  end
+  local resnet, first, hidden = shapes["features.conv1.weight"], shapes["features.features.0.weight"],
+    shapes["context.weight_hh_l0"]
+  if not shapes["head.weight"] or not (resnet or first) then return list end
+  add("", hidden and "recurrent" or "framewise")
+  add(".features", resnet and "resnet" or "vgg16")
+  add(".features.width", (resnet or first)[1])
+  if resnet then
+    add(".features.blocks", blocks)
+    add(".features.strides", "torchvision|slim")
+  else
+    add(".features.size", inputs and 32 * math.sqrt(inputs / (8 * first[1])) or "N")
+    add(".features.fully_connected", #vgg > 0 and vgg or "none")
+    add(".features.dropout", 0.5)
+  end
+  if hidden then
+    local layers, gru = 0, hidden[1] == 3 * hidden[2]
+    while shapes["context.weight_hh_l" .. layers] do layers = layers + 1 end
+    add(".cell", gru and "gru" or "lstm")
+    add(".hidden", hidden[2])
+    add(".layers", layers)
+    if gru then add(".reset_after", "true|false") end
+    add(".fully_connected", #widths > 0 and widths or "none")
+    add(".dropout", dropout)
+  end
+  return list
+end
+
+--- An error where meta leaves out what the network is, or one of `keys`, with what the shapes tell of it.
+function from_weights.need(meta, path, keys)
+  local lacks = checks.missing(meta, keys or {})
+  if not meta.model then lacks[#lacks + 1] = "model" end
+  -- AffWildNet names its outputs itself
+  if not meta.outputs and not (meta.model and meta.model[1] == "affwildnet") then lacks[#lacks + 1] = "outputs" end
+  if #lacks == 0 then return end
+  local list = meta.model and {} or guess(require("mien.checkpoint").load_weights(path).tensors)
+  checks.lacks(path, lacks, #list > 0 and list or nil)
+end
+
+-- ---- building ------------------------------------------------------------------------------------------
+
 --- Names of what a network was made with and its description does not say.
 local function unsaid(made, said, path, list)
   for key, value in pairs(made) do
@@ -43,7 +107,7 @@ function from_weights.load(path, options)
   local file = require("mien.checkpoint").load_weights(path)
   checks.finite(file.tensors, path)
   local meta = checks.join(file.meta, options, path)
-  checks.need(meta, { "model", meta.model and meta.model[1] ~= "affwildnet" and "outputs" or nil }, path)
+  from_weights.need(meta, path)
   local model = build(meta.model, meta.outputs, path, not file.meta.model)
   meta.outputs = meta.outputs or model.outputs
   local told = table.concat(meta.outputs, ", ")

@@ -13,8 +13,8 @@ local predict = {}
 
 -- ---- what the weights say ----------------------------------------------------------------------------
 
--- What one must know to give a network what its validation gave it, and to name what it says.
-local NEEDED = { "model", "image_size", "resize", "scale_mean", "scale_sd", "sequence", "fps", "label_kind" }
+-- What one must know, beside the network, to give it what its validation gave it and to read what it says.
+local NEEDED = { "image_size", "resize", "scale_mean", "scale_sd", "sequence", "fps", "label_kind" }
 
 --- A copy of the network in 8-bit numbers, calibrated on frames of a corpus as its validation made them.
 local function quantised(network, path)
@@ -41,7 +41,7 @@ function predict.network(path, options)
   if meta.int8_ranges and (options.int8 or options.precision) then
     check.raise("argument", "%s holds a network in 8-bit whole numbers already: leave out --int8 and --precision", path)
   end
-  checks.need(meta, NEEDED, path)
+  require("mien.models.from_weights").need(meta, path, NEEDED)
   local size, resize = meta.image_size, meta.resize
   if resize[1] < size[1] or resize[2] < size[2] then
     check.raise("format", "%s: image_size is %dx%d, which cannot be cut out of the resize of %dx%d", path, size[1], size[2],
