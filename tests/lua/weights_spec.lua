@@ -308,6 +308,31 @@ describe("mien predict", function()
       outputs = { "arousal", "valence" } }), 1, { 20, 20 }, 32)
   end)
 
+  it("gives them in turns, too, where the video has twice the frame rate of training", function()
+    local rate = mien.data.video(video).fps
+    assert.is_true(rate > 0)
+    local w = mien.data.writer(folder .. "/turns.h5", { name = "turns", height = 20, width = 20, fps = rate / 2,
+      label_kind = "continuous", label_names = { "arousal", "valence" } })
+    for turn = 1, 2 do
+      local list = {}
+      for i = turn, recording.count, 2 do list[#list + 1] = corpus:pixels(recording.first + i - 1, 1) end
+      w:recording { name = "turn" .. turn, subject = "s", partition = "devel", frames = mien.cat(list, 1),
+        labels = mien.zeros { #list, 2 } }
+    end
+    w:finish()
+    local model, turns = recurrent(), mien.data.open(folder .. "/turns.h5")
+    local wanted = evaluate.predict { model = model, corpus = turns, recordings = turns.recordings, sequence = 8,
+      size = { 16, 16 }, resize = { 18, 18 }, scale = scale, batch = 1 }
+    turns:close()
+    mien.checkpoint.save_weights(path, model, { image_size = 16, resize = 18, face_size = 20, scale_mean = scale.mean,
+      scale_sd = scale.sd, sequence = 8, fps = rate / 2, label_kind = "continuous" })
+    local rows = predict.video(video, predict.network(path, { device = "cpu" }), { box = { 0, 0, 20, 20 } })
+    assert.equal(52, #rows)
+    for t, row in ipairs(rows) do
+      for k = 1, 2 do assert.equal(wanted[(t - 1) % 2 + 1][k][math.floor((t + 1) / 2)], row.values[k]) end
+    end
+  end)
+
   it("and nn.quantise see the same crop", function()
     local seen = {}
     local calibrate = require "mien.nn.calibrate"
