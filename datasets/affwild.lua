@@ -18,7 +18,8 @@ local partitions = require "reading.partitions"
 
 local affwild = { names = { "arousal", "valence" } }
 
---- Two people in one video are annotated as NAME_left and NAME_right; they stay in one partition.
+--- Two people in one video are annotated as NAME_left and NAME_right; they stay in one partition. Without a list of
+-- people it is the name of the video that stands for the person, though some people are in several videos.
 function affwild.subject(name)
   return name:match "^(.+)_left$" or name:match "^(.+)_right$" or name
 end
@@ -67,18 +68,18 @@ end
 --- A recording with all that is needed, or nil and what is missing.
 local function find_job(entry, o)
   local name = entry.name
-  local subject = affwild.subject(name)
-  local video = faces.video(o.videos, name) or faces.video(o.videos, subject)
+  local source = affwild.subject(name)
+  local video = faces.video(o.videos, name) or faces.video(o.videos, source)
   if not video then return nil, ("there is no %s/%s.mp4 or .avi"):format(o.videos, name) end
   local boxes, boxed
   if o.boxes then
     boxes, boxed = faces.given(o.boxes, name)
     if not boxes then o.note("%s: no boxes in %s; its face is searched", name, o.boxes) end
   end
-  if not boxes and subject ~= name then
+  if not boxes and source ~= name then
     return nil, "two people are in the video; --boxes must say which face is meant"
   end
-  local job = { name = name, subject = entry.subject or subject, partition = entry.partition, video = video,
+  local job = { name = name, subject = entry.subject or source, partition = entry.partition, video = video,
     boxes = boxes, cascade = o.cascade }
   job.map = pairing(job, boxed, o.note)
   job.time = function(row, found, map) return found.times[map[row]] end
@@ -101,14 +102,39 @@ local function read_values(job, o, found, lists)
   job.labels = function(row, k) return values[k][row] end
 end
 
+--- That names are no persons.
+local function warn(o, instead)
+  o.note("videos are taken for persons: a person who is in several of them may be in train and in devel; %s says who is who",
+    instead)
+end
+
+--- Who is in which partition, as drawn.
+local function draw(names, o)
+  if not o.people then
+    warn(o, "--people FILE (a CSV with columns video and person)")
+    return partitions.draw(names, affwild.subject, o.seed, o.share)
+  end
+  local people, unknown = partitions.people(o.people), {}
+  for _, name in ipairs(names) do
+    if not people[name] then unknown[#unknown + 1] = name end
+  end
+  if #unknown > 0 then
+    check.raise("format", "%s does not say who is in %s%s", o.people, unknown[1],
+      #unknown > 1 and (" and %d more"):format(#unknown - 1) or "")
+  end
+  local function person(name) return people[name] end
+  return partitions.draw(names, person, o.seed, o.share, partitions.groups(names, person, affwild.subject))
+end
+
 --- Makes the corpus: { videos = folder, annotations = folder, out = path, boxes = folder, split = CSV of recording
--- and partition (else 80 % of the videos train, drawn from the seed), share = 0.8, seed = 1, size = 96, fps = 30
--- (of the corpus; frames keep their own times), cascade = XML of OpenCV, note = function(text) }.
+-- and partition (else 80 % of the persons train, drawn from the seed), people = CSV of video and person, which names
+-- NAME_left and NAME_right apart (else each video counts as a person), share = 0.8, seed = 1, size = 96, fps = 30 (of the
+-- corpus; frames keep their own times), cascade = XML of OpenCV, note = function(text) }.
 -- Gives { recordings =, frames =, scale = 1 or 1000, notes = list }.
 function affwild.make(options)
   check.keys(options, { videos = "string!", annotations = "string!", out = "string!", boxes = "string",
-    split = "string", share = "number", seed = "integer", size = "count", fps = "number", cascade = "string",
-    note = "function" }, "affwild.make")
+    split = "string", people = "string", share = "number", seed = "integer", size = "count", fps = "number",
+    cascade = "string", note = "function" }, "affwild.make")
   local o, notes = { share = 0.8, seed = 1, size = 96, fps = 30 }, {}
   for key, value in pairs(options) do o[key] = value end
   o.note = function(fmt, ...)
@@ -118,11 +144,15 @@ function affwild.make(options)
   local names, known = annotated(o), {}
   for _, name in ipairs(names) do known[name] = true end
   local list
-  if o.split then
-    list = partitions.manifest(o.split)
+  if o.split and o.people then
+    check.raise("argument", "affwild.make: split names partitions and, in a column subject, persons; leave out people")
+  elseif o.split then
+    local persons
+    list, persons = partitions.manifest(o.split)
+    if not persons then warn(o, "its column subject") end
   else
     if #names == 0 then check.raise("io", "%s holds no annotated video", o.annotations) end
-    list = partitions.draw(names, affwild.subject, o.seed, o.share)
+    list = draw(names, o)
   end
   local found, lists, jobs, listed = annotations.problems(), {}, {}, {}
   for _, entry in ipairs(list) do
@@ -150,7 +180,7 @@ function affwild.make(options)
   local result = assembly.write { out = o.out, size = o.size, name = "affwild", fps = o.fps, names = affwild.names,
     jobs = jobs, note = o.note,
     source = ("Aff-Wild, %s; faces of %d pixels"):format(o.split and "split " .. o.split
-      or ("%g of the videos to train, seed %d"):format(o.share, o.seed), o.size) }
+      or ("%g of the persons to train, seed %d"):format(o.share, o.seed), o.size) }
   result.scale, result.notes = scale, notes
   return result
 end
@@ -163,8 +193,9 @@ function affwild.main(args)
   parser:option("--out", "the HDF5 file"):count "1"
   parser:option("--boxes", "folder of NAME/1.pts ... or NAME.csv (frame,x,y,w,h); else the faces are searched")
   parser:option("--split", "CSV with columns recording and partition, and subject if a subject has several")
+  parser:option("--people", "CSV with columns video and person: who is who, without --split; else each video is a person")
   for _, option in ipairs {
-    { "share", "of the videos, for training, without --split (0.8)" }, { "seed", "of that draw (1)" },
+    { "share", "of the persons, for training, without --split (0.8)" }, { "seed", "of that draw (1)" },
     { "size", "side of the faces in pixels (96)" }, { "fps", "of the corpus; frames keep their own times (30)" },
   } do
     parser:option("--" .. option[1], option[2]):convert(tonumber)

@@ -3,7 +3,8 @@
 --
 --   mien datasets/recola.lua --from RECOLA --out corpora/paper/recola.h5
 --
--- The row of ratings at t = 0 is dropped, and row i meets the frame that is shown at t = 0.04 i.
+-- The row of ratings at t = 0 is dropped (--first-row: after the gold standard was fitted with it), and row i meets the
+-- frame that is shown at t = 0.04 i.
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or "."
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
@@ -27,14 +28,19 @@ local function choose_split(name)
     near and ("; did you mean %s?"):format(near) or "")
 end
 
---- Gold standard of one dimension from rows of ratings, held within [-1, 1]: values by row.
+--- Gold standard of one dimension from rows of ratings, held within [-1, 1]: values by row. The row at t = 0 has no value,
+-- but with first_row a say in the others'.
 local function fuse(rows, raters, o, what, note)
-  local traces = assembly.tensor("f64", { #rows, raters }, function(row, r) return rows[row][r] end)
+  local zero = o.first_row and rows.zero
+  if o.first_row and not zero then note("%s: there is no row at t = 0; the gold standard is fitted without it", what) end
+  local before = zero and 1 or 0
+  local traces = assembly.tensor("f64", { #rows + before, raters },
+    function(row, r) return (rows[row - before] or zero)[r] end)
   local fused, weights = data.gold(traces, { kind = o.gold_kind, clip = o.clip })
   local values, beyond = {}, 0
   local numbers = fused:data()
   for i = 1, #rows do
-    local value = numbers[i - 1]
+    local value = numbers[i - 1 + before]
     if value < -1 or value > 1 then beyond = beyond + 1 end
     values[i] = math.max(-1, math.min(1, value))
   end
@@ -126,28 +132,39 @@ local function collect(o)
 end
 
 --- Makes the corpus: { from = folder, out = path, split = "paper46"|"avec27"|"avec16"|CSV, size = 150,
--- gold_kind = "ccc_centred"|"mean"|"ewe", clip = false, raters = list of columns, gold = AVEC's (a CSV, or a
+-- gold_kind = "ccc_centred"|"mean"|"ewe_all"|"ewe_others" (mien.data.gold), clip = false, first_row = false (the gold
+-- standard is fitted without the row at t = 0, which no frame meets; true: with it, as AVEC's was, and then it goes),
+-- raters = list of columns, gold = AVEC's (a CSV, or a
 -- folder of ARFF files) instead of ratings, videos = folder, boxes = folder, cascade = XML of OpenCV,
 -- note = function(text) }.
 -- Gives { recordings =, frames =, notes = list }.
 function recola.make(options)
   check.keys(options, { from = "string!", out = "string!", split = "string", size = "count", gold_kind = "string",
-    clip = "boolean", raters = "table", gold = "string", videos = "string", boxes = "string", cascade = "string",
-    note = "function" }, "recola.make")
+    clip = "boolean", first_row = "boolean", raters = "table", gold = "string", videos = "string", boxes = "string",
+    cascade = "string", note = "function" }, "recola.make")
   local o, notes = { split = "paper46", size = 150, gold_kind = "ccc_centred", clip = false }, {}
   for key, value in pairs(options) do o[key] = value end
-  check.one_of(o.gold_kind, { "ccc_centred", "mean", "ewe" }, "recola.make: gold_kind")
+  require("mien.data.gold").kind(o.gold_kind, "recola.make: gold_kind")
+  if o.first_row and o.gold then
+    check.raise("argument", "recola.make: first_row is about a gold standard that is made from ratings, %s is one", o.gold)
+  end
   o.videos = o.videos or o.from .. "/RECOLA-Video-recordings"
   o.note = function(fmt, ...)
     notes[#notes + 1] = fmt:format(...)
     if options.note then options.note(notes[#notes]) end
+  end
+  if o.split == "avec27" then
+    o.note("the split avec27 is one user's list of the recordings that AVEC 2016 and 2018 used; their organisers published "
+      .. "none")
   end
   local jobs, step = collect(o)
   local result = assembly.write { out = o.out, size = o.size, name = "recola", fps = 1 / step, names = recola.names,
     jobs = jobs, note = o.note,
     split = { name = partitions.recola[o.split] and o.split or "own", recordings = #choose_split(o.split) },
     source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
-      o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or ""), o.size) }
+      o.gold and "of " .. o.gold
+        or o.gold_kind .. (o.clip and ", clipped" or "") .. (o.first_row and ", with the row at t = 0" or ""),
+      o.size) }
   result.notes = notes
   return result
 end
@@ -157,9 +174,12 @@ function recola.main(args)
   local parser = require "argparse"("recola.lua", "RECOLA as a corpus.")
   parser:option("--from", "the folder with RECOLA-Annotation and RECOLA-Video-recordings"):count "1"
   parser:option("--out", "the HDF5 file"):count "1"
-  parser:option("--split", "paper46, avec27, avec16, or a CSV with columns recording and partition", "paper46")
+  parser:option("--split", "paper46, avec27 (one user's list of AVEC's recordings), avec16, or a CSV with columns "
+    .. "recording and partition", "paper46")
   parser:option("--size", "side of the faces in pixels (150)"):convert(tonumber)
-  parser:option("--gold-kind", "ccc_centred (AVEC's), mean, or ewe", "ccc_centred")
+  parser:option("--gold-kind", "ccc_centred (AVEC's), mean, ewe_all or ewe_others (raters weighed by their "
+    .. "correlation with the mean of all, or of the others)", "ccc_centred")
+  parser:flag("--first-row", "the gold standard is fitted with the row at t = 0, too, as AVEC's was; no frame gets it")
   parser:flag("--clip", "raters that disagree with the others count 0 instead of below")
   parser:option("--raters", "columns to use, with commas (FM1,FM2,FM3,FF1,FF2,FF3)")
   parser:option("--gold", "a gold standard instead of ratings: a CSV name;timestamp;arousal;valence, or a folder "

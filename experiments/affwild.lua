@@ -1,5 +1,6 @@
 -- The AffWild start: ResNet-50, a fully connected layer and two GRU layers (AffWildNet, Kollias et al. 2019).
--- Not here: the authors' own weights; imported as weights/paper/affwild.h5 they are used as they are.
+-- Not here: the authors' own weights; as weights/paper/affwild.h5 (docs/weights.md) they are used as they are, by networks
+-- of the same strides (TF-slim's: strides = "slim").
 local mien = require "mien"
 
 return mien.experiment {

@@ -1,5 +1,6 @@
 -- The ImageNet start: ResNet-50 learns to name things. Torchvision's or other published weights do as well:
--- a weights/paper/imagenet.h5 that was not made here is used as it is.
+-- a weights/paper/imagenet.h5 that was not made here is used as it is, when it says of which network it is
+-- (docs/weights.md, with Python that writes torchvision's).
 -- Not here: faces (affwild.lua, realeyes.lua).
 local mien = require "mien"
 

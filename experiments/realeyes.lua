@@ -13,7 +13,8 @@ return mien.experiment {
     sequence = 150, batch = 2, size = { 150, 150 }, resize = { 170, 170 },
     augment = { crop = true, brightness = 32, saturation = { 0.5, 1.5 } },
     split = { 0.8, 0.2 },                          -- by participant, before anything is drawn again
-    resample = { max_neutral = 0 },                -- Table 4's authors must have allowed some: an option
+    resample = { max_neutral = 0, stride = 1 },    -- windows at any frame; Table 4's authors must have allowed some
+                                                   -- neutral frames: an option
     class_weights = "balanced",
   },
   network = { width = 64, zero_residual = false, hidden = 256, layers = 2 },

@@ -24,11 +24,19 @@ double mien_moments_rmse(const mien_moments *m);
 /* Gold standard of R raters' traces over n times, traces[r * n + t].
  * CENTRED (AVEC 2016/2018): w_r = mean over s != r of CCC(x_r, x_s), gold(t) = mean_r
  *   [x_r(t) - m_r] + sum w_r m_r / sum w_r; clip: negative weights count as 0.
- * MEAN: the plain mean. EWE: sum w_r x_r / sum w_r with w_r = Pearson's r of rater r and the
- *   mean of the others, negative weights 0 (Grimm & Kroschel 2005).
+ * MEAN: the plain mean.
+ * EWE, the evaluator weighted estimator: sum w_r x_r / sum w_r, negative weights 0. EWE_ALL: w_r =
+ *   Pearson's r of rater r and the mean of all raters, r among them (Grimm & Kroschel 2005;
+ *   Coutinho et al. 2016: "the average ratings of all evaluators"). EWE_OTHERS: and the mean of
+ *   the other raters (what audpsychometric computes, though it quotes Coutinho et al.).
  * weights[R] gets the weights: 1 for MEAN and for a single rater; a rater who never moves agrees
  * with nobody (0). Error: fewer than one rater or time, a NaN, or weights that sum to 0. */
-typedef enum mien_gold { MIEN_GOLD_CENTRED = 0, MIEN_GOLD_MEAN, MIEN_GOLD_EWE } mien_gold;
+typedef enum mien_gold {
+    MIEN_GOLD_CENTRED = 0,
+    MIEN_GOLD_MEAN,
+    MIEN_GOLD_EWE_ALL,
+    MIEN_GOLD_EWE_OTHERS
+} mien_gold;
 mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien_gold kind,
                                bool clip, double *gold, double *weights);
 

@@ -24,15 +24,16 @@ static void pairwise_ccc(const double *traces, int raters, int64_t n, double *we
     }
 }
 
-/* w_r = Pearson's r of rater r and the mean of the others, negative ones 0. total[n]: sum of all
- * traces; others[n]: room. */
-static void leave_one_out_pearson(const double *traces, int raters, int64_t n, const double *total,
-                                  double *others, double *weights) {
+/* w_r = Pearson's r of rater r and the mean of all raters, or of the others; negative ones 0.
+ * total[n]: sum of all traces; others[n]: room. */
+static void pearson_with_mean(const double *traces, int raters, int64_t n, const double *total,
+                              bool leave_out, double *others, double *weights) {
     for (int r = 0; r < raters; r++) {
         const double *trace = traces + r * n;
-        for (int64_t t = 0; t < n; t++) others[t] = (total[t] - trace[t]) / (raters - 1);
+        for (int64_t t = 0; leave_out && t < n; t++)
+            others[t] = (total[t] - trace[t]) / (raters - 1);
         mien_moments m = {0};
-        mien_moments_add(&m, trace, others, n);
+        mien_moments_add(&m, trace, leave_out ? others : total, n); /* a sum correlates as a mean */
         weights[r] = fmax(0.0, or_zero(mien_moments_pearson(&m)));
     }
 }
@@ -58,8 +59,10 @@ mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien
 
     for (int r = 0; r < raters; r++) weights[r] = 1;
     if (raters > 1 && kind == MIEN_GOLD_CENTRED) pairwise_ccc(traces, raters, n, weights);
-    if (raters > 1 && kind == MIEN_GOLD_EWE)
-        leave_one_out_pearson(traces, raters, n, total, total + n, weights);
+    const bool ewe = kind == MIEN_GOLD_EWE_ALL || kind == MIEN_GOLD_EWE_OTHERS;
+    if (raters > 1 && ewe)
+        pearson_with_mean(traces, raters, n, total, kind == MIEN_GOLD_EWE_OTHERS, total + n,
+                          weights);
     if (clip)
         for (int r = 0; r < raters; r++) weights[r] = fmax(0.0, weights[r]);
 
@@ -79,7 +82,7 @@ mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien
                   "anybody; kind \"mean\" needs no agreement",
                   raters);
     }
-    if (kind == MIEN_GOLD_EWE) {
+    if (ewe) {
         memset(gold, 0, sizeof(double) * (size_t)n);
         for (int r = 0; r < raters; r++)
             for (int64_t t = 0; t < n; t++) gold[t] += weights[r] / sum * traces[r * n + t];

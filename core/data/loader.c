@@ -36,6 +36,7 @@ struct mien_loader {
     mien_loader_config config;
     mien_h5 *file;
     int64_t *starts, n, batches;
+    int *lengths; /* NULL: all windows are whole */
     mien__frame_plan plan;
     int height, width; /* of stored frames */
     int outputs;       /* K of continuous and multi-label targets; 0: classes */
@@ -65,6 +66,13 @@ static int64_t windows_in(const mien_loader *l, int64_t batch) {
 
 /* ---- one window, on a worker ----------------------------------------------------------------- */
 
+/* The draw of nothing: the crop lies in the middle, colours stay. */
+static mien__draw middle(const mien__frame_plan *plan) {
+    return (mien__draw){.top = (plan->rows.out - plan->height) / 2,
+                        .left = (plan->columns.out - plan->width) / 2,
+                        .saturation = 1};
+}
+
 /* The draw of (epoch, position in the epoch, frame when drawn per frame): a pure function, so the
  * number of threads does not matter and a resumed run draws the same. */
 static mien__draw draw_for(const mien_loader *l, int64_t position, int frame) {
@@ -76,7 +84,7 @@ static mien__draw draw_for(const mien_loader *l, int64_t position, int frame) {
     mien__philox(c->seed, l->stream, counter, word);
     mien__philox(c->seed, l->stream, counter + 1, word + 4);
     int spare_y = l->plan.rows.out - c->height, spare_x = l->plan.columns.out - c->width;
-    mien__draw draw = {.top = spare_y / 2, .left = spare_x / 2, .saturation = 1};
+    mien__draw draw = middle(&l->plan);
     if (c->random_crop) {
         draw.top = (int)(mien__u24(word[0]) * (float)(spare_y + 1));
         draw.left = (int)(mien__u24(word[1]) * (float)(spare_x + 1));
@@ -88,11 +96,17 @@ static mien__draw draw_for(const mien_loader *l, int64_t position, int frame) {
     return draw;
 }
 
-static mien_status read_labels(mien_loader *l, int64_t start, void *values) {
-    const int length = l->config.sequence;
+/* Labels of the `length` frames that a window has; padding has none. */
+static mien_status read_labels(mien_loader *l, int64_t start, int length, void *values) {
     const int64_t count = (int64_t)length * (l->outputs ? l->outputs : 1);
     MIEN_TRY(mien__h5_read_rows(l->file, "labels", start, length, l->outputs ? MIEN_F32 : MIEN_I32,
                                 values, 4 * (size_t)count));
+    const int64_t whole = (int64_t)l->config.sequence * (l->outputs ? l->outputs : 1);
+    for (int64_t i = count; i < whole; i++)
+        if (l->outputs)
+            ((float *)values)[i] = NAN;
+        else
+            ((int32_t *)values)[i] = -1;
     if (l->outputs == 0) {
         const int32_t *label = values;
         for (int t = 0; t < length; t++)
@@ -128,18 +142,19 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
                                float *scratch) {
     const mien_loader_config *c = &l->config;
     const int64_t start = l->starts[unit], place = unit % c->batch;
+    const int length = l->lengths ? l->lengths[unit] : c->sequence;
     const size_t label_bytes = 4 * (size_t)c->sequence * (size_t)(l->outputs ? l->outputs : 1);
     MIEN_TRY(mien__carrier_wait(&l->carriers[s - l->slots])); /* of the batch before */
-    MIEN_TRY(read_labels(l, start, (char *)s->values + (size_t)place * label_bytes));
+    MIEN_TRY(read_labels(l, start, length, (char *)s->values + (size_t)place * label_bytes));
     const size_t in_frame = (size_t)l->height * (size_t)l->width * 3;
     const size_t out_frame = (size_t)c->height * (size_t)c->width * 3;
     const size_t before = (size_t)place * (size_t)c->sequence; /* frames of the batch's windows */
     const bool as_stored = c->device != MIEN_DEVICE_CPU;
     mien__draw draw = draw_for(l, unit, 0);
-    for (int t = 0; t < c->sequence;) {
+    for (int t = 0; t < length;) {
         /* up to the end of a chunk, so that each chunk is unpacked once */
         int64_t room = l->chunk - (start + t) % l->chunk;
-        int count = (int)(room < c->sequence - t ? room : c->sequence - t);
+        int count = (int)(room < length - t ? room : length - t);
         uint8_t *to = as_stored ? (uint8_t *)s->pixels + (before + (size_t)t) * in_frame : raw;
         MIEN_TRY(mien__h5_read_rows(l->file, "frames", start + t, count, MIEN_U8, to,
                                     (size_t)count * in_frame));
@@ -151,6 +166,17 @@ static mien_status fill_window(mien_loader *l, int64_t unit, slot *s, uint8_t *r
             else
                 mien__frame_render(&l->plan, raw + (size_t)i * in_frame, &draw, scratch,
                                    (float *)s->pixels + (before + (size_t)t) * out_frame);
+        }
+    }
+    for (size_t t = (size_t)length, last = t - 1; t < (size_t)c->sequence; t++) { /* padding */
+        if (as_stored) {
+            uint8_t *pixels = (uint8_t *)s->pixels + before * in_frame;
+            float *drawn = s->drawn + before * 5;
+            memcpy(pixels + t * in_frame, pixels + last * in_frame, in_frame);
+            memcpy(drawn + t * 5, drawn + last * 5, 5 * sizeof *drawn);
+        } else {
+            float *pixels = (float *)s->pixels + before * out_frame;
+            memcpy(pixels + t * out_frame, pixels + last * out_frame, out_frame * sizeof *pixels);
         }
     }
     return MIEN_OK;
@@ -270,21 +296,22 @@ static mien_status read_layout(mien_loader *l, int64_t *frames) {
     return mien__h5_chunk_rows(l->file, "frames", &l->chunk);
 }
 
-static mien_status plan_frames(mien_loader *l) {
-    const mien_loader_config *c = &l->config;
-    int h = c->resize_height ? c->resize_height : l->height;
-    int w = c->resize_width ? c->resize_width : l->width;
+/* For stored frames of height x width. */
+static mien_status plan_frames(const mien_loader_config *c, int height, int width,
+                               mien__frame_plan *plan) {
+    int h = c->resize_height ? c->resize_height : height;
+    int w = c->resize_width ? c->resize_width : width;
     if (h < c->height || w < c->width)
         MIEN_FAIL(MIEN_ERR_SHAPE,
                   "loader: cannot crop %dx%d out of %dx%d; set resize to at least the size",
                   c->height, c->width, h, w);
-    MIEN_TRY(mien__axis_init(&l->plan.rows, l->height, h, 0, l->height, false));
-    MIEN_TRY(mien__axis_init(&l->plan.columns, l->width, w, 0, l->width, false));
-    l->plan.height = c->height;
-    l->plan.width = c->width;
+    MIEN_TRY(mien__axis_init(&plan->rows, height, h, 0, height, false));
+    MIEN_TRY(mien__axis_init(&plan->columns, width, w, 0, width, false));
+    plan->height = c->height;
+    plan->width = c->width;
     for (int i = 0; i < 3; i++) {
-        l->plan.gain[i] = (float)(1 / (255 * c->sd[i]));
-        l->plan.bias[i] = (float)(-c->mean[i] / c->sd[i]);
+        plan->gain[i] = (float)(1 / (255 * c->sd[i]));
+        plan->bias[i] = (float)(-c->mean[i] / c->sd[i]);
     }
     return MIEN_OK;
 }
@@ -412,13 +439,25 @@ static mien_status set_up(mien_loader *l, const char *path, const int64_t *start
     int64_t frames = 0;
     MIEN_TRY(read_layout(l, &frames));
     if (l->chunk <= 0) l->chunk = PIECE;
-    for (int64_t i = 0; i < l->n; i++)
-        if (starts[i] < 0 || starts[i] > frames - c->sequence)
+    for (int64_t i = 0; i < l->n; i++) {
+        const int length = c->lengths ? c->lengths[i] : c->sequence;
+        if (length < 1 || length > c->sequence)
+            MIEN_FAIL(MIEN_ERR_ARGUMENT, "loader: window %lld has %d frames, but 1 to %d fit in",
+                      (long long)i + 1, length, c->sequence);
+        if (starts[i] < 0 || starts[i] > frames - length)
             MIEN_FAIL(MIEN_ERR_ARGUMENT,
                       "loader: window %lld begins at frame %lld and takes %d, but %s has %lld",
-                      (long long)i + 1, (long long)starts[i], c->sequence, path, (long long)frames);
+                      (long long)i + 1, (long long)starts[i], length, path, (long long)frames);
+    }
     if (l->n) memcpy(l->starts, starts, sizeof *starts * (size_t)l->n);
-    MIEN_TRY(plan_frames(l));
+    if (l->n && c->lengths) {
+        l->lengths = malloc(sizeof *l->lengths * (size_t)l->n);
+        if (!l->lengths)
+            MIEN_FAIL(MIEN_ERR_MEMORY, "loader: out of memory for %lld windows", (long long)l->n);
+        memcpy(l->lengths, c->lengths, sizeof *l->lengths * (size_t)l->n);
+    }
+    l->config.lengths = NULL; /* the caller's */
+    MIEN_TRY(plan_frames(c, l->height, l->width, &l->plan));
     mien_rng rng;
     mien_rng_start(&rng, c->seed, "augment");
     l->stream = rng.stream;
@@ -482,6 +521,7 @@ void mien_loader_close(mien_loader *l) {
     pthread_cond_destroy(&l->work);
     pthread_mutex_destroy(&l->mutex);
     free(l->starts);
+    free(l->lengths);
     free(l->threads);
     free(l);
 }
@@ -572,4 +612,47 @@ const char *mien_loader_unpinned(const mien_loader *l) {
 
 double mien_loader_waited(const mien_loader *l) {
     return l->waited;
+}
+
+/* ---- frames that lie in no corpus -------------------------------------------------------------
+ */
+
+mien_tensor *mien_frames_render(mien_tensor *frames, const mien_loader_config *c) {
+    MIEN_CALL("frames_render");
+    char got[96];
+    if (mien__tensor_check(frames, "frames_render") != MIEN_OK) return NULL;
+    if (mien_tensor_dtype(frames) != MIEN_U8 || mien_tensor_ndim(frames) != 4 ||
+        mien_tensor_size(frames, 3) != 3 || mien_tensor_count(frames) == 0 ||
+        mien_tensor_size(frames, 1) > 32767 || mien_tensor_size(frames, 2) > 32767)
+        MIEN_FAIL_NULL(MIEN_ERR_SHAPE, "frames_render: frames must be u8 [N,h,w,3], got %s %s",
+                       mien_dtype_name(mien_tensor_dtype(frames)),
+                       mien__shape_text(frames, got, sizeof got));
+    if (mien_tensor_device(frames) != MIEN_DEVICE_CPU)
+        MIEN_FAIL_NULL(MIEN_ERR_DEVICE, "frames_render: the frames live on the GPU; the op augment "
+                                        "does this there");
+    if (check_config(c) != MIEN_OK) return NULL;
+    mien_tensor *source = mien__tensor_contiguous(frames), *result = NULL;
+    if (!source) return NULL;
+    const int h = (int)mien_tensor_size(frames, 1), w = (int)mien_tensor_size(frames, 2);
+    const int64_t shape[4] = {mien_tensor_size(frames, 0), 3, c->height, c->width};
+    mien__frame_plan plan = {0};
+    float *scratch = NULL;
+    if (plan_frames(c, h, w, &plan) == MIEN_OK) {
+        scratch = malloc(sizeof *scratch * mien__frame_scratch(&plan));
+        if (scratch)
+            result = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 4, shape);
+        else
+            mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "frames_render: out of memory");
+    }
+    const uint8_t *from = mien_tensor_data(source);
+    float *to = result ? mien_tensor_data(result) : NULL;
+    const mien__draw draw = middle(&plan);
+    const size_t in = (size_t)h * (size_t)w * 3, out = (size_t)(3 * shape[2] * shape[3]);
+    for (int64_t i = 0; to && i < shape[0]; i++)
+        mien__frame_render(&plan, from + (size_t)i * in, &draw, scratch, to + (size_t)i * out);
+    free(scratch);
+    mien__axis_free(&plan.rows);
+    mien__axis_free(&plan.columns);
+    mien_tensor_release(source);
+    return result;
 }

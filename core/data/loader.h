@@ -22,6 +22,9 @@ typedef struct mien_loader_config {
     int64_t epoch;      /* epoch and position in the epoch give the counter: the same window at
                            the same place gets the same draw with any number of workers */
     int64_t first_step; /* resume: batches to leave out at the beginning */
+    const int *lengths; /* frames of each of the n windows (copied), 1 to sequence; NULL: all have
+                           `sequence`. A shorter one is filled up with its last frame, whose labels
+                           there are NaN, or class -1 */
     int workers;        /* threads; at least 1 */
     int keep_last;      /* 1: the last batch may be smaller, 0: it is dropped */
     mien_device device; /* of frames. On a GPU they are as stored, with their draws, for the op
@@ -47,5 +50,9 @@ const char *mien_loader_unpinned(const mien_loader *loader);
 void mien_loader_close(mien_loader *loader);
 /* Seconds that `next` has waited for workers: what the loader cost the step. */
 double mien_loader_waited(const mien_loader *loader);
+/* Frames u8 [N,h,w,3] in the host's memory as a loader gives them that does not augment: f32
+ * [N,3,height,width], resized, cut out of the middle and scaled as size, resize_*, mean and sd of
+ * `config` say, to the same bits. NULL: another shape, or a bad configuration. */
+mien_tensor *mien_frames_render(mien_tensor *frames, const mien_loader_config *config);
 /* cdef:end */
 #endif

@@ -57,8 +57,8 @@ local function timed(form, path, time, columns, what, found, name)
   return rows
 end
 
---- Times must run evenly: a row that is missing or doubled would shift all labels behind it. Drops the row at
--- t = 0, which no frame meets. rows: { path =, { time =, line = } ... }; tolerance: half a step.
+--- Times must run evenly: a row that is missing or doubled would shift all labels behind it. The row at t = 0, which no
+-- frame meets, goes to rows.zero. rows: { path =, { time =, line = } ... }; tolerance: half a step.
 local function even(rows, step, found)
   local first = rows[1] and rows[1].time
   if not first then return end
@@ -77,7 +77,7 @@ local function even(rows, step, found)
         expected)
     end
   end
-  if offset == 0 then table.remove(rows, 1) end
+  if offset == 0 then rows.zero = table.remove(rows, 1) end
 end
 
 local RECOLA = { "FM1", "FM2", "FM3", "FF1", "FF2", "FF3" }

@@ -17,8 +17,8 @@ local function numbered(parts)
 end
 
 --- Splits of RECOLA by participant. paper46: the 46 recordings of the paper; avec27: those of them that AVEC
--- 2016 and 2018 used. avec16: those of the 27 that have labels, under the names that AVEC's own files give them (in
--- what order they are the 27 is not published).
+-- 2016 and 2018 used by one user's list, as none was published. avec16: those of the 27 that have labels, under the
+-- names that AVEC's own files give them (in what order they are the 27 is not published).
 partitions.recola = {
   paper46 = numbered {
     train = "15 16 17 18 21 23 25 37 39 41 46 50 51 55 56 60",
@@ -40,7 +40,7 @@ local words = { train = "train", devel = "devel", test = "test", dev = "devel", 
   validation = "devel" }
 
 --- A manifest: CSV with columns recording and partition (train, devel or test), and subject when a subject has
--- more than one recording. List of { name, partition, subject }.
+-- more than one recording. List of { name, partition, subject }, and whether there is a column subject.
 function partitions.manifest(path)
   local rows, header, bad = csv.read(path, { "recording", "partition" })
   local subject
@@ -70,15 +70,52 @@ function partitions.manifest(path)
       #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
   end
   if #list == 0 then check.raise("format", "%s names no recording", path) end
-  return list
+  return list, subject ~= nil
+end
+
+--- Who is who: a CSV with columns video and person, { [video] = person }.
+function partitions.people(path)
+  local rows, _, bad = csv.read(path, { "video", "person" })
+  local people, seen = {}, {}
+  for _, row in ipairs(rows) do
+    if seen[row.video] then
+      bad[#bad + 1] = { line = row.line, problem = ("%s stands in line %d already"):format(row.video, seen[row.video]) }
+    elseif row.person == "" then
+      bad[#bad + 1] = { line = row.line, problem = ("%s has no person"):format(row.video) }
+    end
+    seen[row.video], people[row.video] = row.line, row.person
+  end
+  if #bad > 0 then
+    check.raise("format", "%s:%d: %s%s", path, bad[1].line, bad[1].problem,
+      #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
+  end
+  return people
+end
+
+--- Names of the groups that recordings form which share a person or a video: group(name), named by the first of its
+-- persons in order. subject(name) names who is in a recording, video(name) where it was cut from.
+function partitions.groups(names, subject, video)
+  local parent = {}
+  local function root(key)
+    parent[key] = parent[key] or key
+    while parent[key] ~= key do key = parent[key] end
+    return key
+  end
+  for _, name in ipairs(names) do
+    local a, b = root("person " .. subject(name)), root("video " .. video(name))
+    parent[a < b and b or a] = a < b and a or b -- persons come before videos
+  end
+  return function(name) return root("person " .. subject(name)) end
 end
 
 --- train and devel by subject: subjects in an order that depends on the seed alone, the first `share` of them
--- (0.8) to train. names: of recordings; subject(name) names who is in it.
-function partitions.draw(names, subject, seed, share)
+-- (0.8) to train. names: of recordings; subject(name) names who is in it; group(name): what stays together, its subject
+-- when left out.
+function partitions.draw(names, subject, seed, share, group)
+  group = group or subject
   local subjects, known, list = {}, {}, {}
   for _, name in ipairs(names) do
-    local who = subject(name)
+    local who = group(name)
     if not known[who] then
       known[who], subjects[#subjects + 1] = true, who
     end
@@ -90,7 +127,7 @@ function partitions.draw(names, subject, seed, share)
   local home = {}
   for i, who in ipairs(subjects) do home[who] = i <= cut and "train" or "devel" end
   for _, name in ipairs(names) do
-    list[#list + 1] = { name = name, partition = home[subject(name)], subject = subject(name) }
+    list[#list + 1] = { name = name, partition = home[group(name)], subject = subject(name) }
   end
   return list
 end

@@ -78,9 +78,9 @@ static void undefined_agreement_is_nan(void **state) {
 }
 
 static void gold_standards_match_their_definitions(void **state) {
-    const char *names[] = {"centred", "mean", "ewe"};
+    const char *names[] = {"centred", "mean", "ewe_all", "ewe_others"};
     double *traces = golden("traces", NULL);
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < 4; kind++) {
         char key[32];
         int64_t n;
         snprintf(key, sizeof key, "%s_gold", names[kind]);
@@ -117,7 +117,7 @@ static void gold_standard_refuses_what_has_no_answer(void **state) {
     assert_int_equal(mien_gold_standard(gap, 2, 2, MIEN_GOLD_MEAN, false, gold, weights),
                      MIEN_ERR_NUMERIC);
     assert_non_null(strstr(mien_error_last()->message, "rater 2 has no value at time 1"));
-    assert_int_equal(mien_gold_standard(flat, 2, 2, MIEN_GOLD_EWE, false, gold, weights),
+    assert_int_equal(mien_gold_standard(flat, 2, 2, MIEN_GOLD_EWE_OTHERS, false, gold, weights),
                      MIEN_ERR_NUMERIC);
     assert_int_equal(mien_gold_standard(gap, 1, 2, MIEN_GOLD_CENTRED, false, gold, weights),
                      MIEN_OK);
@@ -206,7 +206,8 @@ static void ten_raters_fuse_to_the_published_agreement(void **state) {
     assert_true(fabs(mien_moments_pearson(&m) - 0.775601) < 5e-7);
     assert_true(fabs(mien_moments_rmse(&m) - 0.191943) < 5e-7);
 
-    assert_int_equal(mien_gold_standard(traces, 10, TIMES, MIEN_GOLD_EWE, false, gold, weights), 0);
+    assert_int_equal(
+        mien_gold_standard(traces, 10, TIMES, MIEN_GOLD_EWE_OTHERS, false, gold, weights), 0);
     for (int r = 0; r < 10; r++) assert_true(fabs(weights[r] - pearson_weights[r]) < 6e-5);
     memset(&m, 0, sizeof m);
     mien_moments_add(&m, gold, truth, TIMES);

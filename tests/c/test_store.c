@@ -133,9 +133,13 @@ static void wrong_sql_is_an_error_with_sqlites_words(void **state) {
     mien_db_close(db);
 }
 
+extern const char *const mien__schema[];
+
 static void migration_happens_once_and_makes_every_view(void **state) {
     mien_db *db = fresh("migrate.db");
-    assert_int_equal(integer(db, "PRAGMA user_version"), 7);
+    int newest = 0;
+    while (mien__schema[newest]) newest++;
+    assert_int_equal(integer(db, "PRAGMA user_version"), newest);
     assert_int_equal(mien_db_migrate(db), MIEN_OK);
     assert_int_equal(integer(db, "SELECT count(*) FROM published WHERE paper_table = 5"), 16);
     const char *views[] = {"table5",     "convergence", "seed_mean_std", "run_wide",

@@ -56,8 +56,8 @@ def gold_centred(traces):
     return w, (traces - m[:, None]).mean(0) + (w * m).sum() / w.sum()
 
 
-def gold_ewe(traces):
-    others = [np.delete(traces, r, 0).mean(0) for r in range(len(traces))]
+def gold_ewe(traces, leave_out):
+    others = [(np.delete(traces, r, 0) if leave_out else traces).mean(0) for r in range(len(traces))]
     w = np.array([max(0.0, np.corrcoef(t, o)[0, 1]) for t, o in zip(traces, others)])
     return w, (w[:, None] * traces).sum(0) / w.sum()
 
@@ -83,7 +83,8 @@ put("search_shift", [joined(lambda v: shift(v, d), x, y, lengths) for d in range
 traces = np.stack([0.3 * walk(50) * k + b + 0.05 * walk(50) + s * np.sin(np.arange(50) / 7.0)
                    for k, b, s in [(1, 0, 1), (0.5, 0.3, 0.8), (2, -0.1, 1.2), (0.7, 0.1, -0.2)]]).round(6)
 put("traces", traces.ravel())
-for name, gold in [("centred", gold_centred), ("ewe", gold_ewe)]:
+for name, gold in [("centred", gold_centred), ("ewe_all", lambda t: gold_ewe(t, False)),
+                   ("ewe_others", lambda t: gold_ewe(t, True))]:
     w, g = gold(traces)
     put(name + "_weights", w)
     put(name + "_gold", g)

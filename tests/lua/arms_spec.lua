@@ -94,7 +94,7 @@ describe("arms", function()
     local root = run(declare("own_split", { data = { corpus = folder .. "/eight.h5", sequence = 8, batch = 2,
       size = { 20, 20 } }, arms = { { "whole" }, { "halves", data = { split = { 0.5, 0.5 } } } } }))
     assert.same({ 4, 2, 2 }, { #root.arms[1].parts.train, #root.arms[1].parts.devel, #root.arms[1].parts.test })
-    assert.same({ 4, 4, 0 }, { #root.arms[2].parts.train, #root.arms[2].parts.devel, #root.arms[2].parts.test })
+    assert.same({ 3, 3, 2 }, { #root.arms[2].parts.train, #root.arms[2].parts.devel, #root.arms[2].parts.test })
   end)
 
   it("keep their own corpus when the others' recipe is another", function()

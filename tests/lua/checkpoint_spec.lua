@@ -20,11 +20,11 @@ describe("a weight file", function()
     local m = model()
     m[2].running_var:fill_(3)
     checkpoint.save_weights(path, m, {
-      architecture = "example", image_size = 150, scale_mean = { 0.485, 0.456, 0.406 }, outputs = { "a", "b c" },
+      note = "example", image_size = 150, scale_mean = { 0.485, 0.456, 0.406 }, outputs = { "a", "b c" },
     })
     local file = checkpoint.load_weights(path)
-    assert.are.equal("example", file.meta.architecture)
-    assert.are.equal(150, file.meta.image_size)
+    assert.are.equal("example", file.meta.note)
+    assert.are.same({ 150, 150 }, file.meta.image_size)
     assert.are.same({ 0.485, 0.456, 0.406 }, file.meta.scale_mean)
     assert.are.same({ "a", "b c" }, file.meta.outputs)
     for i, entry in ipairs(m:state()) do

@@ -187,6 +187,104 @@ describe("a corpus", function()
   end)
 end)
 
+describe("a recording shorter than a window", function()
+  local tiny = require "tests.lua.tiny"
+  local name
+
+  before_each(function() name = os.tmpname() end)
+  after_each(function() os.remove(name) end)
+
+  local function batch(kind, options)
+    local corpus = mien.data.open(tiny.corpus(name, kind, 4, { 11, 3, 9, 9 }))
+    local starts, short = corpus:windows { sequence = 5, partition = "train", short = true }
+    assert.are.same({ 0, 5, 11, sequence = 5, lengths = { [11] = 3 } }, starts)
+    assert.are.equal(1, short)
+    local all = { corpus = corpus, starts = { 5, 11 }, lengths = starts.lengths, sequence = 5, batch = 2, size = { 20, 20 } }
+    for key, value in pairs(options or {}) do all[key] = value end
+    local loader = mien.data.loader(all)
+    local frames, labels = loader:next()
+    loader:close()
+    return frames:clone(), labels:clone(), corpus
+  end
+
+  it("is filled up with its last frame, without labels", function()
+    local frames, labels, corpus = batch("continuous", { augment = { crop = true, brightness = 30 }, size = { 18, 18 } })
+    local rows, given = frames:totable()[2], labels:totable()
+    assert.are.same(rows[3], rows[4])
+    assert.are.same(rows[3], rows[5])
+    assert.are_not.same(rows[2], rows[3])
+    assert.are.same(corpus:labels(11, 3):totable(), { unpack(given[2], 1, 3) })
+    assert.are.same(corpus:labels(5, 5):totable(), given[1])
+    for t = 4, 5 do
+      for k = 1, 2 do assert.is_true(given[2][t][k] ~= given[2][t][k]) end
+    end
+    corpus:close()
+    local _, classes, other = batch "class"
+    assert.are.same({ 0, 0 }, { unpack(classes:totable()[2], 4, 5) })
+    assert.are_not.equal(0, classes:totable()[2][3])
+    other:close()
+  end)
+
+  it("has one frame at least, and no more than a window", function()
+    for _, n in ipairs { 0, 6 } do
+      expect.failure(function() batch("continuous", { lengths = { [11] = n } }) end,
+        ("window 2 has %d frames, but 1 to 5 fit in"):format(n))
+    end
+  end)
+
+  it("counts with its own frames, and may be drawn again", function()
+    local _, _, corpus = batch "multilabel"
+    local starts = corpus:windows { sequence = 5, partition = "train", short = true }
+    local counts, frames = mien.data.class_counts(corpus, starts)
+    assert.are.equal(13, frames)
+    assert.are.equal(13, counts[1] + mien.data.class_counts(corpus, { 0, 5 }, 5)[2]
+      + mien.data.class_counts(corpus, { 11 }, 3)[2])
+    local result = mien.data.resample { corpus = corpus, starts = starts, recordings = corpus:partition "train",
+      max_neutral = 1, quota = "balanced", rng = mien.rng.stream(2, "resample") }
+    assert.are.same(starts.lengths, result.lengths)
+    corpus:close()
+  end)
+
+  it("gives the loss of its own frames, and its filling no gradient", function()
+    local loss, nan = mien.loss, 0 / 0
+    local x = mien.randn({ 2, 4, 2 }, { rng = mien.rng.stream(3, "x") })
+    local y = mien.rand({ 2, 4, 2 }, { rng = mien.rng.stream(4, "y") })
+    local given = y:totable()
+    for t = 3, 4 do given[2][t] = { nan, nan } end
+    local padded = mien.tensor(given)
+    local function rows(t)
+      return mien.cat({ t:narrow(1, 1, 1):reshape { 4, 2 }, t:narrow(1, 2, 1):narrow(2, 1, 2):reshape { 2, 2 } }, 1)
+    end
+    local function both(fn, wanted, per_sequence)
+      local a, b = x:clone():requires_grad_(), x:clone():requires_grad_()
+      local said = loss.unpadded(fn, per_sequence)(a, padded)
+      local right = wanted(b)
+      assert.are.equal(right:item(), said:item())
+      said:backward()
+      right:backward()
+      assert.are.same(b.grad:totable(), a.grad:totable())
+      local gradient = a.grad:totable()
+      assert.are.same({ { 0, 0 }, { 0, 0 } }, { gradient[2][3], gradient[2][4] })
+      assert.are_not.same({ 0, 0 }, gradient[2][2])
+      -- whole windows are as they were
+      assert.are.equal(fn(x, y):item(), loss.unpadded(fn, per_sequence)(x, y):item())
+    end
+    for _, name_ in ipairs { "mse", "sigmoid_cross_entropy", "ccc" } do
+      local fn = function(p, t) return loss[name_](p, t) end
+      both(fn, function(b) return fn(rows(b), rows(y)) end)
+    end
+    local per = function(p, t) return loss.ccc(p, t, { scope = "sequence" }) end
+    both(per, function(b)
+      return (per(b:narrow(1, 1, 1), y:narrow(1, 1, 1))
+        + per(b:narrow(1, 2, 1):narrow(2, 1, 2), y:narrow(1, 2, 1):narrow(2, 1, 2))) / 2
+    end, true)
+    local classes = mien.tensor({ { 1, 2, 2, 1 }, { 2, 1, 0, 0 } }, { dtype = "i32" })
+    local softmax = function(p, t) return loss.softmax_cross_entropy(p, t) end
+    local whole = mien.tensor({ 1, 2, 2, 1, 2, 1 }, { dtype = "i32" })
+    assert.are.equal(softmax(rows(x), whole):item(), loss.unpadded(softmax)(x, classes):item())
+  end)
+end)
+
 describe("re-sampling", function()
   -- recordings 1-6 neutral, 7 happy without neutral, 8 half neutral half contempt
   local corpus = write("emotions.h5", { emotions = { "neutral", "happy", "contempt" }, length = 40,
@@ -200,7 +298,7 @@ describe("re-sampling", function()
       rng = mien.rng.stream(1, "resample") }
     assert.are.equal(4, table4.eligible)
     for i = #starts + 1, #result do assert.is_true(result[i] > 240 and result[i] <= 280) end
-    assert.are.same({ emotion = "happy", before = 40, after = table4[2].after, target = 40 * 298222 / 60179 },
+    assert.are.same({ emotion = "happy", before = 40, after = table4[2].after, target = 40 * 298222 / (60179 - 9494) },
       table4[2])
     assert.is_true(table4[2].after >= table4[2].target and table4[2].after < table4[2].target + 10)
     assert.are.same({ "contempt" }, table4.short)
@@ -224,7 +322,62 @@ describe("re-sampling", function()
       return select(2, mien.data.resample { corpus = own, starts = list, max_neutral = share, minority = { "contempt" },
         rng = mien.rng.stream(1, "resample") }).eligible
     end
-    assert.are.same({ 0, #list }, { eligible(0.57), eligible(0.58) })
+    expect.failure(function() eligible(0.57) end, "none of the 8 windows of 50 frames", "has 0.58 or more of neutral frames",
+      "max_neutral is 0.57", "the rare emotions are contempt")
+    assert.are.equal(#list, eligible(0.58))
+  end)
+
+  it("is an error where no window holds a rare emotion", function()
+    expect.failure(function()
+      mien.data.resample { corpus = corpus, starts = { 0, 10, sequence = 10 }, rng = mien.rng.stream(1, "resample") }
+    end, "none of the 2 windows of 10 frames", "none holds a rare emotion")
+  end)
+
+  it("finds windows at any frame, of which the grid is a special case", function()
+    -- contempt from frame 15 to 24 of each recording: never a window on the grid without neutral frames
+    local own = write("between.h5", { emotions = { "neutral", "contempt" }, length = 40,
+      label = function(data, t) data[2 * t + ((t < 15 or t > 24) and 0 or 1)] = 1 end })
+    local train = own:partition "train"
+    local list = own:windows { sequence = 10, recordings = train }
+    local function draw(stride, max_neutral)
+      return mien.data.resample { corpus = own, starts = list, recordings = train, stride = stride, minority = { "contempt" },
+        max_neutral = max_neutral, quota = "balanced", rng = mien.rng.stream(1, "resample") }
+    end
+    expect.failure(function() draw(10) end, "none of the 32 windows", "has 0.5 or more")
+    local result, table4 = draw()
+    assert.are.same({ 8 * 31, 8, 1 }, { table4.candidates, table4.eligible, table4.stride })
+    for i = #list + 1, #result do assert.are.equal(15, result[i] % 40) end
+    assert.are.same({ 240, 240 }, { table4[2].after, table4[2].target })
+    assert.are.equal(16, table4.drawn)
+    assert.are.equal(8 * 7, select(2, draw(3, 1)).eligible) -- 6, 9, ... 24: what lies in or touches 15 to 24
+    assert.are.equal("re-sampling: 8 of 248 windows, at any frame, are eligible, 16 were drawn (quota balanced)",
+      require("mien.data.resample").describe(table4))
+  end)
+
+  it("counts each window of classes and of several labels as the labels say", function()
+    local own = write("any.h5", { emotions = { "neutral", "happy", "contempt" }, length = 23,
+      label = function(data, t, i)
+        data[3 * t + (t * 7 + i) % 3] = 1
+        data[3 * t + (t + i) % 2] = 1
+      end })
+    local stream = mien.rng.stream(4, "resample")
+    local result = mien.data.resample { corpus = own, starts = own:windows { sequence = 6, partition = "train" },
+      recordings = own:partition "train", stride = 2, max_neutral = 0.7, quota = "balanced", rng = stream, limit = 200,
+      minority = { "contempt" } }
+    local split = require "mien.data.split"
+    for i = #own:windows { sequence = 6, partition = "train" } + 1, #result do
+      local counts = split.window_counts(own, result[i], 6)
+      assert.is_true(counts[3] > 0 and counts[1] <= 4)
+      assert.are.equal(0, result[i] % 23 % 2)
+      assert.is_true(result[i] % 23 + 6 <= 23)
+    end
+  end)
+
+  it("grows emotions as the paper's tables do, without the frames of its validation", function()
+    local paper, ratios = require("mien.data.resample").paper, {}
+    for name, after in pairs(paper.after) do ratios[name] = math.floor(100 * after / paper.before[name] + 0.5) / 100 end
+    assert.are.same({ happy = 5.88, surprise = 16.61, confusion = 5.61, disgust = 3.30, contempt = 2.31, empathy = 2.27 },
+      ratios)
   end)
 
   it("boosts all but the most frequent emotion where they are not the paper's", function()
@@ -254,6 +407,20 @@ describe("weights and labels", function()
     assert.are.same({ 1 / 80, 1 / 20 }, mien.data.class_weights({ 80, 20 }, { raw = true }))
   end)
 
+  it("of a loss count frames, not labels", function()
+    local loss = require("mien.experiment.run").loss
+    local function of(kind)
+      return loss({ data = { class_weights = kind }, train = { loss = "sigmoid_cross_entropy" } }, { 60, 30, frames = 75 },
+        mien.nn.linear { 1, 1 })
+    end
+    local x, z = mien.tensor { { 0.3, -1 } }, mien.tensor { { 1, 0 } }
+    local function wanted(a, b)
+      return mien.loss.sigmoid_cross_entropy(x, z, mien.tensor { a, b }):item()
+    end
+    assert.are.equal(wanted(75 / 2 / 60, 75 / 2 / 30), of "balanced"(x, z):item())
+    assert.are.equal(wanted(1 / 60, 1 / 30), of "raw"(x, z):item())
+  end)
+
   it("come from votes by winner-takes-all; ties give several labels", function()
     local votes = mien.tensor { { 5, 2, 0 }, { 3, 3, 1 }, { 0, 0, 0 } }
     local labels, tied, empty = mien.data.winner_takes_all(votes)
@@ -266,5 +433,16 @@ describe("weights and labels", function()
     local gold, weights = mien.data.gold(mien.tensor { { 0, 2 }, { 1, 3 }, { 2, 4 } }, { kind = "mean" })
     assert.are.same({ 1, 2, 3 }, gold:totable())
     assert.are.same({ 1, 1 }, weights)
+    -- two raters of three agree: with the mean of all each agrees more than with the others
+    local traces = mien.tensor { { 0, 0, 1 }, { 1, 1, 0 }, { 2, 3, 1 }, { 3, 2, 0 } }
+    local _, all = mien.data.gold(traces, { kind = "ewe_all" })
+    local _, others = mien.data.gold(traces, { kind = "ewe_others" })
+    local function r(x, y) return mien.metric.pearson(x, y) end
+    local one, two, three = { 0, 1, 2, 3 }, { 0, 1, 3, 2 }, { 1, 0, 1, 0 }
+    expect.near(r(one, { 1 / 3, 2 / 3, 2, 5 / 3 }), all[1], 1e-12)
+    expect.near(math.max(0, r(three, { 1 / 3, 2 / 3, 2, 5 / 3 })), all[3], 1e-12)
+    expect.near(r(one, { 0.5, 0.5, 2, 1 }), others[1], 1e-12)
+    expect.near(r(two, { 0.5, 0.5, 1.5, 1.5 }), others[2], 1e-12)
+    expect.failure(function() mien.data.gold(traces, { kind = "ewe" }) end, "two forms of EWE", "ewe_all", "ewe_others")
   end)
 end)

@@ -37,9 +37,9 @@ local function clip(name, path)
   os.execute(("cp '%s/%s' '%s/%s'"):format(videos, name, folder, path))
 end
 
---- Ratings that tell row and rater: the gold standard's mean is easy to follow.
+--- Ratings that tell row and rater; the last rater is of another mind, so that weights matter.
 local function wave(dimension)
-  return function(i, r) return dimension * math.sin(i / 6) / 2 + r / 100 end
+  return function(i, r) return dimension * math.sin(i / (r < 6 and 6 or 9)) / 2 + r * r / 100 end
 end
 
 local function recola_folder(rows, rows_valence)
@@ -86,6 +86,24 @@ describe("RECOLA", function()
     end
     local gold = mien.data.gold(rows):totable()
     for i = 1, 38 do assert.is_near(gold[i], labels[i][1], 1e-6) end
+    -- fitted with the row at t = 0, and without it from then on
+    make_recola { first_row = true, out = folder .. "/out/first.h5" }
+    local first = mien.data.open(folder .. "/out/first.h5")
+    rows = mien.zeros({ 39, 6 }, { dtype = "f64" })
+    for i = 0, 38 do
+      for r = 1, 6 do rows:data()[i * 6 + r - 1] = tonumber(("%.4f"):format(wave(1)(i, r))) end
+    end
+    local whole, apart = mien.data.gold(rows):totable(), 0
+    for i, row in ipairs(first:labels(0, 38):totable()) do
+      assert.is_near(whole[i + 1], row[1], 1e-6)
+      apart = math.max(apart, math.abs(row[1] - labels[i][1]))
+    end
+    assert.is_true(apart > 1e-5, "the row at t = 0 changed nothing")
+    assert.matches("with the row at t = 0", first.source, 1, true)
+    first:close()
+    local told = {}
+    pcall(make_recola, { split = "avec27", note = function(text) told[#told + 1] = text end }) -- it has neither
+    has_note(told, "avec27 is one user's list")
     -- the clip has 30 frames/s from t = 0: at 0.4 s it shows its 13th frame
     local video, frame = mien.data.video(videos .. "/eat.mkv"), nil
     for _ = 1, 13 do frame = video:next() end
@@ -211,6 +229,8 @@ describe("RECOLA", function()
     says("none of the recordings of paper46 is in .*RECOLA%-Annotation", recola.make,
       { from = folder .. "/none", out = folder .. "/n.h5" })
     says("gold_kind", make_recola, { gold_kind = "median" })
+    says("two forms of EWE. ewe_all .* ewe_others", make_recola, { gold_kind = "ewe" })
+    says("first_row is about a gold standard that is made from ratings", make_recola, { first_row = true, gold = "g.csv" })
     says("splt.*split", make_recola, { splt = "avec27" })
   end)
 end)
@@ -246,6 +266,7 @@ describe("Aff-Wild", function()
     local result = make()
     assert.are.same({ 2, 98, 1000 }, { result.recordings, result.frames, result.scale })
     has_note(result.notes, "scaled by 1000")
+    has_note(result.notes, "videos are taken for persons: .*%-%-people FILE")
     local corpus = mien.data.open(folder .. "/out/affwild.h5")
     assert.are.equal(1, #corpus:partition "train")
     assert.are.equal(1, #corpus:partition "devel")
@@ -254,6 +275,13 @@ describe("Aff-Wild", function()
     assert.is_near(-0.05, row[2], 1e-6)
     assert.is_near(0.033, corpus:times(2, 1):totable()[1], 1e-9) -- the frame's own
     corpus:close()
+    result = make { people = write("people.csv", "video,person\n1,ann\n2,bob\n") }
+    for _, text in ipairs(result.notes) do assert.is_nil(text:find "taken for persons") end
+    corpus = mien.data.open(folder .. "/out/affwild.h5")
+    assert.are.same({ "ann", "bob" }, { corpus.recordings[1].subject, corpus.recordings[2].subject })
+    corpus:close()
+    result = make { split = write("aff.csv", "recording,partition\n1,train\n2,devel\n") }
+    has_note(result.notes, "taken for persons: .*its column subject")
   end)
 
   it("says where lines and frames differ, and what was left out", function()
@@ -295,6 +323,18 @@ describe("Aff-Wild", function()
     write("E/arousal/1.txt", "0\n")
     write("E/valence/1.txt", "0\n")
     write("E/arousal/2.txt", "0\n")
+    write("F/arousal/1.txt", "0\n")
+    write("F/valence/1.txt", "0\n")
+    write("F/arousal/2_left.txt", "0\n")
+    write("F/valence/2_left.txt", "0\n")
+    local function people(text, o)
+      local all = { videos = "x", annotations = folder .. "/F", out = folder .. "/n.h5", people = write("people.csv", text) }
+      for key, value in pairs(o or {}) do all[key] = value end
+      return affwild.make(all)
+    end
+    says("people.csv does not say who is in 2_left", people, "video,person\n1,a\n2,b\n")
+    says("1 subject: nothing to split", people, "video,person\n1,a\n2_left,a\n")
+    says("leave out people", people, "video,person\n1,a\n", { split = "s.csv" })
     says("1 subject: nothing to split", affwild.make,
       { videos = "x", annotations = folder .. "/E", out = folder .. "/n.h5" })
     says("no annotated video was found in x", affwild.make, { videos = "x", annotations = folder .. "/E",

@@ -169,6 +169,26 @@ describe("a split", function()
     says("names no recording", manifest, "recording,partition\n")
   end)
 
+  it("drawn with a list of people keeps each person's videos together, and each video's persons", function()
+    local people = partitions.people(write("people.csv",
+      "video,person\n1,ann\n2_left,ann\n2_right,bob\n3,bob\n4,cid\n5,dan\n6,eve\n"))
+    local function person(name) return people[name] end
+    local names = { "1", "2_left", "2_right", "3", "4", "5", "6" }
+    local split_of, seen = {}, {}
+    for seed = 1, 8 do
+      for _, entry in ipairs(partitions.draw(names, person, seed, 0.5, partitions.groups(names, person, affwild.subject))) do
+        split_of[entry.name] = entry.partition
+        assert.are.equal(people[entry.name], entry.subject)
+      end
+      for _, name in ipairs { "2_left", "2_right", "3" } do assert.are.equal(split_of["1"], split_of[name]) end
+      seen[split_of["1"]] = true
+    end
+    assert.are.same({ train = true, devel = true }, seen)
+    says("people.csv:3: 1 stands in line 2 already", partitions.people, write("people.csv", "video,person\n1,a\n1,b\n"))
+    says("people.csv:2: 1 has no person", partitions.people, write("people.csv", "video,person\n1,\n"))
+    says("no column 'person'", partitions.people, write("people.csv", "video,who\n1,a\n"))
+  end)
+
   it("drawn from a seed keeps two people of one video together", function()
     local names = { "1", "2_left", "2_right", "3", "4", "5" }
     local drawn, again = partitions.draw(names, affwild.subject, 7, 0.8), partitions.draw(names, affwild.subject, 7, 0.8)

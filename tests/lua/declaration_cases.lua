@@ -61,7 +61,7 @@ end
 -- Where a change may stand, and the declaration with it there.
 local places = {
   { "root", function(change)
-    change.name = change.name or "x"
+    if change.name == nil then change.name = "x" end
     return change
   end },
   { "an arm", function(change)

@@ -144,7 +144,8 @@ describe("a training on another device", function()
       local corpus = mien.data.open(folder .. "/continuous.h5")
       local function batches(device, per, resize)
         local loader = mien.data.loader { corpus = corpus, starts = { 1, 41, 18, 61, 4 }, sequence = 5, batch = 2,
-          keep_last = true, size = { 12, 10 }, resize = resize, seed = 4, epoch = 2, device = device, workers = 2,
+          lengths = { [18] = 3, [4] = 1 }, keep_last = true,
+          size = { 12, 10 }, resize = resize, seed = 4, epoch = 2, device = device, workers = 2,
           augment = { crop = true, brightness = 32, saturation = { 0.5, 1.5 }, flip = true, per = per },
           scale = { mean = { 0.4, 0.5, 0.6 }, sd = { 0.2, 0.3, 0.25 } } }
         local list = {}
@@ -155,6 +156,7 @@ describe("a training on another device", function()
         loader:close()
         return list
       end
+      local function text(t) return table.concat(t:reshape { -1 }:totable(), " ") end -- NaN where a window is filled up
       local largest, changed = 0, 0
       for _, per in ipairs { "sequence", "frame" } do
         for _, resize in ipairs { { 12, 10 }, { 30, 27 }, { 13, 14 } } do
@@ -162,7 +164,7 @@ describe("a training on another device", function()
           assert(#cpu == 3 and #gpu == 3)
           for i, batch in ipairs(cpu) do
             assert(table.concat(batch[1].shape, "x") == table.concat(gpu[i][1].shape, "x"))
-            assert(batch[3][1] == gpu[i][3][1] and (batch[2] - gpu[i][2]):abs():max():item() == 0)
+            assert(batch[3][1] == gpu[i][3][1] and text(batch[2]) == text(gpu[i][2]))
             largest = math.max(largest, (batch[1] - gpu[i][1]):abs():max():item())
             changed = math.max(changed, (batch[1] - cpu[1][1]:narrow(1, 1, #batch[1])):abs():max():item())
           end
@@ -199,7 +201,8 @@ describe("a training on another device", function()
     local text = plugin.run(plugin.serving, SETUP .. [[
       local path = folder .. "/net.h5"
       local model = mien.models.framewise { features = mien.models.resnet50 { width = 4 }, outputs = { "happy", "sad" } }
-      mien.checkpoint.save_weights(path, model:to "cuda", { image_size = 16, sequence = 1 })
+      mien.checkpoint.save_weights(path, model:to "cuda", { image_size = 16, resize = 16, sequence = 1, fps = 0,
+        scale_mean = 0, scale_sd = 1, label_kind = "multilabel" })
       local frames = { mien.full({ 16, 16, 3 }, 90, { dtype = "u8" }), mien.full({ 16, 16, 3 }, 200, { dtype = "u8" }) }
       local predict = require "mien.train.predict"
       local all = {}

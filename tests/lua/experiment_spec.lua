@@ -282,7 +282,7 @@ describe("an experiment", function()
         stop = { watch = "validation/average_precision", patience = 2 } },
     }))
     assert.equal(0, e:run { db = db, quiet = true })
-    local rows = db:rows "SELECT * FROM class_score ORDER BY class_order"
+    local rows = db:rows "SELECT * FROM class_score WHERE split = 'devel' ORDER BY class_order"
     assert.same({ "neutral", "happy", "surprise" }, { rows[1].class, rows[2].class, rows[3].class })
     table.sort(rows, function(a, b) return a.positives > b.positives end)
     local most = rows[1].positives / rows[1].frames
@@ -292,6 +292,48 @@ describe("an experiment", function()
     local sampled = db:row "SELECT * FROM table4 WHERE emotion = 'surprise'"
     assert.is_true(sampled.training_frames > sampled.training_before)
     assert.is_true(sampled.validation_frames > 0)
+    local row = db:row "SELECT * FROM sampling WHERE run = (SELECT max(run) FROM class_count)"
+    assert.equal(5 * 6 + row.drawn, row.windows) -- five of six to train on, the corpus's own two to test on
+    assert.same({ 5, 5 * 45, 1, "balanced", 0, 5 * 4 },
+      { row.recordings, row.candidates, row.stride, row.quota, row.short_recordings, row.tail_frames })
+    assert.is_true(row.eligible > 0 and row.drawn > 0)
+    assert.matches("re%-sampling: %d+ of 225 windows, at any frame, are eligible",
+      db:value "SELECT text FROM event WHERE kind = 'sampling' ORDER BY id DESC LIMIT 1")
+  end)
+
+  it("says how many recordings are too short for a window, and refuses to call re-sampled what is not", function()
+    local corpus = tiny.corpus(folder .. "/short.h5", "multilabel", 8, { 52, 7, 52, 52, 3, 52 })
+    local function declare(name, resample, sequence, loss)
+      return mien.experiment(tiny.declaration(corpus, { name = name, post = false,
+        data = { corpus = corpus, sequence = sequence, batch = 1, size = { 20, 20 }, resample = resample },
+        train = { loss = loss or "sigmoid_cross_entropy", optimiser = { "adam", lr = 1e-2 }, epochs = 1,
+          stop = { watch = "validation/average_precision", patience = 2 } } }))
+    end
+    local function row_of(name)
+      return db:row([[SELECT s.*, (SELECT text FROM event WHERE run = r.id AND kind = 'sampling') AS text FROM sampling s
+        JOIN run r ON r.id = s.run JOIN experiment e ON e.id = r.experiment WHERE e.name = ?]], name)
+    end
+    assert.equal(0, declare("shorter", false, 8):run { db = db, quiet = true })
+    local row = row_of "shorter"
+    assert.same({ 4, 2, 10, 1, 2 * 4, 14 }, { row.recordings, row.short_recordings, row.short_frames, row.padded,
+      row.tail_frames, row.windows })
+    assert.matches("2 of 4 training recordings are shorter than a window of 8 frames %(10 frames%) and are filled up",
+      row.text)
+    local frames = db:value [[SELECT sum(frames) FROM class_count c JOIN run r ON r.id = c.run JOIN experiment e
+      ON e.id = r.experiment WHERE e.name = 'shorter' AND c.split = 'train' AND class IN ('neutral', 'happy')]]
+    assert.is_true(frames <= 12 * 8 + 10)
+    -- a loss of one's own knows no filling
+    assert.equal(0, declare("left", false, 8, function(output, labels)
+      return mien.loss.sigmoid_cross_entropy(output, labels)
+    end):run { db = db, quiet = true })
+    row = row_of "left"
+    assert.same({ 2, 0, 12 }, { row.short_recordings, row.padded, row.windows })
+    assert.matches("and are left out: train.loss is a function", row.text)
+    local e = declare("vain", { minority = { "happy" }, max_neutral = 0 }, 50)
+    fails("none of the 8 windows of 50 frames .* may be drawn again: each that holds a rare emotion has 0", e.run, e,
+      { db = db, quiet = true })
+    assert.equal(0, db:value [[SELECT count(*) FROM class_count c JOIN run r ON r.id = c.run JOIN experiment e
+      ON e.id = r.experiment WHERE e.name = 'vain']])
   end)
 
   it("runs a prerequisite when its weights are missing or stale, and hands --set on to it", function()

@@ -31,14 +31,15 @@ setup(function()
 end)
 teardown(function() tiny.drop(folder) end)
 
-local function net()
-  local model = mien.models.framewise { features = mien.models.resnet50 { width = 2 }, outputs = { "a", "b" } }
+local function net(outputs)
+  local model = mien.models.framewise { features = mien.models.resnet50 { width = 2 },
+    outputs = outputs or { "arousal", "valence" } }
   mien.init.xavier():apply(model, mien.rng.stream(1, "predict"))
   return model
 end
 
-local GOOD = { image_size = { 16, 16 }, sequence = 4, outputs = { "arousal", "valence" }, label_kind = "continuous",
-  fps = 5, scale_mean = { 0, 0, 0 }, scale_sd = { 1, 1, 1 } }
+local GOOD = { image_size = { 16, 16 }, resize = { 16, 16 }, sequence = 4, outputs = { "arousal", "valence" },
+  label_kind = "continuous", fps = 5, scale_mean = { 0, 0, 0 }, scale_sd = { 1, 1, 1 } }
 
 --- GOOD with other values.
 local function meta(changes)
@@ -62,7 +63,10 @@ local function write_foreign(changes, model)
   end
   local C, check = require "mien.base.ffi", require "mien.base.check"
   check.status(C.mien_h5_set_text(h5.handle, "weights", "order", table.concat(names, "\n")))
-  for key, value in pairs(meta(changes)) do
+  local all = meta(changes)
+  all.model, all["model.features"], all["model.features.width"] = "framewise", "resnet", 2
+  all["model.features.blocks"], all["model.features.strides"] = { 3, 4, 6, 3 }, "torchvision"
+  for key, value in pairs(all) do
     if type(value) == "table" then value = table.concat(value, "\n") .. "\n" end
     h5:set(key, value)
   end
@@ -108,7 +112,7 @@ describe("mien predict", function()
         assert.is_nil(tostring(said):find("%z") or tostring(said):find("\27", 1, true))
         expect.failure(function() require("mien.train.predict").network(weights) end, key .. " must be ")
         if type(value) == "table" or type(value) == "number" and value == value then
-          expect.failure(function() mien.checkpoint.save_weights(weights, net(), meta { [key] = value }) end,
+          expect.failure(function() mien.checkpoint.save_weights(weights, net():state(), meta { [key] = value }) end,
             "save_weights: meta: " .. key .. " must be ")
         end
       end
@@ -205,9 +209,8 @@ describe("mien predict", function()
       for _, entry in ipairs(net():state()) do
         if entry[1] ~= name then tensors[#tensors + 1] = entry end
       end
-      mien.checkpoint.save_weights(weights, tensors, GOOD)
-      expect.failure(function() mien.models.from_weights(weights, { size = 16 }) end,
-        ("%s: %s has the shape [%s], "):format(weights, name, table.concat(shape, ",")), "dimensions are wanted")
+      mien.checkpoint.save_weights(weights, tensors, meta { model = net().architecture })
+      expect.failure(function() mien.models.from_weights(weights) end, weights .. ": load: ", name)
     end
   end)
 

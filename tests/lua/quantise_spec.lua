@@ -165,7 +165,8 @@ describe("a trained network", function()
   it("serves predictions from a weights file", function()
     local predict, path = require "mien.train.predict", folder .. "/net.h5"
     local net = mien.models.framewise { features = mien.models.resnet50 { width = 4 }, outputs = { "happy", "sad" } }
-    mien.checkpoint.save_weights(path, net, { image_size = 32, sequence = 1 })
+    mien.checkpoint.save_weights(path, net, { image_size = 32, resize = 32, sequence = 1, fps = 0, scale_mean = 0,
+      scale_sd = 1, label_kind = "multilabel" })
     local crops = { mien.full({ 32, 32, 3 }, 90, { dtype = "u8" }), mien.full({ 32, 32, 3 }, 200, { dtype = "u8" }) }
     local right = predict.window(predict.network(path, { device = "cpu" }), crops)
     local network = predict.network(path, { int8 = corpus.path })
@@ -199,9 +200,9 @@ describe("a trained network", function()
         outputs = { "a", "b", "c" } }
       local q = nn.quantise(net, { frames = x })
       mien.checkpoint.save_weights(path, q, { image_size = 32, outputs = net.outputs })
-      local again, outputs, meta = mien.models.from_weights(path, { size = 32 })
+      local again, outputs, meta = mien.models.from_weights(path)
       assert.are.equal(tostring(q), tostring(again))
-      assert.are.same({ 3, 32 }, { #outputs, meta.image_size })
+      assert.are.same({ 3, 32 }, { #outputs, meta.image_size[1] })
       assert.are.same(mien.no_grad(q, x):totable(), mien.no_grad(again, x):totable())
       -- its whole numbers are no start for others, and a file that lost some of its ranges is none
       local tensors = mien.checkpoint.load_weights(path).tensors
@@ -209,7 +210,7 @@ describe("a trained network", function()
       for _, said in ipairs { "each with 0 or 1 after it", "damaged" } do
         table.remove(q.int8_ranges)
         mien.checkpoint.save_weights(path, q)
-        expect.failure(function() mien.models.from_weights(path, { size = 32 }) end, path, "int8_ranges", said)
+        expect.failure(function() mien.models.from_weights(path) end, path, "int8_ranges", said)
       end
     end)
   end

@@ -37,8 +37,9 @@ local function tensor_of(rows, dtype)
   return mien.tensor(rows, { dtype = dtype })
 end
 
---- Writes a corpus: kind "continuous" (arousal, valence), "multilabel" or "class" (calm, happy, surprise).
-function tiny.corpus(path, kind, recordings)
+--- Writes a corpus: kind "continuous" (arousal, valence), "multilabel" or "class" (calm, happy, surprise). lengths: frames
+-- of the recordings, 52 where it has none.
+function tiny.corpus(path, kind, recordings, lengths)
   local stream = mien.rng.stream(5, "tiny " .. kind)
   local names = kind == "continuous" and { "arousal", "valence" } or { "neutral", "happy", "surprise" }
   local writer = mien.data.writer(path, { name = "tiny " .. kind, height = tiny.size, width = tiny.size, fps = 25,
@@ -46,7 +47,7 @@ function tiny.corpus(path, kind, recordings)
   local partitions = { "train", "train", "devel", "test" }
   for r = 1, recordings or 4 do
     local bright, red, labels = {}, {}, {}
-    for i = 1, 52 do
+    for i = 1, lengths and lengths[r] or 52 do
       bright[i] = math.sin(0.11 * i + r)
       red[i] = math.cos(0.07 * i + 2 * r)
       local class = bright[i] > 0.4 and 2 or red[i] > 0.6 and 3 or 1

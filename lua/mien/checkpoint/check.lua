@@ -105,22 +105,84 @@ end
 
 -- ---- meta ----------------------------------------------------------------------------------------------
 
+local pixels = numbers({ true, true }, is_side,
+  ("one or two whole numbers from 1 to %d (height, width)"):format(checks.SIDE))
+
+--- Height and width, also where one number stands for both.
+local function sides(value)
+  local list, wanted = pixels(value)
+  if type(list) == "number" then list = { list } end
+  return list and { list[1], list[2] or list[1] }, wanted
+end
+
+local function truth(value)
+  if value == 0 or value == false then return false elseif value == 1 or value == true then return true end
+  return nil, "0 or 1"
+end
+
+--- A list of `least` to `most` whole numbers; a number is a list of one.
+local function counts(least, most, largest)
+  local wanted = ("a list of %s whole numbers from 1 to %d"):format(least == most and least or
+    ("%d to %d"):format(least, most), largest)
+  return function(value)
+    local list = type(value) == "number" and { value } or value
+    if type(list) ~= "table" or #list < least or #list > most then return nil, wanted end
+    for _, n in ipairs(list) do
+      if type(n) ~= "number" or n % 1 ~= 0 or n < 1 or n > largest then return nil, wanted end
+    end
+    return list
+  end
+end
+
+local share = between(0, 0.999, "a share from 0 to below 1")
+
+-- Arguments of mien's own networks. Those of a network of another name are its maker's.
+local ARGUMENTS = { width = whole(1, 65536), hidden = whole(1, 65536), layers = whole(1, 100), cell = one_of("lstm", "gru"),
+  strides = one_of("torchvision", "slim"), reset_after = truth, dropout = share, size = whole(32, checks.SIDE),
+  blocks = counts(4, 4, 1000), fully_connected = counts(0, 100, 65536) }
+local OWN = { recurrent = true, framewise = true, resnet = true, resnet50 = true, vgg16 = true, affwildnet = true }
+
+local function is_description(value)
+  return type(value) == "table" and (type(value[1]) == "string" or value[1] == nil and next(value) ~= nil)
+end
+
+--- A network's description: a name, and arguments by name, of which `features` may be a description again.
+local function description(value)
+  local wanted = "a description of a network, such as { \"resnet\", width = 64 }"
+  if type(value) == "string" then value = { value } end
+  if type(value) ~= "table" then return nil, wanted end
+  local good, known = {}, OWN[value[1]] or value[1] == nil and ARGUMENTS
+  for key, one in pairs(value) do
+    if key == 1 and not words(one) or key ~= 1 and (type(key) ~= "string" or not key:find "^[%a_][%w_]*$") then
+      return nil, wanted
+    end
+    local take, taken, problem = known and ARGUMENTS[key], one, nil
+    if key == "features" and type(one) == "string" and value[1] ~= "affwildnet" then one, taken = { one }, { one } end
+    if key ~= 1 and is_description(one) then take = description end
+    if take then taken, problem = take(one) end
+    if problem then return nil, ("%s in %s"):format(problem, key) end
+    good[key] = taken
+  end
+  return good
+end
+
 local KNOWN = {
-  image_size = numbers({ true, true }, is_side,
-    ("one or two whole numbers from 1 to %d (height, width)"):format(checks.SIDE)),
+  model = description, image_size = sides, resize = sides, face_size = sides,
   scale_mean = channels(is_finite, "one or three finite numbers"),
   scale_sd = channels(is_positive, "one or three finite numbers above 0"),
   sequence = whole(1, 100000),
   fps = between(0.01, 1000, "a rate from 0.01 to 1000 frames a second, or 0 (unknown)"),
-  outputs = names, label_names = names,
+  outputs = names,
   label_kind = one_of("continuous", "multilabel", "class"),
   grey = one_of(0, 1), procedural = one_of(0, 1),
-  corpus = words, architecture = words,
+  corpus = words,
   int8_ranges = ranges,
 }
 
--- Lists of texts, also where one looks like a number.
-checks.TEXTS = { outputs = true, label_names = true }
+checks.KNOWN, checks.ARGUMENTS = KNOWN, ARGUMENTS
+
+-- A list of texts, also where one looks like a number.
+checks.TEXTS = { outputs = true }
 
 --- A weight file's meta with what mien knows in the form in which it is used; an error names the file, what it says and
 -- what is wanted. Keys that mien does not know are their writer's own. `code`: of the error ("format" for a file).
@@ -131,12 +193,103 @@ function checks.meta(meta, path, code)
     local taken, wanted = value, nil
     if take then taken, wanted = take(value) end
     if wanted then
-      local said = type(value) == "table" and ("the list " .. checks.listed(value)) or check.describe(value)
+      local said = type(value) == "table" and value[1] and ("the list " .. checks.listed(value)) or check.describe(value)
       check.raise(code or "format", "%s: %s must be %s, it says %s", path, key, wanted, (said:gsub("%c", "?")))
     end
     good[key] = taken
   end
   return good
+end
+
+local EXAMPLES = { model = "recurrent", ["model.features"] = "resnet", outputs = "arousal,valence",
+  image_size = "150", resize = "150", scale_mean = "0,0,0", scale_sd = "1,1,1", sequence = "150", fps = "25",
+  label_kind = "continuous" }
+
+--- The error for a file that does not say what one must know; keys: what it leaves out; network: attributes that stand
+-- for "model" among them, "model.cell=gru" each.
+function checks.lacks(path, keys, network)
+  table.sort(keys)
+  local sets = {}
+  for _, key in ipairs(keys) do
+    if key == "model" and network then
+      for _, text in ipairs(network) do sets[#sets + 1] = "--set " .. text end
+    else
+      sets[#sets + 1] = ("--set %s=%s"):format(key, EXAMPLES[key] or "...")
+    end
+  end
+  check.raise("format", "%s does not say %s; an earlier mien wrote no such attributes, and shapes do not tell. They are "
+    .. "explained in docs/weights.md; say them, in Lua as options of these names, to `mien predict`%s as %s", path,
+    table.concat(keys, ", "), network and ", with one of what stands between |," or "", table.concat(sets, " "))
+end
+
+--- Those of the keys that a file's meta lacks.
+function checks.missing(meta, keys)
+  local lacks = {}
+  for _, key in ipairs(keys) do
+    if meta[key] == nil then lacks[#lacks + 1] = key end
+  end
+  return lacks
+end
+
+local function shown(value)
+  if type(value) ~= "table" then return tostring(value) end
+  return value[1] and checks.listed(value) or "none"
+end
+checks.shown = shown
+
+local function same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for key, value in pairs(a) do
+    if not same(value, b[key]) then return false end
+  end
+  return #a == #b
+end
+
+--- Adds what is given to what is said; a contradiction is an error.
+local function add(said, given, path, prefix)
+  for key, value in pairs(given) do
+    local name = key == 1 and prefix:sub(1, -2) or prefix .. key
+    if said[key] == nil then
+      said[key] = value
+    elseif is_description(value) and is_description(said[key]) and not checks.TEXTS[key] then
+      add(said[key], value, path, name .. ".")
+    elseif not same(value, said[key]) then
+      check.raise("argument", "%s: %s is %s, but %s was given", path, name, shown(said[key]), shown(value))
+    end
+  end
+end
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local out = {}
+  for key, one in pairs(value) do out[key] = copy(one) end
+  return out
+end
+
+--- A file's meta with what somebody says of a file that is silent about it.
+function checks.join(meta, given, path)
+  local all = copy(meta)
+  add(all, checks.meta(given or {}, "of " .. path, "argument"), path, "")
+  return all
+end
+
+--- In what two descriptions of networks differ, as texts "strides: slim in FILE, torchvision here"; dropout does not
+-- count, as it changes no tensor.
+function checks.differences(theirs, ours, path, prefix, list)
+  list, prefix = list or {}, prefix or ""
+  local keys = {}
+  for key in pairs(ours) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  for _, key in ipairs(keys) do
+    local name = key == 1 and prefix .. "model" or prefix .. key
+    if is_description(ours[key]) and not checks.TEXTS[key] then
+      checks.differences(type(theirs[key]) == "table" and theirs[key] or {}, ours[key], path, name .. ".", list)
+    elseif key ~= "dropout" and not same(ours[key], theirs[key]) then
+      list[#list + 1] = theirs[key] == nil and ("%s: %s does not say it, %s here"):format(name, path, shown(ours[key]))
+        or ("%s: %s in %s, %s here"):format(name, shown(theirs[key]), path, shown(ours[key]))
+    end
+  end
+  return list
 end
 
 --- A list's first entries, for a message.

@@ -3,7 +3,6 @@
 local lfs = require "lfs"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
-local checks = require "mien.checkpoint.check"
 local cli = require "mien.cli"
 local predict = require "mien.train.predict"
 local status_line = require "mien.base.status_line"
@@ -33,19 +32,20 @@ where an output is no finite number.
                    the video's): 1.8 times as fast as bf16 on a CPU with VNNI
   --save FILE      with --int8: keeps that network as weights of their own, to be named with --weights from then on
   --post           applies the post-processing that `mien run` or `mien post` fitted and kept with the weights
-  --size n         side of the faces in pixels, where the weights do not say
+  --set KEY=VALUE  what the weights do not say of themselves, such as image_size=96 or outputs=valence,arousal
+                   (docs/weights.md has all attributes); may come several times
   --cascade FILE   another face detector of OpenCV
 ]]
 
 local TAKES = { ["--weights"] = "weights", ["--box"] = "box", ["--out"] = "out", ["--plot"] = "plot",
-  ["--every"] = "every", ["--size"] = "size", ["--cascade"] = "cascade", ["--device"] = "device",
+  ["--every"] = "every", ["--set"] = "set", ["--cascade"] = "cascade", ["--device"] = "device",
   ["--precision"] = "precision", ["--int8"] = "int8", ["--save"] = "save" }
 
 local KNOWN = { ["--post"] = true, ["--help"] = true }
 for word in pairs(TAKES) do KNOWN[word] = true end
 
 local function parse(args)
-  local options, i = {}, 1
+  local options, i = { sets = {} }, 1
   while i <= #args do
     local word, value = args[i], nil
     local name, given = word:match "^(%-%-[%w-]+)=(.*)$"
@@ -59,7 +59,13 @@ local function parse(args)
         i = i + 1
         value = args[i] or check.raise("usage", "mien predict: %s needs a value", word)
       end
-      options[TAKES[word]] = value
+      if word == "--set" then
+        table.insert(options.sets, value)
+      else
+        options[TAKES[word]] = value
+      end
+    elseif word:match "^%-%-size" then
+      check.raise("usage", "mien predict: --size is --set image_size=N now, and --set resize=N says what that is cut out of")
     elseif word:sub(1, 2) == "--" then
       cli.unknown("mien predict", "option", word, KNOWN)
     elseif options.video then
@@ -79,17 +85,12 @@ local function parse(args)
     check.raise("usage", "mien predict: --save keeps what --int8 CORPUS makes; name the corpus")
   end
   cli.placement("mien predict", options)
-  for _, key in ipairs { "every", "size" } do
-    if options[key] then
-      local n = tonumber(options[key])
-      if not n or n < 1 or n % 1 ~= 0 then
-        check.raise("usage", "mien predict: --%s %s is no count", key, options[key])
-      end
-      options[key] = n
+  if options.every then
+    local n = tonumber(options.every)
+    if not n or n < 1 or n % 1 ~= 0 then
+      check.raise("usage", "mien predict: --every %s is no count", options.every)
     end
-  end
-  if options.size and options.size > checks.SIDE then
-    check.raise("usage", "mien predict: --size %d is more than %d pixels", options.size, checks.SIDE)
+    options.every = n
   end
   if options.box then
     local box = {}
@@ -187,8 +188,8 @@ function command.run(args)
   local plot = options.plot or (streamed and name or out):gsub("%.%w+$", "") .. ".svg"
   local function say(...) (streamed and io.stderr or io.stdout):write(table.concat({ ... }), "\n") end
   check_places(out, plot)
-  local network = predict.network(options.weights, { size = options.size, device = options.device,
-    precision = options.precision, int8 = options.int8 })
+  local network = predict.network(options.weights, { meta = require("mien.checkpoint").meta(options.sets),
+    device = options.device, precision = options.precision, int8 = options.int8 })
   if options.post and not network.chains then
     check.raise("argument", "%s holds no post-processing, so --post has nothing to apply: `mien run` keeps it with the "
       .. "weights of an experiment whose declaration has `post` (mien post FILE fits it for those that are trained)",

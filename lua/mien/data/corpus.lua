@@ -139,16 +139,21 @@ end
 -- { sequence = 150, partition = "train" or recordings = list (all when both are left out),
 --   stride = sequence, tail = false }. What a recording has left beyond its last whole window is left out;
 -- `tail` adds one more window that ends where the recording ends. Recordings shorter than a window give
--- none, and their number is the second result.
+-- none, and their number is the second result; with `short` they give one each, whose frames are in
+-- starts.lengths[first], for data.loader to fill up.
 function methods:windows(options)
   check.keys(options, { sequence = "count!", partition = "string", recordings = "table", stride = "count",
-    tail = "boolean" }, "corpus:windows")
+    tail = "boolean", short = "boolean" }, "corpus:windows")
   local list = options.recordings or options.partition and self:partition(options.partition) or self.recordings
   local sequence, stride = options.sequence, options.stride or options.sequence
   local starts, short = { sequence = sequence }, 0
   for _, recording in ipairs(list) do
     local last = recording.first + recording.count - sequence
     if last < recording.first then short = short + 1 end
+    if last < recording.first and options.short then
+      starts.lengths = starts.lengths or {}
+      starts.lengths[recording.first], starts[#starts + 1] = recording.count, recording.first
+    end
     local at = recording.first
     while at <= last do
       starts[#starts + 1] = at

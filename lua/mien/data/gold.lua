@@ -7,16 +7,30 @@ local file = require "mien.data.file"
 
 local gold = {}
 
-local kinds = { ccc_centred = C.MIEN_GOLD_CENTRED, mean = C.MIEN_GOLD_MEAN, ewe = C.MIEN_GOLD_EWE }
+local kinds = { ccc_centred = C.MIEN_GOLD_CENTRED, mean = C.MIEN_GOLD_MEAN, ewe_all = C.MIEN_GOLD_EWE_ALL,
+  ewe_others = C.MIEN_GOLD_EWE_OTHERS }
+
+gold.kinds = { "ccc_centred", "mean", "ewe_all", "ewe_others" }
+
+--- The name of a kind, or an error; what: whose.
+function gold.kind(name, what)
+  if name == "ewe" then
+    check.raise("argument", "%s: there are two forms of EWE. ewe_all weighs raters by their correlation with the mean of all "
+      .. "raters (Grimm & Kroschel 2005, Coutinho et al. 2016), ewe_others with the mean of the others (audpsychometric, and "
+      .. "what \"ewe\" was here)", what)
+  end
+  return check.one_of(name, gold.kinds, what)
+end
 
 --- Fuses traces [n,R] of R raters into f64 [n], and gives the raters' weights as a list.
--- { kind = "ccc_centred" (AVEC 2016/2018) | "mean" | "ewe" (Grimm & Kroschel 2005), clip = false: negative
--- agreement counts as 0 }.
+-- { kind = "ccc_centred" (AVEC 2016/2018) | "mean" | "ewe_all" (raters weighed by their correlation with the mean of all:
+-- Grimm & Kroschel 2005, Coutinho et al. 2016) | "ewe_others" (with the mean of the others: audpsychometric),
+-- clip = false: negative agreement counts as 0 }.
 function gold.standard(traces, options)
   options = options or {}
   check.type(traces, "tensor", "data.gold: traces")
   check.keys(options, { kind = "string", clip = "boolean" }, "data.gold")
-  local kind = check.one_of(options.kind or "ccc_centred", { "ccc_centred", "mean", "ewe" }, "data.gold: kind")
+  local kind = gold.kind(options.kind or "ccc_centred", "data.gold: kind")
   local shape = traces.shape
   if #shape ~= 2 then check.raise("shape", "data.gold: traces must be [n,R], got %d dimensions", #shape) end
   local n, raters = shape[1], shape[2]

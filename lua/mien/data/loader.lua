@@ -71,18 +71,39 @@ local function tell_unpinned(handle)
     .. "smaller batch or fewer workers need less): " .. ffi.string(why))
 end
 
+--- Frames u8 [N,h,w,3] as a loader that does not augment gives those of a corpus, on `where`: f32 [N,3,height,width], with
+-- size, resize and scale as there, to the same bits.
+function loader.render(frames, options)
+  local config, shape = ffi.new "mien_loader_config", frames.shape
+  local stored = { height = shape[2], width = shape[3] }
+  config.sequence, config.batch, config.workers = 1, 1, 1
+  config.height, config.width = pair(options.size, "data.loader: size")
+  config.resize_height, config.resize_width = pair(options.resize, "data.loader: resize")
+  set_augment(config, nil)
+  set_scale(config, options.scale)
+  local where = options.device or "cpu"
+  if where == "cpu" then return tensor.wrap(C.mien_frames_render(frames, config)) end
+  local rows = options.resize or { stored.height, stored.width }
+  local top, left = math.floor((rows[1] - config.height) / 2), math.floor((rows[2] - config.width) / 2)
+  local draws = {}
+  for i = 1, shape[1] do draws[i] = { top, left, 0, 0, 1 } end
+  return augmenter(where, config, stored)(frames:to(where), tensor(draws):to(where))
+end
+
 --- Makes a loader: { corpus =, starts = array of first frames (from 1) in the wanted order, sequence =, batch =,
 -- size = { height, width } (the corpus's own when left out), resize = { height, width }, augment = { crop = true,
 -- brightness = 32, saturation = { 0.5, 1.5 }, flip = false, per = "sequence"|"frame" }, scale = { mean =, sd = }
--- of pixels/255, seed = 0, epoch = 0, first_step = 0, workers = 1, keep_last = false, device = "cpu" }.
+-- of pixels/255, lengths = { [first frame] = frames } for windows that are shorter, such as corpus:windows gives: they are
+-- filled up with their last frame, without labels (NaN, class 0; see loss.unpadded), seed = 0, epoch = 0, first_step = 0,
+-- workers = 1, keep_last = false, device = "cpu" }.
 -- On a GPU, frames come there as they are stored, a quarter of the bytes, while the step before runs, and are resized
 -- and augmented there.
 -- Same seed, epoch and starts: same bits, with any number of workers. `steps` is the number of batches of the
 -- whole epoch; first_step of them are left out at the beginning (a resumed run).
 function loader.new(options)
   check.keys(options, { corpus = "table!", starts = "table!", sequence = "count!", batch = "count!", size = "table",
-    resize = "table", augment = true, scale = "table", seed = "integer", epoch = "integer", first_step = "integer",
-    workers = "count", keep_last = "boolean", device = "string" }, "data.loader")
+    resize = "table", augment = true, scale = "table", lengths = "table", seed = "integer",
+    epoch = "integer", first_step = "integer", workers = "count", keep_last = "boolean", device = "string" }, "data.loader")
   local config = ffi.new "mien_loader_config"
   config.sequence, config.batch = options.sequence, options.batch
   local stored = options.corpus
@@ -100,6 +121,9 @@ function loader.new(options)
   for i, start in ipairs(options.starts) do
     starts[i - 1] = index.range(start, options.sequence, stored.frames, "data.loader: window " .. i)
   end
+  local lengths = options.lengths and ffi.new("int[?]", math.max(n, 1))
+  for i = 1, lengths and n or 0 do lengths[i - 1] = options.lengths[options.starts[i]] or options.sequence end
+  config.lengths = lengths
   local handle = ffi.gc(check.pointer(C.mien_loader_new(stored.path, starts, n, config)), C.mien_loader_close)
   local self = setmetatable({ handle = handle, batch = options.batch, classes = stored.label_kind == "class" }, loader)
   if where ~= "cpu" then self.finish = augmenter(where, config, stored) end

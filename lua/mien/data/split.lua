@@ -13,7 +13,8 @@ end
 
 --- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2, rng = stream }) -> one list of recordings per
 -- share, for corpus:windows{ recordings = list }. All recordings of a participant stay together; the shares are
--- of participants. `corpus` may be a list of recordings as well (corpus:partition "train").
+-- of participants. The test partition that a corpus has of its own is nobody's share: its recordings are in no list, and
+-- are the second result. `corpus` may be a list of recordings as well (corpus:partition "train"), which is split as it is.
 function split.subjects(corpus, shares, old)
   if old ~= nil then renamed.form("data.split_subjects", old, "{ 0.8, 0.2, rng = stream }") end
   check.type(shares, "table", "data.split_subjects: shares")
@@ -24,9 +25,25 @@ function split.subjects(corpus, shares, old)
   for key in pairs(shares) do
     if type(key) ~= "number" and key ~= "rng" then check.unknown("data.split_subjects", "key", key, { "rng" }) end
   end
-  local recordings = corpus.recordings or corpus
+  local recordings, test = corpus, {}
+  if corpus.recordings then
+    recordings = {}
+    for _, recording in ipairs(corpus.recordings) do
+      table.insert(recording.partition == "test" and test or recordings, recording)
+    end
+    if #test > 0 and #shares > 2 then
+      check.raise("argument", "data.split_subjects: %s has %d test recordings of its own, so there is no third share to be "
+        .. "drawn; give two, to train and to validate on", corpus.path, #test)
+    end
+  end
+  local tested = {}
+  for _, recording in ipairs(test) do tested[recording.subject] = true end
   local by_subject, subjects = {}, {}
   for _, recording in ipairs(recordings) do
+    if tested[recording.subject] then
+      check.raise("format", "data.split_subjects: %s: participant %s is in the test partition and elsewhere", corpus.path,
+        recording.subject)
+    end
     local list = by_subject[recording.subject]
     if not list then
       list = {}
@@ -60,11 +77,12 @@ function split.subjects(corpus, shares, old)
       if chosen[recording.subject] then parts[i][#parts[i] + 1] = recording end
     end
   end
-  return parts
+  return parts, test
 end
 
 --- Frames per class in windows: class_counts(corpus, starts, { sequence = (starts.sequence) }) -> list in the order of
--- label_names, and the number of frames. A frame counts once for each of its labels. Without starts: all frames.
+-- label_names, and the number of frames. A frame counts once for each of its labels; windows of starts.lengths have so
+-- many. Without starts: all frames.
 function split.class_counts(corpus, starts, options)
   if type(options) == "number" then
     renamed.form("data.class_counts", options, ("{ sequence = %d }"):format(options))
@@ -79,13 +97,13 @@ function split.class_counts(corpus, starts, options)
   for c = 1, #corpus.label_names do counts[c] = 0 end
   local cache = {} -- re-sampled windows come again and again
   for _, start in ipairs(starts or { 1 }) do
-    local window = cache[start]
+    local window, length = cache[start], starts and starts.lengths and starts.lengths[start] or sequence
     if not window then
-      window = split.window_counts(corpus, start, sequence)
+      window = split.window_counts(corpus, start, length)
       cache[start] = window
     end
     for c = 1, #counts do counts[c] = counts[c] + window[c] end
-    frames = frames + sequence
+    frames = frames + length
   end
   return counts, frames
 end
@@ -108,8 +126,8 @@ function split.window_counts(corpus, start, sequence)
 end
 
 --- Weights of classes from their frame counts: w_c = (N / C) / n_c, so that balanced classes weigh 1; 0 for a
--- class without frames. { raw = true }: the paper's plain reciprocals 1 / n_c. { frames = N } when frames carry
--- several labels (the sum of the counts otherwise).
+-- class without frames. { raw = true }: the paper's plain reciprocals 1 / n_c. { frames = N }, as class_counts gives it:
+-- where frames carry several labels it is less than the sum of the counts, which stands for it otherwise.
 function split.class_weights(counts, options)
   options = options or {}
   check.keys(options, { raw = "boolean", frames = "number" }, "data.class_weights")

@@ -97,12 +97,13 @@ end
 
 -- ---- partitions --------------------------------------------------------------------------------
 
---- Lists of recordings { train, devel, test }: the corpus's own, or split by participant (always the same split).
+--- Lists of recordings { train, devel, test }: the corpus's own, or split by participant (always the same split), where
+-- a test partition of the corpus's own stays what it is.
 function input.partitions(config, c)
   local parts = { train = c:partition "train", devel = c:partition "devel", test = c:partition "test" }
   if config.data.split then
-    local shares = data.split_subjects(c, { rng = rng.stream(0, "split"), unpack(config.data.split) })
-    parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or {} }
+    local shares, own = data.split_subjects(c, { rng = rng.stream(0, "split"), unpack(config.data.split) })
+    parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or own }
   end
   for _, name in ipairs { "train", "devel" } do
     if #parts[name] == 0 then
@@ -115,23 +116,51 @@ end
 
 -- ---- training windows --------------------------------------------------------------------------
 
---- Training windows, re-sampled where asked; the second result is the table shaped like Table 4, or nil.
-function input.windows(config, c, parts, seed)
-  local d = config.data
-  local starts, short = c:windows { recordings = parts.train, sequence = d.sequence }
-  if #starts == 0 then
-    check.raise("argument", "%s: none of the %d training recordings is as long as a window (data.sequence = %d frames)",
-      home.short(c.path), short, d.sequence)
+--- What the training windows make of recordings: a row for the table `sampling`. padded: short ones are filled up.
+local function account(c, train, sequence, windows, padded)
+  local row = { recordings = #train, windows = windows, short_recordings = 0, short_frames = 0, tail_frames = 0,
+    padded = padded and 1 or 0 }
+  for _, recording in ipairs(train) do
+    if recording.count < sequence then
+      row.short_recordings, row.short_frames = row.short_recordings + 1, row.short_frames + recording.count
+    else
+      row.tail_frames = row.tail_frames + recording.count % sequence
+    end
   end
-  if not d.resample then return starts end
-  local options = d.resample == true and {} or d.resample
-  return data.resample { corpus = c, starts = starts, sequence = d.sequence, rng = rng.stream(seed, "resample"),
-    minority = options.minority, max_neutral = options.max_neutral, quota = options.quota, limit = options.limit }
+  if row.short_recordings > 0 then
+    row.text = ("%s: %d of %d training recordings are shorter than a window of %d frames (%d frames) and are %s"):format(
+      home.short(c.path), row.short_recordings, row.recordings, sequence, row.short_frames, padded
+      and "filled up; the loss leaves the filling out" or "left out: train.loss is a function, which knows no filling")
+  end
+  return row
 end
 
---- Frames per class in the training windows and in the devel recordings.
+--- Training windows, re-sampled where asked; a row for the table `sampling`, whose `text` says what is worth saying; and
+-- the table shaped like Table 4, or nil.
+function input.windows(config, c, parts, seed)
+  local d = config.data
+  local padded = type(config.train.loss) ~= "function"
+  local starts = c:windows { recordings = parts.train, sequence = d.sequence, short = padded }
+  local row = account(c, parts.train, d.sequence, #starts, padded)
+  if #starts == 0 then
+    check.raise("argument", "%s: none of the %d training recordings is as long as a window (data.sequence = %d frames)",
+      home.short(c.path), row.short_recordings, d.sequence)
+  end
+  if not d.resample then return starts, row end
+  local options = d.resample == true and {} or d.resample
+  local sampled, table4 = data.resample { corpus = c, starts = starts, sequence = d.sequence,
+    rng = rng.stream(seed, "resample"), recordings = parts.train, stride = options.stride, minority = options.minority,
+    max_neutral = options.max_neutral, quota = options.quota, limit = options.limit }
+  for _, key in ipairs { "windows", "candidates", "eligible", "drawn", "stride", "quota" } do row[key] = table4[key] end
+  row.short = table.concat(table4.short, ", ")
+  row.text = (row.text and row.text .. "; " or "") .. require("mien.data.resample").describe(table4)
+  return sampled, row, table4
+end
+
+--- Frames per class in the training windows, with `frames` of all of them, and in the devel recordings.
 function input.counts(config, c, starts, parts)
-  local train = data.class_counts(c, starts, { sequence = config.data.sequence })
+  local train, frames = data.class_counts(c, starts, { sequence = config.data.sequence })
+  train.frames = frames
   local devel = {}
   for k = 1, #c.label_names do devel[k] = 0 end
   for _, recording in ipairs(parts.devel) do
@@ -142,7 +171,7 @@ function input.counts(config, c, starts, parts)
 end
 
 --- Resizing for a loader: what the declaration says, else to the network's size when the corpus has another.
-local function resize_of(d, c)
+function input.resize(d, c)
   if d.resize then return d.resize end
   if c.height ~= d.size[1] or c.width ~= d.size[2] then return d.size end
   return nil
@@ -157,7 +186,8 @@ function input.batches(config, c, starts, seed, scale)
     rng.stream(seed, "shuffle " .. epoch):shuffle(order)
     for i = d.windows and d.windows + 1 or math.huge, #order do order[i] = nil end
     return data.loader {
-      corpus = c, starts = order, sequence = d.sequence, batch = d.batch, size = d.size, resize = resize_of(d, c),
+      corpus = c, starts = order, lengths = starts.lengths, sequence = d.sequence, batch = d.batch, size = d.size,
+      resize = input.resize(d, c),
       augment = d.augment or nil, scale = scale, seed = seed, epoch = epoch, first_step = first_step,
       workers = d.workers, device = config.device,
     }
@@ -169,7 +199,7 @@ function input.predict(config, c, recordings, model, scale, beat)
   local d = config.data
   return evaluate.predict {
     model = model, corpus = c, recordings = recordings, sequence = d.sequence, batch = config.evaluate.batch,
-    size = d.size, resize = resize_of(d, c), scale = scale, workers = d.workers, beat = beat,
+    size = d.size, resize = input.resize(d, c), scale = scale, workers = d.workers, beat = beat,
   }
 end
 

@@ -20,6 +20,11 @@ function network.build(config, corpus)
     check.raise("argument", "%s: `model` must return a network (mien.nn, mien.models), it returns %s", config.name,
       check.describe(model))
   end
+  local own, labels = rawget(model, "outputs"), corpus.label_names
+  if own and labels and table.concat(own, ", ") ~= table.concat(labels, ", ") then
+    check.raise("argument", "%s: the network's outputs are %s, the labels are %s, in this order; build it with "
+      .. "outputs = corpus.label_names", config.name, table.concat(own, ", "), table.concat(labels, ", "))
+  end
   return model
 end
 

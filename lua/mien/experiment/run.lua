@@ -25,19 +25,20 @@ local lfs = require "lfs"
 
 local one = {}
 
---- loss(output, labels) as the declaration names it; class weights from the counts of the training windows, on
--- the model's device.
-function one.loss(config, counts, model)
-  local name, options = config.train.loss, nil
+--- loss(output, labels) as the declaration names it; class weights from the counts of the training windows (and their
+-- `frames`), on the model's device. Where windows may be filled up, the filling is left out.
+function one.loss(config, counts, model, padded)
+  local name, weight = config.train.loss, nil
   if type(name) == "function" then return name end
   local fn = loss_of.by_name(name)
   if config.data.class_weights and counts then
     local raw = config.data.class_weights == "raw"
-    local weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw })))
-    options = { weight = weight:move_(model.device) }
+    weight = require("mien.tensor.scope").keep(tensor(data.class_weights(counts, { raw = raw, frames = counts.frames })))
+      :move_(model.device)
   end
-  if name == "ccc" then options = { scope = config.train.loss_scope } end
-  return function(output, labels) return fn(output, labels, options) end
+  local options = name == "ccc" and { scope = config.train.loss_scope } or weight and { weight = weight } or nil
+  local function whole(output, labels) return fn(output, labels, options) end
+  return padded and loss_of.unpadded(whole, name == "ccc" and config.train.loss_scope == "sequence") or whole
 end
 
 local function store_counts(run, c, table4, train_counts, devel_counts)
@@ -45,7 +46,8 @@ local function store_counts(run, c, table4, train_counts, devel_counts)
     local before = table4 and table4[k].before or train_counts[k]
     run:class_count { split = "train", stage = "corpus", class_order = k, class = name, frames = before }
     if table4 then
-      run:class_count { split = "train", stage = "sampled", class_order = k, class = name, frames = table4[k].after }
+      run:class_count { split = "train", stage = "sampled", class_order = k, class = name, frames = table4[k].after,
+        target = table4[k].target }
     end
     run:class_count { split = "devel", stage = "corpus", class_order = k, class = name, frames = devel_counts[k] }
   end
@@ -75,13 +77,13 @@ local function code_of(config, hashed)
 end
 
 --- What somebody must know to use the weights, or to start from them.
-local function meta_of(what, model, scale)
+local function meta_of(what, scale)
   local config, c = what.config, what.corpus
   return {
     experiment = config.name, profile = what.profile, arm = what.arm, seed = what.seed, config_hash = what.run.hash,
-    corpus = c.name, procedural = c.procedural and 1 or 0, fps = c.fps,
-    architecture = config.name .. "/" .. (model.class_name or "model"), scale_mean = scale.mean, scale_sd = scale.sd,
-    image_size = config.data.size, sequence = config.data.sequence, outputs = c.label_names,
+    corpus = c.name, procedural = c.procedural and 1 or 0, fps = c.fps, scale_mean = scale.mean, scale_sd = scale.sd,
+    image_size = config.data.size, resize = corpus_of.resize(config.data, c) or config.data.size,
+    face_size = { c.height, c.width }, sequence = config.data.sequence, outputs = c.label_names,
     label_kind = c.label_kind, grey = c.grey and 1 or 0,
   }
 end
@@ -91,7 +93,7 @@ local function export(what, model, scale, chains)
   if not what.weights or not what.exports then return end
   local path = home.path(what.weights)
   folders.make_for(path)
-  local meta = meta_of(what, model, scale)
+  local meta = meta_of(what, scale)
   meta.post = chains
   checkpoint.save_weights(path, model, meta)
   what.run:artifact(path, "weights")
@@ -199,7 +201,11 @@ end
 
 local function train_and_score(what)
   local config, c, run, seed = what.config, what.corpus, what.run, what.seed
-  local scale = start_of.scale(config, what.start)
+  local scale, remark = start_of.scale(config, what.start)
+  if remark then
+    run:event("notice", remark)
+    what.say(("%s: %s"):format(what.label, remark))
+  end
   for _, pair in ipairs(schema.flat(config)) do run:param(pair[1], pair[2]) end
   run:param("arm", what.arm)
   run:param("seed", seed)
@@ -210,7 +216,18 @@ local function train_and_score(what)
   run:sources(what.files)
   run:unscore()
 
-  local starts, table4 = corpus_of.windows(config, c, what.parts, seed)
+  local starts, sampling, table4 = corpus_of.windows(config, c, what.parts, seed)
+  if sampling.text then
+    run:event("sampling", sampling.text)
+    what.say(("%s: %s"):format(what.label, sampling.text))
+  end
+  sampling.text = nil
+  run:sampling(sampling)
+  local graph = config.train.graph
+  if graph and starts.lengths then
+    run:event("graph", "train.graph is left aside: which frames are filling is looked at in each step")
+    graph = false
+  end
   local counts
   if c.label_kind ~= "continuous" then
     local devel
@@ -224,7 +241,7 @@ local function train_and_score(what)
   end
   local devel_gold = evaluate.gold(c, what.parts.devel)
   local result = train.fit {
-    model = model, loss = one.loss(config, counts, model), rngs = { dropout = dropout },
+    model = model, loss = one.loss(config, counts, model, starts.lengths ~= nil), rngs = { dropout = dropout },
     optimiser = optim.from_table(config.train.optimiser, model:parameters()),
     train = corpus_of.batches(config, c, starts, seed, scale),
     validate = function()
@@ -235,8 +252,8 @@ local function train_and_score(what)
       return metrics
     end,
     epochs = config.train.epochs, stop = config.train.stop, clip = config.train.clip or nil,
-    graph = config.train.graph, conditions = { evaluate = config.evaluate.bn },
-    run = run, checkpoint = what.folder, meta = meta_of(what, model, scale), label = what.label, quiet = what.quiet,
+    graph = graph, conditions = { evaluate = config.evaluate.bn },
+    run = run, checkpoint = what.folder, meta = meta_of(what, scale), label = what.label, quiet = what.quiet,
   }
   if result.status == "failed" then
     run:event("failed", result.reason)

@@ -11,7 +11,7 @@ local start = {}
 function start.resolve(initialiser, path)
   if not initialiser then return require("mien.nn.initialisers").xavier() end
   if not path then return initialiser end
-  return require("mien.nn.initialisers").from { path, transfer = initialiser.transfer }
+  return initialiser:at(path)
 end
 
 --- A declared path with the profile's name in it.
@@ -31,14 +31,25 @@ function start.identity(initialiser, hash)
   return initialiser.transfer .. " " .. (hash or results_run.file_hash(initialiser.path))
 end
 
---- Scaling of the input: the declaration's, else the start's own, else pixels / 255.
+local PIXELS = { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } } -- pixels / 255
+
+--- Scaling of the input: the declaration's, else the start's own, which must say it; without a file pixels / 255. The
+-- second result is a note where the declaration's is not the start's.
 function start.scale(config, initialiser)
-  if config.data.scale then return config.data.scale end
-  if initialiser.path then
-    local meta = initialiser:meta()
-    if meta.scale_mean and meta.scale_sd then return { mean = meta.scale_mean, sd = meta.scale_sd } end
+  local declared, path = config.data.scale, initialiser.path
+  if not path then return declared or PIXELS end
+  local meta = initialiser:meta()
+  local own = meta.scale_mean and meta.scale_sd and { mean = meta.scale_mean, sd = meta.scale_sd }
+  if not own and not declared then
+    check.raise("format", "%s does not say how its input was scaled (scale_mean, scale_sd): say it in data.scale; pixels / "
+      .. "255 are { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } }", path)
   end
-  return { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } }
+  local note
+  if own and declared and literal.encode(own) ~= literal.encode(declared) then
+    note = ("data.scale is %s, but the weights of %s have seen pixels scaled by %s"):format(literal.encode(declared), path,
+      literal.encode(own))
+  end
+  return declared or own, note
 end
 
 return start

@@ -25,7 +25,8 @@ return function(experiment, options)
   local starts = corpus_of.windows(config, c, parts, seed)
   local counts = c.label_kind ~= "continuous" and corpus_of.counts(config, c, starts, parts) or nil
   local model = one.build({ config = config, corpus = c, start = config.start }, seed):train(true)
-  local work = train_step.new { model = model, loss = one.loss(config, counts, model), clip = config.train.clip or nil,
+  local work = train_step.new { model = model, loss = one.loss(config, counts, model, starts.lengths ~= nil),
+    clip = config.train.clip or nil,
     optimiser = optim.from_table(config.train.optimiser, model:parameters()) }
   local frames_seen = 0
   local function step(frames, labels)

@@ -33,6 +33,7 @@ return function(config)
   end
   if #config.outputs == 0 then check.raise("argument", "models.framewise: outputs is empty") end
   local self = framewise.create { outputs = config.outputs }
+  if features.architecture then self.architecture = { "framewise", features = features.architecture } end
   self:add("features", features)
   self:add("head", nn.linear { features.features_out, #config.outputs })
   return self

@@ -1,93 +1,128 @@
--- Builds the network that a weight file belongs to, from the names and shapes in it.
--- Not here: other frameworks' files, a start that takes the extractor alone (init/).
+-- Builds the network that a weight file describes.
+-- Not here: the file's form (docs/weights.md), a start that takes the extractor alone (nn/initialisers/from.lua).
 local check = require "mien.base.check"
-local renamed = require "mien.base.renamed"
+local checks = require "mien.checkpoint.check"
 
 local from_weights = {}
 
--- Dimensions of the tensors that decide what the network is.
-local DIMENSIONS = { ["features.conv1.weight"] = 4, ["features.features.0.weight"] = 4,
-  ["features.features.0.0.weight"] = 4, ["head.weight"] = 2 }
+-- ---- what shapes tell ----------------------------------------------------------------------------------
 
-local function shapes_of(tensors, path)
-  local shapes = {}
+--- Attributes of a description as far as names and shapes tell, "model.hidden=64" each, and alternatives where they do not:
+-- "model.features.strides=torchvision|slim"; an empty list for a network that is none of mien's.
+local function guess(tensors)
+  local shapes, list, blocks, vgg = {}, {}, {}, {}
+  local widths, dropout, inputs = {}, 0, nil
   for _, entry in ipairs(tensors) do
     local name, shape = entry[1], entry[2].shape
-    local wanted = DIMENSIONS[name] or name:find "^context%.weight" and 2
-      or (name:find "^fully_connected%.%d+%.weight$" or name:find "^features%.classifier%.%d+%.weight$") and 2
-    if wanted and #shape ~= wanted or shape[1] == 0 then
-      check.raise("format", "%s: %s has the shape [%s], %d dimensions are wanted", path, name, table.concat(shape, ","),
-        wanted or #shape)
-    end
     shapes[name] = shape
+    local stage, block = name:match "^features%.layer(%d)%.(%d+)%.conv1%.weight$"
+    if stage then blocks[tonumber(stage)] = block + 1 end
+    local at = name:match "^fully_connected%.(%d+)%.weight$"
+    if at then
+      widths[#widths + 1] = shape[1]
+      if #widths == 2 and tonumber(at) == 3 then dropout = 0.5 end -- which leaves a place between two layers
+    end
+    if name:match "^features%.classifier%.%d+%.weight$" then
+      vgg[#vgg + 1], inputs = shape[1], inputs or shape[2]
+    end
   end
-  return shapes
-end
-
---- Outputs of the linear layers whose weights' names match a pattern, in order.
-local function widths(tensors, pattern)
-  local list = {}
-  for _, entry in ipairs(tensors) do
-    if entry[1]:match(pattern) then list[#list + 1] = entry[2]:size(1) end
+  local function add(key, value)
+    list[#list + 1] = ("model%s=%s"):format(key, type(value) == "table" and table.concat(value, ",") or value)
+  end
+  local resnet, first, hidden = shapes["features.conv1.weight"], shapes["features.features.0.weight"],
+    shapes["context.weight_hh_l0"]
+  if not shapes["head.weight"] or not (resnet or first) then return list end
+  add("", hidden and "recurrent" or "framewise")
+  add(".features", resnet and "resnet" or "vgg16")
+  add(".features.width", (resnet or first)[1])
+  if resnet then
+    add(".features.blocks", blocks)
+    add(".features.strides", "torchvision|slim")
+  else
+    add(".features.size", inputs and 32 * math.sqrt(inputs / (8 * first[1])) or "N")
+    add(".features.fully_connected", #vgg > 0 and vgg or "none")
+    add(".features.dropout", 0.5)
+  end
+  if hidden then
+    local layers, gru = 0, hidden[1] == 3 * hidden[2]
+    while shapes["context.weight_hh_l" .. layers] do layers = layers + 1 end
+    add(".cell", gru and "gru" or "lstm")
+    add(".hidden", hidden[2])
+    add(".layers", layers)
+    if gru then add(".reset_after", "true|false") end
+    add(".fully_connected", #widths > 0 and widths or "none")
+    add(".dropout", dropout)
   end
   return list
 end
 
-local function extractor(tensors, shapes, path, size)
-  local models = require "mien.models"
-  local resnet = shapes["features.conv1.weight"]
-  local vgg = shapes["features.features.0.weight"] or shapes["features.features.0.0.weight"] -- quantised
-  if resnet then return models.resnet50 { width = resnet[1] } end
-  if vgg then
-    return models.vgg16 { size = size, width = vgg[1],
-      fully_connected = widths(tensors, "^features%.classifier%.%d+%.weight$") }
-  end
-  check.raise("format", "%s: its extractor is neither ResNet-50 nor VGG-16 (no features.conv1.weight)", path)
+--- An error where meta leaves out what the network is, or one of `keys`, with what the shapes tell of it.
+function from_weights.need(meta, path, keys)
+  local lacks = checks.missing(meta, keys or {})
+  if not meta.model then lacks[#lacks + 1] = "model" end
+  -- AffWildNet names its outputs itself
+  if not meta.outputs and not (meta.model and meta.model[1] == "affwildnet") then lacks[#lacks + 1] = "outputs" end
+  if #lacks == 0 then return end
+  local list = meta.model and {} or guess(require("mien.checkpoint").load_weights(path).tensors)
+  checks.lacks(path, lacks, #list > 0 and list or nil)
 end
 
---- Names of the outputs: as the file says, else arousal and valence for two, else numbers.
-local function output_names(meta, count, path)
-  local names = meta.outputs or meta.label_names
-  if not names and count == 2 then names = { "arousal", "valence" } end
-  if not names then
-    names = {}
-    for i = 1, count do names[i] = "output" .. i end
+-- ---- building ------------------------------------------------------------------------------------------
+
+--- Names of what a network was made with and its description does not say.
+local function unsaid(made, said, path, list)
+  for key, value in pairs(made) do
+    local name = key == 1 and path or path .. "." .. key
+    if said[key] == nil then
+      list[#list + 1] = name
+    elseif type(value) == "table" and value[1] and type(value[1]) == "string" then
+      unsaid(value, said[key], name, list)
+    end
   end
-  if #names ~= count then check.raise("format", "%s: %d outputs but %d names", path, count, #names) end
-  return names
+  return list
+end
+
+--- The network of a description with these outputs; path: the file, for messages. A file must say all arguments: the
+-- default of a constructor is not what somebody else's network was made with.
+local function build(description, outputs, path, defaults)
+  local whole = {}
+  for key, value in pairs(description) do whole[key] = value end
+  if description[1] ~= "affwildnet" then whole.outputs = outputs end -- which names them itself
+  local ok, model = pcall(require("mien.models").build, whole)
+  if not ok then
+    if check.is_error(model) then model.message = ("%s: %s"):format(path, model.message) end
+    check.rethrow(model)
+  end
+  local lacks = defaults and {} or unsaid(model.architecture or {}, description, "model", {})
+  if #lacks > 0 then checks.lacks(path, lacks) end
+  return model
 end
 
 --- The network of a weights file, in test mode: models.from_weights("weights/net.h5"); a quantised one, too. Gives it,
--- its outputs' names, and what else the file says. options.size: side of its input, for VGG-16.
+-- its outputs' names, and what else the file says. What a network is, and which output means what, no shape tells: a file
+-- that is silent about it is refused, unless options say it: { model = { "affwildnet", fully_connected = {} },
+-- outputs = { "valence", "arousal" } } or any other attribute of docs/weights.md. What contradicts the file is an error.
 function from_weights.load(path, options)
-  if type(options) == "number" then
-    renamed.form("models.from_weights", options, "models.from_weights(path, { size = n })")
-  end
-  local size = check.keys(options or {}, { size = "count" }, "models.from_weights").size
-  local models = require "mien.models"
+  check.type(options or {}, "table", "models.from_weights: options")
   local file = require("mien.checkpoint").load_weights(path)
-  require("mien.checkpoint.check").finite(file.tensors, path)
-  local shapes = shapes_of(file.tensors, path)
-  local head = shapes["head.weight"]
-  if not head then check.raise("format", "%s has no head.weight: an extractor alone gives no predictions", path) end
-  local outputs = output_names(file.meta, head[1], path)
-  local features = extractor(file.tensors, shapes, path, size)
-  local model
-  local hh = shapes["context.weight_hh_l0"]
-  if hh then
-    local layers = 0
-    while shapes["context.weight_hh_l" .. layers] do layers = layers + 1 end
-    model = models.recurrent { features = features, hidden = hh[2], layers = layers,
-      cell = hh[1] == 4 * hh[2] and "lstm" or "gru", outputs = outputs,
-      fully_connected = widths(file.tensors, "^fully_connected%.%d+%.weight$") }
-  else
-    model = models.framewise { features = features, outputs = outputs }
+  checks.finite(file.tensors, path)
+  local meta = checks.join(file.meta, options, path)
+  from_weights.need(meta, path)
+  local model = build(meta.model, meta.outputs, path, not file.meta.model)
+  meta.outputs = meta.outputs or model.outputs
+  local told = table.concat(meta.outputs, ", ")
+  if model.outputs and table.concat(model.outputs, ", ") ~= told then
+    check.raise("argument", "%s: the outputs are %s, but a network %s has %s", path, told, meta.model[1],
+      table.concat(model.outputs, ", "))
   end
-  local ranges = file.meta.int8_ranges
-  if ranges then model = require("mien.nn.quantise").empty(model, ranges, path) end
-  model:load(file.tensors)
+  if meta.int8_ranges then model = require("mien.nn.quantise").empty(model, meta.int8_ranges, path) end
+  local ok, problem = pcall(model.load, model, file.tensors)
+  if not ok then
+    if check.is_error(problem) then problem.message = ("%s: %s"):format(path, problem.message) end
+    check.rethrow(problem)
+  end
   model:train(false)
-  return model, outputs, file.meta
+  return model, meta.outputs, meta
 end
 
 return from_weights

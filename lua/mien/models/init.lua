@@ -20,6 +20,24 @@ function models.names()
   return names
 end
 
+--- A network from its description, a constructor's name in front of its arguments:
+-- models.build{ "recurrent", features = { "resnet", width = 16 }, hidden = 64, outputs = { "arousal", "valence" } }. Every
+-- network of `models` has its own, with all arguments that decide what it computes, as field `architecture`; weight files
+-- keep that.
+function models.build(description)
+  check.type(description, "table", "models.build: description")
+  local name, arguments = description[1], {}
+  if not networks[name] or name == "from_weights" then
+    check.unknown("models.build", "network", tostring(name), networks)
+  end
+  for key, value in pairs(description) do
+    if key ~= 1 then arguments[key] = value end
+  end
+  local features = arguments.features
+  if type(features) == "table" and not features.forward then arguments.features = models.build(features) end
+  return models[name](arguments)
+end
+
 return setmetatable(models, {
   __index = function(_, name)
     local entry = networks[name]

@@ -49,12 +49,17 @@ return function(config)
   local hidden, layers = config.hidden or 256, config.layers or 2
 
   local self = recurrent.create { outputs = config.outputs }
+  if features.architecture then -- nothing is known of an extractor that somebody else wrote
+    self.architecture = { "recurrent", features = features.architecture, cell = cell, hidden = hidden, layers = layers,
+      fully_connected = config.fully_connected or {}, dropout = config.dropout or 0 }
+    if cell == "gru" then self.architecture.reset_after = config.reset_after ~= false end
+  end
   self:add("features", features)
   local inputs, between = features.features_out, {}
   for _, units in ipairs(config.fully_connected or {}) do
     between[#between + 1] = nn.linear { inputs, units }
     between[#between + 1] = nn.relu()
-    if config.dropout then between[#between + 1] = nn.dropout { config.dropout } end
+    if (config.dropout or 0) > 0 then between[#between + 1] = nn.dropout { config.dropout } end
     inputs = units
   end
   self:add("fully_connected", nn.sequential(between))

@@ -114,8 +114,10 @@ local function build(config, what, keys)
   local blocks = config.blocks or { 3, 4, 6, 3 }
   check.one_of(strides, { "torchvision", "slim" }, what .. ": strides")
   if #blocks ~= 4 then check.raise("argument", "%s: blocks are 4 numbers, got %d", what, #blocks) end
+  for _, count in ipairs(blocks) do check.type(count, "count", what .. ": blocks") end
   local slim = strides == "slim"
-  local self = resnet.create { width = width, features_out = 8 * EXPANSION * width }
+  local self = resnet.create { width = width, features_out = 8 * EXPANSION * width,
+    architecture = { "resnet", width = width, blocks = blocks, strides = strides } }
   self:add("conv1", nn.conv2d { 3, width, 7, stride = 2, padding = 3, bias = false })
   self:add("bn1", nn.batch_norm { width, relu = true })
   self.pool = nn.max_pool { 3, stride = 2, padding = slim and "same" or 1 }

@@ -42,13 +42,15 @@ return function(config)
     end
   end
   local inputs, head = channels * math.floor(size / 32) ^ 2, {}
-  for _, units in ipairs(config.fully_connected or { 4096, 4096 }) do
+  local fully_connected, dropout = config.fully_connected or { 4096, 4096 }, config.dropout or 0.5
+  for _, units in ipairs(fully_connected) do
     head[#head + 1] = nn.linear { inputs, units }
     head[#head + 1] = nn.relu()
-    head[#head + 1] = nn.dropout { config.dropout or 0.5 }
+    head[#head + 1] = nn.dropout { dropout }
     inputs = units
   end
-  local self = vgg.create { size = size, features_out = inputs, flatten = nn.flatten() }
+  local self = vgg.create { size = size, features_out = inputs, flatten = nn.flatten(),
+    architecture = { "vgg16", size = size, width = width, fully_connected = fully_connected, dropout = dropout } }
   self:add("features", nn.sequential(layers))
   self:add("classifier", nn.sequential(head))
   return self

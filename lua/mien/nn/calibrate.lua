@@ -230,7 +230,7 @@ local function of_corpus(options, count, visit)
     chosen[i] = starts[math.floor((i - 0.5) * #starts / math.min(count, #starts)) + 1]
   end
   local loader = require("mien.data.loader").new { corpus = options.corpus, starts = chosen, sequence = 1,
-    batch = math.min(AT_ONCE, #chosen), size = options.size, resize = options.size,
+    batch = math.min(AT_ONCE, #chosen), size = options.size, resize = options.resize or options.size,
     scale = options.scale, keep_last = true }
   local ok, problem = pcall(function()
     for frames in loader:batches() do scope.run(function() visit(frames) end) end

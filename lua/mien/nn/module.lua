@@ -304,6 +304,7 @@ end
 --- The form of this module for inference; see nn.fuse.
 function base:fused()
   local copy = self:twin()
+  copy.architecture = nil -- its tensors are others
   for _, entry in ipairs(copy.entries) do
     if entry.child then
       entry.child = entry.child:fused()

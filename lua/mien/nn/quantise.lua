@@ -159,26 +159,28 @@ local function require_kernels(what, instead)
   end
 end
 
---- A fused network in whole numbers, with the ranges as they are kept in weight files.
-local function build(fused, plan)
+--- A fused network in whole numbers, with the ranges as they are kept in weight files; architecture: of the network
+-- that it was made from.
+local function build(fused, plan, architecture)
   return scope.run(function()
     local fast, signal = fused:quantised(plan)
     if signal then fast = require "mien.nn.sequential" { fast, dequantise.create { step = signal.step } } end
-    fast.int8_ranges = plan.ranges
+    fast.int8_ranges, fast.architecture = plan.ranges, architecture
     return fast:train(false)
   end)
 end
 
-local known = { frames = "any", corpus = "table", partition = "string", size = "table", scale = "table",
-  range = "string" }
+local known = { frames = "any", corpus = "table", partition = "string", size = "table", resize = "table",
+  scale = "table", range = "string" }
 
 --- A copy of a model for inference in 8-bit whole numbers: 1.8 times as fast as bf16 on a processor with VNNI.
 --   local fast = nn.quantise(model, { corpus = mien.data.open "corpora/recola.h5", frames = 256 })
 --   local fast = nn.quantise(model, { frames = tensor })        -- as the model takes them
 -- Batch norm, ReLU and sums become part of the convolutions, as nn.fuse does it; weights get 255 steps for each
 -- filter, activations 255 steps, whose size is calibrated on the frames; LSTM and heads stay in f32. Frames of a
--- corpus lie evenly in its partition ("train"); size = { height, width } brings them to the network's size, and
--- `scale` must be the one that it was trained with, as data.loader takes it. range: where activations are cut off,
+-- corpus lie evenly in its partition ("train"); size = { height, width } is the network's, cut out of
+-- the middle of frames that were brought to `resize` (size, when left out); it and `scale` must be those of its
+-- validation, as data.loader takes them. range: where activations are cut off,
 -- "mse" (the least mean square error, the default) or "max" (nowhere). checkpoint.save_weights keeps such a network,
 -- too: `mien predict` and models.from_weights take the file.
 function quantise.quantise(model, options)
@@ -201,7 +203,7 @@ function quantise.quantise(model, options)
       fused(fused:place(frames))
     end)
   end)
-  return build(fused, plan)
+  return build(fused, plan, rawget(model, "architecture"))
 end
 
 --- The form of a model whose numbers a weight file holds: `ranges` as the quantised one had them, and its tensors
@@ -209,7 +211,7 @@ end
 function quantise.empty(model, ranges, what)
   require_kernels(what, "it holds a quantised network; take the f32 weights that it was made from")
   local plan = calibrate.recorded(ranges)
-  local fast = build(model:fused(), plan)
+  local fast = build(model:fused(), plan, rawget(model, "architecture"))
   if plan.at ~= #ranges then
     check.raise("format", "%s: %d numbers in int8_ranges, the network has %d: a damaged file", what, #ranges, plan.at)
   end

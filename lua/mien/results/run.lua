@@ -293,7 +293,7 @@ end
 function run:clear()
   self.db:flush()
   self.db:transaction(function()
-    for _, name in ipairs { "metric", "metric_summary", "class_count", "artifact", "run_source" } do
+    for _, name in ipairs { "metric", "metric_summary", "class_count", "sampling", "artifact", "run_source" } do
       self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id)
     end
     forget_scores(self)
@@ -367,7 +367,9 @@ run.class_score = reporter("class_score", { "split", "class_order", "class", "po
   "average_precision", "baseline_f1", "baseline_precision", "true_positives", "false_positives", "false_negatives",
   "true_negatives" })
 run.confusion = reporter("confusion", { "split", "gold_order", "gold", "said_order", "said", "frames" })
-run.class_count = reporter("class_count", { "split", "stage", "class_order", "class", "frames" })
+run.class_count = reporter("class_count", { "split", "stage", "class_order", "class", "frames", "target" })
+run.sampling = reporter("sampling", { "recordings", "windows", "short_recordings", "short_frames", "padded", "tail_frames",
+  "candidates", "eligible", "drawn", "stride", "quota", "short" })
 
 --- All scores of one scoring at once: `report` calls run:score, run:post_step ... and either all of it is stored, in
 -- place of what was there, or nothing is. settings: the text that tells it from other scorings of this run.

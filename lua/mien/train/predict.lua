@@ -1,5 +1,6 @@
 -- What a network says of the faces in a video: its weights, how its input was made, faces to windows to numbers.
 -- Not here: finding and following faces (data/face.lua), CSV and plot (cli/predict.lua).
+local ffi = require "ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
 local file = require "mien.data.file"
@@ -8,14 +9,15 @@ local post = require "mien.affect.post"
 local precision = require "mien.device.precision"
 local square_of = require("mien.data.box").square
 local evaluate = require "mien.train.evaluate"
+local loader = require "mien.data.loader"
 local scope = require "mien.tensor.scope"
 
 local predict = {}
 
 -- ---- what the weights say ----------------------------------------------------------------------------
 
--- Outputs that are no probabilities, for weights that do not say what their labels are.
-local DIMENSIONS = { arousal = true, valence = true, liking = true, dominance = true }
+-- What one must know, beside the network, to give it what its validation gave it and to read what it says.
+local NEEDED = { "image_size", "resize", "scale_mean", "scale_sd", "sequence", "fps", "label_kind" }
 
 --- The chains of post-processing that a weights file holds: a list of { target =, chain = }, in the order of outputs; nil
 -- when it has none.
@@ -33,50 +35,43 @@ function predict.chains(meta, path)
   return list
 end
 
---- The network of a weights file, in test mode, the file's meta, and what it needs to know: size, sequence, fps, mean
--- and sd of the input, outputs, kind of labels; notes about what the file does not say. options: { size = of faces,
--- where the file is silent, device = "auto", precision = "f32", int8 = path of a corpus to calibrate with (see
--- nn.quantise) }.
+--- A copy of the network in 8-bit numbers, calibrated on frames of a corpus as its validation made them.
+local function quantised(network, path)
+  local corpus = data.open(path)
+  local ok, fast = pcall(require("mien.nn").quantise, network.model, { corpus = corpus, frames = 256,
+    size = network.size, resize = network.resize, scale = network.scale })
+  corpus:close()
+  if not ok then error(fast, 0) end
+  if corpus.procedural and network.meta.procedural ~= 1 then
+    table.insert(network.notes, ("8-bit numbers were calibrated on drawn pictures (the procedural corpus %s), the "
+      .. "weights have seen real ones: take a corpus of faces like the video's"):format(corpus.name))
+  end
+  return fast
+end
+
+--- The network of a weights file, in test mode, the file's meta, and what it needs to know: size, resize, face (sides of
+-- the input, of what that is cut out of, and of faces as they come from a picture), sequence, fps, scale, outputs, kind of
+-- labels; notes. options: { meta = what the file does not say (docs/weights.md), device = "auto", precision = "f32",
+-- int8 = path of a corpus to calibrate with (see nn.quantise) }. A file that leaves out what must be known is an error.
 function predict.network(path, options)
   options = options or {}
-  local given, checkpoint = options.size, require "mien.checkpoint"
-  local meta = checkpoint.read_meta(path)
-  local size = meta.image_size or given or 150
-  if type(size) == "number" then size = { size } end
-  size = { size[1], size[2] or size[1] } -- height, width
+  local checks = require "mien.checkpoint.check"
+  local meta = checks.join(require("mien.checkpoint").read_meta(path), options.meta, path)
   if meta.int8_ranges and (options.int8 or options.precision) then
     check.raise("argument", "%s holds a network in 8-bit whole numbers already: leave out --int8 and --precision", path)
   end
-  local network = { meta = meta, size = size, sequence = meta.sequence or 150, fps = meta.fps or 0,
-    mean = meta.scale_mean or { 0, 0, 0 }, sd = meta.scale_sd or { 1, 1, 1 },
-    grey = meta.grey == 1, notes = {}, chains = predict.chains(meta, path) }
-  if not meta.image_size and not given then
-    network.notes[1] = "the weights do not say the size of their faces: 150 pixels (--size)"
+  require("mien.models.from_weights").need(meta, path, NEEDED)
+  local size, resize = meta.image_size, meta.resize
+  if resize[1] < size[1] or resize[2] < size[2] then
+    check.raise("format", "%s: image_size is %dx%d, which cannot be cut out of the resize of %dx%d", path, size[1], size[2],
+      resize[1], resize[2])
   end
-  if not meta.scale_mean then
-    network.notes[#network.notes + 1] = "the weights do not say how their input was scaled: pixels/255"
-  end
-  network.model, network.outputs = require("mien.models.from_weights").load(path, { size = size[1] })
+  local network = { meta = meta, size = size, resize = resize, face = meta.face_size or resize, sequence = meta.sequence,
+    fps = meta.fps, scale = { mean = meta.scale_mean, sd = meta.scale_sd }, grey = meta.grey == 1, notes = {},
+    kind = meta.label_kind, chains = predict.chains(meta, path) }
+  network.model, network.outputs, network.meta = require("mien.models.from_weights").load(path, options.meta)
   precision.place(network.model, options.device or "auto", options.precision)
-  if options.int8 then
-    local corpus = data.open(options.int8)
-    local ok, fast = pcall(require("mien.nn").quantise, network.model, { corpus = corpus, frames = 256,
-      size = network.size, scale = { mean = network.mean, sd = network.sd } })
-    corpus:close()
-    if not ok then error(fast, 0) end
-    if corpus.procedural and meta.procedural ~= 1 then
-      table.insert(network.notes, ("8-bit numbers were calibrated on drawn pictures (the procedural corpus %s), the "
-        .. "weights have seen real ones: take a corpus of faces like the video's"):format(corpus.name))
-    end
-    network.model = fast
-  end
-  network.kind = meta.label_kind
-  if not network.kind then
-    network.kind = "continuous"
-    for _, name in ipairs(network.outputs) do
-      if not DIMENSIONS[name] then network.kind = "multilabel" end
-    end
-  end
+  if options.int8 then network.model = quantised(network, options.int8) end
   network.procedural = meta.procedural == 1 and (meta.corpus or "of no name") or nil
   if network.procedural then
     network.notes[#network.notes + 1] = ("these weights have seen drawn pictures alone (the procedural corpus %s): what "
@@ -134,21 +129,26 @@ local function to_probabilities(kind, row)
   end
 end
 
---- Predictions of a list of crops u8 [h,w,3] in order: list of lists of outputs.
+--- Crops u8 [h,w,3] as one tensor [N,h,w,3].
+local function stack(network, crops)
+  local h, w = network.face[1], network.face[2]
+  local frames = file.array("u8", { #crops, h, w, 3 })
+  local bytes = h * w * 3
+  for i, crop in ipairs(crops) do
+    if network.grey then data.image.grey(crop) end
+    ffi.copy(frames:data() + (i - 1) * bytes, crop:data(), bytes)
+  end
+  return frames
+end
+
+--- Predictions of a list of crops u8 [h,w,3] of network.face in order, as the validation of its training would make them:
+-- list of lists of outputs.
 function predict.window(network, crops)
   return scope.run(function()
     local n, h, w = #crops, network.size[1], network.size[2]
-    local stills = network.sequence == 1
-    local x = file.array("f32", stills and { n, 1, 3, h, w } or { 1, n, 3, h, w })
-    local out, area = x:data(), h * w
-    for t, crop in ipairs(crops) do
-      local pixels = (network.grey and data.image.grey(crop) or crop):data()
-      for c = 0, 2 do
-        local gain, bias = 1 / (255 * network.sd[c + 1]), -network.mean[c + 1] / network.sd[c + 1]
-        local plane = out + ((t - 1) * 3 + c) * area
-        for i = 0, area - 1 do plane[i] = pixels[3 * i + c] * gain + bias end
-      end
-    end
+    local pixels = loader.render(stack(network, crops), { size = network.size, resize = network.resize,
+      scale = network.scale, device = network.model:device() })
+    local x = pixels:reshape(network.sequence == 1 and { n, 1, 3, h, w } or { 1, n, 3, h, w })
     local y = require("mien.tensor.grad").no_grad(function() return (network.model(network.model:place(x, true))) end)
     local values, rows, outputs = evaluate.outputs(y, x, network.outputs), {}, #network.outputs
     for t = 1, n do
@@ -160,18 +160,53 @@ function predict.window(network, crops)
   end)
 end
 
---- Gives a full buffer of a face's rows, each with its crop, to the network. `turns`: every turns-th crop belongs to
--- one sequence, so that the network sees the frame rate that it knows.
-local function flush(network, buffer, turns)
-  for turn = 1, math.min(turns, #buffer) do
-    local crops, at = {}, {}
-    for i = turn, #buffer, turns do crops[#crops + 1], at[#at + 1] = buffer[i].crop, buffer[i] end
-    for t, values in ipairs(predict.window(network, crops)) do at[t].values = values end
-  end
-  for i, row in ipairs(buffer) do
+--- Gives rows their values, each with its crop; `before` are rows of the same sequence that lead up to them.
+local function ask(network, before, rows)
+  local crops = {}
+  for _, row in ipairs(before) do crops[#crops + 1] = row.crop end
+  for _, row in ipairs(rows) do crops[#crops + 1] = row.crop end
+  local said = predict.window(network, crops)
+  for i, row in ipairs(rows) do row.values = said[#before + i] end
+end
+
+local function free(rows)
+  for _, row in ipairs(rows) do
     row.crop:free()
-    row.crop, buffer[i] = nil, nil
+    row.crop = nil
   end
+end
+
+-- A sequence of faces in windows as validation lays them (evaluate.predict): whole ones one after the other, and a last
+-- one that ends with the sequence and reaches back into the window before; a sequence shorter than a window is one by
+-- itself.
+local windows = {}
+windows.__index = windows
+
+local function new_windows(network)
+  return setmetatable({ network = network, length = network.sequence == 1 and STILLS or network.sequence, last = {},
+    rows = {} }, windows)
+end
+
+function windows:add(row)
+  self.rows[#self.rows + 1] = row
+  if #self.rows < self.length then return end
+  ask(self.network, {}, self.rows)
+  free(self.last)
+  self.last, self.rows = self.rows, {}
+end
+
+--- What is left at the end; keep = false: nothing is wanted any more.
+function windows:finish(keep)
+  local n = #self.rows
+  if keep and n > 0 then
+    local before = {}
+    if self.network.sequence > 1 then
+      for i = n + 1, #self.last do before[#before + 1] = self.last[i] end
+    end
+    ask(self.network, before, self.rows)
+  end
+  free(self.last)
+  free(self.rows)
 end
 
 --- Outputs for every face in every frame of a video, which is read once: predict.video(path, network, { every = n, box,
@@ -182,27 +217,29 @@ function predict.video(path, network, options)
   local turns = 1
   local function visit(track, n, image, seen)
     if (n - 1) % every ~= 0 then return end
-    if not options.every and network.fps > 0 and seen.fps > 0 then
-      turns = math.max(1, math.floor(seen.fps / network.fps + 0.5))
+    local buffer = buffers[track]
+    if not buffer then
+      if not options.every and network.fps > 0 and seen.fps > 0 then
+        turns = math.max(1, math.floor(seen.fps / network.fps + 0.5))
+      end
+      buffer = { all = {} }
+      -- every turns-th face belongs to one sequence, so that the network sees the frame rate that it knows
+      for turn = 1, turns do buffer[turn] = new_windows(network) end
+      buffers[track] = buffer
     end
-    local buffer = buffers[track] or { all = {} }
-    buffers[track] = buffer
     local box = track.boxes[n]
     local row = { frame = n, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
-      crop = data.image.crop(image, square_of(box), network.size) }
+      crop = data.image.crop(image, square_of(box), network.face) }
     table.insert(buffer, row)
     table.insert(buffer.all, row)
-    if #buffer == (network.sequence == 1 and STILLS or network.sequence) * turns then flush(network, buffer, turns) end
+    buffer[(#buffer.all - 1) % turns + 1]:add(row)
   end
   local function ended(track)
     local buffer = buffers[track]
     buffers[track] = nil
     if not buffer then return end
-    if not track.kept then
-      for _, row in ipairs(buffer) do row.crop:free() end
-      return
-    end
-    flush(network, buffer, turns)
+    for turn = 1, #buffer do buffer[turn]:finish(track.kept) end
+    if not track.kept then return end
     for _, row in ipairs(buffer.all) do
       row.track = track
       rows[#rows + 1] = row

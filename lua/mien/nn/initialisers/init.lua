@@ -105,7 +105,9 @@ end
 
 --- Starts from a weight file: init.from "weights/affwild.h5", or init.from{ path, transfer = "all" }.
 -- transfer = "cnn" (the default) takes the feature extractor alone (`features.*` of the file, or the whole
--- file when it holds a feature extractor), the rest is Xavier; "all" takes everything.
+-- file when it holds a feature extractor), the rest is Xavier; "all" takes everything. The file must say of which
+-- network it is (docs/weights.md), and that must be this one: other strides, another form of GRU or other outputs are an
+-- error though shapes agree. For a file that does not say it: model = { "resnet", ... }, outputs = { ... }.
 function init.from(config)
   return require("mien.nn.initialisers.from")(config, init.xavier())
 end
