@@ -132,6 +132,22 @@ describe("RECOLA", function()
     assert.are.equal(40, result.frames)
   end)
 
+  it("takes the raters' lags out of the gold standard, and says which", function()
+    if not have_video() then return pending "no real videos here" end
+    recola_folder(38)
+    for _, dimension in ipairs { "arousal", "valence" } do -- two raters of six are 2 rows late
+      ratings("R/RECOLA-Annotation/emotional_behaviour/" .. dimension .. "/P15.csv", 38, function(i, r)
+        return wave(1)(r > 4 and i - 2 or i, 0)
+      end)
+    end
+    local result = make_recola { lag = 0.24, gold_kind = "median" }
+    has_note(result.notes, "P15, arousal: the raters' lags of 0, 0, 0, 0, 2, 2 frames were taken out")
+    local corpus = mien.data.open(folder .. "/out/recola.h5")
+    assert.truthy(corpus.source:find "median, raters' lags to 0.24 s taken out")
+    assert.is_near(wave(1)(10, 0), corpus:labels(9, 1):totable()[1][1], 1e-4)
+    corpus:close()
+  end)
+
   it("leaves out a video that cannot be used, and keeps the others", function()
     if not have_video() then return pending "no real videos here" end
     recola_folder(38)
@@ -190,7 +206,8 @@ describe("RECOLA", function()
     says("no split paper64.*did you mean paper46", make_recola, { split = "paper64" })
     says("none of the recordings of paper46 is in .*RECOLA%-Annotation", recola.make,
       { from = folder .. "/none", out = folder .. "/n.h5" })
-    says("gold_kind", make_recola, { gold_kind = "median" })
+    says("gold_kind", make_recola, { gold_kind = "medan" })
+    says("rater lags: recording 1 has 38 frames; lags to 25", make_recola, { lag = 1 })
     says("splt.*split", make_recola, { splt = "avec27" })
   end)
 end)
