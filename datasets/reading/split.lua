@@ -73,22 +73,33 @@ function split.manifest(path)
   return list
 end
 
---- train and devel by subject: subjects in an order that depends on the seed alone, the first `share` of them
--- (0.8) to train. names: of recordings; subject(name) names who is in it.
+--- Partitions by subject: subjects in an order that depends on the seed alone, their first `share` (0.8) to train, the
+-- others to devel; or a list of shares of train, devel and test, each of which gets one subject at least. names: of
+-- recordings; subject(name) names who is in it.
 function split.draw(names, subject, seed, share)
-  local subjects, known, list = {}, {}, {}
+  local shares = type(share) == "table" and share or { share, 1 - share }
+  local subjects, known, list, total = {}, {}, {}, 0
   for _, name in ipairs(names) do
     local who = subject(name)
     if not known[who] then
       known[who], subjects[#subjects + 1] = true, who
     end
   end
-  if #subjects < 2 then check.raise("argument", "%d subject: nothing to split", #subjects) end
+  if #subjects < #shares then
+    check.raise("argument", #subjects == 1 and "1 subject: nothing to split" or "%d subjects for %d partitions", #subjects,
+      #shares)
+  end
+  for _, part in ipairs(shares) do total = total + part end
   table.sort(subjects)
   rng.stream(seed, "split"):shuffle(subjects)
-  local cut = math.max(1, math.min(#subjects - 1, math.floor(#subjects * share + 0.5)))
-  local home = {}
-  for i, who in ipairs(subjects) do home[who] = i <= cut and "train" or "devel" end
+  local home, sum, used = {}, 0, 0
+  for i, partition in ipairs { "train", "devel", "test" } do
+    if not shares[i] then break end
+    sum = sum + shares[i]
+    local last = math.max(used + 1, math.min(#subjects - (#shares - i), math.floor(#subjects * sum / total + 0.5)))
+    for k = used + 1, last do home[subjects[k]] = partition end
+    used = last
+  end
   for _, name in ipairs(names) do
     list[#list + 1] = { name = name, partition = home[subject(name)], subject = subject(name) }
   end

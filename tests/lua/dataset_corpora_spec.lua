@@ -1,12 +1,10 @@
 -- RECOLA and Aff-Wild in their owners' form, with a real video, as corpora.
 -- Not here: single files of ratings and boxes (dataset_forms_spec.lua), folders of pictures (data_folder_spec.lua),
 -- procedural corpora (procedural_spec.lua).
-local C = require "mien.base.ffi"
 local dataset = require "tests.lua.dataset_forms"
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
-local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
-local videos = (os.getenv "MIEN_TEST_DATA" or here .. "../../../shared/data") .. "/video_webcam"
+local videos = dataset.clips
 local folder = tiny.folder()
 local write, says, recola, affwild = dataset.writer(folder), dataset.says, dataset.recola, dataset.affwild
 
@@ -23,19 +21,8 @@ local function ratings(path, rows, value)
   return write(path, table.concat(lines))
 end
 
-local function has_note(notes, pattern)
-  for _, text in ipairs(notes) do
-    if text:find(pattern) then return end
-  end
-  error("no note says " .. pattern .. ":\n" .. table.concat(notes, "\n"), 2)
-end
-
-local function have_video() return io.open(videos .. "/eat.mkv") and pcall(mien.data.video, videos .. "/eat.mkv") end
-
-local function clip(name, path)
-  C.mien_folder_make((folder .. "/" .. path):match "^(.+)/")
-  os.execute(("cp '%s/%s' '%s/%s'"):format(videos, name, folder, path))
-end
+local has_note, have_video = dataset.has_note, dataset.have_clips
+local function clip(name, path) dataset.clip(folder, name, path) end
 
 --- Ratings that tell row and rater: the gold standard's mean is easy to follow.
 local function wave(dimension)
