@@ -182,18 +182,16 @@ function realeyes.make(options)
   found:raise()
   if #unused > 0 then o.note("columns of %s that the corpus does not keep: %s", o.labels, table.concat(unused, ", ")) end
   if cut > 0 then o.note("%d marks end after the annotator's next one; they hold until that", cut) end
-  local usable, path_of = {}, {}
-  for _, name in ipairs(listed) do
-    path_of[name] = faces.video(o.videos, name)
-    if not path_of[name] then
-      o.leave_out(name, "no partition", ("there is no video of this name in %s"):format(o.videos))
-    elseif not by_video[name] then
-      o.leave_out(name, "no partition", "nobody marked anything in it")
-    else
+  local files, path_of = people.videos(o.videos)
+  local usable = {}
+  for _, name in ipairs(people.usable(listed, files, path_of, o)) do
+    if by_video[name] then
       usable[#usable + 1] = name
+    else
+      o.leave_out(name, "no partition", "nobody marked anything in it")
     end
   end
-  if #usable == 0 then check.raise("io", "none of the %d videos of %s is in %s", #listed, o.labels, o.videos) end
+  if #usable == 0 then check.raise("io", "none of the %d videos of %s is marked in %s", #listed, o.labels, o.path) end
   local jobs = {}
   for _, entry in ipairs(people.split(usable, o)) do
     jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_video[entry.name], o, counted)

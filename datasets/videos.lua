@@ -100,28 +100,14 @@ function videos.make(options)
   for key, value in pairs(options) do o[key] = value end
   people.telling(o, options.note)
   if o.rate and o.rate <= 0 then check.raise("argument", "--rate is %g; rows a second are above 0", o.rate) end
-  local files, found = people.videos(o.videos), annotations.problems()
-  local by_name, names
-  by_name, names, o.told = read_labels(o, found)
+  local files, path_of = people.videos(o.videos)
+  local found = annotations.problems()
+  local by_name, names, told = read_labels(o, found)
+  o.told = told
   local fps = settle_rate(by_name, names, o, found)
-  local usable = {}
-  for _, name in ipairs(names) do
-    if faces.video(o.videos, name) then
-      usable[#usable + 1] = name
-    else
-      o.leave_out(name, "no partition", ("there is no video of this name in %s"):format(o.videos))
-    end
-  end
-  for _, name in ipairs(files) do
-    if not by_name[name] then o.leave_out(name, "no partition", "there are no labels for it in " .. o.labels) end
-  end
-  if #usable == 0 then
-    check.raise("io", "none of the %d names in %s has a video in %s, which holds %d (%s ...)", #names, o.labels, o.videos,
-      #files, files[1] or "none")
-  end
   local jobs = {}
-  for _, entry in ipairs(people.split(usable, o)) do
-    jobs[#jobs + 1] = make_job(entry, faces.video(o.videos, entry.name), by_name[entry.name], o)
+  for _, entry in ipairs(people.split(people.usable(names, files, path_of, o), o)) do
+    jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_name[entry.name], o)
   end
   local result = corpus.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
     names = o.targets, label_range = o.range, jobs = jobs, note = o.note,

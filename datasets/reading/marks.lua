@@ -29,9 +29,10 @@ local function add(list, row, number, o, found)
 end
 
 --- Reads a CSV of video, annotator, emotion, start (seconds) and end, which may be left out or empty: marks by video's
--- name, { [annotator] = { { start =, stop =, class =, line = } ... in the order of time } }; a mark holds until its end, or
+-- name, { [annotator] = { { start =, stop =, class =, line = } ... in the order of time } }. A mark holds until its end or
 -- the annotator's next one, whichever comes first; the last without an end holds to the end of the video. The second
--- result: list of the videos, { name =, line = }, the third: how many ends lay behind the next start. o: path, classes = names.
+-- result: list of the videos, { name =, line = }; the third: how many ends lay behind the next start.
+-- o: path, classes = names.
 function marks.read(o, found)
   local rows, header, bad = csv.read(o.path, { "video", "annotator", "emotion", "start" })
   local stop = people.column(header, { "end" })
@@ -44,7 +45,9 @@ function marks.read(o, found)
     if name == "" or row.annotator == "" then
       found:add(o.path, row.line, "no %s is named", name == "" and "video" or "annotator")
     else
-      if not by_video[name] then by_video[name], named[#named + 1] = {}, { name = name, line = row.line } end
+      if not by_video[name] then
+        by_video[name], named[#named + 1] = {}, { name = name, line = row.line }
+      end
       local list = by_video[name][row.annotator]
       if not list then
         list = { annotator = row.annotator }

@@ -17,21 +17,44 @@ function people.stem(name)
   return name
 end
 
---- Names of the videos in a folder, sorted; two files of one name are an error, as labels could be either's.
+--- Names of the videos in a folder, sorted, and their paths by name; two files of one name are an error, as labels could
+-- be either's.
 function people.videos(folder)
   if lfs.attributes(folder, "mode") ~= "directory" then check.raise("io", "there is no folder %s of videos", folder) end
-  local names, file_of = {}, {}
+  local names, path_of = {}, {}
   for entry in lfs.dir(folder) do
     local name = people.stem(entry)
     if name ~= entry then
-      if file_of[name] then
-        check.raise("argument", "%s holds two videos named %s: %s and %s; move one away", folder, name, file_of[name], entry)
+      if path_of[name] then
+        check.raise("argument", "two videos are named %s: %s and %s/%s; move one away", name, path_of[name], folder, entry)
       end
-      names[#names + 1], file_of[name] = name, entry
+      names[#names + 1], path_of[name] = name, folder .. "/" .. entry
     end
   end
   table.sort(names)
-  return names
+  return names, path_of
+end
+
+--- Names with labels whose video is there; whatever lacks its video or its labels is left out and said.
+-- names: with labels; files: what people.videos gave; path_of: by name, gets those in folders below as well.
+function people.usable(names, files, path_of, o)
+  local usable, labelled = {}, {}
+  for _, name in ipairs(names) do
+    labelled[name], path_of[name] = true, path_of[name] or faces.video(o.videos, name)
+    if path_of[name] then
+      usable[#usable + 1] = name
+    else
+      o.leave_out(name, "no partition", ("there is no video of this name in %s"):format(o.videos))
+    end
+  end
+  for _, name in ipairs(files) do
+    if not labelled[name] then o.leave_out(name, "no partition", "there are no labels for it in " .. o.labels) end
+  end
+  if #usable == 0 then
+    check.raise("io", "none of the %d names in %s has a video in %s, which holds %d (%s ...)", #names, o.labels, o.videos,
+      #files, files[1] or "none")
+  end
+  return usable
 end
 
 --- The first column of a header that has one of these names; nil without any.

@@ -65,7 +65,8 @@ describe("a CSV of traces", function()
     says("a.csv:2: 2 fields, the header has 3$", of, "time,arousal,valence\n0,1\n")
     says("a.csv:2: valence: '' is no value", of, "time,arousal,valence\n0,0,\n")
     for _, word in ipairs { "nan", "inf", "0x1", "-", "1 2" } do
-      says("a.csv:2: valence: '" .. word:gsub("%-", "%%-") .. "' is no value", of, "time,arousal,valence\n0,0," .. word .. "\n")
+      says("a.csv:2: valence: '" .. word:gsub("%-", "%%-") .. "' is no value", of,
+        "time,arousal,valence\n0,0," .. word .. "\n")
     end
     says("a.csv:4: arousal: 1.2 lies beyond %[%-1, 1%]", of, "time,arousal,valence\n0,0,0\n1,1,1\n2,1.2,0\n")
     says("a.csv:1: .*no column 'arousal'; its header is: time, engagement %(%-%-time and %-%-targets", of,
@@ -192,7 +193,7 @@ describe("a folder of videos with traces", function()
     t.write("traces/b.csv", rows(5, 0.04))
     says("none of the 1 names in .*traces has a video in .*videos, which holds 1 %(a", t.make)
     t.write("videos/a.AVI", "")
-    says("two videos named a: ", t.make)
+    says("two videos are named a: ", t.make)
     says("unknown key \"lables\"; did you mean \"labels\"", t.make, { lables = "x" })
   end)
 
@@ -209,7 +210,7 @@ describe("a folder of videos with traces", function()
   it("becomes a corpus: every row with the frame shown at its time, the rest left out and said", function()
     if not dataset.have_clips() then return pending "no real videos here" end
     local t = tree()
-    t.clip("eat.mkv", "videos/cat_eat.mkv")
+    t.clip("eat.mkv", "videos/cat_eat.Mkv")
     t.clip("milk.mkv", "videos/bob_milk.mkv")
     t.clip("eat_face.csv", "boxes/cat_eat.csv")
     t.clip("milk_face.csv", "boxes/bob_milk.csv")
@@ -238,7 +239,7 @@ describe("a folder of videos with traces", function()
     end
     for i, time in ipairs(corpus:times(0, 15):totable()) do assert.is_near((i - 1) / 10, time, 1e-9) end
     -- the clip has 30 frames/s from t = 0: the row at 0.5 s has its 16th frame, wherever its box is
-    local video, frame = mien.data.video(t.root .. "/videos/cat_eat.mkv"), nil
+    local video, frame = mien.data.video(t.root .. "/videos/cat_eat.Mkv"), nil
     for _ = 1, 16 do frame = video:next() end
     video:close()
     local line = 0
