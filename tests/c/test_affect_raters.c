@@ -199,7 +199,11 @@ static void lags_of_a_rater_join_recordings_and_cross_none(void **state) {
     for (int r = 0; r < 3; r++) {
         assert_int_equal(lags[r], late[r] - 5);
         assert_true(agreement[r] > .999); /* no step between the recordings disturbs it */
+        for (int t = 0; t < 150; t++) traces[r][t] = .5;
     }
+    /* Where nothing happens in one recording, the others tell. */
+    assert_int_equal(mien_rater_lags(traces[0], 3, lengths, 2, 15, NULL, lags, agreement), MIEN_OK);
+    for (int r = 0; r < 3; r++) assert_int_equal(lags[r], late[r] - 5);
 }
 
 static void lags_without_an_answer_are_0_or_refused(void **state) {
@@ -218,6 +222,9 @@ static void lags_without_an_answer_are_0_or_refused(void **state) {
     for (int t = 100; t < 120; t++) traces[0][t] = NAN; /* a gap hides no lag */
     assert_int_equal(mien_rater_lags(traces[0], 2, &length, 1, 9, NULL, lags, agreement), MIEN_OK);
     assert_true(lags[0] == 0 && lags[1] == 2);
+    for (int t = 0; t < TIMES; t++) traces[0][t] = t, traces[1][t] = -t - (t % 2); /* opposites */
+    assert_int_equal(mien_rater_lags(traces[0], 2, &length, 1, 9, NULL, lags, agreement), MIEN_OK);
+    assert_true(lags[0] == 0 && lags[1] == 0 && agreement[0] < 0 && agreement[1] < 0);
     assert_int_equal(mien_rater_lags(traces[1], 1, &length, 1, 9, NULL, lags, agreement), MIEN_OK);
     assert_true(lags[0] == 0 && isnan(agreement[0])); /* there are no others */
     assert_int_equal(mien_rater_lags(traces[0], 2, &shorter, 1, 10, NULL, lags, agreement),
