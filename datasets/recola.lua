@@ -36,7 +36,8 @@ local function fuse(rows, raters, o, what, note)
   local before = zero and 1 or 0
   local traces = assembly.tensor("f64", { #rows + before, raters },
     function(row, r) return (rows[row - before] or zero)[r] end)
-  local fused, weights = data.gold(traces, { kind = o.gold_kind, clip = o.clip })
+  local lag = o.lag and math.floor(o.lag / STEP + 0.5)
+  local fused, weights, lags = data.gold(traces, { kind = o.gold_kind, clip = o.clip, lag = lag })
   local values, beyond = {}, 0
   local numbers = fused:data()
   for i = 1, #rows do
@@ -45,6 +46,7 @@ local function fuse(rows, raters, o, what, note)
     values[i] = math.max(-1, math.min(1, value))
   end
   traces:free() fused:free()
+  if lags then note("%s: the raters' lags of %s frames were taken out", what, table.concat(lags, ", ")) end
   if beyond > 0 then note("%s: the gold standard leaves [-1, 1] in %d rows; held at the bound", what, beyond) end
   for r, weight in ipairs(weights) do
     if weight < 0 and not o.clip then note("%s: rater %d agrees with the others by %.3f", what, r, weight) end
@@ -132,16 +134,17 @@ local function collect(o)
 end
 
 --- Makes the corpus: { from = folder, out = path, split = "paper46"|"avec27"|"avec16"|CSV, size = 150,
--- gold_kind = "ccc_centred"|"mean"|"ewe_all"|"ewe_others" (mien.data.gold), clip = false, first_row = false (the gold
--- standard is fitted without the row at t = 0, which no frame meets; true: with it, as AVEC's was, and then it goes),
--- raters = list of columns, gold = AVEC's (a CSV, or a
+-- gold_kind = "ccc_centred"|"mean"|"median"|"ewe_all"|"ewe_others" (mien.data.gold), clip = false, lag = seconds (each
+-- rater's lag against the others, no longer than that, is taken out first), first_row = false (the gold standard is
+-- fitted without the row at t = 0, which no frame meets; true: with it, as AVEC's was, and then it goes), raters = list
+-- of columns, gold = AVEC's (a CSV, or a
 -- folder of ARFF files) instead of ratings, videos = folder, boxes = folder, cascade = XML of OpenCV,
 -- note = function(text) }.
 -- Gives { recordings =, frames =, notes = list }.
 function recola.make(options)
   check.keys(options, { from = "string!", out = "string!", split = "string", size = "count", gold_kind = "string",
-    clip = "boolean", first_row = "boolean", raters = "table", gold = "string", videos = "string", boxes = "string",
-    cascade = "string", note = "function" }, "recola.make")
+    clip = "boolean", lag = "number", first_row = "boolean", raters = "table", gold = "string", videos = "string",
+    boxes = "string", cascade = "string", note = "function" }, "recola.make")
   local o, notes = { split = "paper46", size = 150, gold_kind = "ccc_centred", clip = false }, {}
   for key, value in pairs(options) do o[key] = value end
   require("mien.data.gold").kind(o.gold_kind, "recola.make: gold_kind")
@@ -162,9 +165,9 @@ function recola.make(options)
     jobs = jobs, note = o.note,
     split = { name = partitions.recola[o.split] and o.split or "own", recordings = #choose_split(o.split) },
     source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
-      o.gold and "of " .. o.gold
-        or o.gold_kind .. (o.clip and ", clipped" or "") .. (o.first_row and ", with the row at t = 0" or ""),
-      o.size) }
+      o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or "")
+        .. (o.lag and (", raters' lags to %g s taken out"):format(o.lag) or "")
+        .. (o.first_row and ", with the row at t = 0" or ""), o.size) }
   result.notes = notes
   return result
 end
@@ -177,10 +180,11 @@ function recola.main(args)
   parser:option("--split", "paper46, avec27 (one user's list of AVEC's recordings), avec16, or a CSV with columns "
     .. "recording and partition", "paper46")
   parser:option("--size", "side of the faces in pixels (150)"):convert(tonumber)
-  parser:option("--gold-kind", "ccc_centred (AVEC's), mean, ewe_all or ewe_others (raters weighed by their "
+  parser:option("--gold-kind", "ccc_centred (AVEC's), mean, median, ewe_all or ewe_others (raters weighed by their "
     .. "correlation with the mean of all, or of the others)", "ccc_centred")
   parser:flag("--first-row", "the gold standard is fitted with the row at t = 0, too, as AVEC's was; no frame gets it")
   parser:flag("--clip", "raters that disagree with the others count 0 instead of below")
+  parser:option("--lag", "take out each rater's lag against the others, of this many seconds at most"):convert(tonumber)
   parser:option("--raters", "columns to use, with commas (FM1,FM2,FM3,FF1,FF2,FF3)")
   parser:option("--gold", "a gold standard instead of ratings: a CSV name;timestamp;arousal;valence, or a folder "
     .. "with arousal/NAME.arff and valence/NAME.arff")

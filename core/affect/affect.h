@@ -24,21 +24,75 @@ double mien_moments_rmse(const mien_moments *m);
 /* Gold standard of R raters' traces over n times, traces[r * n + t].
  * CENTRED (AVEC 2016/2018): w_r = mean over s != r of CCC(x_r, x_s), gold(t) = mean_r
  *   [x_r(t) - m_r] + sum w_r m_r / sum w_r; clip: negative weights count as 0.
- * MEAN: the plain mean.
+ * MEAN: the plain mean. MEDIAN: of the raters, at each time; of an even number the mean of the
+ *   middle two.
  * EWE, the evaluator weighted estimator: sum w_r x_r / sum w_r, negative weights 0. EWE_ALL: w_r =
  *   Pearson's r of rater r and the mean of all raters, r among them (Grimm & Kroschel 2005;
  *   Coutinho et al. 2016: "the average ratings of all evaluators"). EWE_OTHERS: and the mean of
  *   the other raters (what audpsychometric computes, though it quotes Coutinho et al.).
- * weights[R] gets the weights: 1 for MEAN and for a single rater; a rater who never moves agrees
- * with nobody (0). Error: fewer than one rater or time, a NaN, or weights that sum to 0. */
+ * weights[R] gets the weights: 1 for MEAN, MEDIAN and a single rater; a rater who never moves
+ * agrees with nobody (0). Error: fewer than one rater or time, a NaN, or weights that sum to 0. */
 typedef enum mien_gold {
     MIEN_GOLD_CENTRED = 0,
     MIEN_GOLD_MEAN,
     MIEN_GOLD_EWE_ALL,
-    MIEN_GOLD_EWE_OTHERS
+    MIEN_GOLD_EWE_OTHERS,
+    MIEN_GOLD_MEDIAN
 } mien_gold;
 mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien_gold kind,
                                bool clip, double *gold, double *weights);
+
+/* How R raters agree over n times, traces[r * n + t]; a NaN is a value that is missing.
+ * ccc, pearson: mean over all pairs of raters, of the times that both have; a coefficient that is
+ *   undefined (a rater who never moves) counts as 0, as in a gold standard.
+ * icc_single, icc_mean: intraclass correlations of one rater, and of the mean of all, for the
+ *   cases 1 to 3 of Shrout & Fleiss 1979: [0] each time has raters of its own, [1] all raters rate
+ *   all times and stand for others, [2] these raters alone count. ICC(2,k) is icc_mean[1],
+ *   Cronbach's alpha icc_mean[2] (Hoyt 1941). Of the times that every rater has; NaN with fewer
+ *   than two of them, and where nobody moves.
+ * Error: fewer than two raters, or no time. */
+typedef struct mien_agreement {
+    double ccc, pearson, icc_single[3], icc_mean[3];
+    double times;     /* that every rater has */
+    double undefined; /* pairs without a Pearson's r */
+} mien_agreement;
+mien_status mien_rater_agreement(const double *traces, int raters, int64_t n, mien_agreement *out);
+
+/* Krippendorff's alpha of values[r * n + t], NaN where a rater gave none (Krippendorff 2011,
+ * "Computing Krippendorff's alpha-reliability"): 1 - observed / expected disagreement, which are
+ * different values (nominal), ranks' squared differences (ordinal), or squared differences
+ * (interval). Times with one value are left out. NaN where all values are equal or none is left.
+ * Error: fewer than two raters, no time, a value that is infinite. */
+typedef enum mien_scale {
+    MIEN_SCALE_NOMINAL = 0,
+    MIEN_SCALE_ORDINAL,
+    MIEN_SCALE_INTERVAL
+} mien_scale;
+mien_status mien_krippendorff_alpha(const double *values, int raters, int64_t n, mien_scale scale,
+                                    double *alpha);
+
+/* Each rater's lag in frames, -most to most, positive for one who is late: the one at which his
+ * Pearson's r with the mean of the others is highest, over all recordings joined (lengths: frames
+ * of each, sum n); the others are compensated, in rounds until no lag changes (20 at most). What
+ * raters have in common, as a time of reaction, cannot be seen from them: the middle lag is 0 (of
+ * an even number the lower one). With reference[n] each rater is compared with that instead, and
+ * lags are absolute. agreement[R]: r at that lag; where it is not above 0, the lag is 0. NaN: no
+ * value, left out. Error: a recording with fewer than 2 most + 2 frames. */
+mien_status mien_rater_lags(const double *traces, int raters, const int64_t *lengths,
+                            int recordings, int most, const double *reference, int *lags,
+                            double *agreement);
+/* out(t) = in(t + lag) within one recording, its first or last value held; in and out differ. */
+void mien_compensate_lag(const double *in, double *out, int64_t n, int lag);
+
+/* DTW barycentre averaging (Petitjean, Ketterlin & Gancarski 2011, algorithm 5): begins at the
+ * plain mean, so that the average keeps the recording's clock, and `rounds` times (fewer when
+ * nothing moves) matches every trace with the average, at most `band` frames apart (Sakoe & Chiba
+ * 1978), and averages what was matched. standardised: matched by the traces brought to mean 0 and
+ * deviation 1, as a rater's bias and scale are no time; what is averaged are the traces.
+ * average[n], aligned[r * n + t]: mean of what rater r has matched with time t.
+ * Error: fewer than one rater or time, a NaN or infinity. */
+mien_status mien_barycentre(const double *traces, int raters, int64_t n, int band, int rounds,
+                            bool standardised, double *average, double *aligned);
 
 /* Median over odd `window` centred at each element, edges by repetition; in and out differ.
  * Error: an even window, or a NaN. */

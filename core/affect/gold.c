@@ -38,6 +38,20 @@ static void pearson_with_mean(const double *traces, int raters, int64_t n, const
     }
 }
 
+static int rising(const void *a, const void *b) {
+    double p = *(const double *)a, q = *(const double *)b;
+    return (p > q) - (p < q);
+}
+
+/* Median of the raters at each time; at_once[raters]: room. */
+static void median(const double *traces, int raters, int64_t n, double *at_once, double *gold) {
+    for (int64_t t = 0; t < n; t++) {
+        for (int r = 0; r < raters; r++) at_once[r] = traces[r * n + t];
+        qsort(at_once, (size_t)raters, sizeof *at_once, rising);
+        gold[t] = 0.5 * (at_once[(raters - 1) / 2] + at_once[raters / 2]);
+    }
+}
+
 mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien_gold kind,
                                bool clip, double *gold, double *weights) {
     MIEN_CALL("the gold standard");
@@ -52,7 +66,7 @@ mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien
                       "gaps or leave that rater out",
                       (int)(i / n) + 1, (long long)(i % n) + 1);
 
-    double *total = calloc((size_t)n * 2, sizeof(double));
+    double *total = calloc((size_t)n * 2 + (size_t)raters, sizeof(double));
     if (!total) MIEN_FAIL(MIEN_ERR_MEMORY, "gold standard: no memory for %lld times", (long long)n);
     for (int r = 0; r < raters; r++)
         for (int64_t t = 0; t < n; t++) total[t] += traces[r * n + t];
@@ -86,6 +100,8 @@ mien_status mien_gold_standard(const double *traces, int raters, int64_t n, mien
         memset(gold, 0, sizeof(double) * (size_t)n);
         for (int r = 0; r < raters; r++)
             for (int64_t t = 0; t < n; t++) gold[t] += weights[r] / sum * traces[r * n + t];
+    } else if (kind == MIEN_GOLD_MEDIAN) {
+        median(traces, raters, n, total + 2 * n, gold);
     } else {
         /* mean_r [x_r(t) - m_r] + ref is the plain mean moved by one constant. */
         double offset = kind == MIEN_GOLD_CENTRED ? reference / sum - centre : 0;

@@ -1,4 +1,4 @@
--- What the readers of RECOLA and Aff-Wild share: from checked labels and videos to the corpus file, with notes.
+-- What the readers of videos share: from checked labels and videos to the corpus file, with notes.
 -- Not here: the forms of the annotations, who is in which partition.
 local folders = require "mien.base.folders"
 local check = require "mien.base.check"
@@ -52,27 +52,32 @@ end
 
 local function add(writer, job, o, found, map)
   local n = #map
-  local labels = assembly.tensor("f32", { n, #o.names }, job.labels)
+  local kinds = #o.names
+  local labels = o.label_kind == "class" and assembly.tensor("i32", { n }, job.labels)
+    or assembly.tensor("f32", { n, kinds }, job.labels)
+  local votes = job.votes and assembly.tensor("u8", { n, kinds }, job.votes)
   local traces = job.traces and assembly.tensor("f32", { n, job.raters, #o.names }, job.traces)
   local time = assembly.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
-  writer:recording { name = job.name, subject = job.subject, partition = job.partition, labels = labels,
-    traces = traces, time = time, frames = function(write) faces.cut(job.video, found, map, o.size, write) end }
+  writer:recording { name = job.name, subject = job.subject, partition = job.partition, labels = labels, traces = traces,
+    votes = votes, time = time, frames = function(write) faces.cut(job.video, found, map, o.size, write) end }
   labels:free() time:free()
+  if votes then votes:free() end
   if traces then traces:free() end
 end
 
 --- Writes the corpus: { out =, size =, name =, source =, split = { name =, recordings = how many it has },
--- fps =, names = label names, note = function(fmt, ...),
+-- fps =, names = label names, label_kind = ("continuous"), label_range = { low, high }, note = function(fmt, ...),
 -- jobs = list of { name, subject, partition, video, boxes, cascade, rows = number of label rows,
 --   map = function(found) -> source frames that meet the label rows in order,
 --   longer = function(found, n): the video goes on after its n pairs,
---   labels = function(row, k), traces = function(row, k) or nil, raters = R, time = function(row, found, map) } }.
--- Gives { recordings =, frames = }.
+--   labels = function(row, k), traces and votes = function(row, k) or nil, raters = R,
+--   time = function(row, found, map) } }; a map of nil leaves a recording out.
+-- Gives { recordings =, frames =, left_out = names }.
 function assembly.write(o)
   folders.make_for(o.out)
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
-    label_kind = "continuous", label_names = o.names, source = o.source })
-  local result, held = { recordings = 0, frames = 0 }, {}
+    label_kind = o.label_kind or "continuous", label_range = o.label_range, label_names = o.names, source = o.source })
+  local result, held = { recordings = 0, frames = 0, left_out = {} }, {}
   local ok, err = pcall(function()
     for number, job in ipairs(o.jobs) do
       local found = follow(job, o, number)
@@ -82,6 +87,9 @@ function assembly.write(o)
         add(writer, job, o, found, map)
         result.recordings, result.frames = result.recordings + 1, result.frames + #map
         held[job.partition] = true
+        job.map, job.labels, job.votes, job.traces = nil, nil, nil, nil -- what they hold is written
+      else
+        table.insert(result.left_out, job.name)
       end
     end
     if result.recordings == 0 then check.raise("io", "none of the %d videos could be used", #o.jobs) end

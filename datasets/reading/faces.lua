@@ -10,11 +10,11 @@ local file = require "mien.data.file"
 
 local faces = {}
 
-local EXTENSIONS = { "mp4", "avi", "mkv", "mov", "webm", "MP4", "AVI" }
+faces.extensions = { "mp4", "avi", "mkv", "mov", "webm", "MP4", "AVI" }
 
 --- The video of this name in a folder, whatever its container; nil when there is none.
 function faces.video(folder, name)
-  for _, extension in ipairs(EXTENSIONS) do
+  for _, extension in ipairs(faces.extensions) do
     local path = ("%s/%s.%s"):format(folder, name, extension)
     if lfs.attributes(path, "mode") == "file" then return path end
   end
@@ -127,17 +127,24 @@ end
 
 local ROUNDING = 1e-3 -- seconds: Matroska keeps times in milliseconds
 
---- Source frames (from 1) that are shown at t = step, 2 step, ... as long as the video lasts, `most` at most.
-function faces.at(found, step, most)
-  local times, map, frame = found.times, {}, 1
-  local stop = times[#times] + found.step + ROUNDING
-  for i = 1, most do
-    local t = i * step
+--- Source frames (from 1) that are shown at these rising times, as long as the video lasts; before its first frame that
+-- one.
+function faces.shown(found, times)
+  local starts, map, frame = found.times, {}, 1
+  local stop = starts[#starts] + found.step + ROUNDING
+  for i, t in ipairs(times) do
     if t > stop then break end
-    while frame < #times and times[frame + 1] <= t + ROUNDING do frame = frame + 1 end
+    while frame < #starts and starts[frame + 1] <= t + ROUNDING do frame = frame + 1 end
     map[i] = frame
   end
   return map
+end
+
+--- The same at t = step, 2 step, ..., `most` at most.
+function faces.at(found, step, most)
+  local times = {}
+  for i = 1, most do times[i] = i * step end
+  return faces.shown(found, times)
 end
 
 -- ---- cutting -----------------------------------------------------------------------------------------

@@ -108,24 +108,34 @@ function partitions.groups(names, subject, video)
   return function(name) return root("person " .. subject(name)) end
 end
 
---- train and devel by subject: subjects in an order that depends on the seed alone, the first `share` of them
--- (0.8) to train. names: of recordings; subject(name) names who is in it; group(name): what stays together, its subject
--- when left out.
+--- Partitions by subject: subjects in an order that depends on the seed alone, their first `share` (0.8) to train, the
+-- others to devel; or a list of shares of train, devel and test, each of which gets one subject at least. names: of
+-- recordings; subject(name) names who is in it; group(name): what stays together, its subject when left out.
 function partitions.draw(names, subject, seed, share, group)
   group = group or subject
-  local subjects, known, list = {}, {}, {}
+  local shares = type(share) == "table" and share or { share, 1 - share }
+  local subjects, known, list, total = {}, {}, {}, 0
   for _, name in ipairs(names) do
     local who = group(name)
     if not known[who] then
       known[who], subjects[#subjects + 1] = true, who
     end
   end
-  if #subjects < 2 then check.raise("argument", "%d subject: nothing to split", #subjects) end
+  if #subjects < #shares then
+    check.raise("argument", #subjects == 1 and "1 subject: nothing to split" or "%d subjects for %d partitions", #subjects,
+      #shares)
+  end
+  for _, part in ipairs(shares) do total = total + part end
   table.sort(subjects)
   rng.stream(seed, "split"):shuffle(subjects)
-  local cut = require("mien.data.split").cut(#subjects, share, 1, 1, #subjects - 1)
-  local home = {}
-  for i, who in ipairs(subjects) do home[who] = i <= cut and "train" or "devel" end
+  local home, sum, used, cut = {}, 0, 0, require("mien.data.split").cut
+  for i, partition in ipairs { "train", "devel", "test" } do
+    if not shares[i] then break end
+    sum = sum + shares[i]
+    local last = cut(#subjects, sum, total, used + 1, #subjects - (#shares - i))
+    for k = used + 1, last do home[subjects[k]] = partition end
+    used = last
+  end
   for _, name in ipairs(names) do
     list[#list + 1] = { name = name, partition = home[group(name)], subject = subject(name) }
   end

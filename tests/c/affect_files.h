@@ -33,9 +33,9 @@ static inline FILE *open_data(const char *relative) {
     return open_beside(path);
 }
 
-/* The numbers of row `name` of tests/golden/affect.txt; the caller frees them. */
-static inline double *golden(const char *name, int64_t *n) {
-    FILE *file = open_beside("../golden/affect.txt");
+/* The numbers of row `name` of a file of tests/golden; the caller frees them. */
+static inline double *golden_in(const char *path, const char *name, int64_t *n) {
+    FILE *file = open_beside(path);
     assert_non_null(file);
     char *line = NULL;
     size_t room = 0, length = strlen(name);
@@ -53,6 +53,11 @@ static inline double *golden(const char *name, int64_t *n) {
     fclose(file);
     assert_non_null(values);
     return values;
+}
+
+/* The same of tests/golden/affect.txt. */
+static inline double *golden(const char *name, int64_t *n) {
+    return golden_in("../golden/affect.txt", name, n);
 }
 
 /* Second column of a CSV with a header, at most `most` rows; -1 where it is absent. */

@@ -1,12 +1,10 @@
 -- RECOLA and Aff-Wild in their owners' form, with a real video, as corpora.
 -- Not here: single files of ratings and boxes (dataset_forms_spec.lua), folders of pictures (data_folder_spec.lua),
 -- procedural corpora (procedural_spec.lua).
-local C = require "mien.base.ffi"
 local dataset = require "tests.lua.dataset_forms"
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
-local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
-local videos = (os.getenv "MIEN_TEST_DATA" or here .. "../../../shared/data") .. "/video_webcam"
+local videos = dataset.clips
 local folder = tiny.folder()
 local write, says, recola, affwild = dataset.writer(folder), dataset.says, dataset.recola, dataset.affwild
 
@@ -23,19 +21,8 @@ local function ratings(path, rows, value)
   return write(path, table.concat(lines))
 end
 
-local function has_note(notes, pattern)
-  for _, text in ipairs(notes) do
-    if text:find(pattern) then return end
-  end
-  error("no note says " .. pattern .. ":\n" .. table.concat(notes, "\n"), 2)
-end
-
-local function have_video() return io.open(videos .. "/eat.mkv") and pcall(mien.data.video, videos .. "/eat.mkv") end
-
-local function clip(name, path)
-  C.mien_folder_make((folder .. "/" .. path):match "^(.+)/")
-  os.execute(("cp '%s/%s' '%s/%s'"):format(videos, name, folder, path))
-end
+local has_note, have_video = dataset.has_note, dataset.have_clips
+local function clip(name, path) dataset.clip(folder, name, path) end
 
 --- Ratings that tell row and rater; the last rater is of another mind, so that weights matter.
 local function wave(dimension)
@@ -170,6 +157,22 @@ describe("RECOLA", function()
     assert.are.equal(40, result.frames)
   end)
 
+  it("takes the raters' lags out of the gold standard, and says which", function()
+    if not have_video() then return pending "no real videos here" end
+    recola_folder(38)
+    for _, dimension in ipairs { "arousal", "valence" } do -- two raters of six are 2 rows late
+      ratings("R/RECOLA-Annotation/emotional_behaviour/" .. dimension .. "/P15.csv", 38, function(i, r)
+        return wave(1)(r > 4 and i - 2 or i, 0)
+      end)
+    end
+    local result = make_recola { lag = 0.24, gold_kind = "median" }
+    has_note(result.notes, "P15, arousal: the raters' lags of 0, 0, 0, 0, 2, 2 frames were taken out")
+    local corpus = mien.data.open(folder .. "/out/recola.h5")
+    assert.truthy(corpus.source:find "median, raters' lags to 0.24 s taken out")
+    assert.is_near(wave(1)(10, 0), corpus:labels(9, 1):totable()[1][1], 1e-4)
+    corpus:close()
+  end)
+
   it("leaves out a video that cannot be used, and keeps the others", function()
     if not have_video() then return pending "no real videos here" end
     recola_folder(38)
@@ -228,9 +231,10 @@ describe("RECOLA", function()
     says("no split paper64.*did you mean paper46", make_recola, { split = "paper64" })
     says("none of the recordings of paper46 is in .*RECOLA%-Annotation", recola.make,
       { from = folder .. "/none", out = folder .. "/n.h5" })
-    says("gold_kind", make_recola, { gold_kind = "median" })
+    says("gold_kind", make_recola, { gold_kind = "medan" })
     says("two forms of EWE. ewe_all .* ewe_others", make_recola, { gold_kind = "ewe" })
     says("first_row is about a gold standard that is made from ratings", make_recola, { first_row = true, gold = "g.csv" })
+    says("rater lags: recording 1 has 38 frames; lags to 25", make_recola, { lag = 1 })
     says("splt.*split", make_recola, { splt = "avec27" })
   end)
 end)

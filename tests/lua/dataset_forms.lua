@@ -1,5 +1,5 @@
--- Files of RECOLA's and Aff-Wild's forms, written into a folder that goes with the test, and their readers.
--- Not here: any test (dataset_forms_spec.lua, dataset_corpora_spec.lua).
+-- Files of corpora's forms, written into a folder that goes with the test, real clips, and the readers.
+-- Not here: any test (dataset_*_spec.lua).
 local C = require "mien.base.ffi"
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
 
@@ -7,6 +7,28 @@ local forms = { ratings = "time;FM1 ;FM2 ;FM3 ;FF1 ;FF2 ;FF3\n" } -- the header 
 
 forms.recola = dofile(here .. "../../datasets/recola.lua")
 forms.affwild = dofile(here .. "../../datasets/affwild.lua")
+forms.videos = dofile(here .. "../../datasets/videos.lua")
+forms.realeyes = dofile(here .. "../../datasets/realeyes.lua")
+
+--- Real clips of people, where they are: forms.clip(folder, name, path) copies one (or the boxes of its face) to a path
+-- in the folder.
+forms.clips = (os.getenv "MIEN_TEST_DATA" or here .. "../../../shared/data") .. "/video_webcam"
+
+function forms.have_clips()
+  return io.open(forms.clips .. "/eat.mkv") and pcall(require("mien").data.video, forms.clips .. "/eat.mkv")
+end
+
+function forms.clip(folder, name, path)
+  C.mien_folder_make((folder .. "/" .. path):match "^(.+)/")
+  os.execute(("cp '%s/%s' '%s/%s'"):format(forms.clips, name, folder, path))
+end
+
+function forms.has_note(notes, pattern)
+  for _, text in ipairs(notes) do
+    if text:find(pattern) then return end
+  end
+  error("no note says " .. pattern .. ":\n" .. table.concat(notes, "\n"), 2)
+end
 
 --- write(name, text) -> path, in the folder.
 function forms.writer(folder)

@@ -12,10 +12,12 @@ local doors = {
   mien_h5_get_number = "cleaned", mien_statement_real = "cleaned", mien_grad_norm = "cleaned",
   mien_grad_clip = "by mien_grad_norm", mien_shift = "cleaned", mien_moments_ccc = "cleaned",
   mien_moments_pearson = "cleaned", mien_moments_rmse = "cleaned", mien_search_median = "by mien_moments_ccc",
-  mien_search_shift = "by mien_moments_ccc",
+  mien_search_shift = "by mien_moments_ccc", mien_krippendorff_alpha = "cleaned",
+  mien_rater_lags = "by mien_moments_pearson", mien_compensate_lag = "cleaned",
   -- no NaN of a caller's gets that far
   mien_tensor_summary = "finite elements, or C's own NaN", mien_gold_standard = "refuses NaN",
-  mien_median_filter = "refuses NaN", mien_search_joint = "refuses NaN", mien_fleiss_kappa = "refuses NaN",
+  mien_barycentre = "refuses NaN", mien_median_filter = "refuses NaN",
+  mien_search_joint = "refuses NaN", mien_fleiss_kappa = "refuses NaN",
   mien_average_precision = "C's own NaN when there is one", mien_moments_add = "leaves pairs with a NaN out",
   mien_moments_merge = "sums of what mien_moments_add made",
   -- clocks, counts, whole numbers
@@ -27,6 +29,11 @@ local doors = {
   ["mien_moments.n"] = "a count", ["mien_moments.skipped"] = "a count",
   ["mien_moments.mean_x"] = "see mien_moments_add", ["mien_moments.mean_y"] = "see mien_moments_add",
   ["mien_moments.m2_x"] = "see mien_moments_add", ["mien_moments.m2_y"] = "see mien_moments_add",
+  ["mien_agreement.ccc"] = "cleaned by mien_rater_agreement",
+  ["mien_agreement.pearson"] = "cleaned by mien_rater_agreement",
+  ["mien_agreement.icc_single"] = "cleaned by mien_rater_agreement",
+  ["mien_agreement.icc_mean"] = "cleaned by mien_rater_agreement",
+  ["mien_agreement.times"] = "a count", ["mien_agreement.undefined"] = "a count",
   ["mien_moments.m_xy"] = "see mien_moments_add", ["mien_moments.squared_error"] = "see mien_moments_add",
 }
 --- Structs that Lua fills and C only reads.
@@ -40,7 +47,7 @@ local function list_doors(text)
   local plain = text:gsub("typedef struct ([%w_]+) (%b{}) [%w_]+;", function(name, body)
     for kind, names in body:gmatch "([%w_]+) ([^;]+);" do
       if (kind == "double" or kind == "float") and not filled_by_lua[name] then
-        for field in names:gmatch "[%w_]+" do found[#found + 1] = name .. "." .. field end
+        for field in names:gsub("%b[]", ""):gmatch "[%w_]+" do found[#found + 1] = name .. "." .. field end
       end
     end
     return ";"

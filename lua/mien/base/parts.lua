@@ -5,7 +5,8 @@ local parts = {}
 -- name -> module
 parts.modules = {
   nn = "mien.nn", models = "mien.models", init = "mien.nn.initialisers", loss = "mien.nn.loss", optim = "mien.optim",
-  metric = "mien.affect.metric", data = "mien.data", train = "mien.train", post = "mien.affect.post",
+  metric = "mien.affect.metric", agreement = "mien.affect.agreement",
+  data = "mien.data", train = "mien.train", post = "mien.affect.post",
   stats = "mien.affect.stats", experiment = "mien.experiment", checkpoint = "mien.checkpoint", results = "mien.results",
   plot = "mien.plot", rng = "mien.tensor.rng", op = "mien.tensor.op", tensor = "mien.tensor", check = "mien.base.check",
   print = "mien.base.print", repl = "mien.repl", cli = "mien.cli", backend = "mien.device.backend",

@@ -59,7 +59,7 @@ local absent = { f32 = function(label) return label ~= label end, f64 = function
 
 --- Frames of each window that have labels [B,T,K] or [B,T]; nil where all have.
 local function lengths_of(labels)
-  local shape, missing = labels:size(), absent[labels.dtype]
+  local shape, missing = labels.shape, absent[labels.dtype]
   local b, t, k = shape[1], shape[2], shape[3] or 1
   local values, lengths, whole = ffi.new("double[?]", b * t * k), {}, true
   check.status(C.mien_tensor_read(labels, values, b * t * k))
@@ -81,7 +81,7 @@ function loss.unpadded(fn, per_sequence)
     for window, n in ipairs(lengths) do
       local function piece(t)
         local frames = t:narrow(1, window, 1):narrow(2, 1, n)
-        local shape = frames:size()
+        local shape = frames.shape
         return per_sequence and frames or frames:reshape { n, shape[3] }
       end
       said[window], wanted[window] = piece(output), piece(labels)

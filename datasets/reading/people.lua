@@ -1,0 +1,192 @@
+-- Who is in which video, and in which partition, for corpora that people bring themselves; it is said how it was told.
+-- Not here: published splits, manifests, the draw (split.lua).
+local lfs = require "lfs"
+local check = require "mien.base.check"
+local csv = require "mien.data.csv"
+local faces = require "reading.faces"
+local split = require "reading.partitions"
+
+local people = {}
+
+--- A video's name without its container: "a/7.mp4" -> "a/7", "7" and "7.left" as they are.
+function people.stem(name)
+  local stem, extension = name:match "^(.+)%.(%w+)$"
+  for _, known in ipairs(faces.extensions) do
+    if extension and extension:lower() == known:lower() then return stem end
+  end
+  return name
+end
+
+--- Names of the videos in a folder, sorted, and their paths by name; two files of one name are an error, as labels could
+-- be either's.
+function people.videos(folder)
+  if lfs.attributes(folder, "mode") ~= "directory" then check.raise("io", "there is no folder %s of videos", folder) end
+  local names, path_of = {}, {}
+  for entry in lfs.dir(folder) do
+    local name = people.stem(entry)
+    if name ~= entry then
+      if path_of[name] then
+        check.raise("argument", "two videos are named %s: %s and %s/%s; move one away", name, path_of[name], folder, entry)
+      end
+      names[#names + 1], path_of[name] = name, folder .. "/" .. entry
+    end
+  end
+  table.sort(names)
+  return names, path_of
+end
+
+--- Names with labels whose video is there; whatever lacks its video or its labels is left out and said.
+-- names: with labels; files: what people.videos gave; path_of: by name, gets those in folders below as well.
+function people.usable(names, files, path_of, o)
+  local usable, labelled = {}, {}
+  for _, name in ipairs(names) do
+    labelled[name], path_of[name] = true, path_of[name] or faces.video(o.videos, name)
+    if path_of[name] then
+      usable[#usable + 1] = name
+    else
+      o.leave_out(name, "no partition", ("there is no video of this name in %s"):format(o.videos))
+    end
+  end
+  for _, name in ipairs(files) do
+    if not labelled[name] then o.leave_out(name, "no partition", "there are no labels for it in " .. o.labels) end
+  end
+  if #usable == 0 then
+    check.raise("io", "none of the %d names in %s has a video in %s, which holds %d (%s ...)", #names, o.labels, o.videos,
+      #files, files[1] or "none")
+  end
+  return usable
+end
+
+--- The first column of a header that has one of these names; nil without any.
+function people.column(header, names)
+  for _, wanted in ipairs(names) do
+    for _, name in ipairs(header) do
+      if name:lower() == wanted then return name end
+    end
+  end
+end
+
+people.video_columns = { "video", "recording", "name", "file", "filename" }
+people.subject_columns = { "subject", "person", "participant" }
+
+--- Subjects of a CSV with columns video and subject: by the video's name.
+local function read_people(path)
+  local rows, header, bad = csv.read(path)
+  local video, subject = people.column(header, people.video_columns), people.column(header, people.subject_columns)
+  if not video or not subject then
+    check.raise("format", "%s has no columns video and subject; its header is: %s", path, table.concat(header, ", "))
+  end
+  local of, line = {}, {}
+  for _, row in ipairs(rows) do
+    local name = people.stem(row[video])
+    if row[subject] == "" then
+      bad[#bad + 1] = { line = row.line, problem = ("%s has no subject"):format(name) }
+    elseif of[name] and of[name] ~= row[subject] then
+      bad[#bad + 1] = { line = row.line, problem = ("%s has another subject in line %d"):format(name, line[name]) }
+    end
+    of[name], line[name] = row[subject], row.line
+  end
+  if bad[1] then check.raise("format", "%s:%d: %s", path, bad[1].line, bad[1].problem) end
+  return of
+end
+
+--- How subjects are told: a function of a name (nil where it says nothing), and its description.
+local function teller(o, listed)
+  if o.person then
+    return function(name)
+      local ok, subject = pcall(string.match, name, o.person)
+      if not ok then check.raise("argument", "--person %s is no Lua pattern: %s", o.person, subject) end
+      return subject
+    end, ("the pattern %s in their videos' names"):format(o.person)
+  elseif o.people then
+    local of = read_people(o.people)
+    return function(name) return of[name] end, ("the column of subjects in %s"):format(o.people)
+  elseif listed then
+    return function(name) return listed[name] end, ("the column of subjects in %s"):format(o.split)
+  elseif o.told and next(o.told) then
+    return function(name) return o.told[name] end, ("the column of subjects in %s"):format(o.labels)
+  end
+  return function(name) return name end, "nothing: each video counts as a person of its own; if one person is in several, "
+    .. "--person PATTERN or --people CSV tells them"
+end
+
+--- Whether a manifest has subjects of its own.
+local function manifest_subjects(path, list)
+  local _, header = csv.read(path)
+  if not people.column(header, { "subject" }) then return nil end
+  local of = {}
+  for _, entry in ipairs(list) do of[entry.name] = entry.subject end
+  return of
+end
+
+--- List of { name, subject, partition } for the names (of videos with labels), and how subjects were told.
+-- o: person = Lua pattern, people = CSV, split = manifest, told = subjects by name that came with the labels,
+-- shares = list (train, devel, test) where there is no manifest, seed, labels = path for messages, note.
+function people.split(names, o)
+  local manifest = o.split and split.manifest(o.split)
+  for _, entry in ipairs(manifest or {}) do entry.name = people.stem(entry.name) end
+  local subject, how = teller(o, manifest and manifest_subjects(o.split, manifest))
+  local known, of, home = {}, {}, {}
+  for _, name in ipairs(names) do
+    of[name] = subject(name)
+    if not of[name] or of[name] == "" then
+      check.raise("argument", "%s: no subject is told by %s", name, how)
+    end
+    known[name] = true
+  end
+  o.note("subjects are told by %s", how)
+  if not manifest then return split.draw(names, function(name) return of[name] end, o.seed, o.shares) end
+  local list, listed = {}, {}
+  for _, entry in ipairs(manifest) do
+    listed[entry.name] = true
+    local who = of[entry.name]
+    if who and home[who] and home[who] ~= entry.partition then
+      check.raise("format", "%s: subject %s is in %s and in %s", o.split, who, home[who], entry.partition)
+    elseif known[entry.name] then
+      home[who] = entry.partition
+      list[#list + 1] = { name = entry.name, subject = who, partition = entry.partition }
+    else
+      o.leave_out(entry.name, entry.partition, "it has no labels")
+    end
+  end
+  for _, name in ipairs(names) do
+    if not listed[name] then o.leave_out(name, "no partition", "it is not in " .. o.split) end
+  end
+  return list
+end
+
+--- Numbers of an option "0.6,0.2,0.2"; an error that names the option for anything else.
+function people.numbers(text, option, least, most)
+  local list = {}
+  for word in (text .. ","):gmatch "%s*([^,]*),%s*" do
+    list[#list + 1] = tonumber(word) or check.raise("argument", "%s: '%s' is no number", option, word)
+  end
+  if #list < least or #list > most then
+    check.raise("argument", "%s: %d numbers, wanted are %s", option, #list, least == most and least or
+      ("%d or %d"):format(least, most))
+  end
+  return list
+end
+
+--- What readers tell while they work: o.note(fmt, ...), and o.leave_out(name, partition, why) for recordings that never
+-- come to be written; kept in o.notes and o.left_out.
+function people.telling(o, say)
+  o.notes, o.left_out = {}, {}
+  o.note = function(fmt, ...)
+    o.notes[#o.notes + 1] = fmt:format(...)
+    if say then say(o.notes[#o.notes]) end
+  end
+  o.leave_out = function(name, partition, why)
+    o.left_out[#o.left_out + 1] = name
+    o.note("left out %s (%s): %s", name, partition, why)
+  end
+end
+
+--- Adds to what corpus.write gave: notes, and all that was left out.
+function people.told(o, result)
+  for _, name in ipairs(result.left_out) do o.left_out[#o.left_out + 1] = name end
+  result.left_out, result.notes = o.left_out, o.notes
+  return result
+end
+
+return people
