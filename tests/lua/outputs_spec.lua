@@ -24,10 +24,11 @@ describe("outputs", function()
   end)
 
   it("of a weights file that names more or fewer of them are refused in prediction", function()
-    local model = setmetatable({ place = function(_, x) return x end },
+    local model = setmetatable({ place = function(_, x) return x end, device = function() return "cpu" end },
       { __call = function(_, x) return mien.full({ x:size(1), x:size(2), 2 }, 0.25) end })
-    local network = { model = model, size = { 4, 4 }, sequence = 3, mean = { 0, 0, 0 }, sd = { 1, 1, 1 }, grey = false,
-      kind = "continuous", outputs = { "arousal", "valence" } }
+    local network = { model = model, size = { 4, 4 }, resize = { 4, 4 }, face = { 4, 4 }, sequence = 3,
+      scale = { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } }, grey = false, kind = "continuous",
+      outputs = { "arousal", "valence" } }
     local crops = {}
     for i = 1, 3 do crops[i] = mien.zeros({ 4, 4, 3 }, { dtype = "u8" }) end
     assert.same({ { 0.25, 0.25 }, { 0.25, 0.25 }, { 0.25, 0.25 } }, predict.window(network, crops))

@@ -72,7 +72,8 @@ local function lengths_of(labels)
 end
 
 --- The same loss where windows may be filled up (data.loader: lengths): frames without labels are left out, and the others
--- count alike. per_sequence: the loss takes each sequence by itself, and so the mean is over windows.
+-- count alike; batch norm has seen the filling all the same. per_sequence: the loss takes each sequence by itself, and so
+-- the mean is over windows.
 function loss.unpadded(fn, per_sequence)
   return function(output, labels)
     local lengths = lengths_of(labels)
