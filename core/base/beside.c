@@ -1,5 +1,5 @@
 /* Where libmien.so lies, and opening what lies beside it.
- * Not here: the versions of plugins (backend/device.c). */
+ * Not here: the versions of plugins (backend/discovery.c). */
 #define _GNU_SOURCE /* dladdr */
 #include "beside.h"
 

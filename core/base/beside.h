@@ -1,5 +1,5 @@
 /* Libraries that lie beside libmien.so and are opened at their first use.
- * Not here: what is asked of them (backend/device.c, data/plugin.c). */
+ * Not here: what is asked of them (backend/discovery.c, data/plugin.c). */
 #ifndef MIEN_BESIDE_H
 #define MIEN_BESIDE_H
 #include <stddef.h>

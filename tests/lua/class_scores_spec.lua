@@ -40,7 +40,7 @@ describe("the scores of classes", function()
       names[k], predictions[1][k] = "c" .. k, {}
       for t = 1, frames do predictions[1][k][t] = (t * 7919 + k * 104729) % 1000 end
     end
-    for t = 1, frames do gold[1][1][t] = t % classes end
+    for t = 1, frames do gold[1][1][t] = t % classes + 1 end
     local corpus = { label_kind = "class", label_names = names }
     collectgarbage()
     collectgarbage "stop"

@@ -243,8 +243,6 @@ describe("arguments", function()
       function() return mien.data.image.resize(image, 2, 2) end, "{ height, width }" },
     { "image.crop", function() return mien.data.image.crop(image, { 1, 1, 2, 2 }, { 2, 2 }) end,
       function() return mien.data.image.crop(image, { 1, 1, 2, 2 }, 2, 2) end, "{ height, width }" },
-    { "models.from_weights", function() return true end,
-      function() return mien.models.from_weights("none.h5", 32) end, "{ size = n }" },
   }
   for _, form in ipairs(forms) do
     local name, now, before, told = unpack(form)
@@ -260,7 +258,6 @@ describe("arguments", function()
       function() mien.data.class_counts(classes, { 1 }, { sequnce = 8 }) end,
       function() mien.data.split_subjects(corpus, { 1, 1, rgn = stream, rng = stream }) end,
       function() mien.post.fit(x, y, { max_shfit = 1 }) end,
-      function() mien.models.from_weights("none.h5", { sise = 3 }) end,
       function() logits:sum(2, { kep = true }) end,
     } do
       expect.failure(call, "did you mean")
@@ -282,7 +279,7 @@ end)
 describe("a file's name", function()
   -- one thing at two places: a command, or what experiments do, and what stands behind it; a layer and a network
   local twice = { init = true, run = true, predict = true, profile = true, check = true, recurrent = true,
-    face = true }
+    face = true, score = true }
 
   it("stands once, so that its word means one thing", function()
     local seen = {}

@@ -1,5 +1,5 @@
 -- What of an experiment's tree can be run here: devices, starts, corpora; and what of it is needed for that.
--- Not here: which experiments these are (experiment/tree.lua), their runs (experiment/prepare.lua).
+-- Not here: which experiments these are (experiment/tree.lua), their runs (experiment/runs.lua).
 local check = require "mien.base.check"
 local corpus_of = require "mien.experiment.input"
 local device = require "mien.device"

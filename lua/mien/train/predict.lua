@@ -147,7 +147,7 @@ function predict.window(network, crops)
   return scope.run(function()
     local n, h, w = #crops, network.size[1], network.size[2]
     local pixels = loader.render(stack(network, crops), { size = network.size, resize = network.resize,
-      scale = network.scale, device = network.model:device() })
+      scale = network.scale, device = network.model.device })
     local x = pixels:reshape(network.sequence == 1 and { n, 1, 3, h, w } or { 1, n, 3, h, w })
     local y = require("mien.tensor.grad").no_grad(function() return (network.model(network.model:place(x, true))) end)
     local values, rows, outputs = evaluate.outputs(y, x, network.outputs), {}, #network.outputs
@@ -230,7 +230,6 @@ function predict.video(path, network, options)
     local box = track.boxes[n]
     local row = { frame = n, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
       crop = data.image.crop(image, square_of(box), network.face) }
-    table.insert(buffer, row)
     table.insert(buffer.all, row)
     buffer[(#buffer.all - 1) % turns + 1]:add(row)
   end
