@@ -135,8 +135,8 @@ MIEN_INLINE v16 mien__lanes_keep_positive(v16 value, v16 sign) {
         return (mien__v##n)(~(not_positive & ~mien__lanes_is_nan_##n(sign)) &                      \
                             (mien__v##n##i)value);                                                 \
     }
-MIEN_LANES_OF(8)
-MIEN_LANES_OF(4)
+MIEN_LANES_OF(8) // cppcheck-suppress shiftTooManyBitsSigned
+MIEN_LANES_OF(4) // cppcheck-suppress shiftTooManyBitsSigned
 typedef v16 mien__v16;
 #define mien__lanes_load_16          mien__lanes_load
 #define mien__lanes_store_16         mien__lanes_store
