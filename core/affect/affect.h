@@ -109,7 +109,9 @@ mien_status mien_search_shift(const double *x, const double *y, const int64_t *l
                               int recordings, int max_delay, double *scores);
 
 /* Moments of every pair of window and delay, the filter before the shift: moments[(w-1)/2 *
- * (max_delay+1) + d]; an affine step between them changes moments by arithmetic alone. Sums, not
+ * (max_delay+1) + d]; an affine step between them changes moments by arithmetic alone. The same
+ * bits for any number of threads, but last digits depend on the instruction set (mien_cpu_isa), so
+ * that a choice by CCC wants a margin (post.joint: a later combination must gain 1e-11). Sums, not
  * two passes: right to about 1e-12; squared_error stays 0. Error: a NaN anywhere. */
 mien_status mien_search_joint(const double *x, const double *y, const int64_t *lengths,
                               int recordings, int max_window, int max_delay, mien_moments *moments);

@@ -1,8 +1,10 @@
-/* Median filters by ranks and a bit set: constant time a frame, whatever the window.
+/* Median filters by ranks: one window by a bit set, in constant time a frame, and many at once.
  * Not here: choosing a window (search.c). */
 #include "median.h"
+#include "tensor/isa.h"
 #include <limits.h>
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,6 +155,152 @@ void mien__median_slide(const mien__ranks *ranks, int window, mien__rank_set *se
     }
     for (int64_t i = 0; i < window; i++) set_remove(set, in[ranks->n - 1 + i]);
 }
+
+/* ---- all windows at once --------------------------------------------------------------------- */
+
+/* A value's neighbours in order, while it is in the window; values are numbered from 1 in order. */
+typedef struct link {
+    int32_t lower, higher;
+} link;
+
+/* Frames whose medians are turned into rows at once: a cache line of each row. */
+#define COLUMNS 8
+
+/* Room of one worker for windows of up to `size` values. */
+typedef struct nest {
+    int32_t
+        *place;    /* [frames of one piece + size]: each value's number among those of the window */
+    double *value; /* [size + 2] by number */
+    link *fresh, *links; /* [size + 2]: all values there; those left */
+    double *columns;     /* [COLUMNS][windows] */
+} nest;
+
+static void nest_free(nest *nest) {
+    free(nest->place);
+    free(nest->value);
+    free(nest->fresh);
+    free(nest->links);
+    free(nest->columns);
+}
+
+static bool nest_make(nest *nest, int64_t size, int64_t piece) {
+    size_t all = (size_t)size + 2;
+    nest->place = malloc((size_t)(piece + size) * sizeof *nest->place);
+    nest->value = malloc(all * sizeof *nest->value);
+    nest->fresh = malloc(all * sizeof *nest->fresh);
+    nest->links = malloc(all * sizeof *nest->links);
+    nest->columns = malloc(COLUMNS * all * sizeof *nest->columns);
+    if (!nest->place || !nest->value || !nest->fresh || !nest->links || !nest->columns)
+        return false;
+    for (size_t i = 0; i < all; i++) nest->fresh[i] = (link){(int32_t)i - 1, (int32_t)i + 1};
+    return true;
+}
+
+/* 1 + how many of rank[n] are lower than `limit`. */
+MIEN_INLINE int32_t number_of(const int32_t *rank, int64_t n, int32_t limit) {
+    int32_t lower = 1;
+    for (int64_t i = 0; i < n; i++) lower += rank[i] < limit;
+    return lower;
+}
+
+/* The next window: numbers of place[0, n] without place[0], which leaves, and with the last, whose
+ * rank in[n] is new. */
+MIEN_INLINE void advance(nest *nest, const double *sorted, int32_t *place, const int32_t *in,
+                         int64_t n) {
+    int32_t gone = place[0], come = number_of(in + 1, n - 1, in[n]);
+    double *value = nest->value;
+    if (come > gone)
+        memmove(value + gone, value + gone + 1, (size_t)(come - gone) * sizeof *value);
+    else
+        memmove(value + come + 1, value + come, (size_t)(gone - come) * sizeof *value);
+    value[come] = sorted[in[n]];
+    for (int64_t i = 1; i < n; i++) {
+        int32_t left = place[i] - (place[i] > gone);
+        place[i] = left + (left >= come);
+    }
+    place[n] = come;
+}
+
+MIEN_INLINE void take(link *links, int32_t number) {
+    link gone = links[number];
+    links[gone.lower].higher = gone.higher;
+    links[gone.higher].lower = gone.lower;
+}
+
+/* column[half - first] = median of the window of 2 half + 1, for half in [first, last]. */
+MIEN_INLINE void nested(nest *nest, const int32_t *place, int64_t first, int64_t last,
+                        double *column) {
+    link *links = nest->links;
+    memcpy(links, nest->fresh, (size_t)(2 * last + 3) * sizeof *links);
+    int32_t median = (int32_t)last + 1;
+    const int32_t *left = place, *right = place + 2 * last;
+    for (int64_t i = last - first; i > 0; i--, left++, right--) {
+        column[i] = nest->value[median];
+        int32_t low = *left < *right ? *left : *right, high = *left < *right ? *right : *left;
+        take(links, low);
+        take(links, high);
+        /* Two that go on one side move the median to the other; itself is on either. */
+        link beside = links[median];
+        int32_t next = low >= median ? beside.lower : median;
+        median = high <= median ? beside.higher : next;
+    }
+    column[0] = nest->value[median];
+}
+
+/* Frames [from, to). */
+MIEN_CLONES(void, medians_of,
+            (nest * nest, const mien__ranks *ranks, int64_t first, int64_t last, int64_t from,
+             int64_t to, double *rows, int64_t row),
+            (nest, ranks, first, last, from, to, rows, row)) {
+    int64_t size = 2 * last + 1, windows = last - first + 1;
+    const int32_t *in = ranks->rank + ranks->margin - last + from;
+    int32_t *place = nest->place;
+    for (int64_t i = 0; i < size; i++) {
+        place[i] = number_of(in, size, in[i]);
+        nest->value[place[i]] = ranks->sorted[in[i]];
+    }
+    for (int64_t t = from; t < to; t += COLUMNS) {
+        int64_t frames = t + COLUMNS < to ? COLUMNS : to - t;
+        for (int64_t i = 0; i < frames; i++, place++, in++) {
+            nested(nest, place, first, last, nest->columns + i * windows);
+            if (t + i + 1 < to) advance(nest, ranks->sorted, place, in, size);
+        }
+        for (int64_t w = 0; w < windows; w++)
+            for (int64_t i = 0; i < frames; i++)
+                rows[w * row + t + i] = nest->columns[i * windows + w];
+    }
+}
+
+int64_t mien__medians_at_once(int64_t frames) {
+    int64_t rows = (16 << 20) / (int64_t)sizeof(double) / mien__median_row(frames);
+    return rows < 8 ? 8 : rows;
+}
+
+mien_status mien__medians(const mien__ranks *ranks, int64_t first, int64_t last, double *rows,
+                          int64_t row, const char *name) {
+    int workers = omp_get_max_threads();
+    int64_t piece = ranks->n / workers / 4, pieces;
+    if (piece < 256) piece = 256;
+    pieces = (ranks->n + piece - 1) / piece;
+    nest *nests = calloc((size_t)workers, sizeof *nests);
+    bool memory = nests;
+    for (int i = 0; memory && i < workers; i++) memory = nest_make(&nests[i], 2 * last + 1, piece);
+    if (memory)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(workers)
+        for (int64_t i = 0; i < pieces; i++) {
+            int64_t from = i * piece, to = from + piece < ranks->n ? from + piece : ranks->n;
+            if (!mien_interrupt_requested())
+                medians_of(&nests[omp_get_thread_num()], ranks, first, last, from, to, rows, row);
+        }
+    for (int i = 0; nests && i < workers; i++) nest_free(&nests[i]);
+    free(nests);
+    if (!memory)
+        MIEN_FAIL(MIEN_ERR_MEMORY, "%s: no memory for windows of %lld frames", name,
+                  (long long)(2 * last + 1));
+    return MIEN_OK;
+}
+
+/* ---- one window ------------------------------------------------------------------------------ */
 
 mien_status mien_median_filter(const double *in, double *out, int64_t n, int window) {
     MIEN_CALL("a median filter");

@@ -35,4 +35,19 @@ mien_status mien__rank_set_make(mien__rank_set *set, int64_t size, const char *n
 void mien__rank_set_free(mien__rank_set *set);
 /* out[n] = median over `window` (odd, at most 2 margin + 1); set: empty before and after. */
 void mien__median_slide(const mien__ranks *ranks, int window, mien__rank_set *set, double *out);
+
+/* Elements in a row of medians of n frames: a row begins on a cache line, and not at the place in
+ * the cache where the one before begins. */
+static inline int64_t mien__median_row(int64_t n) {
+    return (n + 7) / 8 * 8 | 8;
+}
+/* Medians of many windows, windows 2 half + 1 for half in [first, last]: rows[(half - first) * row
+ * + t] = median around frame t, by all threads. The largest window holds all the others: from the
+ * list of its values in order, each smaller one takes two away. The bits of mien__median_slide, an
+ * eighth of its time when there are many. Windows at most 2 margin + 1. Ends early on a wish to
+ * stop. */
+mien_status mien__medians(const mien__ranks *ranks, int64_t first, int64_t last, double *rows,
+                          int64_t row, const char *name);
+/* How many rows of medians are worth having at once: about 16 MiB of them. */
+int64_t mien__medians_at_once(int64_t frames);
 #endif

@@ -34,32 +34,31 @@ static mien_status longest(const int64_t *lengths, int recordings, const char *n
     return MIEN_OK;
 }
 
-/* Room of one worker: a changed recording and the set of ranks in its window. */
-typedef struct room {
-    double *out;
-    mien__rank_set set;
-} room;
-
-static void rooms_free(room *rooms, int workers) {
-    for (int i = 0; rooms && i < workers; i++) {
-        free(rooms[i].out);
-        mien__rank_set_free(&rooms[i].set);
-    }
-    free(rooms);
+static int64_t rows_at_once(int64_t candidates, int64_t frames) {
+    int64_t some = mien__medians_at_once(frames);
+    return some < candidates ? some : candidates;
 }
 
-/* frames: of the longest recording; ranks: how many its window draws from. NULL: no memory. */
-static room *rooms_make(int workers, int64_t frames, int64_t ranks, const char *name) {
-    room *rooms = calloc((size_t)workers, sizeof *rooms);
-    for (int i = 0; rooms && i < workers; i++) {
-        rooms[i].out = malloc(sizeof(double) * (size_t)(frames + 1));
-        if (!rooms[i].out || mien__rank_set_make(&rooms[i].set, ranks, name) != MIEN_OK) {
-            rooms_free(rooms, workers);
-            rooms = NULL;
-        }
+/* Adds one recording, filtered with every window, to the moments of each. */
+static mien_status add_recording(const double *x, const double *y, int64_t n, int64_t candidates,
+                                 double *rows, mien_moments *moments, const char *name) {
+    if (n == 0) return MIEN_OK;
+    mien__ranks ranks;
+    MIEN_TRY(mien__ranks_make(&ranks, x, n, candidates - 1, name));
+    mien_status status = MIEN_OK;
+    int64_t at_once = rows_at_once(candidates, n), row = mien__median_row(n);
+    for (int64_t first = 0; first < candidates && status == MIEN_OK; first += at_once) {
+        int64_t last = first + at_once < candidates ? first + at_once : candidates;
+        status = mien__medians(&ranks, first, last - 1, rows, row, name);
+        if (status != MIEN_OK || mien_interrupt_requested()) break;
+            /* A candidate is one worker's, recordings in order: same bits with any number of them.
+             */
+#pragma omp parallel for schedule(dynamic, 4)
+        for (int64_t c = first; c < last; c++)
+            mien_moments_add(&moments[c], rows + (c - first) * row, y, n);
     }
-    if (!rooms) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: no memory for %d workers", name, workers);
-    return rooms;
+    mien__ranks_free(&ranks);
+    return status;
 }
 
 mien_status mien_search_median(const double *x, const double *y, const int64_t *lengths,
@@ -70,38 +69,23 @@ mien_status mien_search_median(const double *x, const double *y, const int64_t *
     MIEN_TRY(longest(lengths, recordings, name, &frames));
     if (max_window < 1)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: the largest window is %d frames", name, max_window);
-    int candidates = (max_window + 1) / 2, margin = candidates - 1;
-    int workers = omp_get_max_threads();
-
-    mien__ranks *ranks = calloc((size_t)recordings, sizeof *ranks);
-    if (!ranks) MIEN_FAIL(MIEN_ERR_MEMORY, "%s: no memory", name);
+    int64_t candidates = (max_window + 1) / 2, room = 0;
+    for (int r = 0; r < recordings; r++) {
+        int64_t need = rows_at_once(candidates, lengths[r]) * mien__median_row(lengths[r]);
+        if (need > room) room = need;
+    }
+    mien_moments *moments = calloc((size_t)candidates, sizeof *moments);
+    double *rows = malloc((size_t)room * sizeof *rows);
     mien_status status = MIEN_OK;
+    if (!moments || !rows)
+        status = mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "%s: no memory", name);
     for (int r = 0; r < recordings && status == MIEN_OK; first += lengths[r++])
-        status = mien__ranks_make(&ranks[r], x + first, lengths[r], margin, name);
-    room *rooms = NULL;
-    if (status == MIEN_OK) {
-        rooms = rooms_make(workers, frames, frames + 2 * margin, name);
-        if (!rooms) status = MIEN_ERR_MEMORY;
-    }
-    if (status == MIEN_OK) {
-        /* A candidate is one worker's, recordings in order: same bits with any number of them. */
-#pragma omp parallel for schedule(dynamic, 4) num_threads(workers)
-        for (int c = 0; c < candidates; c++) {
-            if (mien_interrupt_requested()) continue;
-            room *own = &rooms[omp_get_thread_num()];
-            mien_moments m = {0};
-            const double *gold = y;
-            for (int r = 0; r < recordings; gold += lengths[r++]) {
-                mien__median_slide(&ranks[r], 2 * c + 1, &own->set, own->out);
-                mien_moments_add(&m, own->out, gold, lengths[r]);
-            }
-            scores[c] = mien_moments_ccc(&m);
-        }
-        status = mien__search_stopped(name);
-    }
-    rooms_free(rooms, workers);
-    for (int r = 0; r < recordings; r++) mien__ranks_free(&ranks[r]);
-    free(ranks);
+        status = add_recording(x + first, y + first, lengths[r], candidates, rows, moments, name);
+    if (status == MIEN_OK) status = mien__search_stopped(name);
+    if (status == MIEN_OK)
+        for (int64_t c = 0; c < candidates; c++) scores[c] = mien_moments_ccc(&moments[c]);
+    free(rows);
+    free(moments);
     return status;
 }
 
@@ -114,12 +98,12 @@ mien_status mien_search_shift(const double *x, const double *y, const int64_t *l
     if (max_delay < 0)
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "%s: the largest delay is %d frames", name, max_delay);
     int workers = omp_get_max_threads();
-    room *rooms = rooms_make(workers, frames, 0, name);
-    if (!rooms) return MIEN_ERR_MEMORY;
+    double *rooms = malloc(sizeof(double) * (size_t)(frames + 1) * (size_t)workers);
+    if (!rooms) MIEN_FAIL(MIEN_ERR_MEMORY, "%s: no memory for %d workers", name, workers);
 #pragma omp parallel for schedule(dynamic, 4) num_threads(workers)
     for (int d = 0; d <= max_delay; d++) {
         if (mien_interrupt_requested()) continue;
-        double *out = rooms[omp_get_thread_num()].out;
+        double *out = rooms + (frames + 1) * omp_get_thread_num();
         mien_moments m = {0};
         int64_t first = 0;
         for (int r = 0; r < recordings; first += lengths[r++]) {
@@ -128,6 +112,6 @@ mien_status mien_search_shift(const double *x, const double *y, const int64_t *l
         }
         scores[d] = mien_moments_ccc(&m);
     }
-    rooms_free(rooms, workers);
+    free(rooms);
     return mien__search_stopped(name);
 }

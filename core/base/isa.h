@@ -30,23 +30,25 @@ mien__isa mien__isa_best(void);
 
 /* A kernel compiled for each set, of which the call runs the one in use:
  *     MIEN_CLONES(void, scale, (float *x, int64_t n, float by), (x, n, by)) { ... }
- * is `static void scale(float *x, int64_t n, float by)`. A file may define what the sets mean to
- * the compiler before it includes this one. */
+ * is `static void scale(float *x, int64_t n, float by)`. In the body `isa` is the set it is
+ * compiled for, a constant. A file may define what the sets mean to the compiler before it includes
+ * this one. */
+#define MIEN__LIST(...) __VA_ARGS__
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #ifndef MIEN_TARGET_AVX2
 #define MIEN_TARGET_AVX2   "arch=x86-64-v3"
 #define MIEN_TARGET_AVX512 "arch=x86-64-v4"
 #endif
 #define MIEN_CLONES(result, name, parameters, arguments)                                           \
-    MIEN_INLINE result name##_body parameters;                                                     \
+    MIEN_INLINE result name##_body(mien__isa isa, MIEN__LIST parameters);                          \
     __attribute__((target(MIEN_TARGET_AVX512), noipa)) static result name##_avx512 parameters {    \
-        return name##_body arguments;                                                              \
+        return name##_body(MIEN_ISA_AVX512, MIEN__LIST arguments);                                 \
     }                                                                                              \
     __attribute__((target(MIEN_TARGET_AVX2), noipa)) static result name##_avx2 parameters {        \
-        return name##_body arguments;                                                              \
+        return name##_body(MIEN_ISA_AVX2, MIEN__LIST arguments);                                   \
     }                                                                                              \
     __attribute__((noipa)) static result name##_baseline parameters {                              \
-        return name##_body arguments;                                                              \
+        return name##_body(MIEN_ISA_BASELINE, MIEN__LIST arguments);                               \
     }                                                                                              \
     static result name parameters {                                                                \
         mien__isa isa = mien__isa_now();                                                           \
@@ -54,9 +56,13 @@ mien__isa mien__isa_best(void);
                : isa == MIEN_ISA_AVX2 ? name##_avx2 arguments                                      \
                                       : name##_baseline arguments;                                 \
     }                                                                                              \
-    MIEN_INLINE result name##_body parameters
+    MIEN_INLINE result name##_body(mien__isa isa, MIEN__LIST parameters)
 #else
 #define MIEN_CLONES(result, name, parameters, arguments)                                           \
-    __attribute__((noinline)) static result name parameters
+    static result name##_body(mien__isa isa, MIEN__LIST parameters);                               \
+    __attribute__((noinline)) static result name parameters {                                      \
+        return name##_body(MIEN_ISA_BASELINE, MIEN__LIST arguments);                               \
+    }                                                                                              \
+    static result name##_body(mien__isa isa, MIEN__LIST parameters)
 #endif
 #endif

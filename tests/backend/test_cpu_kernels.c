@@ -280,6 +280,34 @@ static void large_calls_in_ref_are_said_once(void **state) {
     assert_false(mien_notice_take(text, sizeof text));
 }
 
+/* Both pieces of tanh, what e^x holds, the last numbers that fill no vector, infinities and NaN. */
+static void sigmoid_and_tanh_keep_seven_digits(void **state) {
+    const int64_t n[] = {4101};
+    const float special[] = {INFINITY, -INFINITY, 0.625f, -0.625f, 0, -0.0f, NAN};
+    mien_tensor *x = mien_tensor_new(MIEN_F32, MIEN_DEVICE_CPU, 1, n);
+    float *at = mien_tensor_data(x);
+    for (int i = 0; i < 4101; i++) {
+        double step = (i - 2048) / 2048.0;
+        at[i] = i > 4093 ? special[i - 4094] : (float)(i % 2 ? 100 * step : 2 * step * step * step);
+    }
+    for (int which = 0; which < 2; which++) {
+        mien_op op = which ? MIEN_OP_tanh : MIEN_OP_sigmoid;
+        mien_tensor *y;
+        assert_string_equal(mien_op_server(op, &x, 1, NULL, 0), "cpu");
+        must(mien_op_run(op, &x, 1, NULL, 0, &y, 1));
+        const float *found = mien_tensor_data(y);
+        for (int i = 0; i < 4101; i++) {
+            float held = at[i] < -87.3365f ? -87.3365f : at[i]; /* e^-x stays a normal number */
+            double right = which ? tanh(at[i]) : 1 / (1 + exp(-(double)held));
+            if (isnan(at[i]) ? !isnan(found[i]) : !(fabs(found[i] - right) <= 3e-7 * fabs(right)))
+                fail_msg("%s of %.9g is %.9g, not %.9g", mien_op_info_at(op)->name, at[i], found[i],
+                         right);
+        }
+        mien_tensor_release(y);
+    }
+    mien_tensor_release(x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_number_of_threads_does_not_change_the_bits),
@@ -288,6 +316,7 @@ int main(void) {
         cmocka_unit_test(softmax_of_minus_infinity_is_zero),
         cmocka_unit_test(rows_far_from_zero_keep_their_statistics),
         cmocka_unit_test(large_calls_in_ref_are_said_once),
+        cmocka_unit_test(sigmoid_and_tanh_keep_seven_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "affect_files.h"
 #include "affect/affect.h"
 #include <math.h>
+#include <omp.h>
 
 static uint64_t seed = 88172645463325252ull;
 /* xorshift64 (Marsaglia 2003), in [0, 1) */
@@ -106,6 +107,55 @@ static void the_joint_search_agrees_with_the_single_ones(void **state) {
                      MIEN_ERR_NUMERIC);
 }
 
+static void the_joint_search_matches_golden_values(void **state) {
+    enum { WINDOWS = 11, DELAYS = 13 };
+    int64_t n, pairs;
+    double *x = golden("joint_x", &n), *y = golden("y", NULL), *lengths_d = golden("lengths", NULL);
+    double *scores = golden("joint", &pairs);
+    int64_t lengths[3] = {(int64_t)lengths_d[0], (int64_t)lengths_d[1], (int64_t)lengths_d[2]};
+    mien_moments moments[WINDOWS * DELAYS];
+    assert_int_equal(pairs, WINDOWS * DELAYS);
+    assert_int_equal(mien_search_joint(x, y, lengths, 3, 2 * WINDOWS - 1, DELAYS - 1, moments),
+                     MIEN_OK);
+    for (int i = 0; i < pairs; i++)
+        assert_true(fabs(mien_moments_ccc(&moments[i]) - scores[i]) < 1e-12);
+    free(x), free(y), free(lengths_d), free(scores);
+}
+
+/* Recordings whose medians do not all fit into the room there is, so that windows are searched in
+ * several goes; pieces of threads that end inside a window; 1 to 5 windows left over. */
+static void many_frames_are_searched_in_parts(void **state) {
+    enum { FRAMES = 270000, WINDOWS = 17, DELAYS = 3 };
+    int64_t lengths[] = {FRAMES - 1000, 1, 999};
+    double *x = malloc(FRAMES * sizeof *x), *y = malloc(FRAMES * sizeof *y);
+    double *filtered = malloc(FRAMES * sizeof *x), scores[WINDOWS];
+    mien_moments joint[WINDOWS][DELAYS], one_thread[WINDOWS][DELAYS];
+    for (int i = 0; i < FRAMES; i++) x[i] = floor(8 * uniform()), y[i] = sin(i / 30.0);
+    assert_int_equal(mien_search_median(x, y, lengths, 3, 2 * WINDOWS - 1, scores), MIEN_OK);
+    assert_int_equal(mien_search_joint(x, y, lengths, 3, 2 * WINDOWS - 1, DELAYS - 1, joint[0]),
+                     MIEN_OK);
+    for (int w = 0; w < WINDOWS; w++) {
+        double delays[DELAYS];
+        mien_moments m = {0};
+        int64_t first = 0;
+        for (int r = 0; r < 3; first += lengths[r++]) {
+            mien_median_filter(x + first, filtered + first, lengths[r], 2 * w + 1);
+            mien_moments_add(&m, filtered + first, y + first, lengths[r]);
+        }
+        assert_true(scores[w] == mien_moments_ccc(&m));
+        assert_int_equal(mien_search_shift(filtered, y, lengths, 3, DELAYS - 1, delays), MIEN_OK);
+        for (int d = 0; d < DELAYS; d++)
+            assert_true(fabs(mien_moments_ccc(&joint[w][d]) - delays[d]) < 1e-12);
+    }
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(threads == 1 ? 3 : 1);
+    assert_int_equal(
+        mien_search_joint(x, y, lengths, 3, 2 * WINDOWS - 1, DELAYS - 1, one_thread[0]), MIEN_OK);
+    omp_set_num_threads(threads);
+    assert_memory_equal(joint, one_thread, sizeof joint);
+    free(x), free(y), free(filtered);
+}
+
 static void a_search_stops_on_request(void **state) {
     enum { FRAMES = 50 };
     int64_t lengths[] = {FRAMES};
@@ -166,6 +216,8 @@ int main(void) {
         cmocka_unit_test(median_and_searches_match_golden_values),
         cmocka_unit_test(a_search_scores_exactly_what_applying_gives),
         cmocka_unit_test(the_joint_search_agrees_with_the_single_ones),
+        cmocka_unit_test(the_joint_search_matches_golden_values),
+        cmocka_unit_test(many_frames_are_searched_in_parts),
         cmocka_unit_test(a_search_stops_on_request),
         cmocka_unit_test(a_shift_holds_the_first_value),
         cmocka_unit_test(bad_input_is_refused_with_its_place),

@@ -99,4 +99,32 @@ put("average_precision", average_precision(score, truth))
 counts = rng.multinomial(7, [0.6, 0.2, 0.1, 0.1], 25)
 put("counts", counts.ravel())
 put("kappa", fleiss(counts))
+
+
+def joint(x, y, lengths, windows, delays):
+    """CCC of every window with every delay, and the best combination with centring and scaling between
+    them: window, delay, centred, scaled, CCC. A later one must gain more than 1e-11."""
+    ends, scores, best = np.cumsum(lengths), [], (0, 0, 0, 0, -np.inf)
+    parts = [(e - n, e) for e, n in zip(ends, lengths)]
+    for w in windows:
+        filtered = np.concatenate([median(x[a:b], w) for a, b in parts])
+        for d in delays:
+            for scaled in range(2):
+                for centred in range(2):
+                    z = filtered + centred * (y.mean() - filtered.mean())
+                    if scaled:
+                        z = z.mean() + (z - z.mean()) * np.sqrt(y.var() / z.var())
+                    score = ccc(np.concatenate([shift(z[a:b], d) for a, b in parts]), y)
+                    if not scaled and not centred:
+                        scores.append(score)
+                    if score > best[4] + 1e-11:
+                        best = (w, d, centred, scaled, score)
+    return scores, best
+
+
+x = np.round(0.6 * np.roll(y, -4) + 0.1 + rng.normal(size=len(y)) * 0.2, 6)  # early and noisy
+put("joint_x", x)
+scores, best = joint(x, y, lengths, range(1, 22, 2), range(0, 13))
+put("joint", scores)
+put("joint_best", best)
 sys.stdout.flush()

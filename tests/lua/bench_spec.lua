@@ -6,9 +6,9 @@ local expect = require "expect"
 
 local executable = os.getenv "MIEN" or "build/mien"
 
-local function shell(arguments)
-  local pipe = assert(io.popen(("'%s' tests/bench/step.lua %s 2>&1 </dev/null; echo \"exit $?\""):format(executable,
-    arguments)))
+local function shell(arguments, script)
+  local pipe = assert(io.popen(("'%s' tests/bench/%s.lua %s 2>&1 </dev/null; echo \"exit $?\""):format(executable,
+    script or "step", arguments)))
   local output, code = pipe:read("*a"):match "^(.-)exit (%d+)\n$"
   pipe:close()
   return output, tonumber(code)
@@ -75,6 +75,24 @@ describe("tests/bench/step.lua", function()
       ["--isa avx9"] = 'no instruction set "avx9"; there are [%w, ]*baseline',
       ["--python /bin/false lstm"] = "/bin/false has no PyTorch" } do
       local output, code = shell(arguments)
+      assert.equal(2, code)
+      assert.matches(said, output)
+    end
+  end)
+end)
+
+describe("tests/bench/post.lua", function()
+  it("times ours alone without another program", function()
+    local output, code = shell("--recordings 2 --frames 40 --pairs 1", "post")
+    assert.equal(0, code)
+    assert.matches("medians +%d+%.%d+\n", output)
+    assert.matches("joint +%d+%.%d+\n", output)
+  end)
+
+  it("refuses what it does not know with exit code 2", function()
+    for arguments, said in pairs { ["--pears 3"] = "no option %-%-pears", ["--frames none"] = "wants a number, got none",
+      ["--pairs"] = "needs a value", ["--python /bin/false"] = "/bin/false: it stopped" } do
+      local output, code = shell(arguments, "post")
       assert.equal(2, code)
       assert.matches(said, output)
     end

@@ -1,6 +1,8 @@
 -- The post-processing chain: its invariants, its choices, and what survives a file.
 -- Not here: the search kernels (tests/c/test_affect_post.c).
 local ffi = require "ffi"
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
+local golden = dofile(here .. "golden.lua")
 local metric = require "mien.affect.metric"
 local post = require "mien.affect.post"
 local rng = require "mien.tensor.rng"
@@ -189,6 +191,20 @@ describe("post", function()
       end
     end
     assert.is_true(math.abs(best - joint.ccc_after) < 1e-12)
+  end)
+
+  it("joint search chooses what brute force over textbook definitions chooses", function()
+    local rows, predictions, gold, at = golden "affect.txt", {}, {}, 0
+    for r, n in ipairs(rows.lengths) do
+      predictions[r], gold[r] = {}, {}
+      for t = 1, n do predictions[r][t], gold[r][t] = rows.joint_x[at + t], rows.y[at + t] end
+      at = at + n
+    end
+    local chain = post.joint { predictions = predictions, gold = gold, fps = 1, max_median = 21, max_shift = 12 }
+    local steps, best = by_name(chain), rows.joint_best
+    assert.same({ best[1], best[2], best[3] == 1, best[4] == 1 },
+      { steps.median.value, steps.shift.value, steps.centre.kept, steps.scale.kept })
+    assert.is_true(math.abs(chain.ccc_after - best[5]) < 1e-12)
   end)
 
   it("refuses what does not fit, naming it", function()

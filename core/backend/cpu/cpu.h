@@ -87,10 +87,6 @@ typedef int32_t v16i __attribute__((vector_size(64), aligned(4), may_alias));
 MIEN_INLINE v16i mien__v16_negative(v16i x) {
     return x >> 31; // cppcheck-suppress shiftTooManyBitsSigned
 }
-/* a < b; anything where one is NaN, or both are the same infinity. */
-MIEN_INLINE v16i mien__v16_less(v16 a, v16 b) {
-    return mien__v16_negative((v16i)(a - b));
-}
 MIEN_INLINE v16i mien__v16_is_nan(v16 x) {
     return mien__v16_negative(0x7f800000 - ((v16i)x & 0x7fffffff));
 }

@@ -33,6 +33,8 @@ static inline int mien__lanes_of(mien_dtype dtype) {
             kernel(MIEN_LANES_BF16, __VA_ARGS__);                                                  \
     }                                                                                              \
     MIEN_NATIVE static void kernel##_native parameters {                                           \
+        const mien__isa isa = MIEN_ISA_AVX512;                                                     \
+        (void)isa;                                                                                 \
         kernel(MIEN_LANES_BF16_NATIVE, __VA_ARGS__);                                               \
     }                                                                                              \
     function parameters {                                                                          \
@@ -89,6 +91,56 @@ MIEN_INLINE void mien__lanes_store(int form, void *base, int64_t i, v16 v) {
         h = mien__lanes_narrow(v);
     memcpy((mien__bf16 *)base + i, &h, sizeof h);
 }
+
+/* value, or 0 where sign is not positive; NaN in sign keeps the value, so that NaN shows. */
+MIEN_INLINE v16 mien__lanes_keep_positive(v16 value, v16 sign) {
+    v16u bits = (v16u)sign;
+    v16i not_positive = mien__v16_negative((v16i)(bits | (bits - 1)));
+    return (v16)(~(not_positive & ~mien__v16_is_nan(sign)) & (v16i)value);
+}
+
+/* ---- as long as a register ------------------------------------------------------------------- */
+
+/* The same for vectors of n floats, n 4, 8 or 16: mien__v8, mien__lanes_load_8, ... A kernel takes
+ * those of its set. Without AVX-512 there is no form MIEN_LANES_BF16_NATIVE. */
+#define MIEN_LANES_JOIN(a, b) a##b
+#define MIEN_LANES_NAME(a, b) MIEN_LANES_JOIN(a, b)
+#define MIEN_LANES_OF(n)                                                                           \
+    typedef float mien__v##n __attribute__((vector_size(n * 4), aligned(4), may_alias));           \
+    typedef int32_t mien__v##n##i __attribute__((vector_size(n * 4), aligned(4), may_alias));      \
+    typedef uint32_t mien__v##n##u __attribute__((vector_size(n * 4), aligned(4), may_alias));     \
+    typedef uint16_t mien__v##n##h __attribute__((vector_size(n * 2), aligned(2), may_alias));     \
+    MIEN_INLINE mien__v##n mien__lanes_load_##n(int form, const void *base, int64_t i) {           \
+        if (form == MIEN_LANES_F32) return *(const mien__v##n *)((const float *)base + i);         \
+        mien__v##n##h half = *(const mien__v##n##h *)((const mien__bf16 *)base + i);               \
+        return (mien__v##n)(__builtin_convertvector(half, mien__v##n##u) << 16);                   \
+    }                                                                                              \
+    MIEN_INLINE mien__v##n##i mien__lanes_is_nan_##n(mien__v##n x) {                               \
+        return (0x7f800000 - ((mien__v##n##i)x & 0x7fffffff)) >> 31;                               \
+    }                                                                                              \
+    MIEN_INLINE void mien__lanes_store_##n(int form, void *base, int64_t i, mien__v##n v) {        \
+        if (form == MIEN_LANES_F32) {                                                              \
+            *(mien__v##n *)((float *)base + i) = v;                                                \
+            return;                                                                                \
+        }                                                                                          \
+        mien__v##n##u bits = (mien__v##n##u)v, nan = (mien__v##n##u)mien__lanes_is_nan_##n(v);     \
+        mien__v##n##u rounded = bits + 0x7fffu + ((bits >> 16) & 1u);                              \
+        rounded = (nan & (bits | 0x400000u)) | (~nan & rounded);                                   \
+        *(mien__v##n##h *)((mien__bf16 *)base + i) =                                               \
+            __builtin_convertvector(rounded >> 16, mien__v##n##h);                                 \
+    }                                                                                              \
+    MIEN_INLINE mien__v##n mien__lanes_keep_positive_##n(mien__v##n value, mien__v##n sign) {      \
+        mien__v##n##u bits = (mien__v##n##u)sign;                                                  \
+        mien__v##n##i not_positive = (mien__v##n##i)(bits | (bits - 1)) >> 31;                     \
+        return (mien__v##n)(~(not_positive & ~mien__lanes_is_nan_##n(sign)) &                      \
+                            (mien__v##n##i)value);                                                 \
+    }
+MIEN_LANES_OF(8) // cppcheck-suppress shiftTooManyBitsSigned
+MIEN_LANES_OF(4) // cppcheck-suppress shiftTooManyBitsSigned
+typedef v16 mien__v16;
+#define mien__lanes_load_16          mien__lanes_load
+#define mien__lanes_store_16         mien__lanes_store
+#define mien__lanes_keep_positive_16 mien__lanes_keep_positive
 
 MIEN_INLINE float mien__lane_load(int form, const void *base, int64_t i) {
     return form ? mien__bf16_to_f32(((const mien__bf16 *)base)[i]) : ((const float *)base)[i];

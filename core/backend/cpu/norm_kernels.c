@@ -1,5 +1,5 @@
-/* The passes of batch normalisation, 16 lanes at a time.
- * Not here: who calls them with what (norm.c). */
+/* The passes of batch normalisation, compiled for each instruction set.
+ * Not here: what they do (norm_passes.h), who calls them with what (norm.c). */
 #include "norm_kernels.h"
 
 #include "lanes.h"
@@ -7,177 +7,37 @@
 /* Sums run in float over this many vectors, then in double: 1e-7 stays 1e-7 for any size. */
 #define RUN 64
 
-/* Sixteen of the numbers that stay f32 whatever the activations are. */
-#define LANES(name, from) v16 name = mien__lanes_load(MIEN_LANES_F32, from, 0)
-#define LOAD(from, i)     mien__lanes_load(form, from, i)
-#define STORE(to, i, v)   mien__lanes_store(form, to, i, v)
-#define ONE(from, i)      mien__lane_load(form, from, i)
-#define SET_ONE(to, i, v) mien__lane_store(form, to, i, v)
-/* value, or 0 where sign is not positive; NaN in sign keeps the value, so that NaN shows. */
-#define KEEP_POSITIVE(value, sign) value = keep_positive(value, sign)
+#define W 16
+#include "norm_passes.h"
+#define W 8
+#include "norm_passes.h"
+#define W 4
+#include "norm_passes.h"
 
-MIEN_INLINE v16 keep_positive(v16 value, v16 sign) {
-    v16u bits = (v16u)sign;
-    v16i not_positive = mien__v16_negative((v16i)(bits | (bits - 1)));
-    return (v16)(~(not_positive & ~mien__v16_is_nan(sign)) & (v16i)value);
-}
-
-/* Two float sums that go on over images and are emptied into doubles every RUN vectors. */
-#define FLUSH(a, to_a, b, to_b)                                                                    \
-    do {                                                                                           \
-        for (int k = 0; k < 16; k++) {                                                             \
-            to_a[k] += (a)[k];                                                                     \
-            to_b[k] += (b)[k];                                                                     \
-        }                                                                                          \
-        a = b = (v16){0};                                                                          \
-        room = RUN;                                                                                \
-    } while (0)
-
-MIEN_INLINE void sums(int form, const mien__norm_span *span, const void *x, const float *shift,
-                      double *sum, double *squares) {
-    LANES(s, shift);
-    v16 a = {0}, b = {0};
-    int64_t n = span->n, full = n / 16 * 16, room = RUN;
-    for (int64_t image = 0; image < span->images; image++) {
-        int64_t i = 0;
-        while (i < full) {
-            int64_t start = i, stop = mien__min64(full, i + room * 16);
-            v16 c = {0}, d = {0};
-            for (; i + 32 <= stop; i += 32) {
-                v16 x0 = LOAD(x, i) - s, x1 = LOAD(x, i + 16) - s;
-                a += x0;
-                b += x0 * x0;
-                c += x1;
-                d += x1 * x1;
-            }
-            for (; i < stop; i += 16) {
-                v16 x0 = LOAD(x, i) - s;
-                a += x0;
-                b += x0 * x0;
-            }
-            a += c;
-            b += d;
-            room -= (i - start) / 16;
-            if (room == 0) FLUSH(a, sum, b, squares);
-        }
-        for (; i < n; i++) {
-            float centred = ONE(x, i) - shift[i % 16];
-            sum[i % 16] += centred;
-            squares[i % 16] += (double)centred * centred;
-        }
-        x = mien__lane_at(form, x, span->step);
-    }
-    FLUSH(a, sum, b, squares);
-}
+/* Vectors as long as the registers of the set: GCC 12 keeps longer ones in memory. */
+#define BY_SET(pass, ...)                                                                          \
+    (isa == MIEN_ISA_AVX512 ? pass##_16(__VA_ARGS__)                                               \
+     : isa == MIEN_ISA_AVX2 ? pass##_8(__VA_ARGS__)                                                \
+                            : pass##_4(__VA_ARGS__))
+#define sums(...)          BY_SET(sums, __VA_ARGS__)
+#define apply(...)         BY_SET(apply, __VA_ARGS__)
+#define gradient_sums(...) BY_SET(gradient_sums, __VA_ARGS__)
+#define gradient(...)      BY_SET(gradient, __VA_ARGS__)
 
 MIEN_KERNEL(void mien__norm_sums, sums,
             (int form, const mien__norm_span *span, const void *x, const float shift[16],
              double sum[16], double squares[16]),
             span, x, shift, sum, squares)
 
-MIEN_INLINE void apply(int form, const mien__norm_span *span, void *y, const void *x,
-                       const void *residual, const float *mean, const float *scale,
-                       const float *bias, bool relu) {
-    LANES(m, mean);
-    LANES(s, scale);
-    LANES(b, bias);
-    int64_t n = span->n, full = n / 16 * 16;
-    for (int64_t image = 0; image < span->images; image++) {
-        int64_t i = 0;
-        for (; i < full; i += 16) {
-            v16 v = (LOAD(x, i) - m) * s + b;
-            if (residual) v += LOAD(residual, i);
-            if (relu) KEEP_POSITIVE(v, v);
-            STORE(y, i, v);
-        }
-        for (; i < n; i++) {
-            int k = i % 16;
-            float v =
-                (ONE(x, i) - mean[k]) * scale[k] + bias[k] + (residual ? ONE(residual, i) : 0);
-            SET_ONE(y, i, relu && v <= 0 ? 0 : v);
-        }
-        x = mien__lane_at(form, x, span->step);
-        y = mien__lane_at(form, y, span->step);
-        if (residual) residual = mien__lane_at(form, residual, span->step);
-    }
-}
-
 MIEN_KERNEL(void mien__norm_apply, apply,
             (int form, const mien__norm_span *span, void *y, const void *x, const void *residual,
              const float mean[16], const float scale[16], const float bias[16], bool relu),
             span, y, x, residual, mean, scale, bias, relu)
 
-MIEN_INLINE void gradient_sums(int form, const mien__norm_span *span, const void *dy, const void *y,
-                               const void *x, void *g, const float *mean, double *sum,
-                               double *products) {
-    LANES(m, mean);
-    v16 a = {0}, b = {0};
-    int64_t n = span->n, full = n / 16 * 16, room = RUN;
-    for (int64_t image = 0; image < span->images; image++) {
-        int64_t i = 0;
-        while (i < full) {
-            int64_t start = i, stop = mien__min64(full, i + room * 16);
-            for (; i < stop; i += 16) {
-                v16 d = LOAD(dy, i), v = LOAD(x, i);
-                if (y) KEEP_POSITIVE(d, LOAD(y, i));
-                if (g) STORE(g, i, d);
-                a += d;
-                b += d * (v - m);
-            }
-            room -= (i - start) / 16;
-            if (room == 0) FLUSH(a, sum, b, products);
-        }
-        for (; i < n; i++) {
-            float d = y && ONE(y, i) <= 0 ? 0 : ONE(dy, i);
-            if (g) SET_ONE(g, i, d);
-            sum[i % 16] += d;
-            products[i % 16] += (double)d * (ONE(x, i) - mean[i % 16]);
-        }
-        dy = mien__lane_at(form, dy, span->step);
-        x = mien__lane_at(form, x, span->step);
-        if (y) y = mien__lane_at(form, y, span->step);
-        if (g) g = mien__lane_at(form, g, span->step);
-    }
-    FLUSH(a, sum, b, products);
-}
-
 MIEN_KERNEL(void mien__norm_gradient_sums, gradient_sums,
             (int form, const mien__norm_span *span, const void *dy, const void *y, const void *x,
              void *g, const float mean[16], double sum[16], double products[16]),
             span, dy, y, x, g, mean, sum, products)
-
-MIEN_INLINE void gradient(int form, const mien__norm_span *span, void *dx, const void *dy,
-                          const void *y, const void *x, const float *mean, const float *scale,
-                          const float *offset, const float *slope) {
-    LANES(m, mean);
-    LANES(s, scale);
-    LANES(o, offset);
-    LANES(t, slope);
-    int64_t n = span->n, full = n / 16 * 16;
-    for (int64_t image = 0; image < span->images; image++) {
-        int64_t i = 0;
-        for (; i < full; i += 16) {
-            v16 d = LOAD(dy, i);
-            if (y) KEEP_POSITIVE(d, LOAD(y, i));
-            if (x)
-                STORE(dx, i, s * (d - o - t * (LOAD(x, i) - m)));
-            else
-                STORE(dx, i, s * d);
-        }
-        for (; i < n; i++) {
-            int k = i % 16;
-            float d = y && ONE(y, i) <= 0 ? 0 : ONE(dy, i);
-            if (x)
-                SET_ONE(dx, i, scale[k] * (d - offset[k] - slope[k] * (ONE(x, i) - mean[k])));
-            else
-                SET_ONE(dx, i, scale[k] * d);
-        }
-        dx = mien__lane_at(form, dx, span->step);
-        dy = mien__lane_at(form, dy, span->step);
-        if (x) x = mien__lane_at(form, x, span->step);
-        if (y) y = mien__lane_at(form, y, span->step);
-    }
-}
 
 MIEN_KERNEL(void mien__norm_gradient, gradient,
             (int form, const mien__norm_span *span, void *dx, const void *dy, const void *y,

@@ -187,16 +187,6 @@ static float power_of(float x, float exponent) {
     return powf(x, exponent);
 }
 
-/* Calls `expression` of v for each 16 elements; the last, shorter ones go through a buffer. */
-#define EACH_16(expression)                                                                        \
-    for (int64_t i = 0; i < n; i += 16) {                                                          \
-        v16 v = {0};                                                                               \
-        size_t bytes = (size_t)mien__min64(16, n - i) * sizeof(float);                             \
-        memcpy(&v, x + i, bytes == 64 ? 64 : bytes);                                               \
-        v = (expression);                                                                          \
-        memcpy(y + i, &v, bytes == 64 ? 64 : bytes);                                               \
-    }
-
 MIEN_CLONES(void, unary_piece,
             (mien_op op, numbers k, float *restrict y, const float *restrict x, int64_t n),
             (op, k, y, x, n)) {
@@ -217,10 +207,10 @@ MIEN_CLONES(void, unary_piece,
         for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i]; /* NaN shows */
         break;
     case MIEN_OP_sigmoid:
-        EACH_16(mien__v16_logistic(v));
+        for (int64_t i = 0; i < n; i++) y[i] = mien__logistic(x[i]);
         break;
     case MIEN_OP_tanh:
-        EACH_16(mien__v16_tanh(v));
+        for (int64_t i = 0; i < n; i++) y[i] = mien__tanh(x[i]);
         break;
     case MIEN_OP_exp:
         for (int64_t i = 0; i < n; i++) y[i] = expf(x[i]);

@@ -86,6 +86,14 @@ static int columns_of(const mien__rnn *r, const mien__rnn_part *part, int64_t bl
     return part->back ? blocks : blocks * part->gates;
 }
 
+/* Columns that lie side by side in memory: those whose sums fit into the registers at once. */
+static int tile_of(const mien__rnn *r, int columns) {
+    int rows = (int)mien__min64(MIEN_RNN_ROWS, r->batch), tile = columns;
+    if (mien__isa_now() != MIEN_ISA_AVX512)
+        while (tile > 1 && (rows * tile > 6 || columns % tile)) tile--;
+    return tile;
+}
+
 /* Sixteen columns of units from `unit` on: to[k * step ...] = weight[unit .. unit + 15][k]. */
 static void pack_rows(float *to, int64_t step, const float *weight, int64_t unit, int64_t hidden) {
     int64_t n = mien__min64(16, hidden - unit);
@@ -112,64 +120,104 @@ mien_status mien__rnn_pack(mien__rnn *r, mien__rnn_part *part) {
 #pragma omp parallel for if (r->threads > 1)
     for (int64_t b = 0; b < r->blocks; b++) {
         int64_t first = b / part->group * part->group;
-        int64_t step = columns_of(r, part, first) * 16;
-        float *at = to + first * gates * length * 16 + (b - first) * gates * 16;
-        if (part->back)
-            pack_columns(at, step, weight, b * 16, H, length);
-        else
-            for (int64_t g = 0; g < gates; g++)
-                pack_rows(at + g * 16, step, weight + g * H * H, b * 16, H);
+        int64_t tile = tile_of(r, columns_of(r, part, first));
+        float *group = to + first * gates * length * 16;
+        for (int64_t g = 0; g < gates; g++) {
+            int64_t column = (b - first) * gates + g;
+            float *at = group + (column / tile * tile * length + column % tile) * 16;
+            if (part->back)
+                pack_columns(at, tile * 16, weight, b * 16, H, length);
+            else
+                pack_rows(at, tile * 16, weight + g * H * H, b * 16, H);
+        }
     }
     return MIEN_OK;
 }
 
-static inline __attribute__((always_inline)) void product(float *out, const float *packed,
-                                                          const float *x, int64_t row_step,
-                                                          int64_t length, int columns, int rows) {
-    v16 sum[MIEN_RNN_ROWS * MIEN_RNN_COLUMNS];
-    for (int i = 0; i < rows * columns; i++) sum[i] = (v16){0};
-    for (int64_t k = 0; k < length; k++) {
-        v16 w[MIEN_RNN_COLUMNS];
-        /* Volatile: GCC would read weights again for every row, and wait for that: 1.2 times. */
-        for (int c = 0; c < columns; c++)
-            w[c] = *(const volatile v16 *)(packed + (k * columns + c) * 16);
-        for (int row = 0; row < rows; row++) {
-            float factor = x[row * row_step + k];
-            for (int c = 0; c < columns; c++) sum[row * columns + c] += w[c] * factor;
-        }
+typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* The product for `width` vectors of each row of packed weights and `rows` rows of x: constants, so
+ * that the sums stay in registers. A vector is as long as a register of the set: GCC 12 keeps
+ * longer ones in memory. The order of sums is the same for all. */
+#define PRODUCT(name, lanes)                                                                       \
+    MIEN_INLINE void name(float *out, int64_t out_step, const float *packed, int64_t step,         \
+                          const float *x, int64_t row_step, int64_t length, int width, int rows) { \
+        lanes sum[MIEN_RNN_ROWS * 2 * MIEN_RNN_COLUMNS];                                           \
+        for (int i = 0; i < rows * width; i++) sum[i] = (lanes){0};                                \
+        for (int64_t k = 0; k < length; k++) {                                                     \
+            lanes w[2 * MIEN_RNN_COLUMNS];                                                         \
+            /* Volatile: GCC would read weights again for every row, and wait for that. */         \
+            for (int c = 0; c < width; c++)                                                        \
+                w[c] = ((const volatile lanes *)(packed + k * step))[c];                           \
+            for (int row = 0; row < rows; row++) {                                                 \
+                float factor = x[row * row_step + k];                                              \
+                for (int c = 0; c < width; c++) sum[row * width + c] += w[c] * factor;             \
+            }                                                                                      \
+        }                                                                                          \
+        for (int row = 0; row < rows; row++)                                                       \
+            for (int c = 0; c < width; c++)                                                        \
+                ((lanes *)(out + row * out_step))[c] = sum[row * width + c];                       \
     }
-    for (int i = 0; i < rows * columns; i++) memcpy(out + i * 16, &sum[i], sizeof sum[i]);
+PRODUCT(product_of_16, v16)
+PRODUCT(product_of_8, v8)
+PRODUCT(product_of_4, v4)
+
+/* Constants for the inner loops. */
+#define TAKE(of, vectors)                                                                          \
+    if (width == vectors) of(to, out_step, from, step, x, row_step, length, vectors, rows)
+
+/* One tile: `columns` of 16 that lie side by side. */
+MIEN_INLINE void product(mien__isa isa, float *to, int64_t out_step, const float *from, int columns,
+                         const float *x, int64_t row_step, int64_t length, int rows) {
+    int64_t step = columns * 16;
+    if (isa == MIEN_ISA_AVX512) {
+        int width = columns;
+        TAKE(product_of_16, 1);
+        TAKE(product_of_16, 2);
+        TAKE(product_of_16, 3);
+        TAKE(product_of_16, 4);
+        return;
+    }
+    /* Of 16 registers 12 at most hold sums. */
+    int lanes = isa == MIEN_ISA_AVX2 ? 8 : 4, vectors = columns * 16 / lanes, width = 8;
+    while (rows * width > 12 || vectors % width) width -= 2;
+    for (int done = 0; done < vectors; done += width, to += width * lanes, from += width * lanes)
+        if (isa == MIEN_ISA_AVX2) {
+            TAKE(product_of_8, 2);
+            TAKE(product_of_8, 4);
+            TAKE(product_of_8, 6);
+            TAKE(product_of_8, 8);
+        } else {
+            TAKE(product_of_4, 2);
+            TAKE(product_of_4, 4);
+            TAKE(product_of_4, 6);
+            TAKE(product_of_4, 8);
+        }
 }
 
-/* Constants for the inner loops, so that the sums stay in registers. */
-#define CASE(rows, columns)                                                                        \
-    case (rows)*8 + (columns):                                                                     \
-        product(out, packed, x, row_step, length, columns, rows);                                  \
-        return
-#define ROWS(rows)                                                                                 \
-    CASE(rows, 1);                                                                                 \
-    CASE(rows, 2);                                                                                 \
-    CASE(rows, 3);                                                                                 \
-    CASE(rows, 4)
-
 MIEN_CLONES(void, any_product,
-            (float *out, const float *packed, const float *x, int64_t row_step, int64_t length,
-             int columns, int rows),
-            (out, packed, x, row_step, length, columns, rows)) {
-    switch (rows * 8 + columns) {
-        ROWS(1);
-        ROWS(2);
-        ROWS(3);
-        ROWS(4);
-    }
+            (float *out, int64_t out_step, const float *packed, int columns, const float *x,
+             int64_t row_step, int64_t length, int rows),
+            (out, out_step, packed, columns, x, row_step, length, rows)) {
+    if (rows == 1)
+        product(isa, out, out_step, packed, columns, x, row_step, length, 1);
+    else if (rows == 2)
+        product(isa, out, out_step, packed, columns, x, row_step, length, 2);
+    else if (rows == 3)
+        product(isa, out, out_step, packed, columns, x, row_step, length, 3);
+    else
+        product(isa, out, out_step, packed, columns, x, row_step, length, 4);
 }
 
 int mien__rnn_product(float *sums, const mien__rnn *r, const mien__rnn_part *part, int64_t block,
                       const float *x, int64_t row_step, int rows) {
     int64_t length = length_of(r, part), gates = part->back ? 1 : part->gates;
-    int columns = columns_of(r, part, block);
-    any_product(sums, part->packed + block * gates * length * 16, x, row_step, length, columns,
-                rows);
+    int columns = columns_of(r, part, block), tile = tile_of(r, columns);
+    const float *packed = part->packed + block * gates * length * 16;
+    for (int c = 0; c < columns; c += tile)
+        any_product(sums + c * 16, columns * 16, packed + c * length * 16, tile, x, row_step,
+                    length, rows);
     return columns;
 }
 

@@ -2,8 +2,8 @@
  * the products over all frames. Not here: gates (lstm.c, gru.c).
  *
  * Hidden units are worked on in blocks of 16, one per lane. Recurrent weights are packed as
- * [groups][length][columns][16]: one stretch of memory per group of blocks, read once per step from
- * the cache of the thread that owns the group. */
+ * [groups][tiles][length][columns of a tile][16]: one stretch of memory per group of blocks, read
+ * once per step from the cache of the thread that owns the group. */
 #ifndef MIEN_RECURRENT_H
 #define MIEN_RECURRENT_H
 #include "vmath.h"

@@ -70,7 +70,7 @@ end
 -- Those whose kernels are compiled for several sets; the others of tests/c and tests/backend compute nothing with them.
 local kernels = {}
 for _, name in ipairs { "c/test_isa", "c/test_optim", "c/test_tensor", "backend/test_backends", "backend/test_cpu",
-  "backend/test_cpu_kernels", "backend/test_recurrent" } do
+  "backend/test_cpu_kernels", "backend/test_recurrent", "c/test_affect_post" } do
   kernels["tests/" .. name .. ".c"] = true
 end
 
