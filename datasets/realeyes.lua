@@ -87,11 +87,11 @@ local function make_job(entry, video, annotators, o, counted)
     tensor:free()
     local map = {}
     for i, row in ipairs(labels) do
-      local class = -1
+      local class
       for c, yes in ipairs(row) do
-        if yes > 0 then class = class < 0 and c - 1 or class end
+        if yes > 0 then class = class or c end
       end
-      if class >= 0 or o.kind == "multilabel" then
+      if class or o.kind == "multilabel" then
         map[#map + 1], rows[#map + 1] = i, o.kind == "class" and { class } or row
         votes[#map] = all[i]
         for c, yes in ipairs(row) do
@@ -99,7 +99,7 @@ local function make_job(entry, video, annotators, o, counted)
           emotion[c] = (emotion[c] or 0) + yes
         end
       end
-      counted.unlabelled = counted.unlabelled + (class < 0 and 1 or 0)
+      counted.unlabelled = counted.unlabelled + (class and 0 or 1)
     end
     counted.frames, counted.tied, counted.empty = counted.frames + #labels, counted.tied + tied, counted.empty + empty
     counted.other = counted.other + gone

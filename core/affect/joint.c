@@ -1,7 +1,7 @@
 /* Every median window with every delay at once: what the exhaustive search of post-processing
  * needs. Not here: the greedy chain's searches (search.c), which scores count (affect/post). */
 #include "median.h"
-#include "tensor/isa.h"
+#include "base/isa.h"
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Median filters by ranks: one window by a bit set, in constant time a frame, and many at once.
  * Not here: choosing a window (search.c). */
 #include "median.h"
-#include "tensor/isa.h"
+#include "base/isa.h"
 #include <limits.h>
 #include <math.h>
 #include <omp.h>

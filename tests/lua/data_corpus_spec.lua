@@ -197,9 +197,9 @@ describe("a recording shorter than a window", function()
   local function batch(kind, options)
     local corpus = mien.data.open(tiny.corpus(name, kind, 4, { 11, 3, 9, 9 }))
     local starts, short = corpus:windows { sequence = 5, partition = "train", short = true }
-    assert.are.same({ 0, 5, 11, sequence = 5, lengths = { [11] = 3 } }, starts)
+    assert.are.same({ 1, 6, 12, sequence = 5, lengths = { [12] = 3 } }, starts)
     assert.are.equal(1, short)
-    local all = { corpus = corpus, starts = { 5, 11 }, lengths = starts.lengths, sequence = 5, batch = 2, size = { 20, 20 } }
+    local all = { corpus = corpus, starts = { 6, 12 }, lengths = starts.lengths, sequence = 5, batch = 2, size = { 20, 20 } }
     for key, value in pairs(options or {}) do all[key] = value end
     local loader = mien.data.loader(all)
     local frames, labels = loader:next()
@@ -213,8 +213,8 @@ describe("a recording shorter than a window", function()
     assert.are.same(rows[3], rows[4])
     assert.are.same(rows[3], rows[5])
     assert.are_not.same(rows[2], rows[3])
-    assert.are.same(corpus:labels(11, 3):totable(), { unpack(given[2], 1, 3) })
-    assert.are.same(corpus:labels(5, 5):totable(), given[1])
+    assert.are.same(corpus:labels(12, 3):totable(), { unpack(given[2], 1, 3) })
+    assert.are.same(corpus:labels(6, 5):totable(), given[1])
     for t = 4, 5 do
       for k = 1, 2 do assert.is_true(given[2][t][k] ~= given[2][t][k]) end
     end
@@ -227,7 +227,7 @@ describe("a recording shorter than a window", function()
 
   it("has one frame at least, and no more than a window", function()
     for _, n in ipairs { 0, 6 } do
-      expect.failure(function() batch("continuous", { lengths = { [11] = n } }) end,
+      expect.failure(function() batch("continuous", { lengths = { [12] = n } }) end,
         ("window 2 has %d frames, but 1 to 5 fit in"):format(n))
     end
   end)
@@ -237,8 +237,8 @@ describe("a recording shorter than a window", function()
     local starts = corpus:windows { sequence = 5, partition = "train", short = true }
     local counts, frames = mien.data.class_counts(corpus, starts)
     assert.are.equal(13, frames)
-    assert.are.equal(13, counts[1] + mien.data.class_counts(corpus, { 0, 5 }, 5)[2]
-      + mien.data.class_counts(corpus, { 11 }, 3)[2])
+    assert.are.equal(13, counts[1] + mien.data.class_counts(corpus, { 1, 6 }, { sequence = 5 })[2]
+      + mien.data.class_counts(corpus, { 12 }, { sequence = 3 })[2])
     local result = mien.data.resample { corpus = corpus, starts = starts, recordings = corpus:partition "train",
       max_neutral = 1, quota = "balanced", rng = mien.rng.stream(2, "resample") }
     assert.are.same(starts.lengths, result.lengths)
@@ -329,12 +329,12 @@ describe("re-sampling", function()
 
   it("is an error where no window holds a rare emotion", function()
     expect.failure(function()
-      mien.data.resample { corpus = corpus, starts = { 0, 10, sequence = 10 }, rng = mien.rng.stream(1, "resample") }
+      mien.data.resample { corpus = corpus, starts = { 1, 11, sequence = 10 }, rng = mien.rng.stream(1, "resample") }
     end, "none of the 2 windows of 10 frames", "none holds a rare emotion")
   end)
 
   it("finds windows at any frame, of which the grid is a special case", function()
-    -- contempt from frame 15 to 24 of each recording: never a window on the grid without neutral frames
+    -- contempt 15 to 24 frames after the first of each recording: never a window on the grid without neutral frames
     local own = write("between.h5", { emotions = { "neutral", "contempt" }, length = 40,
       label = function(data, t) data[2 * t + ((t < 15 or t > 24) and 0 or 1)] = 1 end })
     local train = own:partition "train"
@@ -346,7 +346,7 @@ describe("re-sampling", function()
     expect.failure(function() draw(10) end, "none of the 32 windows", "has 0.5 or more")
     local result, table4 = draw()
     assert.are.same({ 8 * 31, 8, 1 }, { table4.candidates, table4.eligible, table4.stride })
-    for i = #list + 1, #result do assert.are.equal(15, result[i] % 40) end
+    for i = #list + 1, #result do assert.are.equal(15, (result[i] - 1) % 40) end
     assert.are.same({ 240, 240 }, { table4[2].after, table4[2].target })
     assert.are.equal(16, table4.drawn)
     assert.are.equal(8 * 7, select(2, draw(3, 1)).eligible) -- 6, 9, ... 24: what lies in or touches 15 to 24
@@ -368,8 +368,8 @@ describe("re-sampling", function()
     for i = #own:windows { sequence = 6, partition = "train" } + 1, #result do
       local counts = split.window_counts(own, result[i], 6)
       assert.is_true(counts[3] > 0 and counts[1] <= 4)
-      assert.are.equal(0, result[i] % 23 % 2)
-      assert.is_true(result[i] % 23 + 6 <= 23)
+      assert.are.equal(0, (result[i] - 1) % 23 % 2)
+      assert.is_true((result[i] - 1) % 23 + 6 <= 23)
     end
   end)
 
@@ -415,7 +415,7 @@ describe("weights and labels", function()
     end
     local x, z = mien.tensor { { 0.3, -1 } }, mien.tensor { { 1, 0 } }
     local function wanted(a, b)
-      return mien.loss.sigmoid_cross_entropy(x, z, mien.tensor { a, b }):item()
+      return mien.loss.sigmoid_cross_entropy(x, z, { weight = mien.tensor { a, b } }):item()
     end
     assert.are.equal(wanted(75 / 2 / 60, 75 / 2 / 30), of "balanced"(x, z):item())
     assert.are.equal(wanted(1 / 60, 1 / 30), of "raw"(x, z):item())

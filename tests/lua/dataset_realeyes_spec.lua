@@ -133,8 +133,8 @@ describe("a folder of RealEyes' form", function()
     has_note(result.notes, "annotators: 8 in every video")
     local corpus = mien.data.open(root .. "/out.h5")
     local frames = corpus.recordings[1].count
-    local times = corpus:times(0, frames):totable()
-    local votes, labels = corpus:votes(0, frames):totable(), corpus:labels(0, frames):totable()
+    local times = corpus:times(1, frames):totable()
+    local votes, labels = corpus:votes(1, frames):totable(), corpus:labels(1, frames):totable()
     local seen = { 0, 0, 0 }
     for i = 1, frames do
       local want = truth(times[i])
@@ -164,8 +164,8 @@ describe("a folder of RealEyes' form", function()
       local result = make(options)
       local corpus = mien.data.open(root .. "/out.h5")
       local n = corpus.recordings[1].count
-      local labels = corpus:labels(0, n):totable()
-      local times = corpus:times(0, n):totable()
+      local labels = corpus:labels(1, n):totable()
+      local times = corpus:times(1, n):totable()
       corpus:close()
       return labels, result, times
     end
@@ -186,7 +186,7 @@ describe("a folder of RealEyes' form", function()
     has_note(result.notes, "votes for other that were not counted: 34")
     local times
     labels, result, times = labels_of { classes = classes, kind = "class" }
-    assert.are.same({ 32, 0, 83 }, { #labels, labels[1], result.frames })
+    assert.are.same({ 32, 1, 3, 83 }, { #labels, labels[1], labels[32], result.frames })
     assert.is_true(times[1] >= 0.5)
     has_note(result.notes, "without a label: 15 of 98 frames.*, which are left out")
   end)

@@ -233,11 +233,11 @@ describe("a folder of videos with traces", function()
     assert.are.same({ "arousal", "valence" }, corpus.label_names)
     assert.are.same({ 10, "cat", "train", 15 }, { corpus.fps, corpus.recordings[1].subject,
       corpus.recordings[1].partition, corpus.recordings[1].count })
-    for i, row in ipairs(corpus:labels(0, 15):totable()) do
+    for i, row in ipairs(corpus:labels(1, 15):totable()) do
       assert.is_near(i / 100, row[1], 1e-6)
       assert.is_near(-i / 100, row[2], 1e-6)
     end
-    for i, time in ipairs(corpus:times(0, 15):totable()) do assert.is_near((i - 1) / 10, time, 1e-9) end
+    for i, time in ipairs(corpus:times(1, 15):totable()) do assert.is_near((i - 1) / 10, time, 1e-9) end
     -- the clip has 30 frames/s from t = 0: the row at 0.5 s has its 16th frame, wherever its box is
     local video, frame = mien.data.video(t.root .. "/videos/cat_eat.Mkv"), nil
     for _ = 1, 16 do frame = video:next() end
@@ -247,8 +247,8 @@ describe("a folder of videos with traces", function()
       if line == 16 then
         local x, y, w, h = text:match "^15,([%d.]+),([%d.]+),([%d.]+),([%d.]+),"
         local side = math.max(w, h)
-        local crop = mien.data.image.crop(frame, { x + (w - side) / 2, y + (h - side) / 2, side, side }, 24, 24)
-        assert.are.same(crop:totable(), corpus:pixels(5, 1):totable()[1])
+        local crop = mien.data.image.crop(frame, { x + (w - side) / 2, y + (h - side) / 2, side, side }, { 24, 24 })
+        assert.are.same(crop:totable(), corpus:pixels(6, 1):totable()[1])
       end
       line = line + 1
     end
@@ -271,7 +271,7 @@ describe("a folder of videos with traces", function()
     local corpus = mien.data.open(t.root .. "/own.h5")
     assert.are.same({ 1, 1, 1 }, { #corpus:partition "train", #corpus:partition "devel", #corpus:partition "test" })
     assert.equal("EAT", corpus.recordings[1].subject)
-    assert.is_near(2.4, corpus:labels(12, 1):totable()[1][1], 1e-5) -- t = 0.48
+    assert.is_near(2.4, corpus:labels(13, 1):totable()[1][1], 1e-5) -- t = 0.48
     corpus:close()
     local notes = {}
     says("none of the 2 videos could be used", t.make, { labels = t.write("late.csv",

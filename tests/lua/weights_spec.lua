@@ -339,7 +339,7 @@ describe("mien predict", function()
     calibrate.frames({ corpus = corpus, frames = 4, partition = "devel", size = { 16, 16 }, resize = { 24, 24 },
       scale = scale }, function(frames) seen[#seen + 1] = frames:totable() end)
     local loader = mien.data.loader { corpus = corpus, sequence = 1, batch = 4, size = { 16, 16 }, resize = { 24, 24 },
-      scale = scale, starts = { 104 + 6, 104 + 19, 104 + 32, 104 + 45 } }
+      scale = scale, starts = { 105 + 6, 105 + 19, 105 + 32, 105 + 45 } }
     local frames = loader:next()
     assert.are.same(frames:totable(), seen[1])
     loader:close()
