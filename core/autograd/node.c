@@ -171,11 +171,11 @@ static void keep(mien_tensor *kept, const mien_tensor *t, bool elements, uint64_
 
 /* Does the node that made t make its elements again? Not when somebody has brought t into another
  * layout meanwhile. When t was changed in place since, the node learns of it. */
-static bool is_lent(const mien_tensor *t) {
+static bool is_remade(const mien_tensor *t) {
     mien_node *maker = t->node;
-    if (!maker || !maker->again || t->node_output != 0 || t->storage != maker->made) return false;
-    if (t->storage->version != maker->versions[maker->n_in]) maker->spoilt = true;
-    return !maker->spoilt;
+    if (!maker || !maker->remake || t->node_output != 0 || t->storage != maker->made) return false;
+    if (t->storage->version != maker->versions[maker->n_in]) maker->overwritten = true;
+    return !maker->overwritten;
 }
 
 static bool saves_input(const mien_node *node, int i) {
@@ -187,9 +187,9 @@ static void keep_inputs(mien_node *node, mien_tensor *const *in) {
     for (int i = 0; i < node->n_in; i++) {
         mien_tensor *t = in[i];
         if (!t) continue;
-        bool lent = is_lent(t) && i < 32, elements = saves_input(node, i);
-        if (lent && elements) node->lent |= 1u << i;
-        keep(node->in[i], t, elements && !lent, &node->versions[i]);
+        bool remade = is_remade(t) && i < 32, elements = saves_input(node, i);
+        if (remade && elements) node->remade |= 1u << i;
+        keep(node->in[i], t, elements && !remade, &node->versions[i]);
         if (t->node) {
             mien__node_retain(t->node);
             node->edges[i].node = t->node;
@@ -204,7 +204,7 @@ static void keep_outputs(mien_node *node, mien_tensor *const *out) {
     for (int i = 0; i < node->n_out; i++) {
         if (!out[i]) continue;
         bool elements = node->op >= 0 && mien__op_saves((mien_op)node->op, true, i);
-        if (i == 0 && node->again) {
+        if (i == 0 && node->remake) {
             elements = false;
             node->made = out[0]->storage;
         }
@@ -217,9 +217,9 @@ static void keep_outputs(mien_node *node, mien_tensor *const *out) {
 }
 
 /* How to make output 0 again. A batch norm that added a residual cannot: it has not saved it. */
-static mien_op_fn again_for(const mien_op_call *call) {
+static mien_op_fn remake_for(const mien_op_call *call) {
     if (keeping_all || call->op != MIEN_OP_batch_norm || call->in[5]) return NULL;
-    return call->served ? call->served->again[call->op] : NULL;
+    return call->served ? call->served->remake[call->op] : NULL;
 }
 
 /* In a rehearsal: marks what wants a gradient. */
@@ -254,7 +254,7 @@ void mien__tape_end(mien_node *node, const mien_op_call *call, int n_out) {
     }
     MIEN_ASSERT_LUA_THREAD();
     node->served = call->served;
-    node->again = again_for(call);
+    node->remake = remake_for(call);
     memcpy(node->attr, call->attr, (size_t)mien_op_info_at(call->op)->n_attr * sizeof(double));
     keep_inputs(node, call->in);
     keep_outputs(node, call->out);

@@ -29,11 +29,11 @@ typedef struct mien_node {
     struct mien_node *next; /* while many nodes are being let go */
     /* Makes output 0 once more from what the node saved: then neither it nor the ops that read
      * the output keep the elements. NULL: they do. */
-    mien_op_fn again;
+    mien_op_fn remake;
     const struct mien_backend *served; /* who ran the op; NULL: a view, or Lua */
     const mien_storage *made;          /* where output 0 was, to compare alone */
-    bool spoilt;                       /* output 0 was changed in place before another op read it */
-    unsigned lent; /* inputs (bits) whose elements the nodes that made them make again */
+    bool overwritten;                  /* output 0 was changed in place before another op read it */
+    unsigned remade; /* inputs (bits) whose elements the nodes that made them make again */
     double attr[MIEN_OP_MAX_ATTR];
     mien_edge *edges;        /* n_in */
     mien_tensor **in, **out; /* aliases of what was saved, else headers; NULL: absent */
@@ -43,7 +43,7 @@ typedef struct mien_node {
 
 /* Gives output 0 its elements again when the node has dropped them; they stay with the node until
  * it is finished. */
-mien_status mien__node_make_again(mien_node *node);
+mien_status mien__node_remake(mien_node *node);
 /* Error when something saved was changed in place meanwhile. */
 mien_status mien__node_check_saved(const mien_node *node);
 /* What input i was: elements and all. NULL with an error. Borrowed. */

@@ -191,8 +191,8 @@ static mien_status run_node(mien_walk *w, mien_node *node) {
     mien_op_call call = {.op = (mien_op)node->op, .attr = node->attr, .served = node->served};
     /* Batch norm reads its output for the mask of its ReLU alone. */
     mien_status status = MIEN_OK;
-    if (node->again && ((const mien_batch_norm_attr *)node->attr)->relu)
-        status = mien__node_make_again(node);
+    if (node->remake && ((const mien_batch_norm_attr *)node->attr)->relu)
+        status = mien__node_remake(node);
     for (int i = 0; i < node->n_out; i++) {
         call.out[i] = node->out[i];
         call.dout[i] = node->grads[i];

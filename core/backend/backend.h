@@ -30,7 +30,7 @@ typedef struct mien_backend {
     /* Fills out[0] once more, to the same bits, from what forward was given and its hidden outputs:
      * cheap enough to drop out[0] until backward. batch_norm alone may have one: from in[0..2],
      * mean and rstd (in[3..4] have no elements then, in[5] is absent). NULL: keep it. */
-    mien_op_fn again[MIEN_OP_COUNT];
+    mien_op_fn remake[MIEN_OP_COUNT];
     mien__device memory;     /* memory, copies and queues: tensor/device.h */
     mien__updates updates;   /* of the optimisers: optim/updates.h */
     mien__recorder recorder; /* recorded steps: record.h */

@@ -67,7 +67,7 @@ mien_status mien__fail(mien_status code, const char *file, int line, const char 
     return code;
 }
 
-mien_status mien__fail_again(const mien_error *error) {
+mien_status mien__fail_with(const mien_error *error) {
     last_error = *error;
     return error->code;
 }

@@ -56,7 +56,7 @@ mien_status mien__fail(mien_status code, const char *file, int line, const char 
 /* mien_notice with a format. */
 void mien__notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Records once more an error that was kept aside. */
-mien_status mien__fail_again(const mien_error *error);
+mien_status mien__fail_with(const mien_error *error);
 /* Adds what the library below said to the error recorded last. */
 void mien__fail_cause(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -80,7 +80,7 @@ static mien_h5 *new_handle(const char *path, bool writing) {
     if (file) {
         file->file = -1;
         file->path = strdup(path);
-        if (writing && !(file->partial = mien__file_aside(path))) {
+        if (writing && !(file->partial = mien__file_temporary(path))) {
             mien_h5_close(file);
             return NULL;
         }

@@ -166,7 +166,7 @@ static char *replaceable(const char *path) {
     return NULL;
 }
 
-char *mien__file_aside(const char *path) {
+char *mien__file_temporary(const char *path) {
     char *target = replaceable(path), *aside = target ? partial_name(target, "") : NULL;
     if (target && !aside)
         mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "cannot write %s: out of memory", path);

@@ -80,6 +80,6 @@ void mien_lock_release(mien_lock *lock);
 /* The two halves of mien_file_write for what a library writes by name: the name aside (free it),
  * and what puts that in its place. Error: `path` is a device or a FIFO, which no rename may
  * replace. */
-char *mien__file_aside(const char *path);
+char *mien__file_temporary(const char *path);
 mien_status mien__file_commit(const char *aside, const char *path);
 #endif

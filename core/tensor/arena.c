@@ -95,7 +95,7 @@ static size_t find_gap(size_t bytes) {
     return i;
 }
 
-void *mien__arena_take(size_t bytes, size_t room, size_t *fresh) {
+void *mien__arena_alloc(size_t bytes, size_t room, size_t *fresh) {
     if (!reserve() || !make_room()) return NULL;
     size_t i = find_gap(bytes);
     gap *g = &arena.gaps[i];

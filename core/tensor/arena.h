@@ -6,7 +6,7 @@
 
 /* `bytes`, a multiple of 64 KiB. *fresh: how many of them no block has had before, or lost their
  * pages since. NULL, with no change and no error record, when that would be more than `room`. */
-void *mien__arena_take(size_t bytes, size_t room, size_t *fresh);
+void *mien__arena_alloc(size_t bytes, size_t room, size_t *fresh);
 void mien__arena_give(void *data, size_t bytes);
 /* Gives the pages of all gaps back to the system. */
 void mien__arena_trim(void);

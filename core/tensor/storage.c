@@ -146,7 +146,7 @@ static size_t host_limit(void) {
 static void *host_large(pool *p, size_t bytes) {
     if (mien__no_memory()) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory, as was asked for");
     size_t fresh, held = p->live_capacity + p->pooled;
-    void *data = mien__arena_take(bytes, host_limit() > held ? host_limit() - held : 0, &fresh);
+    void *data = mien__arena_alloc(bytes, host_limit() > held ? host_limit() - held : 0, &fresh);
     if (!data) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "more than the machine has");
     take_pooled(p, bytes - fresh);
     return data;

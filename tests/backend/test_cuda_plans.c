@@ -132,7 +132,7 @@ mien__cuda mien__cuda_context = {.name = "no GPU"};
 mien_status mien__cuda_fail(cudaError_t error, const char *what, const char *file, int line) {
     return mien__fail(MIEN_ERR_VENDOR, file, line, "CUDA: %d from %s", (int)error, what);
 }
-mien_status mien__cuda_alive(void) {
+mien_status mien__cuda_check(void) {
     return MIEN_OK;
 }
 mien_status mien__cudnn_lock(cudnnHandle_t *handle) {

@@ -310,7 +310,7 @@ static void cuda_errors_become_statuses(void) {
     void *plugin = plugin_open();
     if (!plugin) _exit(SKIPPED);
     mien_status (*failed)(int, const char *, const char *, int) = dlsym(plugin, "mien__cuda_fail");
-    mien_status (*alive)(void) = dlsym(plugin, "mien__cuda_alive");
+    mien_status (*alive)(void) = dlsym(plugin, "mien__cuda_check");
     HOLDS(failed && alive);
     static const int no_gpu[] = {34, 35, 100};
     for (int i = 0; i < 3; i++) {

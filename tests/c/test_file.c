@@ -168,7 +168,7 @@ static void a_descriptor_is_gone_on_with(void **state) {
 /* What libraries write by name. */
 static void what_was_written_aside_is_put_in_its_place(void **state) {
     assert_int_equal(symlink("other/file", scratch("to_file")), 0);
-    char *aside = mien__file_aside(scratch("to_file"));
+    char *aside = mien__file_temporary(scratch("to_file"));
     assert_string_equal(aside, scratch("other/file.partial"));
     written(aside, "whole");
     assert_int_equal(mien__file_commit(aside, scratch("to_file")), MIEN_OK);
@@ -180,7 +180,7 @@ static void what_was_written_aside_is_put_in_its_place(void **state) {
     free(aside);
     const char *fifo = scratch("fifo2");
     assert_int_equal(mkfifo(fifo, 0666), 0);
-    assert_null(mien__file_aside(fifo));
+    assert_null(mien__file_temporary(fifo));
     assert_message("fifo2: it is a device or a FIFO");
     written(scratch("aside"), "whole");
     assert_int_equal(mien__file_commit(scratch("aside"), fifo), MIEN_ERR_IO);

@@ -107,7 +107,7 @@ const mien_backend mien__backend_cpu = {
     BOTH(mse_loss, mse_loss),
     BOTH(sigmoid_cross_entropy, sigmoid_cross_entropy),
     BOTH(softmax_cross_entropy, softmax_cross_entropy),
-    .again[MIEN_OP_batch_norm] = mien__cpu_batch_norm_again,
+    .remake[MIEN_OP_batch_norm] = mien__cpu_batch_norm_remake,
     .memory = {.copy = mien__cpu_copy, .fill = mien__cpu_fill},
     .accumulate = mien__cpu_accumulate,
     .updates = {.sum_squares = mien__cpu_sum_squares,

@@ -28,7 +28,7 @@ mien_status mien__cpu_concat_forward(mien_op_call *call) {
 }
 
 mien_status mien__cpu_concat_backward(mien_op_call *call) {
-    mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
+    mien_tensor *dout = mien__cpu_as_layout(call->dout[0], 0);
     if (!dout) return mien_error_last()->code;
     mien_status status = join(call, dout, true);
     mien_tensor_release(dout);

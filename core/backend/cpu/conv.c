@@ -35,7 +35,7 @@ static bool drop_stride(mien__conv_case *c, int64_t stride[2]) {
 
 /* The input in the plan's layout, without the pixels that a dropped stride skips. */
 static mien_tensor *source(mien_tensor *in, const mien__conv_case *c, const int64_t *stride) {
-    mien_tensor *all = mien__cpu_as(in, c->src_block);
+    mien_tensor *all = mien__cpu_as_layout(in, c->src_block);
     if (!all || !stride) return all;
     mien_tensor *few = mien__tensor_header(c->dtype, MIEN_DEVICE_CPU, 4, c->src);
     if (few && mien__tensor_alloc(few, c->src_block) == MIEN_OK) {
@@ -62,9 +62,10 @@ static mien_status conv_forward(mien_op_call *call, mien__conv_use use, mien_ten
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
     if (mien__failed(src = source(call->in[0], &c, few ? stride : NULL), &status)) goto out;
-    if (mien__failed(weight = mien__cpu_as(call->in[1], 0), &status)) goto out;
-    if (c.bias && mien__failed(bias = mien__cpu_as(call->in[2], 0), &status)) goto out;
-    if (residual && mien__failed(added = mien__cpu_as(residual, c.dst_block), &status)) goto out;
+    if (mien__failed(weight = mien__cpu_as_layout(call->in[1], 0), &status)) goto out;
+    if (c.bias && mien__failed(bias = mien__cpu_as_layout(call->in[2], 0), &status)) goto out;
+    if (residual && mien__failed(added = mien__cpu_as_layout(residual, c.dst_block), &status))
+        goto out;
     void *weights = mien__pack(weight, p, use);
     if (mien__failed(weights, &status)) goto out;
     if ((status = mien__tensor_alloc(dst, c.dst_block)) != MIEN_OK) goto out;
@@ -76,7 +77,7 @@ static mien_status conv_forward(mien_op_call *call, mien__conv_use use, mien_ten
     else if (added && (status = mien__cpu_copy(dst, added)) != MIEN_OK)
         goto out;
     status = mien__primitive_run(p, data);
-    mien__cpu_says(call, p->name);
+    mien__cpu_set_implementation(call, p->name);
 out:
     mien__onednn_unlock();
     mien_tensor_release(src);
@@ -115,8 +116,8 @@ static mien_status data_gradient(mien_op_call *call) {
     MIEN_TRY(mien__onednn_lock());
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
-    if (mien__failed(dout = mien__cpu_as(call->dout[0], c.dst_block), &status)) goto out;
-    if (mien__failed(weight = mien__cpu_as(call->in[1], 0), &status)) goto out;
+    if (mien__failed(dout = mien__cpu_as_layout(call->dout[0], c.dst_block), &status)) goto out;
+    if (mien__failed(weight = mien__cpu_as_layout(call->in[1], 0), &status)) goto out;
     void *weights = mien__pack(weight, p, MIEN_CONV_DATA_GRADIENT);
     if (mien__failed(weights, &status)) goto out;
     if ((status = mien__tensor_alloc(din, c.src_block)) != MIEN_OK) goto out;
@@ -128,7 +129,7 @@ static mien_status data_gradient(mien_op_call *call) {
     void *data[] = {mien__cpu_ptr(dout), weights, mien__cpu_ptr(dense ? dense : din)};
     status = mien__primitive_run(p, data);
     if (status == MIEN_OK && dense) mien__cpu_scatter_pixels(din, dense, stride[0], stride[1]);
-    mien__cpu_says_also(call, p->name);
+    mien__cpu_add_implementation(call, p->name);
 out:
     mien__onednn_unlock();
     mien_tensor_release(dout);
@@ -138,14 +139,15 @@ out:
 }
 
 static mien_status products_over_pixels(mien_op_call *call, const mien__wgrad *g) {
-    mien_tensor *src = mien__cpu_as(call->in[0], 16), *dout = mien__cpu_as(call->dout[0], 16);
+    mien_tensor *src = mien__cpu_as_layout(call->in[0], 16),
+                *dout = mien__cpu_as_layout(call->dout[0], 16);
     mien_tensor *scratch = mien__cpu_bytes(mien__wgrad_scratch(g)), *weights = call->din[1];
     mien_status status =
         src && dout && scratch ? mien__tensor_alloc(weights, 0) : mien_error_last()->code;
     if (status == MIEN_OK)
         mien__wgrad_run(g, mien__cpu_ptr(src), mien__cpu_ptr(dout), mien__cpu_f32(weights),
                         mien__cpu_ptr(scratch));
-    mien__cpu_says(call, g->name);
+    mien__cpu_set_implementation(call, g->name);
     mien_tensor_release(src);
     mien_tensor_release(dout);
     mien_tensor_release(scratch);
@@ -165,7 +167,7 @@ static mien_status weights_gradient(mien_op_call *call) {
     mien_status status = mien__conv_plan(&c, &p);
     if (status != MIEN_OK) goto out;
     if (mien__failed(src = source(call->in[0], &c, few ? stride : NULL), &status)) goto out;
-    if (mien__failed(dout = mien__cpu_as(call->dout[0], c.dst_block), &status)) goto out;
+    if (mien__failed(dout = mien__cpu_as_layout(call->dout[0], c.dst_block), &status)) goto out;
     mien_tensor *weights = call->din[1];
     if (!call->want[1]) { /* the bias alone: the primitive computes both */
         weights = spare = mien__cpu_scratch(c.weight[0] * c.weight[1] * c.weight[2] * c.weight[3]);
@@ -185,7 +187,7 @@ static mien_status weights_gradient(mien_op_call *call) {
     status = mien__primitive_run(p, data);
     if (status == MIEN_OK && packed)
         status = mien__primitive_reorder(p, mien__cpu_ptr(packed), mien__cpu_ptr(weights));
-    mien__cpu_says(call, p->name);
+    mien__cpu_set_implementation(call, p->name);
 out:
     mien__onednn_unlock();
     mien_tensor_release(src);
@@ -197,7 +199,7 @@ out:
 
 mien_status mien__cpu_conv2d_backward(mien_op_call *call) {
     if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_conv2d_backward);
-    mien__cpu_says(call, "");
+    mien__cpu_set_implementation(call, "");
     if (call->want[1] || call->want[2]) MIEN_TRY(weights_gradient(call));
     if (call->want[0]) MIEN_TRY(data_gradient(call));
     return MIEN_OK;

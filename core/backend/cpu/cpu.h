@@ -23,7 +23,7 @@ static inline float *mien__cpu_f32(const mien_tensor *t) {
     return mien__cpu_ptr(t);
 }
 /* A retained tensor with t's elements, dense and in layout `block`: t itself when it is. */
-mien_tensor *mien__cpu_as(mien_tensor *t, int block);
+mien_tensor *mien__cpu_as_layout(mien_tensor *t, int block);
 /* The same, in another dtype if need be. */
 mien_tensor *mien__cpu_as_dtype(mien_tensor *t, int block, mien_dtype dtype);
 /* Has the processor instructions for products of bf16? */
@@ -48,9 +48,9 @@ mien_status mien__cpu_fill(mien_tensor *t, double value);
 /* True when every tensor there is (inputs but for classes, gradients, outputs) holds f32 or bf16.
  */
 bool mien__cpu_all_floats(const mien_op_call *call);
-void mien__cpu_says(mien_op_call *call, const char *implementation);
+void mien__cpu_set_implementation(mien_op_call *call, const char *implementation);
 /* Appends the implementation of a second step, " + name", when it is another one. */
-void mien__cpu_says_also(mien_op_call *call, const char *implementation);
+void mien__cpu_add_implementation(mien_op_call *call, const char *implementation);
 
 /* Did a constructor give NULL? Then the status is what its error record says. */
 static inline bool mien__failed(const void *made, mien_status *status) {
@@ -168,7 +168,7 @@ mien_status mien__cpu_int8_global_avg_pool(mien_op_call *call);
 /* Whether whole-number inference runs here for these dtypes and on this processor. */
 bool mien__cpu_int8_supports(const mien_op_call *call);
 MIEN_PASS(batch_norm);
-mien_status mien__cpu_batch_norm_again(mien_op_call *call);
+mien_status mien__cpu_batch_norm_remake(mien_op_call *call);
 MIEN_PASS(max_pool2d);
 MIEN_PASS(avg_pool2d);
 MIEN_PASS(global_avg_pool);

@@ -148,7 +148,7 @@ mien_status mien__cpu_gru_forward(mien_op_call *call) {
         return mien__cpu_in_f32(call, mien__cpu_gru_forward);
     gru l = begin(call, false);
     mien_status status = gru_steps_forward(&l);
-    mien__cpu_says(call, "own:packed");
+    mien__cpu_set_implementation(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }
 
@@ -250,7 +250,7 @@ static mien_status recurrent_weights(gru *l) {
     int64_t H = r->hidden;
     const float *reset;
     const void *gates;
-    if (!mien__rnn_wanted(r, 2)) return MIEN_OK;
+    if (!mien__rnn_gradient(r, 2)) return MIEN_OK;
     MIEN_TRY(mien__tensor_alloc(r->call->din[2], 0));
     MIEN_TRY(mien__rnn_factor(r, r->wide, l->recurrent, &gates));
     if (l->after) return mien__rnn_weights_back(r, 0, 3 * H, gates, l->states);
@@ -276,8 +276,8 @@ static mien_status gru_steps_backward(gru *l) {
     MIEN_TRY(mien__rnn_room(r, frames * r->wide, &l->gates));
     MIEN_TRY(mien__rnn_room(r, frames * r->wide, &l->recurrent));
     MIEN_TRY(mien__rnn_room(r, state, &l->side));
-    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 4), &db));
-    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 5), &l->dh_first));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_gradient(r, 4), &db));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_gradient(r, 5), &l->dh_first));
     l->reserve = (float *)reserve;
     mien__rnn_run(r, l, r->steps - 1, l->dh_first ? -1 : 0,
                   (const mien__rnn_phase[]){backward_step, reset_step}, l->after ? 1 : 2);
@@ -292,6 +292,6 @@ mien_status mien__cpu_gru_backward(mien_op_call *call) {
         return mien__cpu_in_f32(call, mien__cpu_gru_backward);
     gru l = begin(call, true);
     mien_status status = gru_steps_backward(&l);
-    mien__cpu_says(call, "own:packed");
+    mien__cpu_set_implementation(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }

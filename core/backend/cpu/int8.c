@@ -145,7 +145,7 @@ static void quantise_tile(uint8_t *restrict y, const float *restrict x, int64_t 
 
 mien_status mien__cpu_quantise_forward(mien_op_call *call) {
     const mien_quantise_attr *a = call->attr;
-    mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], 0);
+    mien_tensor *out = call->out[0], *in = mien__cpu_as_layout(call->in[0], 0);
     if (!in) return mien_error_last()->code;
     mien_status status = alloc_channels_last(out);
     if (status == MIEN_OK) {
@@ -161,7 +161,7 @@ mien_status mien__cpu_quantise_forward(mien_op_call *call) {
             quantise_tile(y + from + first * channels, x + from + first, plane, channels,
                           mien__min64(TILE, plane - first), &q);
         }
-        mien__cpu_says(call, "own:nhwc");
+        mien__cpu_set_implementation(call, "own:nhwc");
     }
     mien_tensor_release(in);
     return status;
@@ -193,8 +193,9 @@ static mien__int8_case case_of(const mien_op_call *call, const mien_tensor *scal
 }
 
 mien_status mien__cpu_conv2d_int8_forward(mien_op_call *call) {
-    mien_tensor *src = as_channels_last(call->in[0]), *weight = mien__cpu_as(call->in[1], 0);
-    mien_tensor *bias = mien__cpu_as(call->in[2], 0), *scale = mien__cpu_as(call->in[3], 0);
+    mien_tensor *src = as_channels_last(call->in[0]), *weight = mien__cpu_as_layout(call->in[1], 0);
+    mien_tensor *bias = mien__cpu_as_layout(call->in[2], 0),
+                *scale = mien__cpu_as_layout(call->in[3], 0);
     mien_tensor *residual = call->in[4] ? as_channels_last(call->in[4]) : NULL;
     mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!src || !weight || !bias || !scale || (call->in[4] && !residual)) goto out;
@@ -206,7 +207,7 @@ mien_status mien__cpu_conv2d_int8_forward(mien_op_call *call) {
         void *data[5] = {mien__cpu_ptr(src), mien__pack(weight, p, 0), mien__cpu_ptr(call->out[0]),
                          mien__cpu_ptr(bias), residual ? mien__cpu_ptr(residual) : NULL};
         status = data[1] ? mien__primitive_run(p, data) : mien_error_last()->code;
-        mien__cpu_says(call, p->name);
+        mien__cpu_set_implementation(call, p->name);
     }
     mien__onednn_unlock();
 out:
@@ -259,7 +260,7 @@ mien_status mien__cpu_int8_max_pool2d(mien_op_call *call) {
         for (int64_t i = 0; i < out->shape[0] * out_h; i++)
             max_row(call->attr, in->shape, y + i * row, out->shape[3], x + i / out_h * image,
                     i % out_h, flip);
-        mien__cpu_says(call, "own:nhwc");
+        mien__cpu_set_implementation(call, "own:nhwc");
     }
     mien_tensor_release(in);
     return status;
@@ -303,7 +304,7 @@ mien_status mien__cpu_int8_global_avg_pool(mien_op_call *call) {
         for (int64_t n = 0; n < in->shape[0]; n++)
             mean_of(y + n * channels, x + n * channels * pixels, in->dtype == MIEN_I8, pixels,
                     channels, channels);
-        mien__cpu_says(call, "own:nhwc");
+        mien__cpu_set_implementation(call, "own:nhwc");
     }
     mien_tensor_release(in);
     return status;

@@ -28,19 +28,19 @@ bool mien__cpu_all_floats(const mien_op_call *call) {
     return true;
 }
 
-void mien__cpu_says(mien_op_call *call, const char *implementation) {
+void mien__cpu_set_implementation(mien_op_call *call, const char *implementation) {
     if (call->implementation)
         memcpy(call->implementation, implementation,
                mien__min64((int64_t)strlen(implementation) + 1, 63));
 }
 
-void mien__cpu_says_also(mien_op_call *call, const char *implementation) {
+void mien__cpu_add_implementation(mien_op_call *call, const char *implementation) {
     if (!call->implementation || strcmp(call->implementation, implementation) == 0) return;
     char both[128];
     snprintf(both, sizeof both, "%s%s%s", call->implementation, *call->implementation ? " + " : "",
              implementation);
     both[63] = '\0';
-    mien__cpu_says(call, both);
+    mien__cpu_set_implementation(call, both);
 }
 
 mien_tensor *mien__cpu_scratch(int64_t n) {
@@ -51,7 +51,7 @@ mien_tensor *mien__cpu_bytes(int64_t n) {
     return mien_tensor_new(MIEN_U8, MIEN_DEVICE_CPU, 1, &n);
 }
 
-mien_tensor *mien__cpu_as(mien_tensor *t, int block) {
+mien_tensor *mien__cpu_as_layout(mien_tensor *t, int block) {
     return mien__cpu_as_dtype(t, block, t->dtype);
 }
 
@@ -157,7 +157,7 @@ mien_status mien__cpu_copy(mien_tensor *dst, mien_tensor *src) {
         if (mien__tensor_is_contiguous(plain)) {
             reblock(dst, src, dst->block ? dst->block : src->block);
         } else { /* through a contiguous copy */
-            mien_tensor *dense = mien__cpu_as(src, 0);
+            mien_tensor *dense = mien__cpu_as_layout(src, 0);
             if (!dense) return mien_error_last()->code;
             mien_status status = mien__cpu_copy(dst, dense);
             mien_tensor_release(dense);

@@ -41,8 +41,8 @@ static void *factor(const mien_op_call *call, mien_tensor *w) {
 
 mien_status mien__cpu_linear_forward(mien_op_call *call) {
     if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_linear_forward);
-    mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
-    mien_tensor *b = call->in[2] ? mien__cpu_as(call->in[2], 0) : NULL, *out = call->out[0];
+    mien_tensor *x = mien__cpu_as_layout(call->in[0], 0), *w = mien__cpu_as_layout(call->in[1], 0);
+    mien_tensor *b = call->in[2] ? mien__cpu_as_layout(call->in[2], 0) : NULL, *out = call->out[0];
     mien_tensor *sums = NULL; /* f32, until the bias is added */
     void *weights = w ? factor(call, w) : NULL;
     mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
@@ -58,7 +58,7 @@ mien_status mien__cpu_linear_forward(mien_op_call *call) {
                         mien__cpu_ptr(x), weights, y);
     if (status == MIEN_OK && b) add_bias(y, mien__cpu_f32(b), rows, k);
     if (status == MIEN_OK) mien__cpu_written(out, 0, rows * k, y);
-    mien__cpu_says(call, x->dtype == MIEN_F32 ? "gemm" : "gemm:bf16");
+    mien__cpu_set_implementation(call, x->dtype == MIEN_F32 ? "gemm" : "gemm:bf16");
 done:
     mien_tensor_release(sums);
     mien_tensor_release(x);
@@ -69,8 +69,8 @@ done:
 
 mien_status mien__cpu_linear_backward(mien_op_call *call) {
     if (needs_f32(call)) return mien__cpu_in_f32(call, mien__cpu_linear_backward);
-    mien_tensor *x = mien__cpu_as(call->in[0], 0), *w = mien__cpu_as(call->in[1], 0);
-    mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *wide = NULL;
+    mien_tensor *x = mien__cpu_as_layout(call->in[0], 0), *w = mien__cpu_as_layout(call->in[1], 0);
+    mien_tensor *dout = mien__cpu_as_layout(call->dout[0], 0), *wide = NULL;
     void *weights = w ? factor(call, w) : NULL;
     mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!x || !weights || !dout) goto done;
@@ -89,7 +89,7 @@ mien_status mien__cpu_linear_backward(mien_op_call *call) {
                             mien__cpu_ptr(dout), mien__cpu_ptr(x), mien__cpu_ptr(call->din[1]));
     if (status == MIEN_OK && call->want[2])
         mien__cpu_sum_rows(mien__cpu_f32(call->din[2]), mien__cpu_f32(wide), rows, k);
-    mien__cpu_says(call, t == MIEN_F32 ? "gemm" : "gemm:bf16");
+    mien__cpu_set_implementation(call, t == MIEN_F32 ? "gemm" : "gemm:bf16");
 done:
     mien_tensor_release(wide);
     mien_tensor_release(x);
@@ -111,14 +111,14 @@ static product product_of(const mien_tensor *a, const mien_tensor *b) {
 
 mien_status mien__cpu_matmul_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_matmul_forward);
-    mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
+    mien_tensor *a = mien__cpu_as_layout(call->in[0], 0), *b = mien__cpu_as_layout(call->in[1], 0);
     mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!a || !b) goto done;
     if ((status = mien__tensor_alloc(call->out[0], 0)) != MIEN_OK) goto done;
     product p = product_of(a, b);
     status = mien__sgemm_batch(false, false, p.batch, p.m, p.n, p.k, mien__cpu_f32(a),
                                mien__cpu_f32(b), mien__cpu_f32(call->out[0]));
-    mien__cpu_says(call, "sgemm");
+    mien__cpu_set_implementation(call, "sgemm");
 done:
     mien_tensor_release(a);
     mien_tensor_release(b);
@@ -127,8 +127,8 @@ done:
 
 mien_status mien__cpu_matmul_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_matmul_backward);
-    mien_tensor *a = mien__cpu_as(call->in[0], 0), *b = mien__cpu_as(call->in[1], 0);
-    mien_tensor *dout = mien__cpu_as(call->dout[0], 0);
+    mien_tensor *a = mien__cpu_as_layout(call->in[0], 0), *b = mien__cpu_as_layout(call->in[1], 0);
+    mien_tensor *dout = mien__cpu_as_layout(call->dout[0], 0);
     mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!a || !b || !dout) goto done;
     status = MIEN_OK;
@@ -141,7 +141,7 @@ mien_status mien__cpu_matmul_backward(mien_op_call *call) {
     if (call->want[1] && status == MIEN_OK)
         status = mien__sgemm_batch(true, false, p.batch, p.k, p.n, p.m, mien__cpu_f32(a),
                                    mien__cpu_f32(dout), mien__cpu_f32(call->din[1]));
-    mien__cpu_says(call, "sgemm");
+    mien__cpu_set_implementation(call, "sgemm");
 done:
     mien_tensor_release(a);
     mien_tensor_release(b);

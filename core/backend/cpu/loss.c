@@ -28,11 +28,11 @@ static mien_status bring(sides *s, mien_op_call *call) {
     const float **floats[] = {&s->x, &s->target, &s->weight};
     for (int i = 0; i < 3; i++) {
         if (!call->in[i]) continue;
-        if (!(s->held[i] = mien__cpu_as(call->in[i], 0))) return mien_error_last()->code;
+        if (!(s->held[i] = mien__cpu_as_layout(call->in[i], 0))) return mien_error_last()->code;
         if (s->held[i]->dtype == MIEN_F32) *floats[i] = mien__cpu_f32(s->held[i]);
     }
     if (!call->dout[0]) return mien__tensor_alloc(call->out[0], 0);
-    if (!(s->gradient = mien__cpu_as(call->dout[0], 0))) return mien_error_last()->code;
+    if (!(s->gradient = mien__cpu_as_layout(call->dout[0], 0))) return mien_error_last()->code;
     s->dloss = *mien__cpu_f32(s->gradient);
     for (int i = 0; i < 2; i++)
         if (call->want[i]) MIEN_TRY(mien__tensor_alloc(call->din[i], 0));

@@ -82,7 +82,7 @@ MIEN_CLONES(void, backward_strip,
 
 mien_status mien__cpu_lrn_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lrn_forward);
-    mien_tensor *in = mien__cpu_as(call->in[0], 0), *out = call->out[0];
+    mien_tensor *in = mien__cpu_as_layout(call->in[0], 0), *out = call->out[0];
     if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK) {
@@ -102,8 +102,9 @@ mien_status mien__cpu_lrn_forward(mien_op_call *call) {
 
 mien_status mien__cpu_lrn_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_lrn_backward);
-    mien_tensor *in = mien__cpu_as(call->in[0], 0), *out = mien__cpu_as(call->out[0], 0);
-    mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *din = call->din[0], *room = NULL;
+    mien_tensor *in = mien__cpu_as_layout(call->in[0], 0),
+                *out = mien__cpu_as_layout(call->out[0], 0);
+    mien_tensor *dout = mien__cpu_as_layout(call->dout[0], 0), *din = call->din[0], *room = NULL;
     mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!in || !out || !dout) goto done;
     if ((status = mien__tensor_alloc(din, 0)) != MIEN_OK) goto done;

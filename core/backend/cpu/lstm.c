@@ -89,7 +89,7 @@ mien_status mien__cpu_lstm_forward(mien_op_call *call) {
         return mien__cpu_in_f32(call, mien__cpu_lstm_forward);
     lstm l = {.r = mien__rnn_begin(call, 4), .weights = {.gates = 4, .group = 1}};
     mien_status status = lstm_steps_forward(&l);
-    mien__cpu_says(call, "own:packed");
+    mien__cpu_set_implementation(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }
 
@@ -161,8 +161,8 @@ static mien_status lstm_steps_backward(lstm *l) {
     MIEN_TRY(mien__rnn_read_or_zeros(r, call->dout[2], state, &dc_last));
     MIEN_TRY(mien__rnn_room(r, r->batch * r->steps * r->wide, &l->gates));
     MIEN_TRY(mien__rnn_room(r, state, &l->dc));
-    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 4), &l->dh_first));
-    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 5), &dc_first));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_gradient(r, 4), &l->dh_first));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_gradient(r, 5), &dc_first));
     l->reserve = (float *)reserve;
     memcpy(l->dc, dc_last, (size_t)state * sizeof *l->dc);
     mien__rnn_run(r, l, r->steps - 1, l->dh_first ? -1 : 0,
@@ -170,7 +170,7 @@ static mien_status lstm_steps_backward(lstm *l) {
     if (dc_first) memcpy(dc_first, l->dc, (size_t)state * sizeof *dc_first);
     MIEN_TRY(mien__rnn_factor(r, r->wide, l->gates, &factor));
     MIEN_TRY(mien__rnn_input_back(r, l->gates, factor));
-    if (!mien__rnn_wanted(r, 2)) return MIEN_OK;
+    if (!mien__rnn_gradient(r, 2)) return MIEN_OK;
     MIEN_TRY(mien__tensor_alloc(call->din[2], 0));
     MIEN_TRY(mien__rnn_states(r, output, l->h_first, &states));
     return mien__rnn_weights_back(r, 0, r->wide, factor, states);
@@ -182,6 +182,6 @@ mien_status mien__cpu_lstm_backward(mien_op_call *call) {
     lstm l = {.r = mien__rnn_begin(call, 4)};
     l.weights = (mien__rnn_part){.gates = 4, .group = l.r.group, .back = true};
     mien_status status = lstm_steps_backward(&l);
-    mien__cpu_says(call, "own:packed");
+    mien__cpu_set_implementation(call, "own:packed");
     return mien__rnn_end(&l.r, status);
 }

@@ -242,7 +242,8 @@ mien_status mien__cpu_batch_norm_forward(mien_op_call *call) {
     p.variance = p.partial + p.cut.parts * p.cut.groups * 32;
     for (int i = 0; i < 6; i++)
         if (call->in[i] &&
-            mien__failed(in[i] = mien__cpu_as(call->in[i], i == 0 || i == 5 ? block : 0), &status))
+            mien__failed(in[i] = mien__cpu_as_layout(call->in[i], i == 0 || i == 5 ? block : 0),
+                         &status))
             goto done;
     if ((status = mien__tensor_alloc(out, block)) != MIEN_OK) goto done;
     for (int i = 1; i < 3; i++)
@@ -266,21 +267,22 @@ mien_status mien__cpu_batch_norm_forward(mien_op_call *call) {
         for (int i = 3; i < 5 && status == MIEN_OK; i++)
             if (in[i] != call->in[i]) status = mien_tensor_copy(call->in[i], in[i]);
     }
-    mien__cpu_says(call, block ? "own:blocked" : "own:plain");
+    mien__cpu_set_implementation(call, block ? "own:blocked" : "own:plain");
 done:
     for (int i = 0; i < 6; i++) mien_tensor_release(in[i]);
     free(p.partial);
     return status;
 }
 
-mien_status mien__cpu_batch_norm_again(mien_op_call *call) {
+mien_status mien__cpu_batch_norm_remake(mien_op_call *call) {
     const mien_batch_norm_attr *a = call->attr;
     int block = call->in[0]->block;
     mien_tensor *in[3] = {0};
     mien_status status = MIEN_ERR_MEMORY;
     pass p = {.cut = cut_of(call->out[0], block), .relu = a->relu != 0};
     for (int i = 0; i < 3; i++)
-        if (mien__failed(in[i] = mien__cpu_as(call->in[i], i == 0 ? block : 0), &status)) goto done;
+        if (mien__failed(in[i] = mien__cpu_as_layout(call->in[i], i == 0 ? block : 0), &status))
+            goto done;
     if ((status = mien__tensor_alloc(call->out[0], block)) != MIEN_OK) goto done;
     p.x = mien__cpu_ptr(in[0]);
     p.weight = mien__cpu_f32(in[1]);
@@ -386,10 +388,10 @@ mien_status mien__cpu_batch_norm_backward(mien_op_call *call) {
         mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "batch_norm: no memory for sums");
         goto done;
     }
-    if (mien__failed(x = mien__cpu_as(call->in[0], block), &status)) goto done;
-    if (mien__failed(dy = mien__cpu_as(call->dout[0], block), &status)) goto done;
-    if (mien__failed(weight = mien__cpu_as(call->in[1], 0), &status)) goto done;
-    if (p.relu && mien__failed(y = mien__cpu_as(call->out[0], block), &status)) goto done;
+    if (mien__failed(x = mien__cpu_as_layout(call->in[0], block), &status)) goto done;
+    if (mien__failed(dy = mien__cpu_as_layout(call->dout[0], block), &status)) goto done;
+    if (mien__failed(weight = mien__cpu_as_layout(call->in[1], 0), &status)) goto done;
+    if (p.relu && mien__failed(y = mien__cpu_as_layout(call->out[0], block), &status)) goto done;
     if (mien__failed(dweight = mien__cpu_scratch(p.cut.channels), &status)) goto done;
     if (mien__failed(dbias = mien__cpu_scratch(p.cut.channels), &status)) goto done;
     for (int i = 0; i < 6; i++) {
@@ -414,7 +416,7 @@ mien_status mien__cpu_batch_norm_backward(mien_op_call *call) {
                (size_t)p.cut.channels * sizeof(float));
     }
     status = MIEN_OK;
-    mien__cpu_says(call, block ? "own:blocked" : "own:plain");
+    mien__cpu_set_implementation(call, block ? "own:blocked" : "own:plain");
 done:
     mien_tensor_release(x);
     mien_tensor_release(y);

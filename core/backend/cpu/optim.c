@@ -45,7 +45,7 @@ mien_status mien__cpu_accumulate(mien_tensor *acc, mien_tensor *x) {
     bool floats = acc->dtype == MIEN_F32 || acc->dtype == MIEN_BF16;
     if (!floats || x->dtype != acc->dtype || !mien__cpu_dense(acc))
         return mien__backend_ref.accumulate(acc, x);
-    mien_tensor *same = mien__cpu_as(x, acc->block);
+    mien_tensor *same = mien__cpu_as_layout(x, acc->block);
     if (!same) return mien_error_last()->code;
     int form = mien__lanes_of(acc->dtype);
     void *to = mien__cpu_ptr(acc), *from = mien__cpu_ptr(same);
@@ -113,7 +113,7 @@ mien_status mien__cpu_adam(const mien_adam *hyper, mien_tensor *param, mien_tens
                            mien_tensor *m, mien_tensor *v, int64_t step) {
     if (!plain_f32(param) || !plain_f32(m) || !plain_f32(v) || grad->dtype != MIEN_F32)
         return mien__backend_ref.updates.adam(hyper, param, grad, m, v, step);
-    mien_tensor *g = mien__cpu_as(grad, 0);
+    mien_tensor *g = mien__cpu_as_layout(grad, 0);
     if (!g) return mien_error_last()->code;
     double now[4];
     mien__adam_numbers(hyper, step, now);
@@ -170,7 +170,7 @@ mien_status mien__cpu_sgd(const mien_sgd *hyper, mien_tensor *param, mien_tensor
                           mien_tensor *velocity) {
     if (!plain_f32(param) || (velocity && !plain_f32(velocity)) || grad->dtype != MIEN_F32)
         return mien__backend_ref.updates.sgd(hyper, param, grad, velocity);
-    mien_tensor *g = mien__cpu_as(grad, 0);
+    mien_tensor *g = mien__cpu_as_layout(grad, 0);
     if (!g) return mien_error_last()->code;
     float *p = mien__cpu_f32(param), *v = velocity ? mien__cpu_f32(velocity) : NULL;
     const float *gg = mien__cpu_f32(g);

@@ -136,7 +136,7 @@ mien_status mien__cpu_binary_backward(mien_op_call *call) {
     bool reads = call->op == MIEN_OP_mul || call->op == MIEN_OP_div;
     int block = reads || !same ? block_for(call) : call->dout[0]->block;
     operand a = {0}, b = {0};
-    mien_tensor *dout = mien__cpu_as(call->dout[0], block);
+    mien_tensor *dout = mien__cpu_as_layout(call->dout[0], block);
     mien_status status = dout ? MIEN_OK : mien_error_last()->code;
     if (status == MIEN_OK && reads) status = take(&a, call->in[0], dout, block);
     if (status == MIEN_OK && reads) status = take(&b, call->in[1], dout, block);
@@ -261,7 +261,7 @@ MIEN_CLONES(void, unary_piece_gradient,
 
 mien_status mien__cpu_pointwise_forward(mien_op_call *call) {
     int block = keeps_zero(call) ? call->in[0]->block : 0;
-    mien_tensor *in = mien__cpu_as(call->in[0], block), *out = call->out[0];
+    mien_tensor *in = mien__cpu_as_layout(call->in[0], block), *out = call->out[0];
     if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, block);
     if (status == MIEN_OK) {
@@ -283,8 +283,8 @@ mien_status mien__cpu_pointwise_backward(mien_op_call *call) {
     int block = keeps_zero(call) ? call->dout[0]->block : 0;
     bool output = mien__op_saves(call->op, true, 0), input = mien__op_saves(call->op, false, 0);
     mien_tensor *source = output ? call->out[0] : input ? call->in[0] : NULL;
-    mien_tensor *dout = mien__cpu_as(call->dout[0], block), *din = call->din[0];
-    mien_tensor *saved = source ? mien__cpu_as(source, block) : NULL;
+    mien_tensor *dout = mien__cpu_as_layout(call->dout[0], block), *din = call->din[0];
+    mien_tensor *saved = source ? mien__cpu_as_layout(source, block) : NULL;
     mien_status status = mien_error_last()->code; /* of what is NULL, if anything */
     if (!dout || (source && !saved)) goto done;
     if ((status = mien__tensor_alloc(din, block)) != MIEN_OK) goto done;
@@ -335,7 +335,7 @@ static void drop(const mien_dropout_attr *a, float *y, const float *x, int64_t f
 }
 
 static mien_status apply_dropout(const mien_op_call *call, mien_tensor *from, mien_tensor *to) {
-    mien_tensor *in = mien__cpu_as(from, 0);
+    mien_tensor *in = mien__cpu_as_layout(from, 0);
     if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(to, 0);
     if (status == MIEN_OK) {

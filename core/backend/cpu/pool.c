@@ -174,7 +174,7 @@ static float *room_of(const rooms *r) {
 
 static mien_status pool_forward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
-    mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
+    mien_tensor *out = call->out[0], *in = mien__cpu_as_layout(call->in[0], block);
     if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, block);
     if (status == MIEN_OK && index) status = mien__tensor_alloc(index, block);
@@ -196,7 +196,7 @@ static mien_status pool_forward(mien_op_call *call, mien_tensor *index) {
             }
             mien_tensor_release(rooms.floats);
         }
-        mien__cpu_says(call, "own:blocked");
+        mien__cpu_set_implementation(call, "own:blocked");
     }
     mien_tensor_release(in);
     return status;
@@ -205,9 +205,9 @@ static mien_status pool_forward(mien_op_call *call, mien_tensor *index) {
 /* The gradient lies as the input did in forward. */
 static mien_status pool_backward(mien_op_call *call, mien_tensor *index) {
     int block = block_of(call->in[0]);
-    mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], block);
+    mien_tensor *din = call->din[0], *dout = mien__cpu_as_layout(call->dout[0], block);
     if (!dout) return mien_error_last()->code;
-    if (index && !(index = mien__cpu_as(index, block))) {
+    if (index && !(index = mien__cpu_as_layout(index, block))) {
         mien_tensor_release(dout);
         return mien_error_last()->code;
     }
@@ -230,7 +230,7 @@ static mien_status pool_backward(mien_op_call *call, mien_tensor *index) {
             }
             mien_tensor_release(rooms.floats);
         }
-        mien__cpu_says(call, "own:blocked");
+        mien__cpu_set_implementation(call, "own:blocked");
     }
     mien_tensor_release(index);
     mien_tensor_release(dout);
@@ -305,7 +305,7 @@ MIEN_CLONES(void, global_one_gradient,
 mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
     if (mien__is_quantised(call->in[0])) return mien__cpu_int8_global_avg_pool(call);
     int block = call->in[0]->block, lanes = block ? block : 1;
-    mien_tensor *out = call->out[0], *in = mien__cpu_as(call->in[0], block);
+    mien_tensor *out = call->out[0], *in = mien__cpu_as_layout(call->in[0], block);
     if (!in) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(out, 0);
     if (status == MIEN_OK) {
@@ -329,7 +329,7 @@ mien_status mien__cpu_global_avg_pool_forward(mien_op_call *call) {
 
 mien_status mien__cpu_global_avg_pool_backward(mien_op_call *call) {
     int block = call->in[0]->block, lanes = block ? block : 1;
-    mien_tensor *din = call->din[0], *dout = mien__cpu_as(call->dout[0], 0);
+    mien_tensor *din = call->din[0], *dout = mien__cpu_as_layout(call->dout[0], 0);
     if (!dout) return mien_error_last()->code;
     mien_status status = mien__tensor_alloc(din, block);
     if (status == MIEN_OK) {

@@ -328,7 +328,7 @@ mien_status mien__rnn_factor(mien__rnn *r, int64_t columns, const float *x, cons
 }
 
 mien_status mien__rnn_input_back(mien__rnn *r, const float *gates, const void *factor) {
-    mien_tensor *dx = mien__rnn_wanted(r, 0), *dw = mien__rnn_wanted(r, 1);
+    mien_tensor *dx = mien__rnn_gradient(r, 0), *dw = mien__rnn_gradient(r, 1);
     int64_t rows = r->batch * r->steps, D = r->input;
     const void *other;
     if (dx) {
@@ -344,7 +344,7 @@ mien_status mien__rnn_input_back(mien__rnn *r, const float *gates, const void *f
         MIEN_TRY(mien__gemm(&p, factor, other, mien__cpu_ptr(dw)));
     }
     float *db;
-    MIEN_TRY(mien__rnn_write(r, mien__rnn_wanted(r, 3), &db));
+    MIEN_TRY(mien__rnn_write(r, mien__rnn_gradient(r, 3), &db));
     if (db) mien__cpu_sum_rows(db, gates, rows, r->wide);
     return MIEN_OK;
 }

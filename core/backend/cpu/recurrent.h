@@ -35,7 +35,7 @@ mien_status mien__rnn_read(mien__rnn *r, mien_tensor *t, const float **to);
 /* The same, but `n` zeros where there is no t. */
 mien_status mien__rnn_read_or_zeros(mien__rnn *r, mien_tensor *t, int64_t n, const float **to);
 /* The gradient of input i if it is wanted, else NULL. */
-static inline mien_tensor *mien__rnn_wanted(const mien__rnn *r, int i) {
+static inline mien_tensor *mien__rnn_gradient(const mien__rnn *r, int i) {
     return r->call->want[i] ? r->call->din[i] : NULL;
 }
 /* Space of n floats. */

@@ -118,7 +118,7 @@ mien_status mien__cpu_reduce_forward(mien_op_call *call) {
     int dim = dim_of(call);
     /* In a sum over all elements the zeros that pad channels do no harm. */
     int block = dim < 0 && call->op != MIEN_OP_max ? call->in[0]->block : 0;
-    mien_tensor *in = mien__cpu_as(call->in[0], block), *out = call->out[0];
+    mien_tensor *in = mien__cpu_as_layout(call->in[0], block), *out = call->out[0];
     if (!in) return mien_error_last()->code;
     mien__lines l = mien__lines_of(in, dim);
     double divisor = call->op == MIEN_OP_mean ? (double)l.length : 1;
@@ -183,9 +183,9 @@ static void max_gradient(float *dx, const float *dy, const float *x, const float
 mien_status mien__cpu_reduce_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_reduce_backward);
     bool max = call->op == MIEN_OP_max;
-    mien_tensor *dout = mien__cpu_as(call->dout[0], 0), *din = call->din[0];
-    mien_tensor *x = max ? mien__cpu_as(call->in[0], 0) : NULL;
-    mien_tensor *y = max ? mien__cpu_as(call->out[0], 0) : NULL;
+    mien_tensor *dout = mien__cpu_as_layout(call->dout[0], 0), *din = call->din[0];
+    mien_tensor *x = max ? mien__cpu_as_layout(call->in[0], 0) : NULL;
+    mien_tensor *y = max ? mien__cpu_as_layout(call->out[0], 0) : NULL;
     mien_status status = dout && (!max || (x && y)) ? MIEN_OK : mien_error_last()->code;
     if (status == MIEN_OK) status = mien__tensor_alloc(din, 0);
     if (status == MIEN_OK) {

@@ -79,7 +79,7 @@ static int64_t rows_at_once(int64_t n) {
 
 mien_status mien__cpu_softmax_forward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_softmax_forward);
-    mien_tensor *in = mien__cpu_as(call->in[0], 0), *out = call->out[0];
+    mien_tensor *in = mien__cpu_as_layout(call->in[0], 0), *out = call->out[0];
     mien_status status = in ? mien__tensor_alloc(out, 0) : mien_error_last()->code;
     if (status == MIEN_OK) {
         int64_t n = out->shape[out->ndim - 1], rows = mien_tensor_count(out) / n;
@@ -97,7 +97,8 @@ mien_status mien__cpu_softmax_forward(mien_op_call *call) {
 
 mien_status mien__cpu_softmax_backward(mien_op_call *call) {
     if (mien__cpu_is_half(call)) return mien__cpu_in_f32(call, mien__cpu_softmax_backward);
-    mien_tensor *out = mien__cpu_as(call->out[0], 0), *dout = mien__cpu_as(call->dout[0], 0);
+    mien_tensor *out = mien__cpu_as_layout(call->out[0], 0),
+                *dout = mien__cpu_as_layout(call->dout[0], 0);
     mien_tensor *din = call->din[0];
     mien_status status = out && dout ? mien__tensor_alloc(din, 0) : mien_error_last()->code;
     if (status == MIEN_OK) {

@@ -162,7 +162,7 @@ static mien_status multiply(call *l, const mien__cuda_product *p, const void *a,
 
 mien_status mien__cuda_multiply(const mien__cuda_product *p, const void *a, const void *b,
                                 void *c) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     size_t bytes = (size_t)(p->batch * p->m * p->n) * mien_dtype_size(p->out);
     if (bytes == 0) return MIEN_OK;
     if (p->k == 0) { /* sums over nothing */

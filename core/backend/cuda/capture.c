@@ -18,7 +18,7 @@ typedef struct made {
 
 static mien_status record(void *to, const void *from, size_t bytes) {
     cudaStream_t stream = mien__cuda_context.stream;
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     cudaError_t error = cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream);
     if (error == cudaSuccess) return MIEN_OK;
@@ -64,7 +64,7 @@ static mien_status recorded(bool keep, void **out) {
 
 static mien_status replay(void *data) {
     made *m = data;
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_CUDA(cudaGraphLaunch(m->step, mien__cuda_context.stream));
     MIEN_CUDA(cudaEventRecord(m->done, mien__cuda_context.stream));
     return MIEN_OK;
@@ -72,7 +72,7 @@ static mien_status replay(void *data) {
 
 static mien_status settle(void *data) {
     made *m = data;
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_CUDA(cudaEventSynchronize(m->done));
     return MIEN_OK;
 }

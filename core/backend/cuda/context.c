@@ -46,7 +46,7 @@ static bool is_sticky(cudaError_t error) {
     }
 }
 
-mien_status mien__cuda_alive(void) {
+mien_status mien__cuda_check(void) {
     if (!lost[0]) return MIEN_OK;
     MIEN_FAIL(MIEN_ERR_VENDOR,
               "cuda: the GPU's context is lost since an earlier error (%s); restart, with "
@@ -171,7 +171,7 @@ static const mien_backend *open_backend(void) {
 }
 
 static mien_status synchronize(void) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_TRY(mien__not_recorded("it waits for the GPU"));
     MIEN_CUDA(cudaStreamSynchronize(mien__cuda_context.stream));
     return MIEN_OK;
@@ -182,7 +182,7 @@ static mien_status synchronize(void) {
 static cudaEvent_t marks[MIEN_DEVICE_MARKS]; /* made at their first use; NULL: never set */
 
 static mien_status set_mark(int mark) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (!marks[mark]) MIEN_CUDA(cudaEventCreate(&marks[mark]));
     MIEN_CUDA(cudaEventRecord(marks[mark], mien__cuda_context.stream));
     return MIEN_OK;
@@ -193,7 +193,7 @@ static mien_status between_marks(int from, int to, double *seconds) {
     if (!marks[from] || !marks[to])
         MIEN_FAIL(MIEN_ERR_ARGUMENT, "mark %d on the device's clock was never set",
                   marks[from] ? to : from);
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_CUDA(cudaEventSynchronize(marks[to]));
     MIEN_CUDA(cudaEventElapsedTime(&ms, marks[from], marks[to]));
     *seconds = 1e-3 * (double)ms;
@@ -258,6 +258,6 @@ bool mien__cuda_tf32(void) {
 bool mien__cuda_deterministic(void) {
     return mien_deterministic();
 }
-void mien__cuda_says(mien_op_call *call, const char *implementation) {
+void mien__cuda_set_implementation(mien_op_call *call, const char *implementation) {
     if (call->implementation) snprintf(call->implementation, 64, "%s", implementation);
 }

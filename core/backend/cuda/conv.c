@@ -87,11 +87,11 @@ static mien_status conv_forward(mien_op_call *call, bool fused) {
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "%s: input or weight without elements on device cuda",
                   mien_op_info_at(call->op)->name);
     }
-    x = mien__cuda_arranged(call->in[0], dtype, channels);
+    x = mien__cuda_as_channels_last(call->in[0], dtype, channels);
     w = x ? mien__cuda_weight(call->in[1], dtype, channels) : NULL;
     if (!w) goto failed;
-    if (call->in[2] && !(bias = mien__cuda_arranged(call->in[2], MIEN_F32, 0))) goto failed;
-    if (fused && call->in[3] && !(residual = mien__cuda_arranged(call->in[3], dtype, 0)))
+    if (call->in[2] && !(bias = mien__cuda_as_channels_last(call->in[2], MIEN_F32, 0))) goto failed;
+    if (fused && call->in[3] && !(residual = mien__cuda_as_channels_last(call->in[3], dtype, 0)))
         goto failed;
     status = run_forward(call, fused, x, w, bias, residual);
     goto done;
@@ -128,7 +128,7 @@ static mien_status gradient(mien_op_call *call, mien_tensor *dy, int i) {
     mien_tensor *din = call->din[i];
     mien__cudnn_conv_case c =
         case_of(call, i ? MIEN_CUDNN_CONV_WEIGHT_GRADIENT : MIEN_CUDNN_CONV_DATA_GRADIENT, dy);
-    mien_tensor *other = i ? mien__cuda_arranged(call->in[0], dy->dtype, c.c)
+    mien_tensor *other = i ? mien__cuda_as_channels_last(call->in[0], dy->dtype, c.c)
                            : mien__cuda_weight(call->in[1], dy->dtype, c.c);
     mien_tensor *made = other ? wide_like(din, dy->dtype, c.c) : NULL;
     mien_status status = MIEN_OK;
@@ -137,7 +137,7 @@ static mien_status gradient(mien_op_call *call, mien_tensor *dy, int i) {
                                       .w = mien__cuda_ptr(i ? made : other),
                                       .y = mien__cuda_ptr(dy)};
         status = mien__cudnn_conv_run(&c, &data, call->implementation);
-        if (status == MIEN_OK) status = mien__cuda_take(din, made, i == 0);
+        if (status == MIEN_OK) status = mien__cuda_assign(din, made, i == 0);
     } else {
         status = mien_error_last()->code;
     }
@@ -152,7 +152,7 @@ static mien_status bias_gradient(mien_op_call *call, mien_tensor *dy) {
     mien_status status =
         mien__cuda_column_sums(mien__cuda_ptr(sums), mien__cuda_ptr(dy), dy->dtype,
                                dy->shape[0] * dy->shape[2] * dy->shape[3], dy->shape[1]);
-    if (status == MIEN_OK) status = mien__cuda_take(call->din[2], sums, false);
+    if (status == MIEN_OK) status = mien__cuda_assign(call->din[2], sums, false);
     mien_tensor_release(sums);
     return status;
 }
@@ -166,7 +166,7 @@ static mien_status conv2d_backward(mien_op_call *call) {
         }
         return MIEN_OK;
     }
-    mien_tensor *dy = mien__cuda_arranged(call->dout[0], call->in[0]->dtype, 0);
+    mien_tensor *dy = mien__cuda_as_channels_last(call->dout[0], call->in[0]->dtype, 0);
     if (!dy) return mien_error_last()->code;
     mien_status status = MIEN_OK;
     for (int i = 0; i < 2; i++)

@@ -169,7 +169,7 @@ static mien_status launch(void *dst, const void *src, int64_t n, loops l) {
 
 static mien_status run_copy(void *dst, mien_dtype to, const void *src, mien_dtype from, int64_t n,
                             loops l) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (n == 0) return MIEN_OK;
     if (to == from) {
         size_t size = mien_dtype_size(to);
@@ -216,7 +216,7 @@ mien_status mien__cuda_convert(void *dst, mien_dtype to, const void *src, mien_d
 }
 
 mien_status mien__cuda_fill(mien_tensor *t, double value) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     int64_t n = mien_tensor_count(t);
     if (n > 0)
         fill_any<<<mien__cuda_grid(n, THREADS), THREADS, 0, mien__cuda_context.stream>>>(

@@ -40,7 +40,7 @@ extern mien__cuda mien__cuda_context;
  * again), no device, or a sticky error, after which every further call says "restart". */
 mien_status mien__cuda_fail(cudaError_t error, const char *what, const char *file, int line);
 /* MIEN_ERR_VENDOR once a sticky error was seen, else MIEN_OK. */
-mien_status mien__cuda_alive(void);
+mien_status mien__cuda_check(void);
 
 /* `MIEN_CUDA(cudaMemcpyAsync(...));` in a function that returns mien_status. */
 #define MIEN_CUDA(call)                                                                            \
@@ -106,7 +106,7 @@ static inline unsigned mien__cuda_grid(int64_t n, int threads) {
 }
 
 /* "own:warp4" as the implementation shown in profiles. */
-void mien__cuda_says(mien_op_call *call, const char *implementation);
+void mien__cuda_set_implementation(mien_op_call *call, const char *implementation);
 
 /* ---- settings -------------------------------------------------------------------------------- */
 

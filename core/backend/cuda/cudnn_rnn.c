@@ -89,7 +89,7 @@ static mien_status sequence(cudnnRNNDataDescriptor_t *d, const layer *l, int64_t
 }
 
 static mien_status layer_open(layer *l, bool training) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (l->batch > INT_MAX || l->steps > INT_MAX || l->d > INT_MAX || l->h > INT_MAX)
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "cuda: a recurrent layer with sizes beyond 2^31");
     if (mien__cuda_deterministic()) MIEN_TRY(mien__vendor_orderly());
@@ -229,7 +229,7 @@ mien_status mien__cudnn_rnn_forward(mien_op_call *call) {
     if (status == MIEN_OK && !weights) status = mien_error_last()->code;
     mien_storage *work = scratch(l.work_bytes, &status);
     if (status == MIEN_OK) status = rnn_forward(&l, call, x, h0, c0, weights, work);
-    mien__cuda_says(call, "cudnn:rnn");
+    mien__cuda_set_implementation(call, "cudnn:rnn");
     layer_close(&l);
     mien_tensor_release(x);
     mien_tensor_release(h0);
@@ -328,9 +328,9 @@ static mien_status rnn_backward(layer *l, mien_op_call *call, backward_data *b) 
         mien__cuda_ptr(b->dc0), l->weight_bytes, b->weights->data, l->work_bytes, data_of(b->work),
         l->reserve_bytes, kept));
     if (wants_parameters(l, call)) MIEN_TRY(parameter_gradients(l, call, b, kept));
-    if (call->want[0]) MIEN_TRY(mien__cuda_take(call->din[0], b->dx, false));
-    if (b->dh0) MIEN_TRY(mien__cuda_take(call->din[h0_at(l)], b->dh0, false));
-    if (b->dc0) MIEN_TRY(mien__cuda_take(call->din[5], b->dc0, false));
+    if (call->want[0]) MIEN_TRY(mien__cuda_assign(call->din[0], b->dx, false));
+    if (b->dh0) MIEN_TRY(mien__cuda_assign(call->din[h0_at(l)], b->dh0, false));
+    if (b->dc0) MIEN_TRY(mien__cuda_assign(call->din[5], b->dc0, false));
     return MIEN_OK;
 }
 
@@ -340,7 +340,7 @@ mien_status mien__cudnn_rnn_backward(mien_op_call *call) {
     backward_data b = {0};
     mien_status status = layer_open(&l, true);
     if (status == MIEN_OK) status = rnn_backward(&l, call, &b);
-    mien__cuda_says(call, "cudnn:rnn");
+    mien__cuda_set_implementation(call, "cudnn:rnn");
     layer_close(&l);
     let_go(&b);
     return status;

@@ -70,7 +70,7 @@ static mien_status gru_forward(mien__layer_pass *p) {
         l.y = mien__cuda_ptr(call->out[0]);
         status = steps_forward(&l, p->w_hh, t[SUMS]);
     }
-    if (status == MIEN_OK) status = mien__layer_put(call->out[1], t[H]);
+    if (status == MIEN_OK) status = mien__layer_assign(call->out[1], t[H]);
     mien__layer_release(t, COUNT);
     return status;
 }
@@ -114,7 +114,7 @@ static mien_status gru_backward(mien__layer_pass *p) {
         l.gated = mien__cuda_ptr(p->gated);
         status = steps_backward(&l, p->w_hh, t[SUMS]);
     }
-    if (status == MIEN_OK && call->want[5]) status = mien__layer_put(call->din[5], t[CARRY]);
+    if (status == MIEN_OK && call->want[5]) status = mien__layer_assign(call->din[5], t[CARRY]);
     mien__layer_release(t, COUNT);
     return status;
 }

@@ -8,7 +8,7 @@
 
 static void *pin(size_t bytes) {
     void *data = NULL;
-    if (mien__cuda_alive() != MIEN_OK || mien__not_recorded("it wants pinned memory") != MIEN_OK)
+    if (mien__cuda_check() != MIEN_OK || mien__not_recorded("it wants pinned memory") != MIEN_OK)
         return NULL;
     cudaError_t error = cudaHostAlloc(&data, bytes, cudaHostAllocDefault);
     if (error == cudaSuccess) return data;
@@ -25,7 +25,7 @@ static cudaStream_t queue(bool aside) {
 }
 
 static mien_status bring(mien_tensor *dst, const void *src, size_t bytes) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (bytes == 0) return MIEN_OK;
     MIEN_CUDA(cudaMemcpyAsync(mien__cuda_ptr(dst), src, bytes, cudaMemcpyHostToDevice,
                               mien__cuda_context.aside));
@@ -34,7 +34,7 @@ static mien_status bring(mien_tensor *dst, const void *src, size_t bytes) {
 
 static mien_status fence(void **fence, bool aside) {
     cudaEvent_t event = *fence;
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (!event) MIEN_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
     *fence = event;
     MIEN_CUDA(cudaEventRecord(event, queue(aside)));
@@ -42,13 +42,13 @@ static mien_status fence(void **fence, bool aside) {
 }
 
 static mien_status after(void *fence, bool aside) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_CUDA(cudaStreamWaitEvent(queue(aside), fence, 0));
     return MIEN_OK;
 }
 
 static mien_status reached(void *fence) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_CUDA(cudaEventSynchronize(fence));
     return MIEN_OK;
 }

@@ -32,7 +32,7 @@ void mien__layer_release(mien_tensor **tensors, int n) {
     for (int i = 0; i < n; i++) mien_tensor_release(tensors[i]);
 }
 
-mien_status mien__layer_put(mien_tensor *t, const mien_tensor *vector) {
+mien_status mien__layer_assign(mien_tensor *t, const mien_tensor *vector) {
     MIEN_TRY(mien__cuda_alloc(t));
     return mien__cuda_convert(mien__cuda_ptr(t), t->dtype, mien__cuda_ptr(vector), vector->dtype,
                               mien_tensor_count(t));
@@ -113,7 +113,7 @@ static mien_status bias_gradient(mien_tensor *din, mien_tensor *da, int64_t rows
     if (status == MIEN_OK)
         status = mien__cuda_column_sums(mien__cuda_ptr(sums), mien__cuda_ptr(da), da->dtype, rows,
                                         mien_tensor_count(din));
-    if (status == MIEN_OK) status = mien__layer_put(din, sums);
+    if (status == MIEN_OK) status = mien__layer_assign(din, sums);
     mien_tensor_release(sums);
     return status;
 }
@@ -132,8 +132,8 @@ static mien__layer_pass pass_of(const mien__layer *layer, mien_op_call *call, mi
 }
 
 mien_status mien__layer_forward(const mien__layer *layer, mien_op_call *call) {
-    mien_status status = mien__cuda_alive();
-    mien__cuda_says(call, layer->name);
+    mien_status status = mien__cuda_check();
+    mien__cuda_set_implementation(call, layer->name);
     if (status == MIEN_OK && call->in[0]->shape[0] == 0)
         return mien__layer_zeros(call->out, MIEN_OP_MAX_OUT);
     mien__layer_pass p = pass_of(layer, call, &status);
@@ -184,8 +184,8 @@ static mien_status frame_gradients(const mien__layer_pass *p) {
 }
 
 mien_status mien__layer_backward(const mien__layer *layer, mien_op_call *call) {
-    mien_status status = mien__cuda_alive();
-    mien__cuda_says(call, layer->name);
+    mien_status status = mien__cuda_check();
+    mien__cuda_set_implementation(call, layer->name);
     if (status == MIEN_OK && call->in[0]->shape[0] == 0)
         return mien__layer_zeros(call->din, MIEN_OP_MAX_IN);
     mien__layer_pass p = pass_of(layer, call, &status);

@@ -47,7 +47,7 @@ mien_tensor *mien__layer_plain(mien_tensor *t, mien_dtype dtype, mien_status *st
 mien_tensor *mien__layer_vector(mien_dtype dtype, int64_t n, mien_status *status);
 void mien__layer_release(mien_tensor **tensors, int n);
 /* The header t gets the elements of a vector. */
-mien_status mien__layer_put(mien_tensor *t, const mien_tensor *vector);
+mien_status mien__layer_assign(mien_tensor *t, const mien_tensor *vector);
 /* Zeros for every header of the list that is not NULL: a batch without sequences. */
 mien_status mien__layer_zeros(mien_tensor *const *tensors, int n);
 

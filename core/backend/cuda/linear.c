@@ -36,7 +36,7 @@ static mien_status linear_forward(mien_op_call *call) {
     mien_tensor *w = x ? mien__cuda_weight(call->in[1], dtype, 0) : NULL;
     mien_status status = w ? MIEN_OK : mien_error_last()->code;
     if (status == MIEN_OK && call->in[2]) {
-        bias = mien__cuda_arranged(call->in[2], MIEN_F32, 0);
+        bias = mien__cuda_as_channels_last(call->in[2], MIEN_F32, 0);
         if (!bias) status = mien_error_last()->code;
     }
     if (status == MIEN_OK) status = mien__cuda_alloc(call->out[0]);
@@ -44,7 +44,7 @@ static mien_status linear_forward(mien_op_call *call) {
     if (y) status = mien__cuda_multiply(&p, mien__cuda_ptr(x), mien__cuda_ptr(w), y);
     if (status == MIEN_OK)
         status = mien__cuda_epilogue(y, dtype, p.m, p.n, mien__cuda_ptr(bias), NULL, false);
-    mien__cuda_says(call, "cublasLt");
+    mien__cuda_set_implementation(call, "cublasLt");
     mien_tensor_release(x);
     mien_tensor_release(w);
     mien_tensor_release(bias);
@@ -96,7 +96,7 @@ static mien_status bias_gradient(mien_op_call *call, mien_tensor *dy) {
     if (!sums) return mien_error_last()->code;
     mien_status status =
         mien__cuda_column_sums(mien__cuda_ptr(sums), mien__cuda_ptr(dy), dy->dtype, rows_of(dy), k);
-    if (status == MIEN_OK) status = mien__cuda_take(call->din[2], sums, false);
+    if (status == MIEN_OK) status = mien__cuda_assign(call->din[2], sums, false);
     mien_tensor_release(sums);
     return status;
 }
@@ -108,7 +108,7 @@ static mien_status linear_backward(mien_op_call *call) {
     if (call->want[0]) status = input_gradient(call, dy);
     if (call->want[1] && status == MIEN_OK) status = weight_gradient(call, dy);
     if (call->want[2] && status == MIEN_OK) status = bias_gradient(call, dy);
-    mien__cuda_says(call, "cublasLt");
+    mien__cuda_set_implementation(call, "cublasLt");
     mien_tensor_release(dy);
     return status;
 }
@@ -133,7 +133,7 @@ static mien_status matmul_forward(mien_op_call *call) {
     if (status == MIEN_OK)
         status = mien__cuda_multiply(&p, mien__cuda_ptr(a), mien__cuda_ptr(b),
                                      mien__cuda_ptr(call->out[0]));
-    mien__cuda_says(call, "cublasLt");
+    mien__cuda_set_implementation(call, "cublasLt");
     mien_tensor_release(a);
     mien_tensor_release(b);
     return status;
@@ -157,7 +157,7 @@ static mien_status matmul_backward(mien_op_call *call) {
     if (status == MIEN_OK && call->want[1])
         status = mien__cuda_multiply(&to_b, mien__cuda_ptr(a), mien__cuda_ptr(dy),
                                      mien__cuda_ptr(call->din[1]));
-    mien__cuda_says(call, "cublasLt");
+    mien__cuda_set_implementation(call, "cublasLt");
     mien_tensor_release(a);
     mien_tensor_release(b);
     mien_tensor_release(dy);

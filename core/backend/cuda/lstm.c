@@ -33,8 +33,8 @@ static mien_status lstm_forward(mien__layer_pass *p) {
         if (!call->recording) l.reserve = NULL;
         status = mien__lstm_loop_forward(&l);
     }
-    if (status == MIEN_OK) status = mien__layer_put(call->out[1], t[H]);
-    if (status == MIEN_OK) status = mien__layer_put(call->out[2], t[C]);
+    if (status == MIEN_OK) status = mien__layer_assign(call->out[1], t[H]);
+    if (status == MIEN_OK) status = mien__layer_assign(call->out[2], t[C]);
     mien__layer_release(t, COUNT);
     return status;
 }
@@ -60,8 +60,8 @@ static mien_status lstm_backward(mien__layer_pass *p) {
         l.dc0 = mien__cuda_ptr(t[DC0]);
         status = mien__lstm_loop_backward(&l);
     }
-    if (status == MIEN_OK && t[DH0]) status = mien__layer_put(call->din[4], t[DH0]);
-    if (status == MIEN_OK && t[DC0]) status = mien__layer_put(call->din[5], t[DC0]);
+    if (status == MIEN_OK && t[DH0]) status = mien__layer_assign(call->din[4], t[DH0]);
+    if (status == MIEN_OK && t[DC0]) status = mien__layer_assign(call->din[5], t[DC0]);
     mien__layer_release(t, COUNT);
     return status;
 }

@@ -8,7 +8,7 @@
 
 static void *device_alloc(size_t bytes) {
     void *data = NULL;
-    if (mien__cuda_alive() != MIEN_OK || mien__not_recorded("it wants more memory") != MIEN_OK)
+    if (mien__cuda_check() != MIEN_OK || mien__not_recorded("it wants more memory") != MIEN_OK)
         return NULL;
     cudaError_t error = cudaMalloc(&data, bytes);
     if (error == cudaSuccess) return data;
@@ -24,7 +24,7 @@ static void device_free(void *data, size_t bytes) {
 
 /* Pageable host memory is copied aside before the call returns, so `src` may change at once. */
 static mien_status upload(mien_tensor *dst, const void *src, size_t bytes) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_TRY(mien__not_recorded("it brings numbers of the host to the GPU"));
     if (bytes == 0) return MIEN_OK;
     MIEN_CUDA(cudaMemcpyAsync(mien__cuda_ptr(dst), src, bytes, cudaMemcpyHostToDevice,
@@ -33,7 +33,7 @@ static mien_status upload(mien_tensor *dst, const void *src, size_t bytes) {
 }
 
 mien_status mien__cuda_read(void *dst, const void *src, size_t bytes) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_TRY(mien__not_recorded("it reads a number back from the GPU"));
     if (bytes > 0)
         MIEN_CUDA(

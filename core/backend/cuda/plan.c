@@ -222,7 +222,7 @@ mien_status mien__plans(const mien__planner *by, const mien__cudnn_conv_case *c,
         return MIEN_OK;
     }
     while (*found > 0) mien__plan_free(&plans[--*found]);
-    return mien__fail_again(&failure);
+    return mien__fail_with(&failure);
 }
 
 const char *mien__cudnn_conv_text(const mien__cudnn_conv_case *c, char *buffer, size_t size) {
@@ -288,7 +288,7 @@ static mien_status choose(const mien__planner *here, const mien__cudnn_conv_case
     int found = 0;
     mien_status status = mien_autotune() ? mien__tuned_plan(here, c, data, &made, &in_need)
                                          : mien__plans(here, c, &made, 1, &counts, &found);
-    if (status != MIEN_OK && *e && mien__cuda_alive() == MIEN_OK) {
+    if (status != MIEN_OK && *e && mien__cuda_check() == MIEN_OK) {
         settle(*e, c, "the GPU's memory is short");
         return MIEN_OK;
     }
@@ -362,7 +362,7 @@ mien_status mien__plan_execute(const mien__planner *by, const mien__plan *plan,
 
 mien_status mien__cudnn_conv_run(const mien__cudnn_conv_case *c, const mien__cudnn_conv_data *data,
                                  char *name) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     mien__plan *plan = NULL;
     mien__planner here = {0};
     MIEN_TRY(mien__cudnn_lock(&here.handle));

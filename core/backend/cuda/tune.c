@@ -233,10 +233,10 @@ static mien_status look_at_all(search *s, const mien__planner *by, const mien__p
     for (int i = 0; i < n && !(s->known && !s->tells); i++) {
         mien_status status = look_at(s, by, &plans[i], i, c, data);
         if (status == MIEN_OK || status == MIEN_ERR_UNSUPPORTED) continue;
-        MIEN_TRY(mien__cuda_alive());
+        MIEN_TRY(mien__cuda_check());
         if (s->failure.code != MIEN_ERR_MEMORY) s->failure = *mien_error_last();
     }
-    return s->best < 0 && s->failure.code != MIEN_OK ? mien__fail_again(&s->failure) : MIEN_OK;
+    return s->best < 0 && s->failure.code != MIEN_OK ? mien__fail_with(&s->failure) : MIEN_OK;
 }
 
 /* The index of the fastest plan of those that agree with the first; -1 when none is supported. */

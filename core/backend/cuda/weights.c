@@ -21,7 +21,7 @@ static mien_tensor *part_like(mien_tensor *wide, const mien_tensor *t) {
     return part;
 }
 
-mien_tensor *mien__cuda_arranged(mien_tensor *t, mien_dtype dtype, int64_t channels) {
+mien_tensor *mien__cuda_as_channels_last(mien_tensor *t, mien_dtype dtype, int64_t channels) {
     if (is_arranged(t, dtype, channels)) return mien_tensor_retain(t);
     mien_tensor *wide = mien__tensor_header(dtype, MIEN_DEVICE_CUDA, t->ndim, t->shape);
     if (!wide) return NULL;
@@ -37,7 +37,7 @@ mien_tensor *mien__cuda_arranged(mien_tensor *t, mien_dtype dtype, int64_t chann
     return NULL;
 }
 
-mien_status mien__cuda_take(mien_tensor *t, mien_tensor *made, bool keep) {
+mien_status mien__cuda_assign(mien_tensor *t, mien_tensor *made, bool keep) {
     bool right = keep ? mien__cuda_is_nhwc(made) : mien__tensor_is_contiguous(made);
     if (mien__same_shape(t, made) && right && t->dtype == made->dtype && made->offset == 0) {
         mien__storage_release(t->storage);
@@ -94,7 +94,7 @@ mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channel
         if (same || worse) at = &slots[i];
         if (same) break;
     }
-    mien_tensor *copy = mien__cuda_arranged(t, dtype, channels);
+    mien_tensor *copy = mien__cuda_as_channels_last(t, dtype, channels);
     if (!copy) return NULL;
     mien_tensor_release(at->copy);
     *at = (slot){.copy = copy,

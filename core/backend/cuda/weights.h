@@ -11,13 +11,13 @@ extern "C" {
 /* A retained tensor with the elements of t in `dtype`, at a multiple of 16 bytes: 4-d tensors
  * channels-last with `channels` channels (zeros beyond t's own; 0: as many as t has), others
  * row-major. t itself when it is that already. */
-mien_tensor *mien__cuda_arranged(mien_tensor *t, mien_dtype dtype, int64_t channels);
+mien_tensor *mien__cuda_as_channels_last(mien_tensor *t, mien_dtype dtype, int64_t channels);
 /* The same for weights, which change once a step and are used several times: the copy stays with
  * the storage until the weights are written. Master weights in f32 get their 16-bit copy here. */
 mien_tensor *mien__cuda_weight(mien_tensor *t, mien_dtype dtype, int64_t channels);
 /* Gives the header t the elements of `made` (the same shape, or more channels): made's own storage
  * when dtype and layout allow it, else a copy: channels-last when `keep`, else row-major. */
-mien_status mien__cuda_take(mien_tensor *t, mien_tensor *made, bool keep);
+mien_status mien__cuda_assign(mien_tensor *t, mien_tensor *made, bool keep);
 
 #ifdef __cplusplus
 }

@@ -10,10 +10,10 @@ mien__cuda mien__cuda_context = {.arch = 90, .multiprocs = 1, .shared_most = 227
 mien_status mien__cuda_fail(cudaError_t error, const char *what, const char *file, int line) {
     MIEN_FAIL(MIEN_ERR_VENDOR, "emulation: %s gave %d", what, error);
 }
-mien_status mien__cuda_alive(void) {
+mien_status mien__cuda_check(void) {
     return MIEN_OK;
 }
-void mien__cuda_says(mien_op_call *call, const char *implementation) {}
+void mien__cuda_set_implementation(mien_op_call *call, const char *implementation) {}
 bool mien__cuda_tf32(void) {
     return false;
 }

@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(MIEN_THREADS)
 }
 
 static mien_status augment_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:augment");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:augment");
+    MIEN_TRY(mien__cuda_check());
     const mien_augment_attr *attr = (const mien_augment_attr *)call->attr;
     const int64_t *stored = call->in[0]->shape + call->in[0]->ndim - 3;
     const int height = (int)attr->height, width = (int)attr->width;

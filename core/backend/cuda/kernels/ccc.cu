@@ -80,8 +80,8 @@ static traces traces_of(const mien_op_call *call) {
 }
 
 static mien_status ccc_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:loss");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:loss");
+    MIEN_TRY(mien__cuda_check());
     mien_held x(mien__cuda_as_plain(call->in[0], MIEN_F32));
     mien_held y(mien__cuda_as_plain(call->in[1], MIEN_F32));
     if (x.failed() || y.failed()) return mien_last();
@@ -106,8 +106,8 @@ static mien_tensor *target_of(mien_op_call *call, int i) {
 }
 
 static mien_status ccc_backward(mien_op_call *call) {
-    mien__cuda_says(call, "own:loss");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:loss");
+    MIEN_TRY(mien__cuda_check());
     mien_held x(mien__cuda_as_plain(call->in[0], MIEN_F32));
     mien_held y(mien__cuda_as_plain(call->in[1], MIEN_F32));
     mien_held dloss(mien__cuda_as_plain(call->dout[0], MIEN_F32)), made[2];

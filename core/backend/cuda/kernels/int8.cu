@@ -14,8 +14,8 @@ static mien_status quantise(mien_op_call *call) {
     const mien_quantise_attr *a = (const mien_quantise_attr *)call->attr;
     mien_tensor *y = call->out[0], *x = call->in[0];
     mien_quantise_fn f = {a->scale, a->is_signed != 0};
-    mien__cuda_says(call, "own:map");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:map");
+    MIEN_TRY(mien__cuda_check());
     MIEN_TRY(y->ndim == 4 ? mien__cuda_alloc_nhwc(y) : mien__cuda_alloc_like(y, x));
     if (mien_tensor_count(y) == 0) return MIEN_OK;
     if (f.is_signed) MIEN_BY_DTYPE(x->dtype, (mien_run_map<int8_t, T, 1>(y, &x, f)));
@@ -161,19 +161,19 @@ static mien_status conv_forward(mien_op_call *call) {
     const mien_conv2d_int8_attr *a = (const mien_conv2d_int8_attr *)call->attr;
     const int64_t *in = call->in[0]->shape, *w = call->in[1]->shape;
     mien_tensor *y = call->out[0];
-    mien__cuda_says(call, "own:mma");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:mma");
+    MIEN_TRY(mien__cuda_check());
     if (in[1] * w[2] * w[3] > DEPTH_MOST)
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED,
                   "conv2d_int8: a filter of %lld weights on device cuda, where at most %d have "
                   "sums within 32 bits",
                   (long long)(in[1] * w[2] * w[3]), (int)DEPTH_MOST);
     const int64_t channels = (in[1] + 15) / 16 * 16;
-    mien_held x(mien__cuda_arranged(call->in[0], call->in[0]->dtype, channels));
+    mien_held x(mien__cuda_as_channels_last(call->in[0], call->in[0]->dtype, channels));
     mien_held weight(mien__cuda_weight(call->in[1], MIEN_I8, channels));
     mien_held bias(mien__cuda_as_plain(call->in[2], MIEN_F32));
     mien_held scale(mien__cuda_as_plain(call->in[3], MIEN_F32)), residual;
-    if (call->in[4]) residual.take(mien__cuda_arranged(call->in[4], call->in[4]->dtype, 0));
+    if (call->in[4]) residual.take(mien__cuda_as_channels_last(call->in[4], call->in[4]->dtype, 0));
     if (x.failed() || weight.failed() || bias.failed() || scale.failed() ||
         (call->in[4] && residual.failed()))
         return mien_last();

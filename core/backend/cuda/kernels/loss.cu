@@ -129,8 +129,8 @@ struct mse {
 };
 
 static mien_status mse_run(mien_op_call *call, bool backward) {
-    mien__cuda_says(call, "own:loss");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:loss");
+    MIEN_TRY(mien__cuda_check());
     operands o(call, MIEN_F32);
     if (o.failed) return mien_last();
     int64_t n = mien_tensor_count(call->in[0]);
@@ -165,8 +165,8 @@ struct sigmoid_ce {
 };
 
 static mien_status sigmoid_run(mien_op_call *call, bool backward) {
-    mien__cuda_says(call, "own:loss");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:loss");
+    MIEN_TRY(mien__cuda_check());
     operands o(call, MIEN_F32);
     if (o.failed) return mien_last();
     const mien_tensor *x = call->in[0];
@@ -259,8 +259,8 @@ static mien_status check_targets(const operands &o, const softmax_ce &f, int64_t
 }
 
 static mien_status softmax_run(mien_op_call *call, bool backward) {
-    mien__cuda_says(call, "own:loss");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:loss");
+    MIEN_TRY(mien__cuda_check());
     if (backward && (call->want[1] || call->want[2]))
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "softmax_cross_entropy: only logits have a gradient");
     operands o(call, MIEN_I64);

@@ -81,8 +81,8 @@ static mien_status run_backward(mien_tensor *dx, mien_tensor *x, mien_tensor *dy
 }
 
 static mien_status lrn_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:lrn");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:lrn");
+    MIEN_TRY(mien__cuda_check());
     mien_tensor *y = call->out[0];
     mien_held x(mien__cuda_as_nhwc(call->in[0], y->dtype));
     if (x.failed()) return mien_last();
@@ -91,8 +91,8 @@ static mien_status lrn_forward(mien_op_call *call) {
 }
 
 static mien_status lrn_backward(mien_op_call *call) {
-    mien__cuda_says(call, "own:lrn");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:lrn");
+    MIEN_TRY(mien__cuda_check());
     mien_tensor *dx = call->din[0];
     mien_held x(mien__cuda_as_nhwc(call->in[0], dx->dtype));
     mien_held dy(mien__cuda_as_nhwc(call->dout[0], dx->dtype));

@@ -330,7 +330,7 @@ bool has_kernels(mien_dtype dtype, int batch, int hidden) {
 }
 
 mien_status dispatch(const mien__lstm_loop &l, use what) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (!has_kernels(l.dtype, l.batch, l.hidden))
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "lstm: no loop in one launch for %d sequences, H = %d",
                   l.batch, l.hidden);

@@ -102,7 +102,7 @@ static mien_status mien_run_map(mien_tensor *y, mien_tensor *const *in, F f) {
 /* y, which has storage, = f(in[0], ..., in[N-1]); the sources are broadcast to y's shape. */
 template <int N, typename F>
 static mien_status mien_map(mien_tensor *y, mien_tensor *const *in, F f) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (mien_tensor_count(y) == 0) return MIEN_OK;
     mien_held alike[N];
     mien_tensor *source[N];

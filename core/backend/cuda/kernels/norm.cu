@@ -55,8 +55,8 @@ static mien_status give_back(mien_tensor *t, mien_tensor *made) {
 static mien_status norm_forward(mien_op_call *call) {
     const mien_batch_norm_attr *a = (const mien_batch_norm_attr *)call->attr;
     mien_tensor *out = call->out[0], *mean = call->out[1], *rstd = call->out[2];
-    mien__cuda_says(call, "own:norm");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:norm");
+    MIEN_TRY(mien__cuda_check());
     MIEN_TRY(alloc_rows(out));
     MIEN_TRY(mien__cuda_alloc(mean));
     MIEN_TRY(mien__cuda_alloc(rstd));
@@ -100,8 +100,8 @@ static mien_status norm_backward(mien_op_call *call) {
     const mien_batch_norm_attr *a = (const mien_batch_norm_attr *)call->attr;
     mien_tensor *dy = call->dout[0];
     mien_dtype dtype = call->in[0]->dtype;
-    mien__cuda_says(call, "own:norm");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:norm");
+    MIEN_TRY(mien__cuda_check());
     if (call->want[3] || call->want[4])
         MIEN_FAIL(MIEN_ERR_UNSUPPORTED, "batch_norm: the running statistics have no gradient");
     mien_held x(as_rows(call->in[0], dtype)), d(as_rows(dy, dtype)), weight(vector(call->in[1]));

@@ -187,7 +187,7 @@ static mien_status update(F f, const control &c, mien_tensor *const *params,
                           mien_tensor *const *grads, mien_tensor *const *m, mien_tensor *const *v,
                           int n, int next = 0) {
     if (next == n) return MIEN_OK;
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     group g;
     for (; next < n && g.l.n < LIST_MOST; next++)
         if (grads[next])
@@ -270,7 +270,7 @@ static mien_status add_squares(double *total, mien_tensor *const *tensors, int n
 }
 
 static mien_status squares_to(double *total, mien_tensor *const *tensors, int n) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     MIEN_CUDA(cudaMemsetAsync(total, 0, sizeof *total, mien__cuda_context.stream));
     for (int next = 0; next < n;) MIEN_TRY(add_squares(total, tensors, n, &next));
     return MIEN_OK;
@@ -347,7 +347,7 @@ __global__ void judge_kernel(double *verdict, mien_scaling rules, const float *l
 
 static mien_status judge(const mien_scaling *rules, mien_tensor *verdict, mien_tensor *loss) {
     mien_held held;
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     if (loss) held.take(mien__cuda_as_plain(loss, MIEN_F32));
     if (loss && held.failed()) return mien_last();
     MIEN_LAUNCH(judge_kernel, 1, 1, 0, (double *)mien__cuda_ptr(verdict), *rules,

@@ -58,11 +58,11 @@ static mien_status unary(mien_op_call *call, bool backward) {
 }
 
 static mien_status unary_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:map");
+    mien__cuda_set_implementation(call, "own:map");
     return unary(call, false);
 }
 static mien_status unary_backward(mien_op_call *call) {
-    mien__cuda_says(call, "own:map");
+    mien__cuda_set_implementation(call, "own:map");
     return unary(call, true);
 }
 
@@ -102,8 +102,8 @@ static mien_status run_drop(mien_tensor *y, const mien_tensor *x, const mien_dro
 }
 
 static mien_status dropout(mien_op_call *call, mien_tensor *from, mien_tensor *to) {
-    mien__cuda_says(call, "own:philox");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:philox");
+    MIEN_TRY(mien__cuda_check());
     mien_held x(mien__cuda_as_plain(from, to->dtype));
     if (x.failed()) return mien_last();
     MIEN_TRY(mien__cuda_alloc(to));

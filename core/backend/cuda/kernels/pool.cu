@@ -191,8 +191,8 @@ static mien_status pick_backward(void *dx, const int32_t *index, const void *dy,
 static mien_status pool_forward(mien_op_call *call) {
     bool max = call->op == MIEN_OP_max_pool2d;
     mien_tensor *y = call->out[0];
-    mien__cuda_says(call, "own:pool");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:pool");
+    MIEN_TRY(mien__cuda_check());
     mien_held x(mien__cuda_as_nhwc(call->in[0], y->dtype));
     if (x.failed()) return mien_last();
     MIEN_TRY(mien__cuda_alloc_nhwc(y));
@@ -208,8 +208,8 @@ static mien_status pool_forward(mien_op_call *call) {
 static mien_status pool_backward(mien_op_call *call) {
     mien_tensor *dx = call->din[0];
     bool max = call->op == MIEN_OP_max_pool2d;
-    mien__cuda_says(call, "own:pool");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:pool");
+    MIEN_TRY(mien__cuda_check());
     mien_held dy(mien__cuda_as_nhwc(call->dout[0], dx->dtype));
     mien_held index(max ? mien__cuda_as_nhwc(call->out[1], MIEN_I32) : NULL);
     if (dy.failed() || (max && index.failed())) return mien_last();

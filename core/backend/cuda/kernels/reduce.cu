@@ -142,7 +142,7 @@ static mien_status sum_from(mien_tensor *out, mien_tensor *x, const plan &p, flo
 } // namespace
 
 mien_status mien__cuda_sum_to(mien_tensor *out, mien_tensor *x, double factor) {
-    MIEN_TRY(mien__cuda_alive());
+    MIEN_TRY(mien__cuda_check());
     plan p = plan_of(out, x, false);
     if (p.results == 0) return MIEN_OK;
     if (p.each == 0) return mien__cuda_fill(out, 0);
@@ -178,7 +178,7 @@ static mien_tensor *kept_view(const mien_op_call *call, mien_tensor *t, const mi
 }
 
 static mien_status sum_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:reduce");
+    mien__cuda_set_implementation(call, "own:reduce");
     MIEN_TRY(mien__cuda_alloc(call->out[0]));
     mien_held view(kept_view(call, call->out[0], call->in[0]));
     if (view.failed()) return mien_last();
@@ -193,7 +193,7 @@ struct scaled_fn {
 };
 
 static mien_status sum_backward(mien_op_call *call) {
-    mien__cuda_says(call, "own:reduce");
+    mien__cuda_set_implementation(call, "own:reduce");
     mien_tensor *dx = call->din[0];
     MIEN_TRY(mien__cuda_alloc(dx));
     mien_held view(kept_view(call, call->dout[0], dx));
@@ -260,8 +260,8 @@ static mien_status max_back(mien_op_call *call, mien_tensor *x, mien_tensor *dy,
 
 /* x becomes row-major: ties are settled in that order, and dx gets the same places. */
 static mien_status max_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:reduce");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:reduce");
+    MIEN_TRY(mien__cuda_check());
     mien_tensor *out = call->out[0];
     MIEN_TRY(mien__cuda_alloc(out));
     mien_held x(mien__cuda_as_plain(call->in[0], out->dtype)), view;
@@ -274,8 +274,8 @@ static mien_status max_forward(mien_op_call *call) {
 }
 
 static mien_status max_backward(mien_op_call *call) {
-    mien__cuda_says(call, "own:reduce");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:reduce");
+    MIEN_TRY(mien__cuda_check());
     mien_tensor *dx = call->din[0];
     MIEN_TRY(mien__cuda_alloc(dx));
     MIEN_TRY(mien__cuda_fill(dx, 0));
@@ -302,7 +302,7 @@ static mien_tensor *map_view(mien_tensor *t) {
 }
 
 static mien_status global_pool_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:reduce");
+    mien__cuda_set_implementation(call, "own:reduce");
     const mien_tensor *x = call->in[0];
     MIEN_TRY(mien__cuda_alloc(call->out[0]));
     mien_held view(map_view(call->out[0]));
@@ -311,7 +311,7 @@ static mien_status global_pool_forward(mien_op_call *call) {
 }
 
 static mien_status global_pool_backward(mien_op_call *call) {
-    mien__cuda_says(call, "own:reduce");
+    mien__cuda_set_implementation(call, "own:reduce");
     mien_tensor *dx = call->din[0];
     MIEN_TRY(mien__cuda_alloc_nhwc(dx));
     mien_held view(map_view(call->dout[0]));

@@ -70,8 +70,8 @@ static mien_status softmax_run(mien_tensor *to, mien_tensor *y, mien_tensor *dy,
 }
 
 static mien_status softmax_forward(mien_op_call *call) {
-    mien__cuda_says(call, "own:softmax");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:softmax");
+    MIEN_TRY(mien__cuda_check());
     mien_tensor *y = call->out[0];
     mien_held x(mien__cuda_as_plain(call->in[0], y->dtype));
     if (x.failed()) return mien_last();
@@ -80,8 +80,8 @@ static mien_status softmax_forward(mien_op_call *call) {
 }
 
 static mien_status softmax_backward(mien_op_call *call) {
-    mien__cuda_says(call, "own:softmax");
-    MIEN_TRY(mien__cuda_alive());
+    mien__cuda_set_implementation(call, "own:softmax");
+    MIEN_TRY(mien__cuda_check());
     mien_tensor *dx = call->din[0];
     mien_held y(mien__cuda_as_plain(call->out[0], dx->dtype));
     mien_held dy(mien__cuda_as_plain(call->dout[0], dx->dtype));

@@ -26,7 +26,7 @@ static mien_status was_changed(const mien_node *node, bool output, int i) {
 }
 
 mien_status mien__node_check_saved(const mien_node *node) {
-    if (node->spoilt) return was_changed(node, true, 0);
+    if (node->overwritten) return was_changed(node, true, 0);
     for (int i = 0; i < node->n_in + node->n_out; i++) {
         bool output = i >= node->n_in;
         const mien_tensor *t = output ? node->out[i - node->n_in] : node->in[i];
@@ -36,7 +36,7 @@ mien_status mien__node_check_saved(const mien_node *node) {
     return MIEN_OK;
 }
 
-mien_status mien__node_make_again(mien_node *node) {
+mien_status mien__node_remake(mien_node *node) {
     const mien_tensor *was = node->out[0];
     if (was->storage) return MIEN_OK;
     MIEN_TRY(mien__node_check_saved(node));
@@ -50,7 +50,7 @@ mien_status mien__node_make_again(mien_node *node) {
         if (node->in[i] && !(call.in[i] = mien__node_input(node, i)))
             status = mien_error_last()->code;
     double start = mien__profile_start();
-    if (status == MIEN_OK) status = node->again(&call);
+    if (status == MIEN_OK) status = node->remake(&call);
     if (status != MIEN_OK) {
         mien_tensor_release(made);
         return status;
@@ -64,7 +64,7 @@ mien_status mien__node_make_again(mien_node *node) {
 }
 
 mien_tensor *mien__node_input(mien_node *node, int i) {
-    if (!(node->lent >> i & 1u)) return node->in[i];
+    if (!(node->remade >> i & 1u)) return node->in[i];
     mien_node *maker = node->edges[i].node;
-    return mien__node_make_again(maker) == MIEN_OK ? maker->out[0] : NULL;
+    return mien__node_remake(maker) == MIEN_OK ? maker->out[0] : NULL;
 }
