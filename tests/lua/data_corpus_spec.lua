@@ -371,6 +371,19 @@ describe("re-sampling", function()
       assert.are.equal(0, (result[i] - 1) % 23 % 2)
       assert.is_true((result[i] - 1) % 23 + 6 <= 23)
     end
+    local one = mien.data.open(require("tests.lua.tiny").corpus(path "classes.h5", "class", 8))
+    local list = one:windows { sequence = 6, partition = "train" }
+    local table4
+    result, table4 = mien.data.resample { corpus = one, starts = list, recordings = one:partition "train", stride = 2,
+      max_neutral = 0.7, quota = "balanced", rng = stream, limit = 100, minority = { "surprise" } }
+    assert.is_true(table4.drawn > 0)
+    for i = #list + 1, #result do
+      local counts = split.window_counts(one, result[i], 6)
+      assert.is_true(counts[3] > 0 and counts[1] <= 4)
+    end
+    local counted = mien.data.class_counts(one, result)
+    for c = 1, 3 do assert.are.equal(counted[c], table4[c].after) end
+    one:close()
   end)
 
   it("grows emotions as the paper's tables do, without the frames of its validation", function()
