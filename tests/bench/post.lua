@@ -68,7 +68,7 @@ local ours = {
     mien.check.status(C.mien_search_median(x, y, lengths, options.recordings, WINDOW, scores))
   end,
   joint = function()
-    mien.post.joint { predictions = predictions, gold = gold, lengths = frames, fps = 25, max_median = 20, max_shift = 10 }
+    mien.post.joint(predictions, gold, { lengths = frames, fps = 25, max_median = 20, max_shift = 10 })
   end,
 }
 

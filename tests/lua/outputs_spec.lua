@@ -24,7 +24,7 @@ describe("outputs", function()
   end)
 
   it("of a weights file that names more or fewer of them are refused in prediction", function()
-    local model = setmetatable({ place = function(_, x) return x end, device = function() return "cpu" end },
+    local model = setmetatable({ place = function(_, x) return x end, device = "cpu" },
       { __call = function(_, x) return mien.full({ x:size(1), x:size(2), 2 }, 0.25) end })
     local network = { model = model, size = { 4, 4 }, resize = { 4, 4 }, face = { 4, 4 }, sequence = 3,
       scale = { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } }, grey = false, kind = "continuous",

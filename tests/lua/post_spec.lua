@@ -200,7 +200,7 @@ describe("post", function()
       for t = 1, n do predictions[r][t], gold[r][t] = rows.joint_x[at + t], rows.y[at + t] end
       at = at + n
     end
-    local chain = post.joint { predictions = predictions, gold = gold, fps = 1, max_median = 21, max_shift = 12 }
+    local chain = post.joint(predictions, gold, { fps = 1, max_median = 21, max_shift = 12 })
     local steps, best = by_name(chain), rows.joint_best
     assert.same({ best[1], best[2], best[3] == 1, best[4] == 1 },
       { steps.median.value, steps.shift.value, steps.centre.kept, steps.scale.kept })
