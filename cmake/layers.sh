@@ -27,17 +27,22 @@ uses_of_lua() { # modules, wherever a file names one; base/parts.lua only says w
   find lua/mien -mindepth 1 -maxdepth 1 -type d | while read -r folder; do
     grep -q "^$folder:" cmake/layers.txt || echo "$folder ? is not in cmake/layers.txt"
   done
-  find lua/mien -name '*.lua' ! -path lua/mien/base/parts.lua -exec grep -nHoE "[\"']mien(\.[a-z_0-9]+)*[\"']" {} + |
-    sed -E "s/^([^:]+):([0-9]+):.mien\.?(.*).$/\1 \2 \3/" |
-    while read -r file line name; do
-      path=lua/mien/${name//.//}
+  find lua/mien -name '*.lua' ! -path lua/mien/base/parts.lua -exec awk '
+    {
+      rest = $0
+      while (match(rest, /["\047]mien(\.[a-z_0-9]+)*["\047]/)) {
+        before = substr(rest, 1, RSTART - 1)
+        print FILENAME ":" FNR, substr(rest, RSTART + 5, RLENGTH - 6) ".", before ~ /require[ (]*$/ ? "required" : "named"
+        rest = substr(rest, RSTART + RLENGTH)
+      }
+    }' {} + |
+    while read -r place name how; do # the name with a dot before and behind it; a dot alone: the entry
+      name=${name#.} name=${name%.} path=lua/mien/${name//.//}
       case $name in host | cdef) continue ;; esac # made by the executable and by cmake/generate.cmake
-      required=
-      [[ $(sed -n "${line}p" "$file") =~ require[\ \(]*.mien(\.$name)?[\"\'] ]] && required=1
-      if [[ -z $name ]]; then [[ -z $required ]] || echo "$file:$line lua/mien/init.lua" # else a word in a text
-      elif [[ -f $path.lua ]]; then echo "$file:$line $path.lua"
-      elif [[ -f $path/init.lua ]]; then echo "$file:$line $path/init.lua"
-      elif [[ $required ]]; then echo "$file:$line ? requires mien.$name, which is no file of lua/mien"; fi
+      if [[ -z $name ]]; then [[ $how == named ]] || echo "$place lua/mien/init.lua" # else a word in a text
+      elif [[ -f $path.lua ]]; then echo "$place $path.lua"
+      elif [[ -f $path/init.lua ]]; then echo "$place $path/init.lua"
+      elif [[ $how == required ]]; then echo "$place ? requires mien.$name, which is no file of lua/mien"; fi
     done
 }
 
