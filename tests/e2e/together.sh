@@ -66,7 +66,7 @@ d.data.generate = { kind = "recola", train = 1, devel = 1, test = 1, frames = 16
 return mien.experiment(d)
 END
 : >"$log"
-"$mien" -e 'local f = io.open("made.h5.lock", "w") assert(require("lfs").lock(f, "w")) print "held" io.flush() io.read()' \
+"$mien" -e 'held = assert(require("mien.base.lock").take "made.h5.lock") print "held" io.flush() io.read()' \
   <hold >one &
 exec {word}>hold {from_a}<one
 until_line "$from_a" held
