@@ -63,6 +63,13 @@ describe("help", function()
     assert.truthy(text:find(" one two\n  three four five%.\n    an example\n"), text)
   end)
 
+  it("finds functions by the names that mien.data gives them", function()
+    for _, name in ipairs { "rater_lags", "split_subjects", "open", "faces", "gold" } do
+      local text = help.text("data." .. name)
+      assert.truthy(text:find("^data%." .. name), text)
+    end
+  end)
+
   it("explains a module value and a tensor", function()
     assert.truthy(help.text(require "mien.base.check"):find("error objects", 1, true))
     assert.truthy(help.text(require("mien").zeros { 1 }):find("tensor", 1, true))

@@ -75,6 +75,13 @@ local function function_name(module, short, parent)
   return parent == "tensor" and parts.functions[short] and short
 end
 
+--- The name that `mien.data` gives to a function of one of its files, data.rater_lags for alignment's lags; nil for others.
+local function data_name(module, short)
+  for name, place in pairs(getmetatable(require "mien.data").parts) do
+    if place[1] == "mien." .. module and place[2] == short then return "data." .. name end
+  end
+end
+
 --- How a user writes the name: `nn.lstm`, `mien.zeros`, although they live in nn/recurrent, tensor/create.
 local function public_name(module, separator, short, last, parent)
   if separator == ":" then return module .. separator .. short end
@@ -86,6 +93,8 @@ local function public_name(module, separator, short, last, parent)
   if (parent == "nn" or parent == "models") and offers("mien." .. parent) then return parent .. "." .. short end
   local own = function_name(module, short, parent)
   if own then return "mien." .. own end
+  local of_data = data_name(module, short)
+  if of_data then return of_data end
   return short == last and module or module .. separator .. short
 end
 
@@ -104,7 +113,7 @@ local function index_lua(path, relative)
     add(entry, module .. "." .. short, short)
     if short == last then add(entry, module) end
     if parent then add(entry, parent .. "." .. short) end
-    if separator == "." then add(entry, function_name(module, short, parent) or short) end
+    if separator == "." then add(entry, function_name(module, short, parent) or data_name(module, short) or short) end
   end
   for i, line in ipairs(lines) do
     local text, documented = comment_above(lines, i)
