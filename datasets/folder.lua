@@ -407,11 +407,7 @@ function folder.main(args)
   parser:flag("--grey", "take the colour out: where some labels come with it more often, it would be learnt")
   parser:flag("--skip-bad", "leave out rows that cannot be used")
   local options = parser:parse(args)
-  if options.classes then
-    local list = {}
-    for name in options.classes:gmatch "[^,]+" do list[#list + 1] = name end
-    options.classes = list
-  end
+  options.classes = options.classes and csv.names(options.classes)
   options.skip_bad, options.grey = options.skip_bad or nil, options.grey or nil
   local found = folder.make(options)
   print(("%s: %d pictures of %d persons (train %d, devel %d%s), %dx%d"):format(options.out, found.pictures,

@@ -12,7 +12,7 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 local lfs = require "lfs"
 local annotations = require "reading.annotations"
 local check = require "mien.base.check"
-local corpus = require "reading.assembly"
+local assembly = require "reading.assembly"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
 local faces = require "reading.faces"
@@ -54,7 +54,7 @@ local function vote_tensor(votes, classes, without)
     if c ~= without then columns[#columns + 1] = c end
   end
   for _, counts in ipairs(votes) do gone = gone + (counts[without] or 0) end
-  return corpus.tensor("u8", { #votes, #columns }, function(row, k) return votes[row][columns[k]] end), gone
+  return assembly.tensor("u8", { #votes, #columns }, function(row, k) return votes[row][columns[k]] end), gone
 end
 
 --- Labels of the frames as rows of 0 and 1, ties as declared: "all", "first" (in the order of the classes), "none".
@@ -196,7 +196,7 @@ function realeyes.make(options)
   for _, entry in ipairs(people.split(usable, o)) do
     jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_video[entry.name], o, counted)
   end
-  local result = corpus.write { out = o.out, size = o.size, name = "realeyes", fps = o.fps, names = names,
+  local result = assembly.write { out = o.out, size = o.size, name = "realeyes", fps = o.fps, names = names,
     label_kind = o.kind, jobs = jobs, note = o.note,
     source = ("videos and marks of %s, ties %s, other %s, unmarked %s; faces of %d pixels"):format(o.from, o.ties, o.other,
       o.unmarked or "no vote", o.size) }
@@ -230,11 +230,7 @@ Examples:
   mien datasets/realeyes.lua --from RealEyes --out corpora/paper/realeyes.h5
   mien datasets/realeyes.lua --from own --classes calm,happy,angry --kind class --unmarked calm --out corpora/own.h5]]
   local o = parser:parse(args)
-  if o.classes then
-    local list = {}
-    for name in o.classes:gmatch "[^,]+" do list[#list + 1] = name:match "^%s*(.-)%s*$" end
-    o.classes = list
-  end
+  o.classes = o.classes and csv.names(o.classes)
   o.shares = o.shares and people.numbers(o.shares, "--shares", 2, 3)
   o.note = function(text) print("note: " .. text) end
   local result = realeyes.make(o)

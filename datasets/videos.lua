@@ -12,7 +12,8 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 local lfs = require "lfs"
 local annotations = require "reading.annotations"
 local check = require "mien.base.check"
-local corpus = require "reading.assembly"
+local assembly = require "reading.assembly"
+local csv = require "mien.data.csv"
 local faces = require "reading.faces"
 local people = require "reading.people"
 local traces = require "reading.traces"
@@ -109,7 +110,7 @@ function videos.make(options)
   for _, entry in ipairs(people.split(people.usable(names, files, path_of, o), o)) do
     jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_name[entry.name], o)
   end
-  local result = corpus.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
+  local result = assembly.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
     names = o.targets, label_range = o.range, jobs = jobs, note = o.note,
     source = ("videos of %s, traces of %s; faces of %d pixels"):format(o.videos, o.labels, o.size) }
   result.fps = fps
@@ -143,11 +144,7 @@ Examples:
     --out corpora/engagement.h5
   mien datasets/videos.lua --videos videos --labels traces --rate 25 --shares 0.6,0.2,0.2 --out corpora/own.h5]]
   local o = parser:parse(args)
-  if o.targets then
-    local list = {}
-    for name in o.targets:gmatch "[^,]+" do list[#list + 1] = name:match "^%s*(.-)%s*$" end
-    o.targets = list
-  end
+  o.targets = o.targets and csv.names(o.targets)
   o.range = o.range and people.numbers(o.range, "--range", 2, 2)
   o.shares = o.shares and people.numbers(o.shares, "--shares", 2, 3)
   o.note = function(text) print("note: " .. text) end

@@ -1,10 +1,10 @@
 -- Who is in which video, and in which partition, for corpora that people bring themselves; it is said how it was told.
--- Not here: published splits, manifests, the draw (split.lua).
+-- Not here: published splits, manifests, the draw (partitions.lua).
 local lfs = require "lfs"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local faces = require "reading.faces"
-local split = require "reading.partitions"
+local partitions = require "reading.partitions"
 
 local people = {}
 
@@ -123,7 +123,7 @@ end
 -- o: person = Lua pattern, people = CSV, split = manifest, told = subjects by name that came with the labels,
 -- shares = list (train, devel, test) where there is no manifest, seed, labels = path for messages, note.
 function people.split(names, o)
-  local manifest = o.split and split.manifest(o.split)
+  local manifest = o.split and partitions.manifest(o.split)
   for _, entry in ipairs(manifest or {}) do entry.name = people.stem(entry.name) end
   local subject, how = teller(o, manifest and manifest_subjects(o.split, manifest))
   local known, of, home = {}, {}, {}
@@ -135,7 +135,7 @@ function people.split(names, o)
     known[name] = true
   end
   o.note("subjects are told by %s", how)
-  if not manifest then return split.draw(names, function(name) return of[name] end, o.seed, o.shares) end
+  if not manifest then return partitions.draw(names, function(name) return of[name] end, o.seed, o.shares) end
   local list, listed = {}, {}
   for _, entry in ipairs(manifest) do
     listed[entry.name] = true

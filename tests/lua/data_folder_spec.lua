@@ -36,6 +36,12 @@ describe("a CSV", function()
   end)
 end)
 
+describe("names with commas", function()
+  it("lose the blanks around them", function()
+    assert.are.same({ "calm", "very happy", "angry" }, csv.names "calm, very happy ,angry")
+  end)
+end)
+
 describe("a folder of pictures", function()
   teardown(function() os.execute("rm -rf '" .. folder .. "'") end)
 

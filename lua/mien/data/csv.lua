@@ -96,4 +96,11 @@ function csv.read(path, wanted)
   return rows, header, bad
 end
 
+--- The names of a text with commas, without the blanks around them: "calm, happy" -> { "calm", "happy" }.
+function csv.names(text)
+  local list = {}
+  for name in text:gmatch "[^,]+" do list[#list + 1] = name:match "^%s*(.-)%s*$" end
+  return list
+end
+
 return csv
