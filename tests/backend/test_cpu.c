@@ -266,8 +266,51 @@ static void winograd_keeps_single_precision(void **unused) {
     char implementation[64] = "";
     convolution_agrees((int64_t[]){8, 128, 19, 19}, (int64_t[]){128, 128, 3, 3},
                        (mien_conv2d_attr){1, 1, 1, 1, 1, 1}, MIEN_F32, implementation);
-    if (mien__cpu_block() == 16)
-        assert_int_equal(strstr(implementation, "wino") != NULL, !mien__cpu_plain());
+    assert_int_equal(strstr(implementation, "wino") != NULL,
+                     mien__isa_now() != MIEN_ISA_BASELINE && !mien__cpu_plain());
+}
+
+/* Tiles over every edge, images that share a piece of tiles, one tile, more threads than pieces. */
+static void own_winograd_agrees(void **unused) {
+    static const struct {
+        int64_t x[4], w[4];
+        mien_conv2d_attr attr;
+    } shapes[] = {
+        {{5, 64, 9, 6}, {96, 64, 3, 3}, {1, 1, 1, 1, 1, 1}},
+        {{3, 32, 38, 13}, {16, 32, 3, 3}, {1, 1, 0, 2, 1, 0}},
+        {{1, 16, 4, 4}, {48, 16, 3, 3}, {1, 1, 1, 1, 1, 1}},
+        {{40, 16, 8, 8}, {16, 16, 3, 3}, {1, 1, 0, 0, 0, 0}},
+    };
+    int usual = omp_get_max_threads();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int threads = 1; threads <= 5; threads += 2) {
+            char implementation[64] = "";
+            omp_set_num_threads(threads);
+            convolution_agrees(shapes[i].x, shapes[i].w, shapes[i].attr, MIEN_F32, implementation);
+            if (mien__isa_now() == MIEN_ISA_AVX2 && !mien__cpu_plain())
+                assert_string_equal(implementation,
+                                    i == 2 ? "jit:avx2 + winograd:avx2" : "winograd:avx2");
+        }
+    omp_set_num_threads(usual);
+}
+
+/* No sum depends on who makes it. */
+static void own_winograd_gives_the_same_bits_for_any_number_of_threads(void **unused) {
+    if (mien__isa_now() != MIEN_ISA_AVX2 || mien__cpu_plain()) skip();
+    mien_tensor *x = normal(4, (int64_t[]){7, 32, 17, 11}, 0, 1), *first = NULL;
+    mien_tensor *w = normal(4, (int64_t[]){48, 32, 3, 3}, 0, 0.1);
+    int usual = omp_get_max_threads();
+    for (int threads = 1; threads <= 5; threads++) {
+        omp_set_num_threads(threads);
+        mien_tensor *y = convolve(x, w);
+        if (first) assert_true(distance(y, first) == 0);
+        if (first)
+            mien_tensor_release(y);
+        else
+            first = y;
+    }
+    omp_set_num_threads(usual);
+    release((mien_tensor *[]){x, w, first}, 3);
 }
 
 /* Weights gradients of small maps: every number of threads divides the work in its own way, and
@@ -338,6 +381,8 @@ int main(void) {
         cmocka_unit_test(packed_weights_follow_their_tensor),
         cmocka_unit_test(packed_weights_are_kept_unless_plain),
         cmocka_unit_test(winograd_keeps_single_precision),
+        cmocka_unit_test(own_winograd_agrees),
+        cmocka_unit_test(own_winograd_gives_the_same_bits_for_any_number_of_threads),
         cmocka_unit_test(products_over_pixels_agree),
         cmocka_unit_test(quantise_rounds_ties_as_the_reference_does),
     };

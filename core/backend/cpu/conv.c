@@ -3,6 +3,7 @@
 #include "conv_plan.h"
 #include "pack.h"
 #include "wgrad.h"
+#include "winograd.h"
 
 static mien__conv_case case_of(const mien_op_call *call, mien__conv_use use,
                                const mien_tensor *dst) {
@@ -48,6 +49,35 @@ static mien_tensor *source(mien_tensor *in, const mien__conv_case *c, const int6
     return few;
 }
 
+/* Forward, inference, and with `back` the gradient of the input. */
+static mien_status by_winograd(mien_op_call *call, const mien__winograd *w, mien_tensor *from,
+                               mien_tensor *bias, mien_tensor *residual, bool relu,
+                               mien_tensor *to) {
+    mien_tensor *src = mien__cpu_as_layout(from, 8), *plain = mien__cpu_as_layout(call->in[1], 0),
+                *added = residual ? mien__cpu_as_layout(residual, 8) : NULL,
+                *flat = bias ? mien__cpu_as_layout(bias, 0) : NULL,
+                *scratch = mien__cpu_bytes(mien__winograd_scratch(w));
+    float *weights = plain ? mien__pack_own(plain, w->use, &w->key, mien__winograd_bytes(w),
+                                            mien__winograd_lay_out, w)
+                           : NULL;
+    bool made = src && weights && scratch && (added || !residual) && (flat || !bias);
+    mien_status status = made ? mien__tensor_alloc(to, 8) : mien_error_last()->code;
+    if (status == MIEN_OK)
+        mien__winograd_run(w, mien__cpu_ptr(src), weights, flat ? mien__cpu_ptr(flat) : NULL,
+                           added ? mien__cpu_ptr(added) : NULL, relu, mien__cpu_ptr(to),
+                           mien__cpu_ptr(scratch));
+    if (w->use == MIEN_CONV_DATA_GRADIENT)
+        mien__cpu_add_implementation(call, w->name);
+    else
+        mien__cpu_set_implementation(call, w->name);
+    mien_tensor_release(src);
+    mien_tensor_release(plain);
+    mien_tensor_release(added);
+    mien_tensor_release(flat);
+    mien_tensor_release(scratch);
+    return status;
+}
+
 static mien_status conv_forward(mien_op_call *call, mien__conv_use use, mien_tensor *residual,
                                 bool relu) {
     mien_tensor *src = NULL, *weight = NULL, *added = NULL, *bias = NULL, *dst = call->out[0];
@@ -55,6 +85,9 @@ static mien_status conv_forward(mien_op_call *call, mien__conv_use use, mien_ten
     c.bias = call->in[2] != NULL;
     c.residual = residual != NULL;
     c.relu = relu;
+    mien__winograd w;
+    if (mien__winograd_plan(&c, &w))
+        return by_winograd(call, &w, call->in[0], call->in[2], residual, relu, dst);
     int64_t stride[2];
     bool few = drop_stride(&c, stride);
     mien__primitive *p = NULL;
@@ -110,6 +143,9 @@ mien_status mien__cpu_conv2d_fused_forward(mien_op_call *call) {
 static mien_status data_gradient(mien_op_call *call) {
     mien_tensor *dout = NULL, *weight = NULL, *dense = NULL, *din = call->din[0];
     mien__conv_case c = case_of(call, MIEN_CONV_DATA_GRADIENT, call->dout[0]);
+    mien__winograd w;
+    if (mien__winograd_plan(&c, &w))
+        return by_winograd(call, &w, call->dout[0], NULL, NULL, false, din);
     int64_t stride[2];
     bool few = drop_stride(&c, stride);
     mien__primitive *p = NULL;
@@ -154,11 +190,29 @@ static mien_status products_over_pixels(mien_op_call *call, const mien__wgrad *g
     return status;
 }
 
+static mien_status gradient_by_winograd(mien_op_call *call, const mien__winograd *w) {
+    mien_tensor *src = mien__cpu_as_layout(call->in[0], 8),
+                *dout = mien__cpu_as_layout(call->dout[0], 8);
+    mien_tensor *scratch = mien__cpu_bytes(mien__winograd_scratch(w)), *weights = call->din[1];
+    mien_status status =
+        src && dout && scratch ? mien__tensor_alloc(weights, 0) : mien_error_last()->code;
+    if (status == MIEN_OK)
+        mien__winograd_gradient(w, mien__cpu_ptr(src), mien__cpu_ptr(dout), mien__cpu_f32(weights),
+                                mien__cpu_ptr(scratch));
+    mien__cpu_set_implementation(call, w->name);
+    mien_tensor_release(src);
+    mien_tensor_release(dout);
+    mien_tensor_release(scratch);
+    return status;
+}
+
 static mien_status weights_gradient(mien_op_call *call) {
     mien_tensor *src = NULL, *dout = NULL, *packed = NULL, *spare = NULL;
     mien__conv_case c = case_of(call, MIEN_CONV_WEIGHTS_GRADIENT, call->dout[0]);
     c.bias = call->want[2];
     mien__wgrad g;
+    mien__winograd w;
+    if (mien__winograd_plan(&c, &w)) return gradient_by_winograd(call, &w);
     if (mien__wgrad_plan(&c, &g)) return products_over_pixels(call, &g);
     int64_t stride[2];
     bool few = drop_stride(&c, stride);

@@ -62,6 +62,17 @@ void *mien__pack(mien_tensor *weight, mien__primitive *p, int use) {
     return elements;
 }
 
+void *mien__pack_own(mien_tensor *weight, int use, const mien__primitive_key *key, int64_t bytes,
+                     void (*make)(const void *context, const float *weights, float *to),
+                     const void *context) {
+    bool stale;
+    packed *slot = slot_for(weight, use, key, bytes, &stale);
+    if (!slot) return NULL;
+    float *elements = mien__cpu_ptr(slot->elements);
+    if (stale) make(context, mien__cpu_ptr(weight), elements);
+    return elements;
+}
+
 void *mien__pack_rounded(mien_tensor *weight) {
     static const mien__primitive_key rounded; /* no primitive's */
     bool stale;
