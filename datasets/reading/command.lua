@@ -25,6 +25,9 @@ command.common = {
     { "split", "a CSV with columns recording and partition (train, devel, test), and subject" },
     { "shares", "without --split: of the persons, for train, devel and test", kind = "numbers", least = 2, most = 3,
       default = { 0.8, 0.2 } },
+    { "folds", "without --split: for cross-validation, into how many parts the persons are divided, or loso (leave one "
+      .. "subject out); part --fold becomes test, the next devel" },
+    { "fold", "which of them, from 1", kind = "count", default = 1 },
     { "seed", "of that draw", kind = "integer", default = 1 },
     { "person", "a Lua pattern whose capture in a video's name is the person: '^(%a+)_'" },
     { "people", "a CSV with columns video and subject: who is who" },
@@ -98,7 +101,7 @@ end
 
 --- What readers tell while they work: o.note(fmt, ...), and o.leave_out(name, partition, why) for recordings that never
 -- come to be written; kept in o.notes and o.left_out.
-local function tell(o)
+function command.tell(o)
   local say = o.note
   o.notes, o.left_out = {}, {}
   o.note = function(fmt, ...)
@@ -113,7 +116,7 @@ end
 
 local function make(corpus, options)
   local o = settle(corpus, options)
-  tell(o)
+  command.tell(o)
   local result = corpus.work(o)
   for _, name in ipairs(result.left_out or {}) do o.left_out[#o.left_out + 1] = name end
   result.out, result.left_out, result.notes = o.out, o.left_out, o.notes
@@ -165,7 +168,9 @@ function command.run(corpus, args, called)
     if word ~= nil then options[option[1]] = value_of(option, word) end
   end
   for name, from in pairs(corpus.only_here or {}) do options[name] = from end
-  for _, line in ipairs(command.lines(corpus.make(options))) do print(line) end
+  local result = corpus.make(options)
+  require("mien.base.status_line").clear()
+  for _, line in ipairs(command.lines(result)) do print(line) end
   return 0
 end
 

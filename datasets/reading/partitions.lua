@@ -73,25 +73,6 @@ function partitions.manifest(path)
   return list, subject ~= nil
 end
 
---- Who is who: a CSV with columns video and person, { [video] = person }.
-function partitions.people(path)
-  local rows, _, bad = csv.read(path, { "video", "person" })
-  local people, seen = {}, {}
-  for _, row in ipairs(rows) do
-    if seen[row.video] then
-      bad[#bad + 1] = { line = row.line, problem = ("%s stands in line %d already"):format(row.video, seen[row.video]) }
-    elseif row.person == "" then
-      bad[#bad + 1] = { line = row.line, problem = ("%s has no person"):format(row.video) }
-    end
-    seen[row.video], people[row.video] = row.line, row.person
-  end
-  if #bad > 0 then
-    check.raise("format", "%s:%d: %s%s", path, bad[1].line, bad[1].problem,
-      #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
-  end
-  return people
-end
-
 --- Names of the groups that recordings form which share a person or a video: group(name), named by the first of its
 -- persons in order. subject(name) names who is in a recording, video(name) where it was cut from.
 function partitions.groups(names, subject, video)
@@ -108,9 +89,17 @@ function partitions.groups(names, subject, video)
   return function(name) return root("person " .. subject(name)) end
 end
 
+--- The partition of each of the shuffled subjects.
+local function by_folds(subjects, o)
+  local folds, number = require("mien.data.split").folds(#subjects, o.folds, o.fold, "--folds"), {}
+  for i, who in ipairs(subjects) do number[who] = folds[i] end
+  return number
+end
+
 --- Partitions by subject: subjects in an order that depends on the seed alone, their first `share` (0.8) to train, the
--- others to devel; or a list of shares of train, devel and test, each of which gets one subject at least. names: of
--- recordings; subject(name) names who is in it; group(name): what stays together, its subject when left out.
+-- others to devel; or a list of shares of train, devel and test, each of which gets one subject at least; or { folds =,
+-- fold = } (mien.data.split: folds). names: of recordings; subject(name) names who is in it; group(name): what stays
+-- together, its subject when left out.
 function partitions.draw(names, subject, seed, share, group)
   group = group or subject
   local shares = type(share) == "table" and share or { share, 1 - share }
@@ -122,13 +111,14 @@ function partitions.draw(names, subject, seed, share, group)
     end
   end
   if #subjects < #shares then
-    check.raise("argument", #subjects == 1 and "1 subject: nothing to split" or "%d subjects for %d partitions", #subjects,
+    check.raise("argument", "%d subject%s for %d partitions: nothing to split", #subjects, #subjects == 1 and "" or "s",
       #shares)
   end
   for _, part in ipairs(shares) do total = total + part end
   table.sort(subjects)
   rng.stream(seed, "split"):shuffle(subjects)
   local home, sum, used, cut = {}, 0, 0, require("mien.data.split").cut
+  if shares.folds then home = by_folds(subjects, shares) end
   for i, partition in ipairs { "train", "devel", "test" } do
     if not shares[i] then break end
     sum = sum + shares[i]

@@ -90,8 +90,9 @@ local function read_people(path)
   return of
 end
 
---- How subjects are told: a function of a name (nil where it says nothing), and its description.
-local function teller(o, listed)
+--- How subjects are told: a function of a name (nil where it says nothing), and its description. source(name): the video
+-- that stands for its person where nothing tells.
+local function teller(o, listed, source)
   if o.person then
     return function(name)
       local ok, subject = pcall(string.match, name, o.person)
@@ -106,8 +107,8 @@ local function teller(o, listed)
   elseif o.told and next(o.told) then
     return function(name) return o.told[name] end, ("the column of subjects in %s"):format(o.labels)
   end
-  return function(name) return name end, "nothing: each video counts as a person of its own; if one person is in several, "
-    .. "--person PATTERN or --people CSV tells them"
+  return source, "nothing: each video counts as a person of its own; a person who is in several may be in train and in "
+    .. "devel; --person PATTERN, --people CSV or a column subject in --split tells who is who"
 end
 
 --- Whether a manifest has subjects of its own.
@@ -121,11 +122,13 @@ end
 
 --- List of { name, subject, partition } for the names (of videos with labels), and how subjects were told.
 -- o: person = Lua pattern, people = CSV, split = manifest, told = subjects by name that came with the labels,
--- shares = list (train, devel, test) where there is no manifest, seed, labels = path for messages, note.
-function people.split(names, o)
+-- shares = list (train, devel, test) or folds and fold where there is no manifest, seed, labels = path for messages, note.
+-- source(name): the video that a recording was cut from, where several are cut from one; they stay together.
+function people.split(names, o, source)
+  source = source or function(name) return name end
   local manifest = o.split and partitions.manifest(o.split)
   for _, entry in ipairs(manifest or {}) do entry.name = people.stem(entry.name) end
-  local subject, how = teller(o, manifest and manifest_subjects(o.split, manifest))
+  local subject, how = teller(o, manifest and manifest_subjects(o.split, manifest), source)
   local known, of, home = {}, {}, {}
   for _, name in ipairs(names) do
     of[name] = subject(name)
@@ -135,7 +138,10 @@ function people.split(names, o)
     known[name] = true
   end
   o.note("subjects are told by %s", how)
-  if not manifest then return partitions.draw(names, function(name) return of[name] end, o.seed, o.shares) end
+  if not manifest then
+    local function person(name) return of[name] end
+    return partitions.draw(names, person, o.seed, o.folds and o or o.shares, partitions.groups(names, person, source))
+  end
   local list, listed = {}, {}
   for _, entry in ipairs(manifest) do
     listed[entry.name] = true
@@ -153,40 +159,6 @@ function people.split(names, o)
     if not listed[name] then o.leave_out(name, "no partition", "it is not in " .. o.split) end
   end
   return list
-end
-
---- Numbers of an option "0.6,0.2,0.2"; an error that names the option for anything else.
-function people.numbers(text, option, least, most)
-  local list = {}
-  for word in (text .. ","):gmatch "%s*([^,]*),%s*" do
-    list[#list + 1] = tonumber(word) or check.raise("argument", "%s: '%s' is no number", option, word)
-  end
-  if #list < least or #list > most then
-    check.raise("argument", "%s: %d numbers, wanted are %s", option, #list, least == most and least or
-      ("%d or %d"):format(least, most))
-  end
-  return list
-end
-
---- What readers tell while they work: o.note(fmt, ...), and o.leave_out(name, partition, why) for recordings that never
--- come to be written; kept in o.notes and o.left_out.
-function people.telling(o, say)
-  o.notes, o.left_out = {}, {}
-  o.note = function(fmt, ...)
-    o.notes[#o.notes + 1] = fmt:format(...)
-    if say then say(o.notes[#o.notes]) end
-  end
-  o.leave_out = function(name, partition, why)
-    o.left_out[#o.left_out + 1] = name
-    o.note("left out %s (%s): %s", name, partition, why)
-  end
-end
-
---- Adds to what corpus.write gave: notes, and all that was left out.
-function people.told(o, result)
-  for _, name in ipairs(result.left_out) do o.left_out[#o.left_out + 1] = name end
-  result.left_out, result.notes = o.left_out, o.notes
-  return result
 end
 
 return people

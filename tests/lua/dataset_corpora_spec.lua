@@ -270,7 +270,7 @@ describe("Aff-Wild", function()
     local result = make()
     assert.are.same({ 2, 98, 1000 }, { result.recordings, result.frames, result.scale })
     has_note(result.notes, "scaled by 1000")
-    has_note(result.notes, "videos are taken for persons: .*%-%-people FILE")
+    has_note(result.notes, "each video counts as a person of its own; .*%-%-people CSV")
     local corpus = mien.data.open(folder .. "/out/affwild.h5")
     assert.are.equal(1, #corpus:partition "train")
     assert.are.equal(1, #corpus:partition "devel")
@@ -280,12 +280,12 @@ describe("Aff-Wild", function()
     assert.is_near(0.033, corpus:times(2, 1):totable()[1], 1e-9) -- the frame's own
     corpus:close()
     result = make { people = write("people.csv", "video,person\n1,ann\n2,bob\n") }
-    for _, text in ipairs(result.notes) do assert.is_nil(text:find "taken for persons") end
+    for _, text in ipairs(result.notes) do assert.is_nil(text:find "a person of its own") end
     corpus = mien.data.open(folder .. "/out/affwild.h5")
     assert.are.same({ "ann", "bob" }, { corpus.recordings[1].subject, corpus.recordings[2].subject })
     corpus:close()
     result = make { split = write("aff.csv", "recording,partition\n1,train\n2,devel\n") }
-    has_note(result.notes, "taken for persons: .*its column subject")
+    has_note(result.notes, "each video counts as a person of its own; .*a column subject in %-%-split")
   end)
 
   it("says where lines and frames differ, and what was left out", function()
@@ -299,8 +299,8 @@ describe("Aff-Wild", function()
     has_note(result.notes, "left out 3 .*no .*videos/3.mp4")
     has_note(result.notes, "left out 2_left .*two people")
     result = make { split = write("aff.csv", "recording,partition\n1,train\n9,devel\n") }
-    has_note(result.notes, "left out 9 %(devel%): there is no 9.txt")
-    has_note(result.notes, "2 is not in the split")
+    has_note(result.notes, "left out 9 %(devel%): it has no labels")
+    has_note(result.notes, "left out 2 %(no partition%): it is not in .*aff.csv")
     for _, name in ipairs { "3", "2_left" } do
       for _, dimension in ipairs { "arousal", "valence" } do
         os.remove(("%s/A/annotations/%s/%s.txt"):format(folder, dimension, name))
@@ -336,10 +336,10 @@ describe("Aff-Wild", function()
       for key, value in pairs(o or {}) do all[key] = value end
       return affwild.make(all)
     end
-    says("people.csv does not say who is in 2_left", people, "video,person\n1,a\n2,b\n")
-    says("1 subject: nothing to split", people, "video,person\n1,a\n2_left,a\n")
-    says("leave out people", people, "video,person\n1,a\n", { split = "s.csv" })
-    says("1 subject: nothing to split", affwild.make,
+    says("2_left: no subject is told by the column of subjects in .*people.csv", people, "video,person\n1,a\n2,b\n")
+    says("1 subject for 2 partitions", people, "video,person\n1,a\n2_left,a\n")
+    says("leave out %-%-people", people, "video,person\n1,a\n", { split = "s.csv" })
+    says("1 subject for 2 partitions", affwild.make,
       { videos = "x", annotations = folder .. "/E", out = folder .. "/n.h5" })
     says("no annotated video was found in x", affwild.make, { videos = "x", annotations = folder .. "/E",
       out = folder .. "/n.h5", split = write("e.csv", "recording,partition\n1,train\n") })

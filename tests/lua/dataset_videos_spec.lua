@@ -3,6 +3,7 @@
 local dataset = require "tests.lua.dataset_forms"
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
+local command = require "reading.command"
 local annotations, people, traces = require "reading.annotations", require "reading.people", require "reading.traces"
 local split = require "reading.partitions"
 local folder = tiny.folder()
@@ -123,7 +124,7 @@ describe("people in videos", function()
   local function told(names, options)
     local o = { seed = 1, shares = { 0.5, 0.5 }, labels = "labels.csv" }
     for key, value in pairs(options) do o[key] = value end
-    people.telling(o)
+    command.tell(o)
     local of = {}
     for _, entry in ipairs(people.split(names, o)) do of[entry.name] = entry.subject .. " " .. entry.partition end
     return of, o
@@ -168,16 +169,34 @@ describe("people in videos", function()
   end)
 
   it("are shared out among train, devel and test", function()
-    local names, count = {}, {}
+    local names, count, tested = {}, {}, {}
     for i = 1, 20 do names[i] = "v" .. i end
     for _, entry in ipairs(split.draw(names, function(name) return name end, 3, { 0.6, 0.2, 0.2 })) do
       count[entry.partition] = (count[entry.partition] or 0) + 1
     end
     assert.are.same({ train = 12, devel = 4, test = 4 }, count)
+    for k = 1, 3 do -- three folds of three persons: each is tested once
+      local drawn = split.draw({ "a", "b", "c" }, function(name) return name end, 3, { folds = "loso", fold = k })
+      local again = split.draw({ "a", "b", "c" }, function(name) return name end, 3, { folds = "3", fold = k })
+      assert.are.same(drawn, again)
+      tested[#tested + 1] = drawn[1].partition == "test" and 1 or drawn[2].partition == "test" and 2 or 3
+    end
+    table.sort(tested)
+    assert.are.same({ 1, 2, 3 }, tested)
+    local sizes = {}
+    for _, entry in ipairs(split.draw(names, function(name) return name end, 1, { folds = "6", fold = 6 })) do
+      sizes[entry.partition] = (sizes[entry.partition] or 0) + 1
+    end
+    assert.are.same({ train = 13, devel = 4, test = 3 }, sizes)
+    for _, case in ipairs { { "2", 1, "3 parts at least" }, { "x", 1, "3 parts at least" }, { "21", 1, "20 participants" },
+      { "5", 6, "fold 6; wanted is one from 1 to 5" } } do
+      says("%-%-folds: .*" .. case[3], split.draw, names, function(name) return name end, 1,
+        { folds = case[1], fold = case[2] })
+    end
     says("2 subjects for 3 partitions", split.draw, { "a", "b" }, function(name) return name end, 1, { 0.6, 0.2, 0.2 })
-    assert.are.same({ 0.6, 0.2, 0.2 }, people.numbers("0.6, 0.2,0.2", "--shares", 2, 3))
-    says("%-%-shares: 1 numbers, wanted are 2 or 3", people.numbers, "0.8", "--shares", 2, 3)
-    says("%-%-range: 'a' is no number", people.numbers, "a,1", "--range", 2, 2)
+    assert.are.same({ 0.6, 0.2, 0.2 }, command.numbers("0.6, 0.2,0.2", "--shares", 2, 3))
+    says("%-%-shares: 1 numbers, wanted are 2 to 3", command.numbers, "0.8", "--shares", 2, 3)
+    says("%-%-range: 'a' is no number", command.numbers, "a,1", "--range", 2, 2)
   end)
 end)
 
