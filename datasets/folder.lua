@@ -249,6 +249,17 @@ local function make(o)
   return describe(found)
 end
 
+--- Every picture is read, and all that is wrong is noted.
+local function inspect(o)
+  local bad = {}
+  o.skip_bad = true
+  local pictures = read(o, bad)
+  for _, picture in ipairs(pictures) do
+    try(picture, bad, function() data.image.read(o.pictures .. "/" .. picture.image):free() end)
+  end
+  for _, row in ipairs(bad) do o.note("left out %s:%d: %s", o.labels, row.line, row.problem) end
+end
+
 --- Pictures and labels of --from, unless they are named one by one.
 local function prepare(o, what)
   if not o.from and not (o.pictures and o.labels) then
@@ -282,5 +293,5 @@ emotion; person or subject, and partition (train, devel, test), where they are k
     { "skip_bad", "leave out rows that cannot be used", kind = "flag" },
   },
   examples = { "mien dataset import folder --from faces8 --out corpora/faces8.h5 --grey" },
-  prepare = prepare, make = make,
+  prepare = prepare, make = make, check = inspect,
 }, arg)

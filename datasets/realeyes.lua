@@ -21,7 +21,8 @@ local marks = require "reading.marks"
 local people = require "reading.people"
 local traces = require "reading.traces"
 
---- Names of the videos in videos.csv, in its order, their subjects, and columns that no corpus keeps.
+--- Names of the videos in videos.csv, in its order, their subjects, columns that no corpus keeps, and what is known of the
+-- subjects.
 local function read_videos(path, found)
   local rows, header, bad = csv.read(path, { "video", "subject" })
   for _, row in ipairs(bad) do found:add(path, row.line, "%s", traces.field_problem(row.problem)) end
@@ -39,9 +40,10 @@ local function read_videos(path, found)
   if #rows == 0 and #bad == 0 then found:add(path, 1, "no rows after the header") end
   local unused = {}
   for _, name in ipairs(header) do
-    if name ~= "video" and name ~= "subject" then unused[#unused + 1] = name end
+    local kept = name:lower() == "gender" or name:lower() == "sex" or name:lower() == "age"
+    if name ~= "video" and name ~= "subject" and not kept then unused[#unused + 1] = name end
   end
-  return names, told, unused
+  return names, told, unused, people.about(path, rows, header, function(row) return row.subject end, found)
 end
 
 --- u8 [n,C] without the class that is left out: the tensor, and how many votes went.
@@ -155,8 +157,8 @@ end
 local function make(o)
   local found, counted = annotations.problems(), { frames = 0, tied = 0, empty = 0, unlabelled = 0, other = 0, late = 0,
     train = {}, devel = {}, test = {}, fewest = math.huge, most = 0 }
-  local listed, unused, cut
-  listed, o.told, unused = read_videos(o.labels, found)
+  local listed, unused, about, cut
+  listed, o.told, unused, about = read_videos(o.labels, found)
   local by_video, marked
   by_video, marked, cut = marks.read(o, found)
   for _, one in ipairs(marked) do
@@ -180,7 +182,7 @@ local function make(o)
     jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_video[entry.name], o, counted)
   end
   local result = assembly.write { out = o.out, size = o.size, name = "realeyes", fps = o.fps, names = o.names,
-    label_kind = o.kind, jobs = jobs, note = o.note,
+    label_kind = o.kind, people = about, jobs = jobs, note = o.note,
     source = ("videos and marks of %s, ties %s, other %s, unmarked %s; faces of %d pixels"):format(o.from, o.ties, o.other,
       o.unmarked or "no vote", o.size) }
   say_counts(o, counted)

@@ -13,6 +13,7 @@ local annotations = require "reading.annotations"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local command = require "reading.command"
+local csv = require "mien.data.csv"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local partitions = require "reading.partitions"
@@ -156,6 +157,24 @@ local function prepare(o, what)
   return o
 end
 
+--- What a table of participants beside the recordings says of them; nil without one.
+local function participants(o, entries)
+  local path = o.from .. "/participants.csv"
+  if not lfs.attributes(path) then return nil end
+  local rows, header, bad = csv.read(path)
+  local found, column = annotations.problems(), people.column(header, people.video_columns)
+    or people.column(header, people.subject_columns)
+  for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
+  if not column then
+    check.raise("format", "%s has no column recording; its header is: %s", path, table.concat(header, ", "))
+  end
+  local subject_of = {}
+  for _, entry in ipairs(entries) do subject_of[entry.name] = entry.subject or entry.name end
+  local about = people.about(path, rows, header, function(row) return subject_of[row[column]] or row[column] end, found)
+  found:raise()
+  return about
+end
+
 local function make(o)
   if o.split == "avec27" then
     o.note("the split avec27 is one user's list of the recordings that AVEC 2016 and 2018 used; their organisers published "
@@ -164,7 +183,7 @@ local function make(o)
   local entries = choose_split(o)
   local jobs, step = collect(entries, o)
   local result = assembly.write { out = o.out, size = o.size, name = "recola", fps = 1 / step, names = TARGETS,
-    jobs = jobs, note = o.note,
+    people = participants(o, entries), jobs = jobs, note = o.note,
     split = { name = partitions.recola[o.split] and o.split or "own", recordings = #entries },
     source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
       o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or "")

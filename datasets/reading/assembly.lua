@@ -5,6 +5,7 @@ local check = require "mien.base.check"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"
+local people = require "reading.people"
 local status_line = require "mien.base.status_line"
 
 local assembly = {}
@@ -66,7 +67,8 @@ local function add(writer, job, o, found, map)
 end
 
 --- Writes the corpus: { out =, size =, name =, source =, split = { name =, recordings = how many it has },
--- fps =, names = label names, label_kind = ("continuous"), label_range = { low, high }, note = function(fmt, ...),
+-- people = { [subject] = { gender =, age = } } or nil, fps =, names = label names,
+-- label_kind = ("continuous"), label_range = { low, high }, note = function(fmt, ...),
 -- jobs = list of { name, subject, partition, video, boxes, cascade, rows = number of label rows,
 --   map = function(found) -> source frames that meet the label rows in order,
 --   longer = function(found, n): the video goes on after its n pairs,
@@ -101,6 +103,7 @@ function assembly.write(o)
       writer:split(whole and o.split.name or ("%s, %d of %d recordings"):format(o.split.name, result.recordings,
         o.split.recordings))
     end
+    people.store(writer, o.people)
     writer:finish()
   end)
   writer:close()

@@ -159,19 +159,33 @@ function command.lines(result)
   return lines
 end
 
---- Runs a corpus's command line and returns the exit code. args: its words; called: how the command line begins.
-function command.run(corpus, args, called)
-  local words = command.parser(corpus, called or "mien datasets/" .. corpus.name .. ".lua"):parse(args)
-  local options = { note = function(text) print("note: " .. text) end }
+--- The options of a command line, by name.
+local function read_words(corpus, args, called)
+  local words, options = command.parser(corpus, called):parse(args), {}
   for _, option in ipairs(corpus.options) do
     local word = words[option[1]]
     if word ~= nil then options[option[1]] = value_of(option, word) end
   end
+  return options
+end
+
+--- Runs a corpus's command line and returns the exit code. args: its words; called: how the command line begins.
+function command.run(corpus, args, called)
+  local options = read_words(corpus, args, called or "mien datasets/" .. corpus.name .. ".lua")
+  options.note = function(text) print("note: " .. text) end
   for name, from in pairs(corpus.only_here or {}) do options[name] = from end
   local result = corpus.make(options)
   require("mien.base.status_line").clear()
   for _, line in ipairs(command.lines(result)) do print(line) end
   return 0
+end
+
+--- All that is wrong with the owners' files, as lines; nothing is written. args: as for import, without --out.
+function command.check(corpus, args, called)
+  local words = { unpack(args) }
+  for _, flag in ipairs { "--out", "-" } do words[#words + 1] = flag end
+  local options = settle(corpus, read_words(corpus, words, called), called)
+  return require("reading.inspection").run(corpus, options)
 end
 
 -- ---- the table -----------------------------------------------------------------------------------
@@ -189,11 +203,14 @@ end
 --   make      function(o) -> { recordings =, frames =, left_out = names, fps =, classes =, counts = { train = {}, devel =
 --             {}, test = {} }, lines = more to print }; o has every option, o.note(fmt, ...) and o.leave_out(name,
 --             partition, why)
+--   check     function(o): reads all that make would read and writes nothing; needed where make writes by other ways than
+--             assembly.write
 -- Gives the module of the corpus: make(options) -> result with out, notes and left_out; settle(options, what) -> the
 -- options as make would take them; and what was declared.
 function command.declare(corpus)
   check.keys(corpus, { name = "string!", title = "string!", wants = "string!", common = "table", options = "table",
-    defaults = "table", examples = "table", prepare = "function", only_here = "table", make = "function!" },
+    defaults = "table", examples = "table", prepare = "function", only_here = "table", make = "function!",
+    check = "function" },
     "command.declare")
   local own, options = {}, {}
   for _, option in ipairs(corpus.options or {}) do own[option[1]] = true end

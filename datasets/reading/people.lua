@@ -90,6 +90,40 @@ local function read_people(path)
   return of
 end
 
+--- What a table says of persons in its columns gender and age: { [subject] = { gender =, age = } }, texts; nil without
+-- such columns. rows and header as csv.read gives them; subject(row): whose row it is. Two rows of a person that differ are
+-- problems of `found`.
+function people.about(path, rows, header, subject, found)
+  local columns, about = {}, {}
+  columns.gender, columns.age = people.column(header, { "gender", "sex" }), people.column(header, { "age" })
+  if not next(columns) then return nil end
+  for _, row in ipairs(rows) do
+    local who = subject(row)
+    about[who] = about[who] or {}
+    for what, column in pairs(columns) do
+      local value, before = row[column], about[who][what]
+      if value ~= "" and before and before ~= value then
+        found:add(path, row.line, "%s: %s is %s here, and %s above", who, what, value, before)
+      end
+      if value ~= "" then about[who][what] = before or value end
+    end
+  end
+  return about
+end
+
+--- Puts it into a corpus, in the order of its subjects: `mien dataset info` counts by it.
+function people.store(writer, about)
+  if not about then return end
+  for _, what in ipairs { "gender", "age" } do
+    local list, any = {}, false
+    for i, subject in ipairs(writer.subjects) do
+      list[i] = about[subject] and about[subject][what] or ""
+      any = any or list[i] ~= ""
+    end
+    if any then writer.h5:set("subject_" .. what, list, "subject") end
+  end
+end
+
 --- How subjects are told: a function of a name (nil where it says nothing), and its description. source(name): the video
 -- that stands for its person where nothing tells.
 local function teller(o, listed, source)

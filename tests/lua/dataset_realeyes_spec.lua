@@ -74,7 +74,8 @@ describe("a folder of RealEyes' form", function()
       lines[#lines + 1] = video .. ";b;other;0;\r\n"
     end
     write(name .. "/marks.csv", "\239\187\191" .. table.concat(lines))
-    write(name .. "/videos.csv", "video,subject,gender,age\neat,S1,f,30\nmilk,S2,m,40\ngone.mp4,S3,f,20\n")
+    write(name .. "/videos.csv", "video,subject,Gender,age,mood\neat,S1,f,30,x\nmilk,S2,m,,x\n"
+      .. "gone.mp4,S3,f,20,x\n")
   end
 
   local function make(options)
@@ -115,6 +116,8 @@ describe("a folder of RealEyes' form", function()
     write("nothing/eat.mkv", "")
     write("nothing/marks.csv", "video,annotator,emotion,start\nmilk,A,happy,0\n")
     says("none of the 3 videos of .*videos.csv is marked in .*marks.csv", make)
+    write("nothing/videos.csv", "video,subject,gender\neat,S1,f\nmilk,S1,m\n")
+    says("videos.csv:3: S1: gender is m here, and f above", make)
     says("cannot have all winners", make, { kind = "class", ties = "all" })
     says("unknown emotion \"calm\"", make, { unmarked = "calm" })
     says("ties: unknown value \"last\"", make, { ties = "last" })
@@ -129,9 +132,10 @@ describe("a folder of RealEyes' form", function()
     assert.are.same({ 2, 98, 8 }, { result.recordings, result.frames, #result.classes })
     assert.are.same({ "gone", "yes" }, result.left_out)
     has_note(result.notes, "left out yes %(no partition%): there are no labels for it in .*videos.csv")
-    has_note(result.notes, "columns of .*videos.csv that the corpus does not keep: gender, age")
+    has_note(result.notes, "columns of .*videos.csv that the corpus does not keep: mood")
     has_note(result.notes, "annotators: 8 in every video")
     local corpus = mien.data.open(root .. "/out.h5")
+    assert.are.same({ S1 = { gender = "f", age = "30" }, S2 = { gender = "m" } }, corpus:people())
     local frames = corpus.recordings[1].count
     local times = corpus:times(1, frames):totable()
     local votes, labels = corpus:votes(1, frames):totable(), corpus:labels(1, frames):totable()
