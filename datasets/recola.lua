@@ -114,8 +114,7 @@ local function collect(entries, o)
     end
     local video = faces.video(o.videos, name)
     if not ratings or not video then
-      o.note("left out %s (%s): there is no %s", name, entry.partition,
-        ratings and ("%s/%s.mp4"):format(o.videos, name) or missing)
+      o.leave_out(name, entry.partition, "there is no " .. (ratings and ("%s/%s.mp4"):format(o.videos, name) or missing))
     else
       local job = { name = name, subject = entry.subject or name, partition = entry.partition, video = video,
         boxes = o.boxes and faces.given(o.boxes, name), cascade = o.cascade }

@@ -95,11 +95,9 @@ local function make(o)
   for _, entry in ipairs(people.split(people.usable(names, files, path_of, o), o)) do
     jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_name[entry.name], o)
   end
-  local result = assembly.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
+  return assembly.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
     names = o.targets, label_range = o.range, jobs = jobs, note = o.note,
     source = ("videos of %s, traces of %s; faces of %d pixels"):format(o.videos, o.labels, o.size) }
-  result.fps = fps
-  return result
 end
 
 local videos = command.declare {

@@ -74,12 +74,12 @@ end
 --   longer = function(found, n): the video goes on after its n pairs,
 --   labels = function(row, k), traces and votes = function(row, k) or nil, raters = R,
 --   time = function(row, found, map) } }; a map of nil leaves a recording out.
--- Gives { recordings =, frames =, left_out = names }.
+-- Gives { recordings =, frames =, fps =, left_out = names }.
 function assembly.write(o)
   folders.make_for(o.out)
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
     label_kind = o.label_kind or "continuous", label_range = o.label_range, label_names = o.names, source = o.source })
-  local result, held = { recordings = 0, frames = 0, left_out = {} }, {}
+  local result, held = { recordings = 0, frames = 0, fps = o.fps, left_out = {} }, {}
   local ok, err = pcall(function()
     for number, job in ipairs(o.jobs) do
       local found = follow(job, o, number)
