@@ -31,6 +31,29 @@ function split.folds(n, folds, fold, what)
   return names
 end
 
+--- One fold of a cross-validation by participant: split_folds(corpus, { folds = 10 or "loso" (leave one subject out),
+-- fold = 1, rng = stream }) -> { train =, devel =, test = }, lists of recordings for corpus:windows{ recordings = list }.
+-- All recordings are divided, whatever their partition in the corpus; with the same stream every participant is tested
+-- in one fold. devel is the part behind the one that is tested.
+function split.folded(corpus, options)
+  check.keys(options, { folds = "integer|string", fold = "integer", rng = "any" }, "data.split_folds")
+  if not options.rng then
+    check.raise("argument", 'data.split_folds needs a random stream: rng = mien.rng.stream(seed, "split")')
+  end
+  local known, subjects, home, parts = {}, {}, {}, { train = {}, devel = {}, test = {} }
+  for _, recording in ipairs(corpus.recordings) do
+    if not known[recording.subject] then subjects[#subjects + 1] = recording.subject end
+    known[recording.subject] = true
+  end
+  table.sort(subjects) -- the order of the file must not matter
+  options.rng:shuffle(subjects)
+  for i, name in ipairs(split.folds(#subjects, options.folds, options.fold or 1, "data.split_folds: " .. corpus.path)) do
+    home[subjects[i]] = name
+  end
+  for _, recording in ipairs(corpus.recordings) do table.insert(parts[home[recording.subject]], recording) end
+  return parts
+end
+
 --- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2, rng = stream }) -> one list of recordings per
 -- share, for corpus:windows{ recordings = list }. All recordings of a participant stay together; the shares are
 -- of participants. The test partition that a corpus has of its own is nobody's share: its recordings are in no list, and
