@@ -111,7 +111,7 @@ local function take_lock(path, waiting)
       check.raise("io", "cannot make %s: %s, so another process may be making it at the same time: make it on another disk "
         .. "and copy it there", path, problem.message)
     end
-    if not size and waiting then waiting() end
+    if not size and waiting then waiting(path) end
     local grown = lfs.attributes(path .. ".partial", "size") or 0
     looks = grown == size and looks + 1 or 0
     size = grown
@@ -164,12 +164,12 @@ return command.entry(command.declare {
     count("frames", "of a recording"), { "fps", "frames a second", kind = "number" },
     { "sequence", "frames in a chunk of the file", kind = "count", default = 30 },
     { "progress", "function(done, recordings)", kind = "function" },
-    { "waiting", "function(), called once when another process is making the file", kind = "function" },
+    { "waiting", "function(path), called once when another process is making the file", kind = "function" },
   },
   examples = { "mien dataset import procedural --kind recola --out corpora/recola.h5 --profile tiny" },
   only_here = {
     progress = function(done, total) status_line.show(("%d of %d"):format(done, total), done == total) end,
-    waiting = function() io.stderr:write "waiting for another process that makes the file\n" end,
+    waiting = function(path) io.stderr:write(("waiting for another process that makes %s\n"):format(path)) end,
   },
   prepare = prepare, make = make, check = function() end,
 }, arg)

@@ -156,20 +156,19 @@ local function prepare(o, what)
   return o
 end
 
---- What a table of participants beside the recordings says of them; nil without one.
+--- What the owners' table of participants (User, ...; P16 or 16) says of them; nil without one. Its last rows are no people.
 local function participants(o, entries)
-  local path = o.from .. "/participants.csv"
+  local path = o.from .. "/RECOLA-Metadata/recola_user_info.csv"
   if not lfs.attributes(path) then return nil end
-  local rows, header, bad = csv.read(path)
-  local found, column = annotations.problems(), people.column(header, people.video_columns)
-    or people.column(header, people.subject_columns)
-  for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
-  if not column then
-    check.raise("format", "%s has no column recording; its header is: %s", path, table.concat(header, ", "))
-  end
-  local subject_of = {}
+  local rows, header, bad = csv.read(path, { "User" })
+  local found, subject_of, people_rows = annotations.problems(), {}, {}
   for _, entry in ipairs(entries) do subject_of[entry.name] = entry.subject or entry.name end
-  local about = people.about(path, rows, header, function(row) return subject_of[row[column]] or row[column] end, found)
+  local function subject(row) return subject_of[row.User] or subject_of["P" .. row.User] end
+  for _, row in ipairs(rows) do people_rows[#people_rows + 1] = subject(row) and row or nil end
+  if #people_rows < #rows + #bad then
+    o.note("%s: %d rows name no recording of the split", path, #rows + #bad - #people_rows)
+  end
+  local about = people.about(path, people_rows, header, subject, found)
   found:raise()
   return about
 end
@@ -196,9 +195,8 @@ local recola = command.declare {
   wants = [[
 Ask: the RECOLA team (University of Fribourg), with their licence signed. A folder with
 RECOLA-Annotation/emotional_behaviour/{arousal,valence}/P16.csv (time;FM1 ;FM2 ;FM3 ;FF1 ;FF2 ;FF3, every 0.04 s) and
-RECOLA-Video-recordings/P16.mp4; and, where the owners' table of participants is there as participants.csv (recording,
-gender, age), who they are. AVEC 2015 to 2018: recordings_video, and ratings_gold_standard (ARFF) or a CSV
-name;timestamp;arousal;valence for --gold.]],
+RECOLA-Video-recordings/P16.mp4; gender and age are taken from RECOLA-Metadata/recola_user_info.csv where it is there. AVEC
+2015 to 2018: recordings_video, and ratings_gold_standard (ARFF) or a CSV name;timestamp;arousal;valence for --gold.]],
   common = { "out", "faces", "split" },
   options = {
     { "from", "the folder with RECOLA-Annotation and RECOLA-Video-recordings", required = true },

@@ -78,8 +78,8 @@ describe("the paper's chain", function()
         write(("RECOLA/RECOLA-Annotation/emotional_behaviour/%s/%s.csv"):format(dimension, name), table.concat(lines))
       end
     end
-    write("RECOLA/participants.csv", "\239\187\191recording;gender;age\r\nP13;female;21\r\nP14;male;22\r\nP15;female;23\r\n"
-      .. "P16;male;24\r\n")
+    write("RECOLA/RECOLA-Metadata/recola_user_info.csv", "\239\187\191User;Group_id;Gender ;Age\r\nP13;1;female;21\r\n"
+      .. "P14;1;male;22\r\nP15;2;female;23\r\nP16;2;male;24\r\n\r\nMean;;;22.5\r\nN=4\r\n")
   end
 
   local function affwild_tree()
@@ -141,6 +141,7 @@ describe("the paper's chain", function()
     assert.matches("realeyes.h5: 4 recordings, 272 frames", text)
     text = run "dataset import recola --from RECOLA --boxes boxes --size 40 --out corpora/paper/recola.h5"
     assert.matches("recola.h5: 4 recordings, 152 frames, 25 a second", text)
+    assert.matches("recola_user_info.csv: 2 rows name no recording", text)
     text = run "dataset info corpora/paper/recola.h5"
     assert.matches("female +1 +0 +1 +2\n", text)
     run "dataset check corpora/paper/recola.h5"
