@@ -32,15 +32,11 @@ local function present(o)
   return people.split(names, own, function(name) return name end)
 end
 
---- List of { name, partition, subject }.
+--- List of { name, partition, subject }, and the published split's name, or "own".
 local function choose_split(o)
-  local name = o.split
-  if name == "present" then return present(o) end
-  if partitions.recola[name] then return partitions.recola[name] end
-  if lfs.attributes(name, "mode") == "file" then return partitions.manifest(name) end
-  local near = check.nearest(name, partitions.recola)
-  check.raise("argument", "no split %s: paper46, avec27, avec16, present, or a CSV with columns recording and partition%s",
-    name, near and ("; did you mean %s?"):format(near) or "")
+  if o.split == "present" then return present(o), "own" end
+  local list, _, published = partitions.manifest(o.split)
+  return list, published and o.split or "own"
 end
 
 --- Gold standard of one dimension from rows of ratings, held within [-1, 1]: values by row. The row at t = 0 has no value,
@@ -178,11 +174,11 @@ local function make(o)
     o.note("the split avec27 is one user's list of the recordings that AVEC 2016 and 2018 used; their organisers published "
       .. "none")
   end
-  local entries = choose_split(o)
+  local entries, published = choose_split(o)
   local jobs, step = collect(entries, o)
   local result = assembly.write { out = o.out, size = o.size, name = "recola", fps = 1 / step, names = TARGETS,
     people = participants(o, entries), jobs = jobs, note = o.note,
-    split = { name = partitions.recola[o.split] and o.split or "own", recordings = #entries },
+    split = { name = published, recordings = #entries },
     source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
       o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or "")
         .. (o.lag and (", raters' lags to %g s taken out"):format(o.lag) or "")

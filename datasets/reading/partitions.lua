@@ -1,47 +1,42 @@
--- Who is in which partition: published splits of RECOLA, a manifest, or a seeded draw.
+-- Who is in which partition: a manifest, somebody's own or a published one, or a seeded draw.
 -- Not here: splits of a finished corpus (mien.data.split_subjects).
+local lfs = require "lfs"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local rng = require "mien.tensor.rng"
 
 local partitions = {}
 
-local function numbered(parts)
-  local list = {}
-  for _, partition in ipairs { "train", "devel", "test" } do
-    for number in parts[partition]:gmatch "%d+" do
-      list[#list + 1] = { name = "P" .. number, partition = partition }
-    end
-  end
-  return list
+local folder = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("reading/[^/]*$", "") .. "manifests"
+
+--- Names of the published manifests, datasets/manifests/NAME.csv. Of RECOLA: paper46, the 46 recordings of the paper;
+-- avec27, those of them that AVEC 2016 and 2018 used by one user's list, as none was published; avec16, those of the 27
+-- that have labels, under the names that AVEC's own files give them (in what order they are the 27 is not published).
+function partitions.published()
+  local names = {}
+  for entry in lfs.dir(folder) do names[#names + 1] = entry:match "^(.+)%.csv$" end
+  table.sort(names)
+  return names
 end
 
---- Splits of RECOLA by participant. paper46: the 46 recordings of the paper; avec27: those of them that AVEC
--- 2016 and 2018 used by one user's list, as none was published. avec16: those of the 27 that have labels, under the
--- names that AVEC's own files give them (in what order they are the 27 is not published).
-partitions.recola = {
-  paper46 = numbered {
-    train = "15 16 17 18 21 23 25 37 39 41 46 50 51 55 56 60",
-    devel = "14 19 24 26 28 30 34 40 42 43 44 45 52 64 65",
-    test = "13 20 22 32 38 47 48 49 53 54 57 58 59 62 63",
-  },
-  avec27 = numbered {
-    train = "16 21 23 25 37 39 41 46 56", devel = "19 26 28 30 34 42 45 64 65",
-    test = "13 20 32 38 47 49 53 59 63",
-  },
-  avec16 = {},
-}
-for i = 1, 9 do
-  table.insert(partitions.recola.avec16, { name = "train_" .. i, partition = "train" })
-  table.insert(partitions.recola.avec16, { name = "dev_" .. i, partition = "devel" })
+--- The path of a manifest: a file, or the name of a published one. The second result: whether it is published.
+local function path_of(name)
+  if lfs.attributes(name, "mode") == "file" then return name, false end
+  local path = ("%s/%s.csv"):format(folder, name)
+  if lfs.attributes(path) then return path, true end
+  local near = check.nearest(name, partitions.published())
+  check.raise("argument", "no split %s: a CSV with columns recording and partition, or one of %s%s", name,
+    table.concat(partitions.published(), ", "), near and ("; did you mean %s?"):format(near) or "")
 end
 
 local words = { train = "train", devel = "devel", test = "test", dev = "devel", valid = "devel",
   validation = "devel" }
 
 --- A manifest: CSV with columns recording and partition (train, devel or test), and subject when a subject has
--- more than one recording. List of { name, partition, subject }, and whether there is a column subject.
-function partitions.manifest(path)
+-- more than one recording; or the name of a published one. List of { name, partition, subject }, whether there is a column
+-- subject, and whether it is published.
+function partitions.manifest(name)
+  local path, published = path_of(name)
   local rows, header, bad = csv.read(path, { "recording", "partition" })
   local subject
   for _, name in ipairs(header) do
@@ -70,7 +65,7 @@ function partitions.manifest(path)
       #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
   end
   if #list == 0 then check.raise("format", "%s names no recording", path) end
-  return list, subject ~= nil
+  return list, subject ~= nil, published
 end
 
 --- Names of the groups that recordings form which share a person or a video: group(name), named by the first of its

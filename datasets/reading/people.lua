@@ -35,6 +35,15 @@ function people.videos(folder)
   return names, path_of
 end
 
+--- Whether a folder holds a CSV.
+function people.holds_csv(folder)
+  if lfs.attributes(folder, "mode") ~= "directory" then return false end
+  for entry in lfs.dir(folder) do
+    if entry:lower():find "%.csv$" then return true end
+  end
+  return false
+end
+
 --- Names with labels whose video is there; whatever lacks its video or its labels is left out and said.
 -- names: with labels; files: what people.videos gave; path_of: by name, gets those in folders below as well.
 function people.usable(names, files, path_of, o)
@@ -145,10 +154,9 @@ local function teller(o, listed, source)
     .. "devel; --person PATTERN, --people CSV or a column subject in --split tells who is who"
 end
 
---- Whether a manifest has subjects of its own.
-local function manifest_subjects(path, list)
-  local _, header = csv.read(path)
-  if not people.column(header, { "subject" }) then return nil end
+--- Subjects of a manifest by recording, where it has a column for them.
+local function manifest_subjects(list, has_subjects)
+  if not has_subjects then return nil end
   local of = {}
   for _, entry in ipairs(list) do of[entry.name] = entry.subject end
   return of
@@ -160,9 +168,10 @@ end
 -- source(name): the video that a recording was cut from, where several are cut from one; they stay together.
 function people.split(names, o, source)
   source = source or function(name) return name end
-  local manifest = o.split and partitions.manifest(o.split)
+  local manifest, has_subjects
+  if o.split then manifest, has_subjects = partitions.manifest(o.split) end
   for _, entry in ipairs(manifest or {}) do entry.name = people.stem(entry.name) end
-  local subject, how = teller(o, manifest and manifest_subjects(o.split, manifest), source)
+  local subject, how = teller(o, manifest and manifest_subjects(manifest, has_subjects), source)
   local known, of, home = {}, {}, {}
   for _, name in ipairs(names) do
     of[name] = subject(name)

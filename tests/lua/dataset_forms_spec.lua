@@ -150,13 +150,14 @@ end)
 describe("a split", function()
   it("of the paper has 46 recordings, and AVEC's 27 are in the same partitions", function()
     local home, count = {}, { train = 0, devel = 0, test = 0 }
-    for _, entry in ipairs(partitions.recola.paper46) do
+    for _, entry in ipairs((partitions.manifest "paper46")) do
       assert.is_nil(home[entry.name])
       home[entry.name], count[entry.partition] = entry.partition, count[entry.partition] + 1
     end
     assert.are.same({ train = 16, devel = 15, test = 15 }, count)
-    for _, entry in ipairs(partitions.recola.avec27) do assert.are.equal(home[entry.name], entry.partition) end
-    assert.are.equal(27, #partitions.recola.avec27)
+    for _, entry in ipairs((partitions.manifest "avec27")) do assert.are.equal(home[entry.name], entry.partition) end
+    assert.are.equal(27, #(partitions.manifest "avec27"))
+    assert.are.same({ "avec16", "avec27", "paper46" }, partitions.published())
   end)
 
   it("may be a manifest, whose mistakes are named by line", function()

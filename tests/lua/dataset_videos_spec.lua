@@ -298,4 +298,30 @@ describe("a folder of videos with traces", function()
       note = function(text) notes[#notes + 1] = text end })
     has_note(notes, "left out eat %(%a+%): its rows begin at 90 s, after the end of the video")
   end)
+
+  it("gets in as one folder of videos and CSVs side by side, and as videos that nobody labelled", function()
+    if not dataset.have_clips() then return pending "no real videos here" end
+    for _, name in ipairs { "eat", "milk" } do
+      dataset.clip(folder, name .. ".mkv", "side/" .. name .. ".mkv")
+      dataset.clip(folder, name .. "_face.csv", "side/boxes/" .. name .. ".csv")
+    end
+    local function make()
+      return videos.make { from = folder .. "/side", boxes = folder .. "/side/boxes", size = 16, shares = { 0.5, 0.5 },
+        out = folder .. "/side.h5" }
+    end
+    local result = make()
+    assert.are.same({ 2, 98, 30 }, { result.recordings, result.frames, result.fps })
+    local corpus = mien.data.open(folder .. "/side.h5")
+    assert.are.same({ "class", { "unlabelled" } }, { corpus.label_kind, corpus.label_names })
+    assert.are.equal(1, corpus:labels(1, 1):data()[0])
+    local milk = corpus.recordings[1].name == "milk" and corpus.recordings[1] or corpus.recordings[2]
+    assert.is_near(0.033, corpus:times(milk.first, 1):totable()[1], 1e-9) -- the frame's own
+    corpus:close()
+    for _, name in ipairs { "eat", "milk" } do
+      write("side/" .. name .. ".csv", "time,arousal,valence\n0,0,0\n0.04,0.1,0\n0.08,0.2,0\n")
+    end
+    result = make()
+    assert.are.same({ 2, 6, 25 }, { result.recordings, result.frames, result.fps })
+    says("from, or videos, must say", videos.make, { out = "x" })
+  end)
 end)
