@@ -1,6 +1,7 @@
 -- Who is in which partition: a manifest, somebody's own or a published one, or a seeded draw.
 -- Not here: splits of a finished corpus (mien.data.split_subjects).
 local lfs = require "lfs"
+local annotations = require "reading.annotations"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local rng = require "mien.tensor.rng"
@@ -38,32 +39,27 @@ local words = { train = "train", devel = "devel", test = "test", dev = "devel", 
 function partitions.manifest(name)
   local path, published = path_of(name)
   local rows, header, bad = csv.read(path, { "recording", "partition" })
-  local subject
-  for _, name in ipairs(header) do
-    if name:lower() == "subject" then subject = name end
+  local found, subject = annotations.problems(), nil
+  for _, column in ipairs(header) do
+    if column:lower() == "subject" then subject = column end
   end
   local list, seen, home = {}, {}, {}
+  for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
   for _, row in ipairs(rows) do
     local partition = words[row.partition:lower()]
     local who = subject and row[subject] or row.recording
     if not partition then
-      bad[#bad + 1] = { line = row.line, problem = ("partition '%s' is none of train, devel, test")
-        :format(row.partition) }
+      found:add(path, row.line, "partition '%s' is none of train, devel, test", row.partition)
     elseif seen[row.recording] then
-      bad[#bad + 1] = { line = row.line, problem = ("%s stands in line %d already"):format(row.recording,
-        seen[row.recording]) }
+      found:add(path, row.line, "%s stands in line %d already", row.recording, seen[row.recording])
     elseif home[who] and home[who] ~= partition then
-      bad[#bad + 1] = { line = row.line, problem = ("subject %s is in %s and in %s"):format(who, home[who],
-        partition) }
+      found:add(path, row.line, "subject %s is in %s and in %s", who, home[who], partition)
     else
       seen[row.recording], home[who] = row.line, partition
       list[#list + 1] = { name = row.recording, partition = partition, subject = who }
     end
   end
-  if #bad > 0 then
-    check.raise("format", "%s:%d: %s%s", path, bad[1].line, bad[1].problem,
-      #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
-  end
+  found:raise()
   if #list == 0 then check.raise("format", "%s names no recording", path) end
   return list, subject ~= nil, published
 end

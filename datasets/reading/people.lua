@@ -1,6 +1,7 @@
 -- Who is in which video, and in which partition, for corpora that people bring themselves; it is said how it was told.
 -- Not here: published splits, manifests, the draw (partitions.lua).
 local lfs = require "lfs"
+local annotations = require "reading.annotations"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local faces = require "reading.faces"
@@ -85,17 +86,18 @@ local function read_people(path)
   if not video or not subject then
     check.raise("format", "%s has no columns video and subject; its header is: %s", path, table.concat(header, ", "))
   end
-  local of, line = {}, {}
+  local found, of, line = annotations.problems(), {}, {}
+  for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
   for _, row in ipairs(rows) do
     local name = people.stem(row[video])
     if row[subject] == "" then
-      bad[#bad + 1] = { line = row.line, problem = ("%s has no subject"):format(name) }
+      found:add(path, row.line, "%s has no subject", name)
     elseif of[name] and of[name] ~= row[subject] then
-      bad[#bad + 1] = { line = row.line, problem = ("%s has another subject in line %d"):format(name, line[name]) }
+      found:add(path, row.line, "%s has another subject in line %d", name, line[name])
     end
-    of[name], line[name] = row[subject], row.line
+    of[name], line[name] = of[name] or row[subject], line[name] or row.line
   end
-  if bad[1] then check.raise("format", "%s:%d: %s", path, bad[1].line, bad[1].problem) end
+  found:raise()
   return of
 end
 

@@ -237,6 +237,53 @@ describe("mien dataset", function()
     assert.are.same({ 0, "videos: nothing is wrong" }, { code, text })
   end)
 
+  it("check names what is wrong with the files of RECOLA, Aff-Wild, RealEyes and of pictures, with file and line", function()
+    if not dataset.have_clips() then return pending "no real videos here" end
+    local function found(wanted, ...)
+      local code, text = run("check", ...)
+      assert.are.equal(1, code)
+      for _, pattern in ipairs(wanted) do assert.matches(pattern, text) end
+      assert.matches((": %d problems?$"):format(#wanted), text)
+    end
+    local ratings = { dataset.ratings }
+    for i = 0, 38 do ratings[#ratings + 1] = ("%.2f;0;.1;.2;%.3f;%.3f;.5\n"):format(i / 25, i / 99, i / 80) end
+    for _, dimension in ipairs { "arousal", "valence" } do
+      for _, name in ipairs { "P15", "P14" } do
+        write(("R/RECOLA-Annotation/emotional_behaviour/%s/%s.csv"):format(dimension, name), table.concat(ratings))
+      end
+    end
+    dataset.clip(folder, "eat.mkv", "R/RECOLA-Video-recordings/P15.mkv")
+    dataset.clip(folder, "milk.mkv", "R/RECOLA-Video-recordings/P14.mkv")
+    ratings[5] = "0.12;7;0;0;0;0;0\n"
+    write("R/RECOLA-Annotation/emotional_behaviour/arousal/P14.csv", table.concat(ratings, "", 1, 20))
+    found({ "arousal/P14.csv:5: rater FM1: 7 lies beyond", "P14: 18 rows of labels, the video has 51 frames",
+      "split.csv:4: P14 stands in line 3 already", "split.csv:5: partition 'best' is none of" },
+      "recola", "--from", folder .. "/R", "--split", write("split.csv",
+      "recording,partition\nP15,train\nP14,devel\nP14,train\nP13,best\n"))
+
+    for k, dimension in ipairs { "arousal", "valence" } do
+      write("A/annotations/" .. dimension .. "/1.txt", ("0.1\n"):rep(47))
+      write("A/annotations/" .. dimension .. "/2.txt", ("0.1\n"):rep(50) .. (k == 1 and "x\n" or "0\n"))
+      write("A/annotations/" .. dimension .. "/3.txt", "0\n")
+    end
+    dataset.clip(folder, "eat.mkv", "A/videos/1.mkv")
+    dataset.clip(folder, "milk.mkv", "A/videos/2.mkv")
+    found({ "arousal/2.txt:51: 'x' is no value", "left out 3 .*there is no .*A/videos/3.mp4" }, "affwild", "--from",
+      folder .. "/A", "--seed", "2")
+
+    write("M/videos.csv", "video,subject\na,S1\nb,S2\na.mkv,S2\n")
+    write("M/marks.csv", "video,annotator,emotion,start\na,A,hapy,0\na,A,happy,1\nb,A,happy,0\nc,A,happy,0\n")
+    dataset.clip(folder, "eat.mkv", "M/a.mkv")
+    dataset.clip(folder, "eat.mkv", "M/b.mkv")
+    found({ "videos.csv:4: a stands in line 2 already", "marks.csv:2: unknown emotion 'hapy'", "marks.csv:5: c is not in",
+      "its frames are those of .*: a copy" }, "realeyes", "--from", folder .. "/M")
+
+    write("F/labels.csv", "image,label\na.png,happy\nb.png,hapy\nc.png,happy\n")
+    mien.data.image.write(folder .. "/F/a.png", mien.full({ 8, 8, 3 }, 7, { dtype = "u8" }))
+    write("F/c.png", "no picture")
+    found({ 'labels.csv:3: unknown label "hapy"', "labels.csv:4: .*c.png: no picture" }, "folder", "--from", folder .. "/F")
+  end)
+
   it("show writes a contact sheet with labels and a figure of raters", function()
     if not pcall(C.mien_image_write, "", nil) then return pending "built without FFmpeg" end
     run("import", "procedural", "--kind", "recola", "--profile", "tiny", "--size", "16", "--frames", "30", "--out",
