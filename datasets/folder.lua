@@ -239,6 +239,7 @@ local function make(o)
     source = ("pictures of %s, labels of %s; single pictures, order %s"):format(o.pictures, o.labels, o.order) })
   local ok, err = pcall(function()
     writer.h5:set("persons_by", found.persons_by)
+    writer.h5:set("persons", { tostring(#parts.train), tostring(#parts.devel), tostring(#parts.test) }) -- in the groups
     write_parts(writer, parts, o, found, stream, bad)
     picture_labels.complain(bad, o)
     writer:finish()

@@ -22,14 +22,25 @@ local people = require "reading.people"
 local TARGETS = { "arousal", "valence" }
 local STEP = 0.04 -- seconds between two rows of ratings
 
---- All recordings that have a video, divided by participant.
+local function ratings_path(o, dimension, name)
+  return ("%s/RECOLA-Annotation/emotional_behaviour/%s/%s.csv"):format(o.from, dimension, name)
+end
+
+--- All recordings that have a video and, unless there is a gold standard, ratings: divided by participant.
 local function present(o)
-  local names = lfs.attributes(o.videos, "mode") == "directory" and people.videos(o.videos) or {}
-  if #names == 0 then check.raise("io", "%s holds no video", o.videos) end
-  local own = {}
+  local names, own = {}, {}
+  for _, name in ipairs(people.videos(o.videos)) do
+    local missing = not o.gold and not lfs.attributes(ratings_path(o, "arousal", name))
+    if missing then
+      o.leave_out(name, "no partition", "there is no " .. ratings_path(o, "arousal", name))
+    else
+      names[#names + 1] = name
+    end
+  end
+  if #names == 0 then check.raise("io", "%s holds no video that has ratings", o.videos) end
   for key, value in pairs(o) do own[key] = value end
   own.split = nil
-  return people.split(names, own, function(name) return name end)
+  return people.split(names, own)
 end
 
 --- List of { name, partition, subject }, and the published split's name, or "own".
@@ -69,7 +80,7 @@ end
 local function read_ratings(name, o, found)
   local dimensions = {}
   for k, dimension in ipairs(TARGETS) do
-    local path = ("%s/RECOLA-Annotation/emotional_behaviour/%s/%s.csv"):format(o.from, dimension, name)
+    local path = ratings_path(o, dimension, name)
     if not lfs.attributes(path) then return nil, path end
     dimensions[k] = annotations.raters(path, o.raters, STEP, found)
   end

@@ -83,6 +83,7 @@ describe("a folder of pictures", function()
     assert.are.same({ 6, 6, 12, 1 }, both(found.counts))
     local corpus = mien.data.open(folder .. "/o.h5")
     assert.are.same({ 24, 8, 8 }, { corpus.frames, corpus.height, corpus.width })
+    assert.are.same({ "10", "3", "0" }, corpus.file:list "persons") -- 13 of them, in fewer groups
     local holders = {}
     for _, recording in ipairs(corpus.recordings) do
       local pixels = corpus:pixels(recording.first, recording.count):to "f64":totable()

@@ -157,6 +157,32 @@ describe("RECOLA", function()
     assert.are.equal(40, result.frames)
   end)
 
+  it("of whatever is there is divided for cross-validation, and videos without ratings are left out", function()
+    if not have_video() then return pending "no real videos here" end
+    recola_folder(38)
+    clip("eat.mkv", "R/RECOLA-Video-recordings/P99.mkv")
+    local result = make_recola { split = "present", shares = { 0.5, 0.5 } }
+    assert.are.same({ 2, { "P99" } }, { result.recordings, result.left_out })
+    for _, dimension in ipairs { "arousal", "valence" } do
+      ratings("R/RECOLA-Annotation/emotional_behaviour/" .. dimension .. "/P99.csv", 38, wave(1))
+    end
+    clip("eat_face.csv", "B/P99.csv")
+    local tested = {}
+    for fold = 1, 3 do
+      make_recola { split = "present", folds = "loso", fold = fold }
+      local corpus = mien.data.open(folder .. "/out/recola.h5")
+      assert.are.same({ 1, 1, 1 }, { #corpus:partition "train", #corpus:partition "devel", #corpus:partition "test" })
+      assert.equal("own", corpus.split)
+      tested[fold] = corpus:partition("test")[1].name
+      corpus:close()
+    end
+    table.sort(tested)
+    assert.are.same({ "P14", "P15", "P99" }, tested)
+    for _, dimension in ipairs { "arousal", "valence" } do
+      os.remove(folder .. "/R/RECOLA-Annotation/emotional_behaviour/" .. dimension .. "/P99.csv")
+    end
+  end)
+
   it("takes the raters' lags out of the gold standard, and says which", function()
     if not have_video() then return pending "no real videos here" end
     recola_folder(38)

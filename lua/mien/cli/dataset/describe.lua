@@ -39,6 +39,14 @@ local function sizes(c)
       end
     end
   end
+  local whole = c.file:list "persons" -- a corpus of pictures packs persons into groups
+  if whole then
+    parts.all.persons = 0
+    for i, part in ipairs { "train", "devel", "test" } do
+      parts[part].persons = tonumber(whole[i]) or 0
+      parts.all.persons = parts.all.persons + parts[part].persons
+    end
+  end
   return parts
 end
 
