@@ -58,8 +58,9 @@ local function fuse(rows, raters, o, what, note)
   local before = zero and 1 or 0
   local traces = assembly.tensor("f64", { #rows + before, raters },
     function(row, r) return (rows[row - before] or zero)[r] end)
-  local lag = o.lag and math.floor(o.lag / STEP + 0.5)
-  local fused, weights, lags = data.gold(traces, { kind = o.gold_kind, clip = o.clip, lag = lag })
+  local function frames(seconds) return seconds and math.floor(seconds / STEP + 0.5) end
+  local fused, weights, lags = data.gold(traces, { kind = o.gold_kind, clip = o.clip, lag = frames(o.lag),
+    band = frames(o.band) })
   local values, beyond = {}, 0
   local numbers = fused:data()
   for i = 1, #rows do
@@ -159,6 +160,9 @@ local function prepare(o, what)
   if o.first_row and o.gold then
     check.raise("argument", "%s: first_row is about a gold standard that is made from ratings, %s is one", what, o.gold)
   end
+  if o.gold and (o.lag or o.band) then
+    check.raise("argument", "%s: lag and band are about raters, %s is a gold standard", what, o.gold)
+  end
   o.videos = o.videos or o.from .. "/RECOLA-Video-recordings"
   return o
 end
@@ -193,6 +197,7 @@ local function make(o)
     source = ("RECOLA, split %s, gold standard %s; faces of %d pixels"):format(o.split,
       o.gold and "of " .. o.gold or o.gold_kind .. (o.clip and ", clipped" or "")
         .. (o.lag and (", raters' lags to %g s taken out"):format(o.lag) or "")
+        .. (o.band and (", raters aligned within %g s"):format(o.band) or "")
         .. (o.first_row and ", with the row at t = 0" or ""), o.size) }
   return result
 end
@@ -214,6 +219,7 @@ RECOLA-Video-recordings/P16.mp4; gender and age are taken from RECOLA-Metadata/r
     { "first_row", "the gold standard is fitted with the row at t = 0, too, as AVEC's was; no frame gets it", kind = "flag" },
     { "clip", "raters that disagree with the others count 0 instead of below", kind = "flag" },
     { "lag", "take out each rater's lag against the others, of this many seconds at most", kind = "number" },
+    { "band", "then align the raters by dynamic time warping, none moved further than this many seconds", kind = "number" },
     { "raters", "columns to use, with commas", kind = "names", default = { "FM1", "FM2", "FM3", "FF1", "FF2", "FF3" } },
     { "gold", "a gold standard instead of ratings: a CSV name;timestamp;arousal;valence, or a folder with "
       .. "arousal/NAME.arff and valence/NAME.arff" },

@@ -144,6 +144,7 @@ describe("the paper's chain", function()
     assert.matches("recola_user_info.csv: 2 rows name no recording", text)
     text = run "dataset info corpora/paper/recola.h5"
     assert.matches("female +1 +0 +1 +2\n", text)
+    assert.matches("videos of 640x480 +2 +1 +1 +4\n", text)
     run "dataset check corpora/paper/recola.h5"
 
     local sets = { "seeds={1}" }

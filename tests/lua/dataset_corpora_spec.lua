@@ -197,6 +197,19 @@ describe("RECOLA", function()
     assert.truthy(corpus.source:find "median, raters' lags to 0.24 s taken out")
     assert.is_near(wave(1)(10, 0), corpus:labels(10, 1):totable()[1][1], 1e-4)
     corpus:close()
+    make_recola { band = 0.12, gold_kind = "mean" }
+    corpus = mien.data.open(folder .. "/out/recola.h5")
+    assert.truthy(corpus.source:find "raters aligned within 0.12 s")
+    local arousal = corpus:traces(1, 38):narrow(3, 1, 1):reshape { 38, 6 }:to "f64"
+    local aligned, plain = mien.data.gold(arousal, { kind = "mean", band = 3 }), mien.data.gold(arousal, { kind = "mean" })
+    local off = 0
+    for i, row in ipairs(corpus:labels(1, 38):totable()) do
+      assert.is_near(aligned:at(i), row[1], 1e-5)
+      off = math.max(off, math.abs(plain:at(i) - row[1]))
+    end
+    assert.is_true(off > 0.01)
+    corpus:close()
+    says("lag and band are about raters", make_recola, { band = 0.1, gold = "g.csv" })
   end)
 
   it("leaves out a video that cannot be used, and keeps the others", function()

@@ -17,17 +17,31 @@ local function spread(values)
   return ("%.4g (%.3g)"):format(mean_sd(values))
 end
 
+--- The different texts of a list, sorted.
+local function distinct(list)
+  local seen, different = {}, {}
+  for _, word in ipairs(list) do
+    if not seen[word] then different[#different + 1] = word end
+    seen[word] = true
+  end
+  table.sort(different)
+  return different
+end
+
 -- ---- persons, recordings, frames (Table 2) -------------------------------------------------------
 
 --- Rows { quantity, train, devel, test, all } of recordings of each partition.
-local function sizes(c)
+local function by_partition(c)
   local about, parts = c:people(), {}
   for _, part in ipairs { "train", "devel", "test", "all" } do
-    parts[part] = { subjects = {}, genders = {}, ages = {}, recordings = 0, frames = 0, lengths = {}, persons = 0 }
+    parts[part] = { subjects = {}, genders = {}, ages = {}, recordings = 0, frames = 0, lengths = {}, persons = 0,
+      sizes = {} }
   end
-  for _, recording in ipairs(c.recordings) do
+  local sizes = c.file:list("recording_sizes", "recording") or {}
+  for i, recording in ipairs(c.recordings) do
     for _, part in ipairs { recording.partition, "all" } do
       local p, who = parts[part], recording.subject
+      if sizes[i] then p.sizes[sizes[i]] = (p.sizes[sizes[i]] or 0) + 1 end
       p.recordings, p.frames = p.recordings + 1, p.frames + recording.count
       p.lengths[p.recordings] = recording.count
       if not p.subjects[who] then
@@ -51,7 +65,7 @@ local function sizes(c)
 end
 
 local function table2(c)
-  local parts, rows = sizes(c), { columns = { "", "train", "devel", "test", "all" } }
+  local parts, rows = by_partition(c), { columns = { "", "train", "devel", "test", "all" } }
   local function row(name, value)
     rows[#rows + 1] = { name, value(parts.train), value(parts.devel), value(parts.test), value(parts.all) }
   end
@@ -68,6 +82,10 @@ local function table2(c)
   row("recordings", function(p) return p.recordings end)
   row("frames", function(p) return p.frames end)
   row("frames a recording, mean (sd)", function(p) return spread(p.lengths) end)
+  local sizes = c.file:list("recording_sizes", "recording")
+  for _, size in ipairs(sizes and distinct(sizes) or {}) do
+    row("  videos of " .. size, function(p) return p.sizes[size] or 0 end)
+  end
   if c.fps > 0 then row("minutes", function(p) return ("%.1f"):format(p.frames / c.fps / 60) end) end
   return rows
 end
