@@ -163,6 +163,12 @@ local function prepare(o, what)
   if o.gold and (o.lag or o.band) then
     check.raise("argument", "%s: lag and band are about raters, %s is a gold standard", what, o.gold)
   end
+  o.split = o.split or o.folds and "present" or "paper46"
+  for _, name in ipairs { "folds", "fold", "shares", "person", "people" } do
+    if o.given[name] and o.split ~= "present" then
+      check.raise("argument", "%s: %s is for --split present; %s says already who is in which partition", what, name, o.split)
+    end
+  end
   o.videos = o.videos or o.from .. "/RECOLA-Video-recordings"
   return o
 end
@@ -213,7 +219,7 @@ RECOLA-Video-recordings/P16.mp4; gender and age are taken from RECOLA-Metadata/r
   options = {
     { "from", "the folder with RECOLA-Annotation and RECOLA-Video-recordings", required = true },
     { "split", "paper46, avec27 (one user's list of AVEC's recordings), avec16, present (all that are there, divided by "
-      .. "--shares or --folds), or a CSV with columns recording and partition", default = "paper46" },
+      .. "--shares or --folds), or a CSV with columns recording and partition (paper46; with --folds: present)" },
     { "gold_kind", "ccc_centred (AVEC's), mean, median, ewe_all or ewe_others (raters weighed by their correlation with "
       .. "the mean of all, or of the others)", default = "ccc_centred" },
     { "first_row", "the gold standard is fitted with the row at t = 0, too, as AVEC's was; no frame gets it", kind = "flag" },

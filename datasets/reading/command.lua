@@ -27,7 +27,7 @@ command.common = {
       default = { 0.8, 0.2 } },
     { "folds", "without --split: for cross-validation, into how many parts the persons are divided, or loso (leave one "
       .. "subject out); part --fold becomes test, the next devel" },
-    { "fold", "which of them, from 1", kind = "count", default = 1 },
+    { "fold", "which of them, from 1 (1)", kind = "count" },
     { "seed", "of that draw", kind = "integer", default = 1 },
     { "person", "a Lua pattern whose capture in a video's name is the person: '^(%a+)_'" },
     { "people", "a CSV with columns video and subject: who is who" },
@@ -88,6 +88,7 @@ local function settle(corpus, options, what)
   end
   check.keys(options, known, what)
   for key, value in pairs(options) do o[key] = value end
+  o.given = options -- without defaults: what contradicts another option is told only when somebody said it
   for _, option in ipairs(corpus.options) do
     local name = option[1]
     if o[name] == nil then o[name] = option.default end

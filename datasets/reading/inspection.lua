@@ -6,6 +6,7 @@ local check = require "mien.base.check"
 local data = require "mien.data"
 local ffi = require "ffi"
 local C = require "mien.base.ffi"
+local status_line = require "mien.base.status_line"
 
 local inspection = {}
 
@@ -38,7 +39,8 @@ end
 local function instead(add)
   return function(o)
     local result, by_hash, home = { recordings = 0, frames = 0, left_out = {}, fps = o.fps }, {}, {}
-    for _, job in ipairs(o.jobs) do
+    for number, job in ipairs(o.jobs) do
+      status_line.show(("%d of %d: %s"):format(number, #o.jobs, job.video))
       local ok, found, hash = pcall(look, job.video)
       if not ok then
         if not check.is_error(found) or found.code == "interrupted" then error(found, 0) end
@@ -75,6 +77,7 @@ function inspection.run(corpus, o)
   assembly.write, annotations.instead = instead(add), function(line) problems[#problems + 1] = line end
   local ok, err = pcall(corpus.check or corpus.work, o)
   assembly.write, annotations.instead = write, nil
+  status_line.clear()
   if not ok and (not check.is_error(err) and #problems == 0 or check.is_error(err) and err.code == "interrupted") then
     error(err, 0)
   elseif not ok and check.is_error(err) then

@@ -82,7 +82,7 @@ end
 
 --- The partition of each of the shuffled subjects.
 local function by_folds(subjects, o)
-  local folds, number = require("mien.data.split").folds(#subjects, o.folds, o.fold, "--folds"), {}
+  local folds, number = require("mien.data.split").folds(#subjects, o.folds, o.fold or 1, "--folds"), {}
   for i, who in ipairs(subjects) do number[who] = folds[i] end
   return number
 end

@@ -170,6 +170,13 @@ end
 -- source(name): the video that a recording was cut from, where several are cut from one; they stay together.
 function people.split(names, o, source)
   source = source or function(name) return name end
+  if o.split and o.folds then
+    check.raise("argument", "--split %s says who is in which partition already; --folds divides anew", o.split)
+  elseif o.given and o.given.shares and (o.split or o.folds) then
+    check.raise("argument", "--shares divides the persons, and so does %s; leave one out", o.split and "--split" or "--folds")
+  elseif o.fold and not o.folds then
+    check.raise("argument", "--fold %d: of how many? --folds says it", o.fold)
+  end
   local manifest, has_subjects
   if o.split then manifest, has_subjects = partitions.manifest(o.split) end
   for _, entry in ipairs(manifest or {}) do entry.name = people.stem(entry.name) end

@@ -169,7 +169,7 @@ describe("RECOLA", function()
     clip("eat_face.csv", "B/P99.csv")
     local tested = {}
     for fold = 1, 3 do
-      make_recola { split = "present", folds = "loso", fold = fold }
+      make_recola { folds = "loso", fold = fold }
       local corpus = mien.data.open(folder .. "/out/recola.h5")
       assert.are.same({ 1, 1, 1 }, { #corpus:partition "train", #corpus:partition "devel", #corpus:partition "test" })
       assert.equal("own", corpus.split)
@@ -270,6 +270,8 @@ describe("RECOLA", function()
     says("no split paper64.*did you mean paper46", make_recola, { split = "paper64" })
     says("none of the recordings of paper46 is in .*RECOLA%-Annotation", recola.make,
       { from = folder .. "/none", out = folder .. "/n.h5" })
+    says("folds is for %-%-split present; avec27 says already", make_recola, { split = "avec27", folds = "3" })
+    says("people is for %-%-split present; paper46 says", make_recola, { people = "p.csv" })
     says("gold_kind", make_recola, { gold_kind = "medan" })
     says("two forms of EWE. ewe_all .* ewe_others", make_recola, { gold_kind = "ewe" })
     says("first_row is about a gold standard that is made from ratings", make_recola, { first_row = true, gold = "g.csv" })

@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local corpus = require "mien.data.corpus"
+local status_line = require "mien.base.status_line"
 
 local PIECE = 256  -- frames in memory
 local COPIED = 0.5 -- share of a recording's different frames that makes it a copy
@@ -108,7 +109,8 @@ end
 -- recordings share (black ones) are compared like any other: half of all different frames decide.
 local function copies(c, add)
   local owner = {}
-  for _, recording in ipairs(c.recordings) do
+  for number, recording in ipairs(c.recordings) do
+    status_line.show(("%d of %d: %s"):format(number, #c.recordings, recording.name))
     local different, shared = 0, {}
     for hash in pairs(frame_hashes(c, recording)) do
       different = different + 1
@@ -141,6 +143,7 @@ return function(path)
     if c:has "traces" then raters(c, recording, -math.huge, math.huge, add) end
   end
   copies(c, add)
+  status_line.clear()
   c:close()
   return problems
 end
