@@ -1,7 +1,7 @@
 -- Aff-Wild as its owners hand it out: videos, and a text file for each video and dimension, as a corpus.
 -- Not here: AffWildNet (mien.models.affwildnet), its training (experiments/affwild.lua).
 --
---   mien dataset import affwild --from AffWild/train --out corpora/paper/affwild.h5
+--   mien dataset import affwild --from AffWild --out corpora/paper/affwild.h5
 --
 -- Line i of ANNOTATIONS/arousal/NAME.txt and ANNOTATIONS/valence/NAME.txt belongs to frame i of the video NAME.
 -- Where there are as many lines as boxes, but not as frames, line i belongs to the i-th frame that has a box.
@@ -135,14 +135,20 @@ local function make(o)
   return result
 end
 
---- The folders of --from, unless they are named one by one.
+--- The folders of --from, unless they are named one by one: FROM/videos/train ... as the owners have it, or FROM/videos.
 local function prepare(o, what)
   if not o.from and not (o.videos and o.annotations) then
     check.raise("argument", "%s: from, or videos and annotations, must say where the files are", what)
   end
-  o.videos, o.annotations = o.videos or o.from .. "/videos", o.annotations or o.from .. "/annotations"
-  local boxes = o.from and o.from .. "/bboxes"
-  o.boxes = o.boxes or boxes and lfs.attributes(boxes, "mode") == "directory" and boxes or nil
+  local function below(name)
+    local path = o.from and ("%s/%s"):format(o.from, name)
+    if not path or lfs.attributes(path, "mode") ~= "directory" then return path, false end
+    local train = path .. "/train"
+    return lfs.attributes(train, "mode") == "directory" and train or path, true
+  end
+  o.videos, o.annotations = o.videos or below "videos", o.annotations or below "annotations"
+  local boxes, there = below "bboxes"
+  o.boxes = o.boxes or there and boxes or nil
   o.labels = o.annotations
   return o
 end
@@ -150,20 +156,20 @@ end
 local affwild = command.declare {
   name = "affwild", title = "Aff-Wild: videos with a value of arousal and of valence for each frame",
   wants = [[
-Ask: the Aff-Wild team (Imperial College London, iBUG), with their licence signed. Their folders videos/NAME.mp4 or .avi,
-annotations/{arousal,valence}/NAME.txt (one value a line, line i for frame i) and bboxes/NAME/1.pts ...; those of train are
-enough, as no annotation of the test videos is given out. Where line and frame numbers differ and there are as many lines as
+Ask: the Aff-Wild team (Imperial College London, iBUG), with their licence signed. Their folders videos/train/NAME.mp4 or
+.avi, annotations/train/{arousal,valence}/NAME.txt (one value a line, line i for frame i) and bboxes/train/NAME/1.pts ...;
+no annotation of the test videos is given out. Where line and frame numbers differ and there are as many lines as
 boxes, line i belongs to the i-th frame that has a box. Two people in one video are NAME_left and NAME_right.]],
   common = { "out", "faces", "split" },
   options = {
     { "from", "folder with videos, annotations and bboxes" },
-    { "videos", "folder of NAME.mp4 or .avi (FROM/videos)" },
-    { "annotations", "folder that holds arousal/NAME.txt and valence/NAME.txt (FROM/annotations)" },
+    { "videos", "folder of NAME.mp4 or .avi (FROM/videos/train, else FROM/videos)" },
+    { "annotations", "folder that holds arousal/NAME.txt and valence/NAME.txt (the same)" },
     { "fps", "of the corpus; frames keep their own times", kind = "number", default = 30 },
   },
   defaults = { size = 96 },
   examples = {
-    "mien dataset import affwild --from AffWild/train --people people.csv --out corpora/paper/affwild.h5",
+    "mien dataset import affwild --from AffWild --people people.csv --out corpora/paper/affwild.h5",
     "mien dataset import affwild --videos videos --annotations annotations --split own.csv --out corpora/own/affwild.h5",
   },
   prepare = prepare, make = make,

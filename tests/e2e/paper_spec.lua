@@ -59,8 +59,8 @@ describe("the paper's chain", function()
     for _, row in ipairs((csv.read(("%s/video_webcam/%s_face.csv"):format(real, clip), { "frame", "x", "y", "w", "h" }))) do
       local x, y = tonumber(row.x), tonumber(row.y)
       local right, low = x + tonumber(row.w), y + tonumber(row.h)
-      write(("AffWild/bboxes/%s/%d.pts"):format(name, row.frame + 1), ("version: 1\nn_points: 4\n{\n%g %g\n%g %g\n%g %g\n"
-        .. "%g %g\n}\n"):format(x, y, right, y, right, low, x, low))
+      write(("AffWild/bboxes/train/%s/%d.pts"):format(name, row.frame + 1),
+        ("version: 1\nn_points: 4\n{\n%g %g\n%g %g\n%g %g\n%g %g\n}\n"):format(x, y, right, y, right, low, x, low))
     end
   end
 
@@ -84,13 +84,13 @@ describe("the paper's chain", function()
 
   local function affwild_tree()
     for i, clip in ipairs(CLIPS) do
-      copy(("video_webcam/%s.mkv"):format(clip), ("AffWild/videos/%d.mp4"):format(i))
+      copy(("video_webcam/%s.mkv"):format(clip), ("AffWild/videos/train/%d.mp4"):format(i))
       points(clip, tostring(i))
       local frames = #(csv.read(("%s/video_webcam/%s_face.csv"):format(real, clip)))
       for k, dimension in ipairs { "arousal", "valence" } do
         local lines = {}
         for row = 1, frames do lines[row] = ("%.4f\n"):format(rating(6 + k, 30 * i + row / 6)) end
-        write(("AffWild/annotations/%s/%d.txt"):format(dimension, i), table.concat(lines))
+        write(("AffWild/annotations/train/%s/%d.txt"):format(dimension, i), table.concat(lines))
       end
     end
   end
