@@ -160,9 +160,20 @@ function command.lines(result)
   return lines
 end
 
+--- Words as argparse takes them: a value that begins with a minus (--range -1,1) would be an option to it.
+local function joined(args)
+  local words = {}
+  for _, word in ipairs(args) do
+    local last = words[#words] or ""
+    if word:find "^%-[%d.]" and last:find "^%-%-[^=]+$" then words[#words] = last .. "=" .. word
+    else words[#words + 1] = word end
+  end
+  return words
+end
+
 --- The options of a command line, by name.
 local function read_words(corpus, args, called)
-  local words, options = command.parser(corpus, called):parse(args), {}
+  local words, options = command.parser(corpus, called):parse(joined(args)), {}
   for _, option in ipairs(corpus.options) do
     local word = words[option[1]]
     if word ~= nil then options[option[1]] = value_of(option, word) end

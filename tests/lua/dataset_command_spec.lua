@@ -66,7 +66,7 @@ describe("a corpus's declaration", function()
     end }
     local real = print
     _G.print = function() end
-    local ok, code = pcall(command.run, corpus, { "--from", "d", "--out", "f.h5", "--targets", "a, b", "--range=-1,2",
+    local ok, code = pcall(command.run, corpus, { "--from", "d", "--out", "f.h5", "--targets", "a, b", "--range", "-1,2",
       "--how-many", "3", "--grey", "--way", "right" })
     _G.print = real
     assert(ok, code)
@@ -111,6 +111,7 @@ describe("mien dataset", function()
     refused("unknown word improt; did you mean import", 2, "improt")
     refused("import wants a name: affwild, ", 2, "import")
     refused("info wants a corpus", 2, "info")
+    refused("^mien: there is no folder /nowhere of videos$", 1, "import", "videos", "--from", "/nowhere", "--out", "x.h5")
     refused("show: unknown option %-%-recrding; did you mean %-%-recording", 2, "show", "x.h5", "--recrding", "r")
   end)
 
