@@ -8,10 +8,10 @@
 -- number of windows, and each group becomes a recording with a subject of its own: whoever splits by subject
 -- splits by person. Who a picture shows is told by the CSV's column person or subject; else by --person, a Lua pattern
 -- whose capture in the picture's name is the person; else it is guessed, and said how: by the folders where the pictures
--- lie in several, or by the names before trailing _NUMBERs (George_W_Bush_0139 -> George_W_Bush). Folders or names that
--- go with the labels one to one are classes and no persons. Within a recording the pictures
--- are shuffled ("mixed"), or sorted by label ("episodes": windows of one emotion, as a video has them, so that windows
--- without a neutral frame exist for re-sampling).
+-- lie in several, or by the names before trailing _NUMBERs (George_W_Bush_0139 -> George_W_Bush), or before a first dot
+-- (KA.AN1.39 -> KA). Folders or names that go with the labels one to one are classes and no persons. Within a recording
+-- the pictures are shuffled ("mixed"), or sorted by label ("episodes": windows of one emotion, as a video has them, so
+-- that windows without a neutral frame exist for re-sampling).
 -- The partitions are those of the CSV's column partition (train, devel, test), else train and devel are 80 and 20 % of
 -- the persons, drawn from the seed. No more than one recording's pictures are in memory.
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or "."

@@ -12,6 +12,12 @@ local function name_before_numbers(picture)
   return stem
 end
 
+--- The name of a picture before its first dot: KA.AN1.39.tiff (JAFFE) -> KA.
+local function name_before_dot(picture)
+  local stem = picture.image:match "([^/]*)$":gsub("%.%w+$", "")
+  return stem:match "^([^.]+)%." or stem
+end
+
 local function folder_of(picture) return picture.image:match "^(.*)/[^/]*$" or "" end
 local function itself(picture) return picture.image end
 
@@ -42,7 +48,8 @@ end
 local function guess(pictures)
   local refused = ""
   for _, way in ipairs { { folder_of, "the folders of the pictures" },
-    { name_before_numbers, "the pictures' names before their trailing numbers" } } do
+    { name_before_numbers, "the pictures' names before their trailing numbers" },
+    { name_before_dot, "the pictures' names before their first dot" } } do
     local n = count(pictures, way[1])
     if n > 1 and n < #pictures then
       if not are_classes(pictures, way[1]) then return way[1], way[2] .. refused .. " (guessed)" end

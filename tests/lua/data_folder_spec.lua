@@ -175,6 +175,7 @@ describe("a folder of pictures", function()
     local ways = {
       { "S%02d/%03d.png", "^(S%d+)", {}, "the folders of the pictures (guessed)" },
       { "C%03d_%03d_00000011.png", "^(C%d+)", {}, "the pictures' names before their trailing numbers (guessed)" },
+      { "J%d.AN%d.39.png", "^(J%d)", {}, "the pictures' names before their first dot (guessed)" },
       { "K%d.AN%d.39.png", "^(K%d)", { person = "^(%w+)%." }, "the pattern ^(%w+)%." },
     }
     for _, way in ipairs(ways) do
