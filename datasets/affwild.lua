@@ -1,8 +1,7 @@
 -- Aff-Wild as its owners hand it out: videos, and a text file for each video and dimension, as a corpus.
 -- Not here: AffWildNet (mien.models.affwildnet), its training (experiments/affwild.lua).
 --
---   mien datasets/affwild.lua --videos videos/train --annotations annotations/train --boxes bboxes/train
---     --out corpora/paper/affwild.h5
+--   mien dataset import affwild --from AffWild --out corpora/paper/affwild.h5
 --
 -- Line i of ANNOTATIONS/arousal/NAME.txt and ANNOTATIONS/valence/NAME.txt belongs to frame i of the video NAME.
 -- Where there are as many lines as boxes, but not as frames, line i belongs to the i-th frame that has a box.
@@ -11,23 +10,24 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 
 local lfs = require "lfs"
 local annotations = require "reading.annotations"
-local check = require "mien.base.check"
 local assembly = require "reading.assembly"
+local check = require "mien.base.check"
+local command = require "reading.command"
 local faces = require "reading.faces"
-local partitions = require "reading.partitions"
+local people = require "reading.people"
 
-local affwild = { names = { "arousal", "valence" } }
+local TARGETS = { "arousal", "valence" }
 
 --- Two people in one video are annotated as NAME_left and NAME_right; they stay in one partition. Without a list of
 -- people it is the name of the video that stands for the person, though some people are in several videos.
-function affwild.subject(name)
+local function source_of(name)
   return name:match "^(.+)_left$" or name:match "^(.+)_right$" or name
 end
 
 --- Names that are annotated in both dimensions, sorted; half annotated ones are noted.
 local function annotated(o)
   local seen, names = {}, {}
-  for _, dimension in ipairs(affwild.names) do
+  for _, dimension in ipairs(TARGETS) do
     local folder = o.annotations .. "/" .. dimension
     if lfs.attributes(folder, "mode") ~= "directory" then
       check.raise("io", "there is no folder %s; --annotations names the one that holds arousal and valence", folder)
@@ -68,7 +68,7 @@ end
 --- A recording with all that is needed, or nil and what is missing.
 local function find_job(entry, o)
   local name = entry.name
-  local source = affwild.subject(name)
+  local source = source_of(name)
   local video = faces.video(o.videos, name) or faces.video(o.videos, source)
   if not video then return nil, ("there is no %s/%s.mp4 or .avi"):format(o.videos, name) end
   local boxes, boxed
@@ -89,7 +89,7 @@ end
 
 local function read_values(job, o, found, lists)
   local values = {}
-  for k, dimension in ipairs(affwild.names) do
+  for k, dimension in ipairs(TARGETS) do
     local path = ("%s/%s/%s.txt"):format(o.annotations, dimension, job.name)
     values[k] = annotations.values(path, found)
     lists[#lists + 1] = { path = path, values = values[k] }
@@ -102,116 +102,79 @@ local function read_values(job, o, found, lists)
   job.labels = function(row, k) return values[k][row] end
 end
 
---- That names are no persons.
-local function warn(o, instead)
-  o.note("videos are taken for persons: a person who is in several of them may be in train and in devel; %s says who is who",
-    instead)
-end
-
---- Who is in which partition, as drawn.
-local function draw(names, o)
-  if not o.people then
-    warn(o, "--people FILE (a CSV with columns video and person)")
-    return partitions.draw(names, affwild.subject, o.seed, o.share)
-  end
-  local people, unknown = partitions.people(o.people), {}
-  for _, name in ipairs(names) do
-    if not people[name] then unknown[#unknown + 1] = name end
-  end
-  if #unknown > 0 then
-    check.raise("format", "%s does not say who is in %s%s", o.people, unknown[1],
-      #unknown > 1 and (" and %d more"):format(#unknown - 1) or "")
-  end
-  local function person(name) return people[name] end
-  return partitions.draw(names, person, o.seed, o.share, partitions.groups(names, person, affwild.subject))
-end
-
---- Makes the corpus: { videos = folder, annotations = folder, out = path, boxes = folder, split = CSV of recording
--- and partition (else 80 % of the persons train, drawn from the seed), people = CSV of video and person, which names
--- NAME_left and NAME_right apart (else each video counts as a person), share = 0.8, seed = 1, size = 96, fps = 30 (of the
--- corpus; frames keep their own times), cascade = XML of OpenCV, note = function(text) }.
--- Gives { recordings =, frames =, scale = 1 or 1000, notes = list }.
-function affwild.make(options)
-  check.keys(options, { videos = "string!", annotations = "string!", out = "string!", boxes = "string",
-    split = "string", people = "string", share = "number", seed = "integer", size = "count", fps = "number",
-    cascade = "string", note = "function" }, "affwild.make")
-  local o, notes = { share = 0.8, seed = 1, size = 96, fps = 30 }, {}
-  for key, value in pairs(options) do o[key] = value end
-  o.note = function(fmt, ...)
-    notes[#notes + 1] = fmt:format(...)
-    if options.note then options.note(notes[#notes]) end
-  end
-  local names, known = annotated(o), {}
-  for _, name in ipairs(names) do known[name] = true end
-  local list
+--- Who is in which partition: a list of { name, subject, partition }.
+local function partition(names, o)
   if o.split and o.people then
-    check.raise("argument", "affwild.make: split names partitions and, in a column subject, persons; leave out people")
-  elseif o.split then
-    local persons
-    list, persons = partitions.manifest(o.split)
-    if not persons then warn(o, "its column subject") end
-  else
-    if #names == 0 then check.raise("io", "%s holds no annotated video", o.annotations) end
-    list = draw(names, o)
+    check.raise("argument", "affwild: --split names partitions and, in a column subject, persons; leave out --people")
+  elseif #names == 0 then
+    check.raise("io", "%s holds no annotated video", o.annotations)
   end
-  local found, lists, jobs, listed = annotations.problems(), {}, {}, {}
-  for _, entry in ipairs(list) do
-    listed[entry.name] = true
-    local job, missing
-    if known[entry.name] then
-      job, missing = find_job(entry, o)
-    else
-      missing = ("there is no %s.txt in %s/arousal and valence"):format(entry.name, o.annotations)
-    end
+  return people.split(names, o, source_of)
+end
+
+local function make(o)
+  local found, lists, jobs = annotations.problems(), {}, {}
+  for _, entry in ipairs(partition(annotated(o), o)) do
+    local job, missing = find_job(entry, o)
     if job then
       read_values(job, o, found, lists)
       jobs[#jobs + 1] = job
     else
-      o.note("left out %s (%s): %s", entry.name, entry.partition, missing)
+      o.leave_out(entry.name, entry.partition, missing)
     end
-  end
-  for _, name in ipairs(names) do
-    if not listed[name] then o.note("%s is not in the split %s", name, o.split) end
   end
   local scale = annotations.unscale(lists, found)
   found:raise()
   if #jobs == 0 then check.raise("io", "no annotated video was found in %s", o.videos) end
   if scale ~= 1 then o.note("the annotations are scaled by %d", scale) end
-  local result = assembly.write { out = o.out, size = o.size, name = "affwild", fps = o.fps, names = affwild.names,
+  local result = assembly.write { out = o.out, size = o.size, name = "affwild", fps = o.fps, names = TARGETS,
     jobs = jobs, note = o.note,
     source = ("Aff-Wild, %s; faces of %d pixels"):format(o.split and "split " .. o.split
-      or ("%g of the persons to train, seed %d"):format(o.share, o.seed), o.size) }
-  result.scale, result.notes = scale, notes
+      or ("shares %s of the persons, seed %d"):format(table.concat(o.shares, ", "), o.seed), o.size) }
+  result.scale = scale
   return result
 end
 
---- The command line; returns the exit code.
-function affwild.main(args)
-  local parser = require "argparse"("affwild.lua", "Aff-Wild as a corpus.")
-  parser:option("--videos", "folder of NAME.mp4 or .avi"):count "1"
-  parser:option("--annotations", "folder that holds arousal/NAME.txt and valence/NAME.txt"):count "1"
-  parser:option("--out", "the HDF5 file"):count "1"
-  parser:option("--boxes", "folder of NAME/1.pts ... or NAME.csv (frame,x,y,w,h); else the faces are searched")
-  parser:option("--split", "CSV with columns recording and partition, and subject if a subject has several")
-  parser:option("--people", "CSV with columns video and person: who is who, without --split; else each video is a person")
-  for _, option in ipairs {
-    { "share", "of the persons, for training, without --split (0.8)" }, { "seed", "of that draw (1)" },
-    { "size", "side of the faces in pixels (96)" }, { "fps", "of the corpus; frames keep their own times (30)" },
-  } do
-    parser:option("--" .. option[1], option[2]):convert(tonumber)
+--- The folders of --from, unless they are named one by one: FROM/videos/train ... as the owners have it, or FROM/videos.
+local function prepare(o, what)
+  if not o.from and not (o.videos and o.annotations) then
+    check.raise("argument", "%s: from, or videos and annotations, must say where the files are", what)
   end
-  parser:option("--cascade", "another face detector of OpenCV")
-  parser:epilog [[
-Examples:
-  mien datasets/affwild.lua --videos videos/train --annotations annotations/train --boxes bboxes/train \
-    --out corpora/paper/affwild.h5
-  mien datasets/affwild.lua --videos videos --annotations annotations --split own.csv --out corpora/own/affwild.h5]]
-  local o = parser:parse(args)
-  o.note = function(text) print("note: " .. text) end
-  local result = affwild.make(o)
-  print(("%s: %d recordings, %d frames"):format(o.out, result.recordings, result.frames))
-  return 0
+  local function below(name)
+    local path = o.from and ("%s/%s"):format(o.from, name)
+    if not path or lfs.attributes(path, "mode") ~= "directory" then return path, false end
+    local train = path .. "/train"
+    return lfs.attributes(train, "mode") == "directory" and train or path, true
+  end
+  o.videos, o.annotations = o.videos or below "videos", o.annotations or below "annotations"
+  local boxes, there = below "bboxes"
+  o.boxes = o.boxes or there and boxes or nil
+  o.labels = o.annotations
+  return o
 end
 
-if arg and arg[0] and arg[0]:find "affwild%.lua$" then return affwild.main(arg) end
-return affwild
+local affwild = command.declare {
+  name = "affwild", title = "Aff-Wild: videos with a value of arousal and of valence for each frame",
+  wants = [[
+Ask: the Aff-Wild team (Imperial College London, iBUG), with their licence signed. Their folders videos/train/NAME.mp4 or
+.avi, annotations/train/{arousal,valence}/NAME.txt (one value a line, line i for frame i) and bboxes/train/NAME/1.pts ...;
+no annotation of the test videos is given out. Where line and frame numbers differ and there are as many lines as
+boxes, line i belongs to the i-th frame that has a box. Two people in one video are NAME_left and NAME_right.]],
+  common = { "out", "faces", "split" },
+  options = {
+    { "from", "folder with videos, annotations and bboxes" },
+    { "videos", "folder of NAME.mp4 or .avi (FROM/videos/train, else FROM/videos)" },
+    { "annotations", "folder that holds arousal/NAME.txt and valence/NAME.txt (the same)" },
+    { "fps", "of the corpus; frames keep their own times", kind = "number", default = 30 },
+  },
+  defaults = { size = 96 },
+  examples = {
+    "mien dataset import affwild --from AffWild --people people.csv --out corpora/paper/affwild.h5",
+    "mien dataset import affwild --videos videos --annotations annotations --split own.csv --out corpora/own/affwild.h5",
+  },
+  prepare = prepare, make = make,
+}
+
+affwild.source_of = source_of
+
+return command.entry(affwild, arg)

@@ -1,183 +1,33 @@
 -- A folder of pictures and a CSV of labels (columns image, label or emotion) as a corpus.
 -- Not here: pretraining on it (experiments/realeyes.lua).
 --
---   mien datasets/folder.lua --pictures FOLDER --labels labels.csv --out corpora/faces.h5 [--sequence 1]
---     [--size 112] [--kind multilabel|class] [--classes a,b,c] [--order mixed|episodes] [--seed 1] [--skip-bad] [--grey]
---     [--person '^(S%d+)_']
+--   mien dataset import folder --pictures FOLDER --labels labels.csv --out corpora/faces.h5 --person '^(S%d+)_'
 --
 -- Windows out of single pictures: networks here take windows of `sequence` frames that never cross a recording,
 -- and a split by participant must not tear a person apart. So whole persons are packed into groups of a whole
 -- number of windows, and each group becomes a recording with a subject of its own: whoever splits by subject
 -- splits by person. Who a picture shows is told by the CSV's column person or subject; else by --person, a Lua pattern
 -- whose capture in the picture's name is the person; else it is guessed, and said how: by the folders where the pictures
--- lie in several, or by the names before trailing _NUMBERs (George_W_Bush_0139 -> George_W_Bush). Folders or names that
--- go with the labels one to one are classes and no persons. Within a recording the pictures
--- are shuffled ("mixed"), or sorted by label ("episodes": windows of one emotion, as a video has them, so that windows
--- without a neutral frame exist for re-sampling).
+-- lie in several, or by the names before trailing _NUMBERs (George_W_Bush_0139 -> George_W_Bush), or before a first dot
+-- (KA.AN1.39 -> KA). Folders or names that go with the labels one to one are classes and no persons. Within a recording
+-- the pictures are shuffled ("mixed"), or sorted by label ("episodes": windows of one emotion, as a video has them, so
+-- that windows without a neutral frame exist for re-sampling).
 -- The partitions are those of the CSV's column partition (train, devel, test), else train and devel are 80 and 20 % of
 -- the persons, drawn from the seed. No more than one recording's pictures are in memory.
+local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or "."
+if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
+
 local box = require "mien.data.box"
 local check = require "mien.base.check"
-local csv = require "mien.data.csv"
+local command = require "reading.command"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local folders = require "mien.base.folders"
 local lfs = require "lfs"
+local picture_labels = require "reading.picture_labels"
+local picture_people = require "reading.picture_people"
 local rng = require "mien.tensor.rng"
 local split = require "mien.data.split"
-
-local folder = {}
-
---- Names that need no --classes: the eight emotions of faces8 and FER+, and RealEyes' own.
-folder.emotions = { "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "happy",
-  "confusion", "empathy", "other" }
-
--- ---- persons ------------------------------------------------------------------------------------
-
---- The name of a picture before its trailing numbers: S005_001_00000011.png -> S005.
-local function name_before_numbers(picture)
-  local stem = picture.image:match "([^/]*)$":gsub("%.%w+$", "")
-  repeat
-    local shorter = stem:match "^(.+)_%d+$"
-    stem = shorter or stem
-  until not shorter
-  return stem
-end
-
-local function folder_of(picture) return picture.image:match "^(.*)/[^/]*$" or "" end
-local function itself(picture) return picture.image end
-
---- Whether persons told by of(picture) are told apart by their labels as well: then they are classes.
-local function are_classes(pictures, of)
-  local label_of, person_of, n = {}, {}, 0
-  for _, picture in ipairs(pictures) do
-    local person, label = of(picture), next(picture.labels)
-    if next(picture.labels, label) then return false end
-    if not label_of[person] then n = n + 1 end
-    label_of[person], person_of[label] = label_of[person] or label, person_of[label] or person
-    if label_of[person] ~= label or person_of[label] ~= person then return false end
-  end
-  return n > 1 and n < #pictures
-end
-
-local function count(pictures, of)
-  local seen, n = {}, 0
-  for _, picture in ipairs(pictures) do
-    local person = of(picture)
-    if not seen[person] then n = n + 1 end
-    seen[person] = true
-  end
-  return n
-end
-
---- How persons are told apart when nobody says it: a function of a picture, and its description.
-local function guess(pictures)
-  local refused = ""
-  for _, way in ipairs { { folder_of, "the folders of the pictures" },
-    { name_before_numbers, "the pictures' names before their trailing numbers" } } do
-    local n = count(pictures, way[1])
-    if n > 1 and n < #pictures then
-      if not are_classes(pictures, way[1]) then return way[1], way[2] .. refused .. " (guessed)" end
-      refused = refused .. ("; %s are the labels' own"):format(way[2])
-    end
-  end
-  return itself, "nothing: each picture counts as a person of its own" .. refused
-    .. ". If that is wrong, a column person in the CSV or --person PATTERN tells them"
-end
-
---- Gives every picture its `person`; returns how they were told apart. column: of the CSV, or nil.
-local function tell_persons(pictures, o, column, bad)
-  local of, how
-  if o.person then
-    of, how = function(picture) return picture.image:match(o.person) end, ("the pattern %s"):format(o.person)
-  elseif column then
-    of, how = function(picture) return picture.told end, ("the column %s"):format(column)
-  else
-    of, how = guess(pictures)
-  end
-  local good = {}
-  for _, picture in ipairs(pictures) do
-    picture.person = of(picture)
-    if picture.person and picture.person ~= "" then
-      good[#good + 1] = picture
-    else
-      bad[#bad + 1] = { line = picture.line, problem = ("%s: no person is told by %s"):format(picture.image, how) }
-    end
-  end
-  return good, how
-end
-
--- ---- the CSV ------------------------------------------------------------------------------------
-
-local PARTITIONS = { train = "train", devel = "devel", validation = "devel", val = "devel", test = "test" }
-
-local function complain(bad, options)
-  if #bad == 0 or options.skip_bad then return end
-  table.sort(bad, function(a, b) return a.line < b.line end)
-  local lines = {}
-  for i = 1, math.min(#bad, 10) do lines[i] = ("  line %d: %s"):format(bad[i].line, bad[i].problem) end
-  if #bad > 10 then lines[11] = ("  and %d more"):format(#bad - 10) end
-  check.raise("format", "%s: %d bad rows (skip_bad leaves them out)\n%s", options.labels, #bad,
-    table.concat(lines, "\n"))
-end
-
---- Pictures of the CSV: list of { image =, labels = { [class] = true }, line =, told = person, partition = }, the class
--- names in use, bad rows, how many pictures stand more than once, and the columns of persons and partitions.
-local function read_labels(options)
-  local rows, header, bad = csv.read(options.labels, { "image" })
-  local column
-  for _, name in ipairs(header) do
-    if name:lower() == "label" or name:lower() == "emotion" then column = column or name end
-  end
-  if not column then
-    check.raise("format", "%s has no column 'label' or 'emotion'; its header is: %s", options.labels,
-      table.concat(header, ", "))
-  end
-  local person, partition
-  for _, name in ipairs(header) do
-    local word = name:lower()
-    if word == "person" or word == "subject" then person = person or name end
-    if word == "partition" then partition = partition or name end
-  end
-  local allowed = {}
-  for _, name in ipairs(options.classes or folder.emotions) do allowed[name:lower()] = name end
-  local pictures, by_name, used, repeated = {}, {}, {}, 0
-  for _, row in ipairs(rows) do
-    local name, label = row.image, allowed[row[column]:lower()]
-    local part = partition and row[partition]:lower()
-    if part and not PARTITIONS[part] then
-      bad[#bad + 1] = { line = row.line, problem = ('unknown partition "%s": train, devel or test'):format(row[partition]) }
-    elseif name == "" then
-      bad[#bad + 1] = { line = row.line, problem = "no picture is named" }
-    elseif not label then
-      local near = check.nearest(row[column], allowed)
-      bad[#bad + 1] = { line = row.line, problem = ('unknown label "%s"%s'):format(row[column],
-        near and (', did you mean "%s"?'):format(near) or "; name your own with --classes") }
-    else
-      local picture = by_name[name]
-      if picture and not picture.labels[label] and options.kind == "class" then
-        bad[#bad + 1] = { line = row.line, problem = ("%s has another label in line %d"):format(name, picture.line) }
-      else
-        if picture then
-          repeated = repeated + 1
-        else
-          picture = { image = name, labels = {}, line = row.line, told = person and row[person],
-            partition = part and PARTITIONS[part] }
-          by_name[name], pictures[#pictures + 1] = picture, picture
-        end
-        picture.labels[label], used[label] = true, true
-      end
-    end
-  end
-  local classes = options.classes
-  if not classes then -- in the order above
-    classes = {}
-    for _, name in ipairs(folder.emotions) do
-      if used[name] then classes[#classes + 1] = name end
-    end
-  end
-  return pictures, classes, bad, repeated, person, partition
-end
 
 --- Persons in a random order that depends on the seed alone: list of { name =, pictures = list }.
 local function find_persons(pictures, stream)
@@ -317,110 +167,132 @@ local function write_group(writer, group, name, partition, o, classes, bad)
   return good
 end
 
---- Makes the corpus: { pictures = folder, labels = CSV, out = path, sequence = 1, size = side of the first picture,
--- kind = "multilabel"|"class", classes = list, order = "mixed"|"episodes", windows = 4 (of a group, at least),
--- share = 0.8 (of the persons, for train), seed = 1, skip_bad = false,
--- grey = false (take the colour out), name = text, person = pattern whose capture in the picture's name is who it shows }.
--- Returns what it found: { pictures, persons, persons_by, repeated, bad, classes, counts, size, train, devel, test }.
-function folder.make(options)
-  check.keys(options, { pictures = "string!", labels = "string!", out = "string!", sequence = "count", size = "count",
-    kind = "string", classes = "table", order = "string", windows = "count", share = "number", seed = "integer",
-    skip_bad = "boolean", grey = "boolean", name = "string", person = "string" }, "folder.make")
-  local o = { sequence = 1, kind = "multilabel", order = "mixed", windows = 4, share = 0.8, seed = 1 }
-  for key, value in pairs(options) do o[key] = value end
-  check.one_of(o.kind, { "multilabel", "class" }, "folder.make: kind")
-  check.one_of(o.order, { "mixed", "episodes" }, "folder.make: order")
-  local pictures, classes, bad, repeated, column, partitioned = read_labels(o)
+--- Groups of persons written as recordings, partition by partition; what was written is counted in `found`.
+local function write_parts(writer, parts, o, found, stream, bad)
+  for _, partition in ipairs { "train", "devel", "test" } do
+    found[partition] = 0
+    for g, group in ipairs(pack(parts[partition], o.windows, o.sequence)) do
+      order_pictures(group.pictures, o, found.classes, stream)
+      local good = write_group(writer, group, ("%s group %d"):format(partition, g), partition, o, found.classes, bad)
+      found[partition], found.pictures = found[partition] + #good, found.pictures + #good
+      found.recordings = found.recordings + (#good > 0 and 1 or 0)
+      local counts = found.counts[partition]
+      for _, picture in ipairs(good) do
+        for c, class in ipairs(found.classes) do counts[c] = counts[c] + (picture.labels[class] and 1 or 0) end
+      end
+    end
+  end
+end
+
+--- Pictures that can be used with their persons and labels: pictures, classes, how persons are told, ...
+local function read(o, bad)
+  local pictures, classes, wrong, repeated, column, partitioned = picture_labels.read(o)
   local how
+  for _, row in ipairs(wrong) do bad[#bad + 1] = row end
   pictures, o.size = find_pictures(pictures, o, bad)
-  pictures, how = tell_persons(pictures, o, column, bad)
+  pictures, how = picture_people.tell(pictures, o, column, bad)
   if #bad > 0 and not o.skip_bad then -- all of them, before the error
     for _, picture in ipairs(pictures) do
       try(picture, bad, function() data.image.read(o.pictures .. "/" .. picture.image):free() end)
     end
   end
-  complain(bad, o)
+  picture_labels.complain(bad, o)
   if not o.size then check.raise("format", "%s names no picture that can be read", o.labels) end
+  return pictures, { pictures = 0, recordings = 0, persons_by = how, repeated = repeated, classes = classes,
+    size = o.size, counts = {} }, partitioned
+end
+
+--- Lines for people: sizes, persons, what was joined and left out.
+local function describe(found)
+  found.frames = found.pictures
+  found.lines = {
+    ("%d pictures of %d persons (train %d, devel %d%s), %dx%d"):format(found.pictures, found.persons, found.train,
+      found.devel, found.test > 0 and (", test %d"):format(found.test) or "", found.size, found.size),
+    "persons are told apart by " .. found.persons_by,
+    found.repeated > 0 and ("%d rows name a picture again; their labels were joined"):format(found.repeated) or nil,
+  }
+  if found.bad > 0 then table.insert(found.lines, ("%d bad rows were left out"):format(found.bad)) end
+  return found
+end
+
+local function make(o)
+  local bad = {}
+  local pictures, found, partitioned = read(o, bad)
   local stream = rng.stream(o.seed, "split")
   local persons = find_persons(pictures, stream)
   if #persons < 2 then
-    check.raise("format", "%s shows one person only, as told by %s: nothing to split", o.labels, how)
+    check.raise("format", "%s shows one person only, as told by %s: nothing to split", o.labels, found.persons_by)
   end
   local cut = split.cut(#persons, o.share, 1, 1, #persons - 1)
   local parts = { train = {}, devel = {}, test = {} }
   for i, person in ipairs(persons) do
     table.insert(parts[partitioned and person.partition or i <= cut and "train" or "devel"], person)
   end
-  local found = { pictures = 0, persons = #persons, persons_by = how, repeated = repeated, classes = classes,
-    counts = {}, size = o.size }
-  for c in ipairs(classes) do found.counts[c] = 0 end
+  found.persons = #persons
+  for partition in pairs(parts) do
+    found.counts[partition] = {}
+    for c in ipairs(found.classes) do found.counts[partition][c] = 0 end
+  end
   folders.make_for(o.out)
-  local name = o.name or o.out:match "([^/]*)$":gsub("%.%w+$", "")
-  local writer = data.writer(o.out, { name = name, height = o.size, width = o.size,
-    fps = 0, grey = o.grey, label_kind = o.kind, label_names = classes, sequence = o.sequence,
+  local writer = data.writer(o.out, { name = o.name or o.out:match "([^/]*)$":gsub("%.%w+$", ""), height = o.size,
+    width = o.size, fps = 0, grey = o.grey, label_kind = o.kind, label_names = found.classes, sequence = o.sequence,
     source = ("pictures of %s, labels of %s; single pictures, order %s"):format(o.pictures, o.labels, o.order) })
   local ok, err = pcall(function()
-    writer.h5:set("persons_by", how)
-    for _, partition in ipairs { "train", "devel", "test" } do
-      local groups = pack(parts[partition], o.windows, o.sequence)
-      found[partition] = 0
-      for g, group in ipairs(groups) do
-        order_pictures(group.pictures, o, classes, stream)
-        local good = write_group(writer, group, ("%s group %d"):format(partition, g), partition, o, classes, bad)
-        found[partition] = found[partition] + #good
-        found.pictures = found.pictures + #good
-        for _, picture in ipairs(good) do
-          for c, class in ipairs(classes) do
-            if picture.labels[class] then found.counts[c] = found.counts[c] + 1 end
-          end
-        end
-      end
-    end
-    complain(bad, o)
+    writer.h5:set("persons_by", found.persons_by)
+    writer.h5:set("persons", { tostring(#parts.train), tostring(#parts.devel), tostring(#parts.test) }) -- in the groups
+    write_parts(writer, parts, o, found, stream, bad)
+    picture_labels.complain(bad, o)
     writer:finish()
   end)
   writer:close()
   if not ok then error(err, 0) end
   found.bad = #bad
-  return found
+  return describe(found)
 end
 
---- The command line; returns the exit code.
-function folder.main(args)
-  local parser = require "argparse"("folder.lua", "A folder of pictures and a CSV of labels as a corpus.")
-  parser:option("--pictures", "the folder"):count "1"
-  parser:option("--labels", "CSV with columns image and label (or emotion); also person and partition, if known"):count "1"
-  parser:option("--out", "the HDF5 file"):count "1"
-  for _, option in ipairs {
-    { "size", "side of the pictures in pixels (that of the first one)" },
-    { "sequence", "pictures in a window: more than 1 for a network that must see several at once (1)" },
-    { "windows", "windows in a recording, at least (4)" },
-    { "share", "of the persons, for training (0.8)" }, { "seed", "of the split (1)" },
-  } do
-    parser:option("--" .. option[1], option[2]):convert(tonumber)
+--- Every picture is read, and all that is wrong is noted.
+local function inspect(o)
+  local bad = {}
+  o.skip_bad = true
+  local pictures = read(o, bad)
+  for _, picture in ipairs(pictures) do
+    try(picture, bad, function() data.image.read(o.pictures .. "/" .. picture.image):free() end)
   end
-  parser:option("--kind", "multilabel (a picture may carry several) or class (one)")
-  parser:option("--order", "of a recording: mixed, or episodes (by label)")
-  parser:option("--name", "of the corpus (the file's)")
-  parser:option("--person", "Lua pattern whose capture in a picture's name is the person: '^(S%d+)_'")
-  parser:option("--classes", "names with commas (those of the emotions that occur)")
-  parser:flag("--grey", "take the colour out: where some labels come with it more often, it would be learnt")
-  parser:flag("--skip-bad", "leave out rows that cannot be used")
-  local options = parser:parse(args)
-  options.classes = options.classes and csv.names(options.classes)
-  options.skip_bad, options.grey = options.skip_bad or nil, options.grey or nil
-  local found = folder.make(options)
-  print(("%s: %d pictures of %d persons (train %d, devel %d%s), %dx%d"):format(options.out, found.pictures,
-    found.persons, found.train, found.devel, found.test > 0 and (", test %d"):format(found.test) or "", found.size,
-    found.size))
-  print(("  persons are told apart by %s"):format(found.persons_by))
-  for c, name in ipairs(found.classes) do print(("  %-12s %6d"):format(name, found.counts[c])) end
-  if found.repeated > 0 then
-    print(("  %d rows name a picture again; their labels were joined"):format(found.repeated))
-  end
-  if found.bad > 0 then print(("  %d bad rows were left out"):format(found.bad)) end
-  return 0
+  for _, row in ipairs(bad) do o.note("left out %s:%d: %s", o.labels, row.line, row.problem) end
 end
 
-if arg and arg[0] and arg[0]:find "folder%.lua$" then return folder.main(arg) end
-return folder
+--- Pictures and labels of --from, unless they are named one by one.
+local function prepare(o, what)
+  if not o.from and not (o.pictures and o.labels) then
+    check.raise("argument", "%s: from, or pictures and labels, must say where the files are", what)
+  end
+  o.pictures, o.labels = o.pictures or o.from, o.labels or o.from .. "/labels.csv"
+  return o
+end
+
+return command.entry(command.declare {
+  name = "folder", title = "single pictures and a CSV of their labels: FER+, AffectNet's or CK+'s pictures, your own",
+  wants = [[
+A folder of pictures (also in folders below it), and a CSV with columns image (the path from the folder on) and label or
+emotion; person or subject, and partition (train, devel, test), where they are known. A picture may stand in several rows.]],
+  options = {
+    { "from", "folder of the pictures, with labels.csv in it" },
+    { "pictures", "the folder (FROM)" },
+    { "labels", "the CSV (FROM/labels.csv)" },
+    { "size", "side of the pictures in pixels (that of the first one)", kind = "count" },
+    { "sequence", "pictures in a window: more than 1 for a network that must see several at once", kind = "count",
+      default = 1 },
+    { "windows", "windows in a recording, at least", kind = "count", default = 4 },
+    { "share", "of the persons, for training", kind = "number", default = 0.8 },
+    { "seed", "of the split", kind = "integer", default = 1 },
+    { "kind", "a picture may carry several labels, or one", among = { "multilabel", "class" }, default = "multilabel" },
+    { "order", "of a recording: mixed, or episodes (by label)", among = { "mixed", "episodes" }, default = "mixed" },
+    { "name", "of the corpus (the file's)" },
+    { "person", "Lua pattern whose capture in a picture's name is the person: '^(S%d+)_'" },
+    { "classes", "names with commas (those of the emotions that occur)", kind = "names" },
+    { "grey", "take the colour out: where some labels come with it more often, it would be learnt", kind = "flag" },
+    { "skip_bad", "leave out rows that cannot be used", kind = "flag" },
+  },
+  examples = { "mien dataset import folder --from faces8 --out corpora/faces8.h5 --grey" },
+  prepare = prepare, make = make, check = inspect,
+}, arg)

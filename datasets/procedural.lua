@@ -1,9 +1,7 @@
 -- The procedural corpora: rendered faces and things in the shapes of ImageNet, Aff-Wild, RealEyes and RECOLA.
 -- Not here: real data (the other files of datasets/), and any number that may be called a RECOLA number.
 --
---   mien datasets/procedural.lua --kind recola --out corpora/recola.h5 [--profile demo|tiny] [--seed 1]
---   local procedural = require "datasets.procedural"
---   procedural.make { kind = "recola", path = "corpora/recola.h5", seed = 1, frames = 600 }
+--   mien dataset import procedural --kind recola --out corpora/recola.h5 [--profile demo|tiny] [--seed 1]
 --
 -- The same kind, seed and sizes give the same bytes. A file that was made from them before is left as it is.
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or "."
@@ -11,6 +9,7 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 
 local lfs = require "lfs"
 local check = require "mien.base.check"
+local command = require "reading.command"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local folders = require "mien.base.folders"
@@ -19,7 +18,7 @@ local lock = require "mien.base.lock"
 local status_line = require "mien.base.status_line"
 local corpora = require "procedural.corpora"
 
-local procedural = { kinds = { "objects", "affwild", "realeyes", "recola" } }
+local kinds = { "objects", "affwild", "realeyes", "recola" }
 
 --- Changes whenever the same options would give other bytes: old files are then made anew.
 local VERSION = 3
@@ -27,7 +26,7 @@ local VERSION = 3
 --- Subjects (pictures, for objects) by partition, and frames of each recording. Few frames a second: what a
 -- network can learn from is the number of different expressions, not of frames that look like the one before.
 -- 54 pixels: 48 and the margin for random crops.
-procedural.profiles = {
+local profiles = {
   demo = {
     objects = { train = 2400, devel = 480 },
     affwild = { train = 36, devel = 12, frames = 120, fps = 1.5 },
@@ -46,32 +45,19 @@ local source = "mien's procedural generator (datasets/procedural.lua), version %
   .. "recorded: its numbers are not those of that corpus"
 local models = { objects = "ImageNet", affwild = "Aff-Wild", realeyes = "RealEyes", recola = "RECOLA" }
 
-local function settings(options, what)
-  what = what or "procedural.make"
-  check.keys(options, {
-    kind = "string!", path = "string!", seed = "integer", size = "count", profile = "string", train = "count",
-    devel = "count", test = "integer", frames = "count", fps = "number", sequence = "count", progress = "function",
-    waiting = "function",
-  }, what)
-  local kind = check.one_of(options.kind, procedural.kinds, what .. ": kind")
-  local profile = procedural.profiles[options.profile or "demo"]
-  if not profile then check.unknown(what, "profile", options.profile, procedural.profiles) end
-  local o = { kind = kind, seed = options.seed or 1, size = options.size or 54, sequence = options.sequence or 30 }
-  for key, value in pairs(profile[kind]) do o[key] = value end
-  for _, key in ipairs { "train", "devel", "test", "frames", "fps" } do o[key] = options[key] or o[key] end
+local function prepare(o, what)
+  for key, value in pairs(profiles[o.profile][o.kind]) do o[key] = o[key] or value end
   if o.size < 16 then check.raise("argument", "%s: size is %d pixels, at least 16 are needed", what, o.size) end
   if o.fps and o.fps <= 0 then check.raise("argument", "%s: fps must be above 0, got %g", what, o.fps) end
   return o
 end
 
---- Raises the error that `make` would raise for these options, and makes nothing; `what` names them in it.
-procedural.check = settings
+local DECIDING = { "devel", "fps", "frames", "kind", "seed", "sequence", "size", "test", "train" }
 
 --- All that decides the bytes, as one line.
 local function recipe(o)
   local keys, parts = {}, { ("procedural %d"):format(VERSION) }
-  for key in pairs(o) do keys[#keys + 1] = key end
-  table.sort(keys)
+  for _, key in ipairs(DECIDING) do keys[#keys + 1] = o[key] ~= nil and key or nil end
   for _, key in ipairs(keys) do parts[#parts + 1] = ("%s=%s"):format(key, tostring(o[key])) end
   return table.concat(parts, " ")
 end
@@ -89,9 +75,9 @@ local function made_from(path)
 end
 
 --- Writes the corpus of settings.
-local function write(o, line, options)
+local function write(o, line)
   local label = corpora.labels[o.kind]
-  local writer = data.writer(options.path, {
+  local writer = data.writer(o.out, {
     name = o.kind, height = o.size, width = o.size, fps = o.fps or 0, label_kind = label[1], label_names = label[2],
     sequence = o.sequence, procedural = true, source = source:format(VERSION, models[o.kind]),
   })
@@ -105,7 +91,7 @@ local function write(o, line, options)
         if check.is_tensor(value) then value:free() end
       end
       done = done + 1
-      if options.progress then options.progress(done, total) end
+      if o.progress then o.progress(done, total) end
     end)
     writer:finish()
   end)
@@ -125,7 +111,7 @@ local function take_lock(path, waiting)
       check.raise("io", "cannot make %s: %s, so another process may be making it at the same time: make it on another disk "
         .. "and copy it there", path, problem.message)
     end
-    if not size and waiting then waiting() end
+    if not size and waiting then waiting(path) end
     local grown = lfs.attributes(path .. ".partial", "size") or 0
     looks = grown == size and looks + 1 or 0
     size = grown
@@ -145,45 +131,45 @@ local function alone(path, waiting, fn)
   if not ok then check.rethrow(err) end
 end
 
---- Makes a corpus file, and its folder. { kind =, path =, seed = 1, size = 54, profile = "demo"|"tiny", train,
--- devel, test (subjects), frames (of a recording), fps, sequence = 30 (chunks),
--- progress = function(done, recordings), waiting = function() that is called once when another process is making it }.
--- Returns the path, and whether it was made now (false: it was there, from the same recipe).
-function procedural.make(options)
-  local o = settings(options)
-  local line = recipe(o)
-  if made_from(options.path) == line then return options.path, false end
-  folders.make_for(options.path)
-  local made
-  alone(options.path, options.waiting, function()
-    made = made_from(options.path) ~= line
-    if made then write(o, line, options) end
-  end)
-  return options.path, made
+--- Makes a corpus file, and its folder, unless it is there from the same recipe: result.made says which.
+local function make(o)
+  local line, made = recipe(o), false
+  if made_from(o.out) ~= line then
+    folders.make_for(o.out)
+    alone(o.out, o.waiting, function()
+      made = made_from(o.out) ~= line
+      if made then write(o, line) end
+    end)
+  end
+  local h5 = file.open(o.out)
+  local frames = select(2, h5:info "frames")[1]
+  local recordings = #h5:list("recording_names", "recording")
+  h5:close()
+  return { made = made, recordings = recordings, frames = frames,
+    lines = { made and "rendered now" or "there already, from the same recipe" } }
 end
 
---- The command line; returns the exit code.
-function procedural.main(args)
-  local parser = require "argparse"("procedural.lua", "Renders a procedural corpus.")
-  parser:option("--kind", "objects, affwild, realeyes or recola"):count "1"
-  parser:option("--out", "the HDF5 file"):count "1"
-  parser:option("--profile", "demo or tiny", "demo")
-  for _, name in ipairs { "seed", "size", "train", "devel", "test", "frames", "fps", "sequence" } do
-    parser:option("--" .. name, "a number"):convert(tonumber)
-  end
-  local options = parser:parse(args)
-  options.path, options.out = options.out, nil
-  function options.progress(done, total)
-    status_line.show(("%s: %d of %d"):format(options.kind, done, total), done == total)
-  end
-  function options.waiting() io.stderr:write(("waiting for another process that makes %s\n"):format(options.path)) end
-  local started = os.clock()
-  local path, made = procedural.make(options)
-  status_line.clear()
-  print(made and ("%s: made in %.1f s"):format(path, os.clock() - started)
-    or path .. ": there already, from the same recipe")
-  return 0
-end
+local function count(name, meaning) return { name, meaning, kind = "count" } end
 
-if arg and arg[0] and arg[0]:find "procedural%.lua$" then return procedural.main(arg) end
-return procedural
+return command.entry(command.declare {
+  name = "procedural", title = "rendered stand-ins for ImageNet, Aff-Wild, RealEyes and RECOLA",
+  wants = "Nothing: faces and things are rendered here. Numbers on them are none of the real corpora's.",
+  options = {
+    { "kind", "which corpus's shape", required = true, among = kinds },
+    { "profile", "how much: tiny is for tests", among = { "demo", "tiny" }, default = "demo" },
+    { "seed", "of all that is drawn", kind = "integer", default = 1 },
+    { "size", "side of the frames in pixels", kind = "count", default = 54 },
+    count("train", "subjects, or pictures of objects"), count("devel", "the same"),
+    { "test", "the same", kind = "integer" },
+    count("frames", "of a recording"), { "fps", "frames a second", kind = "number" },
+    { "sequence", "frames in a chunk of the file", kind = "count", default = 30 },
+    { "progress", "function(done, recordings)", kind = "function" },
+    { "waiting", "function(path), called once when another process is making the file", kind = "function" },
+  },
+  examples = { "mien dataset import procedural --kind recola --out corpora/recola.h5 --profile tiny" },
+  only_here = {
+    progress = function(done, total) status_line.show(("%d of %d"):format(done, total), done == total) end,
+    waiting = function(path) io.stderr:write(("waiting for another process that makes %s\n"):format(path)) end,
+  },
+  prepare = prepare, make = make, check = function() end,
+}, arg)

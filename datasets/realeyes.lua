@@ -1,7 +1,7 @@
 -- Videos with annotators' marks of emotions, in RealEyes' open interchange form, as a corpus of frames with labels.
 -- Not here: pretraining on it (experiments/realeyes.lua), marks to votes (reading/marks.lua).
 --
---   mien datasets/realeyes.lua --from FOLDER --out corpora/paper/realeyes.h5
+--   mien dataset import realeyes --from FOLDER --out corpora/paper/realeyes.h5
 --
 -- FOLDER holds videos.csv (video, subject, and gender and age where they are known), marks.csv (video, annotator, emotion,
 -- start, end; seconds; no end: until the annotator's next mark) and the videos, in it or in its folder videos. A frame's
@@ -11,8 +11,9 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 
 local lfs = require "lfs"
 local annotations = require "reading.annotations"
-local check = require "mien.base.check"
 local assembly = require "reading.assembly"
+local check = require "mien.base.check"
+local command = require "reading.command"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
 local faces = require "reading.faces"
@@ -20,11 +21,8 @@ local marks = require "reading.marks"
 local people = require "reading.people"
 local traces = require "reading.traces"
 
-local realeyes = {
-  emotions = { "neutral", "happy", "surprise", "disgust", "contempt", "confusion", "empathy", "other" },
-}
-
---- Names of the videos in videos.csv, in its order, their subjects, and columns that no corpus keeps.
+--- Names of the videos in videos.csv, in its order, their subjects, columns that no corpus keeps, and what is known of the
+-- subjects.
 local function read_videos(path, found)
   local rows, header, bad = csv.read(path, { "video", "subject" })
   for _, row in ipairs(bad) do found:add(path, row.line, "%s", traces.field_problem(row.problem)) end
@@ -42,9 +40,10 @@ local function read_videos(path, found)
   if #rows == 0 and #bad == 0 then found:add(path, 1, "no rows after the header") end
   local unused = {}
   for _, name in ipairs(header) do
-    if name ~= "video" and name ~= "subject" then unused[#unused + 1] = name end
+    local kept = name:lower() == "gender" or name:lower() == "sex" or name:lower() == "age"
+    if name ~= "video" and name ~= "subject" and not kept then unused[#unused + 1] = name end
   end
-  return names, told, unused
+  return names, told, unused, people.about(path, rows, header, function(row) return row.subject end, found)
 end
 
 --- u8 [n,C] without the class that is left out: the tensor, and how many votes went.
@@ -132,48 +131,34 @@ local function say_counts(o, counted)
     counted.fewest, counted.most)
 end
 
---- Makes the corpus: { from = folder of videos.csv and marks.csv, out = path, videos = folder (FROM/videos, else FROM),
--- classes = list (RealEyes' eight), kind = "multilabel" | "class", ties = "all" | "first" | "none" (all; for classes
--- first), other = "keep" | "drop" (its votes are not counted), unmarked = emotion of an annotator where none of his
--- marks holds (none: no vote), split = CSV of recording and partition | shares = { 0.8, 0.2 } (of the subjects) and
--- seed = 1, size = 170, fps = 30 (of the corpus; frames keep their own times), boxes = folder, cascade = XML of OpenCV,
--- note = function(text) }.
--- Gives { recordings =, frames =, classes =, counts = { train = { frames of each class }, ... }, tied =, unlabelled =,
--- left_out = names, notes = list }.
-function realeyes.make(options)
-  check.keys(options, { from = "string!", out = "string!", videos = "string", classes = "table", kind = "string",
-    ties = "string", other = "string", unmarked = "string", split = "string", shares = "table", seed = "integer",
-    size = "count", fps = "number", boxes = "string", cascade = "string", note = "function" }, "realeyes.make")
-  local o = { classes = realeyes.emotions, kind = "multilabel", other = "keep", shares = { 0.8, 0.2 }, seed = 1,
-    size = 170, fps = 30 }
-  for key, value in pairs(options) do o[key] = value end
-  check.one_of(o.kind, { "multilabel", "class" }, "realeyes.make: kind")
-  o.ties = check.one_of(o.ties or (o.kind == "class" and "first" or "all"), { "all", "first", "none" },
-    "realeyes.make: ties")
-  check.one_of(o.other, { "keep", "drop" }, "realeyes.make: other")
+--- Columns of votes that are labels, and the classes of `dropped` and `unmarked`.
+local function prepare(o, what)
+  check.one_of(o.kind, { "multilabel", "class" }, what .. ": kind")
+  o.ties = check.one_of(o.ties or (o.kind == "class" and "first" or "all"), { "all", "first", "none" }, what .. ": ties")
   if o.kind == "class" and o.ties == "all" then
-    check.raise("argument", "realeyes.make: a frame of one class cannot have all winners; ties may be first or none")
+    check.raise("argument", "%s: a frame of one class cannot have all winners; ties may be first or none", what)
   end
-  people.telling(o, options.note)
-  local names, columns = {}, {}
+  o.names, o.columns = {}, {}
   for c, name in ipairs(o.classes) do
     if o.other == "drop" and name:lower() == "other" then
       o.dropped = c
     else
-      names[#names + 1], columns[#columns + 1] = name, c
+      o.names[#o.names + 1], o.columns[#o.columns + 1] = name, c
     end
     if o.unmarked and name:lower() == o.unmarked:lower() then o.unmarked_class = c end
   end
-  o.columns = columns
-  if o.unmarked and not o.unmarked_class then check.unknown("realeyes.make", "emotion", o.unmarked, o.classes) end
+  if o.unmarked and not o.unmarked_class then check.unknown(what, "emotion", o.unmarked, o.classes) end
   local in_it = o.from .. "/videos"
   o.videos = o.videos or lfs.attributes(in_it, "mode") == "directory" and in_it or o.from
   o.labels, o.path = o.from .. "/videos.csv", o.from .. "/marks.csv"
+  return o
+end
 
+local function make(o)
   local found, counted = annotations.problems(), { frames = 0, tied = 0, empty = 0, unlabelled = 0, other = 0, late = 0,
     train = {}, devel = {}, test = {}, fewest = math.huge, most = 0 }
-  local listed, unused, cut
-  listed, o.told, unused = read_videos(o.labels, found)
+  local listed, unused, about, cut
+  listed, o.told, unused, about = read_videos(o.labels, found)
   local by_video, marked
   by_video, marked, cut = marks.read(o, found)
   for _, one in ipairs(marked) do
@@ -196,52 +181,41 @@ function realeyes.make(options)
   for _, entry in ipairs(people.split(usable, o)) do
     jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_video[entry.name], o, counted)
   end
-  local result = assembly.write { out = o.out, size = o.size, name = "realeyes", fps = o.fps, names = names,
-    label_kind = o.kind, jobs = jobs, note = o.note,
+  local result = assembly.write { out = o.out, size = o.size, name = "realeyes", fps = o.fps, names = o.names,
+    label_kind = o.kind, people = about, jobs = jobs, note = o.note,
     source = ("videos and marks of %s, ties %s, other %s, unmarked %s; faces of %d pixels"):format(o.from, o.ties, o.other,
       o.unmarked or "no vote", o.size) }
   say_counts(o, counted)
-  result.classes, result.tied, result.unlabelled = names, counted.tied, counted.unlabelled
+  result.classes, result.tied, result.unlabelled = o.names, counted.tied, counted.unlabelled
   result.counts = { train = counted.train, devel = counted.devel, test = counted.test }
-  return people.told(o, result)
+  return result
 end
 
---- The command line; returns the exit code.
-function realeyes.main(args)
-  local parser = require "argparse"("realeyes.lua", "Videos with annotators' marks of emotions as a corpus.")
-  parser:option("--from", "the folder with videos.csv (video, subject) and marks.csv (video, annotator, emotion, start, end)")
-    :count "1"
-  parser:option("--out", "the HDF5 file"):count "1"
-  parser:option("--videos", "the videos' folder, when it is neither FROM/videos nor FROM")
-  parser:option("--classes", "the emotions, with commas, in the order of the labels (RealEyes' eight)")
-  parser:option("--kind", "multilabel (a frame may carry several) or class (one)")
-  parser:option("--ties", "all winners are labels, the first is, or none (all; for --kind class: first)")
-  parser:option("--other", "keep, or drop: votes for other are not counted (keep)")
-  parser:option("--unmarked", "the emotion of an annotator before his first mark and after an end; without it: no vote")
-  parser:option("--split", "a CSV with columns recording and partition (train, devel, test)")
-  parser:option("--shares", "without --split: of the subjects, for train, devel and test (0.8,0.2)")
-  parser:option("--seed", "of that draw (1)"):convert(tonumber)
-  parser:option("--size", "side of the faces in pixels (170)"):convert(tonumber)
-  parser:option("--fps", "of the corpus; frames keep their own times (30)"):convert(tonumber)
-  parser:option("--boxes", "folder of NAME.csv (frame,x,y,w,h): where the faces are; none is searched then")
-  parser:option("--cascade", "another face detector of OpenCV")
-  parser:epilog [[
-Examples:
-  mien datasets/realeyes.lua --from RealEyes --out corpora/paper/realeyes.h5
-  mien datasets/realeyes.lua --from own --classes calm,happy,angry --kind class --unmarked calm --out corpora/own.h5]]
-  local o = parser:parse(args)
-  o.classes = o.classes and csv.names(o.classes)
-  o.shares = o.shares and people.numbers(o.shares, "--shares", 2, 3)
-  o.note = function(text) print("note: " .. text) end
-  local result = realeyes.make(o)
-  print(("%s: %d recordings, %d frames; %d videos left out"):format(o.out, result.recordings, result.frames,
-    #result.left_out))
-  for c, name in ipairs(result.classes) do
-    print(("  %-12s train %7d  devel %7d  test %7d"):format(name, result.counts.train[c] or 0, result.counts.devel[c] or 0,
-      result.counts.test[c] or 0))
-  end
-  return 0
-end
+local realeyes = command.declare {
+  name = "realeyes", title = "RealEyes' form: videos in which annotators marked where emotions begin",
+  wants = [[
+RealEyes' own files are not given out; this open form is for whoever holds marks. A folder with videos.csv (video, subject,
+and gender and age where they are known), marks.csv (video, annotator, emotion, start, end; seconds; an empty end: until the
+annotator's next mark) and the videos, in it or in its folder videos. A frame's label is the emotion that most annotators
+see in it.]],
+  common = { "out", "faces", "split" },
+  options = {
+    { "from", "the folder with videos.csv and marks.csv", required = true },
+    { "videos", "the videos' folder, when it is neither FROM/videos nor FROM" },
+    { "classes", "the emotions, with commas, in the order of the labels", kind = "names",
+      default = { "neutral", "happy", "surprise", "disgust", "contempt", "confusion", "empathy", "other" } },
+    { "kind", "multilabel (a frame may carry several) or class (one)", default = "multilabel" },
+    { "ties", "all winners are labels, the first in the order of the emotions is, or none (all; for --kind class: first)" },
+    { "other", "keep, or drop: votes for other are not counted", among = { "keep", "drop" }, default = "keep" },
+    { "unmarked", "the emotion of an annotator before his first mark and after an end; without it: no vote" },
+    { "fps", "of the corpus; frames keep their own times", kind = "number", default = 30 },
+  },
+  defaults = { size = 170 },
+  examples = {
+    "mien dataset import realeyes --from RealEyes --out corpora/paper/realeyes.h5",
+    "mien dataset import realeyes --from own --classes calm,happy,angry --kind class --unmarked calm --out corpora/own.h5",
+  },
+  prepare = prepare, make = make,
+}
 
-if arg and arg[0] and arg[0]:find "realeyes%.lua$" then return realeyes.main(arg) end
-return realeyes
+return command.entry(realeyes, arg)

@@ -13,12 +13,11 @@ local lfs = require "lfs"
 local annotations = require "reading.annotations"
 local check = require "mien.base.check"
 local assembly = require "reading.assembly"
-local csv = require "mien.data.csv"
+local command = require "reading.command"
+local data = require "mien.data"
 local faces = require "reading.faces"
 local people = require "reading.people"
 local traces = require "reading.traces"
-
-local videos = { targets = { "arousal", "valence" } }
 
 local LATE = 0.5 -- seconds that a video's first frame may come after the first row without a word
 
@@ -86,20 +85,38 @@ local function make_job(entry, video, rows, o)
   return job
 end
 
---- Makes the corpus: { videos = folder, labels = folder of CSVs or one CSV, out = path, targets = {"arousal", "valence"},
--- time = "time" (its column), column = of the video's name in one CSV, range = { -1, 1 }, rate = rows a second to bring
--- all traces to, person = Lua pattern on the video's name | people = CSV of video and subject, split = CSV of recording
--- and partition | shares = { 0.8, 0.2 } (of the subjects, for train, devel and test) and seed = 1, size = 150, boxes =
--- folder, cascade = XML of OpenCV, note = function(text) }.
--- Gives { recordings =, frames =, fps =, left_out = names, notes = list }.
-function videos.make(options)
-  check.keys(options, { videos = "string!", labels = "string!", out = "string!", targets = "table", time = "string",
-    column = "string", range = "table", rate = "number", person = "string", people = "string", split = "string",
-    shares = "table", seed = "integer", size = "count", boxes = "string", cascade = "string", note = "function" },
-    "videos.make")
-  local o = { targets = videos.targets, time = "time", range = { -1, 1 }, shares = { 0.8, 0.2 }, seed = 1, size = 150 }
-  for key, value in pairs(options) do o[key] = value end
-  people.telling(o, options.note)
+--- Videos that nobody labelled: every frame is a row, and its one class says so.
+local function unlabelled(o)
+  local names, path_of = people.videos(o.videos)
+  if #names == 0 then check.raise("io", "%s holds no video", o.videos) end
+  local jobs, fps = {}, nil
+  for _, entry in ipairs(people.split(names, o)) do
+    local path = path_of[entry.name]
+    local video = data.video(path)
+    fps = fps or o.rate or video.fps > 0 and video.fps or 25
+    if math.abs(video.fps - fps) > 0.01 * fps then
+      o.note("%s: %g frames a second, the corpus says %g; frames keep their own times", entry.name, video.fps, fps)
+    end
+    video:close()
+    local job = { name = entry.name, subject = entry.subject, partition = entry.partition, video = path,
+      boxes = o.boxes and faces.given(o.boxes, entry.name), cascade = o.cascade }
+    function job.map(seen)
+      local map = {}
+      for i = 1, #seen.times do map[i] = i end
+      job.rows = #map
+      return map
+    end
+    function job.longer() return false end
+    function job.labels() return 1 end
+    function job.time(row, seen) return seen.times[row] end
+    jobs[#jobs + 1] = job
+  end
+  return assembly.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
+    names = { "unlabelled" }, label_kind = "class", jobs = jobs, note = o.note,
+    source = ("videos of %s, without labels; faces of %d pixels"):format(o.videos, o.size) }
+end
+
+local function labelled(o)
   if o.rate and o.rate <= 0 then check.raise("argument", "--rate is %g; rows a second are above 0", o.rate) end
   local files, path_of = people.videos(o.videos)
   local found = annotations.problems()
@@ -110,49 +127,57 @@ function videos.make(options)
   for _, entry in ipairs(people.split(people.usable(names, files, path_of, o), o)) do
     jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_name[entry.name], o)
   end
-  local result = assembly.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
+  return assembly.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
     names = o.targets, label_range = o.range, jobs = jobs, note = o.note,
     source = ("videos of %s, traces of %s; faces of %d pixels"):format(o.videos, o.labels, o.size) }
-  result.fps = fps
-  return people.told(o, result)
 end
 
---- The command line; returns the exit code.
-function videos.main(args)
-  local parser = require "argparse"("videos.lua", "Your own videos with traces as a corpus.")
-  parser:option("--videos", "the folder of the videos"):count "1"
-  parser:option("--labels", "a folder with a CSV for each video, by its name, or one CSV with a column video"):count "1"
-  parser:option("--out", "the HDF5 file"):count "1"
-  parser:option("--targets", "columns to learn, with commas (arousal,valence)")
-  parser:option("--time", "the column of times, in seconds (time)")
-  parser:option("--column", "in one CSV: the column that names the video (video, recording, name or file)")
-  parser:option("--range", "of the values (-1,1); any other is refused with its line")
-  parser:option("--rate", "rows a second: traces are brought to it on straight lines; for rows that are not even, or "
-    .. "differ between videos"):convert(tonumber)
-  parser:option("--person", "a Lua pattern whose capture in the video's name is the person: '^(%a+)_'")
-  parser:option("--people", "a CSV with columns video and subject")
-  parser:option("--split", "a CSV with columns recording and partition (train, devel, test), and subject")
-  parser:option("--shares", "without --split: of the persons, for train, devel and test (0.8,0.2)")
-  parser:option("--seed", "of that draw (1)"):convert(tonumber)
-  parser:option("--size", "side of the faces in pixels (150)"):convert(tonumber)
-  parser:option("--boxes", "folder of NAME.csv (frame,x,y,w,h): where the faces are; none is searched then")
-  parser:option("--cascade", "another face detector of OpenCV")
-  parser:epilog [[
-Examples:
-  mien datasets/videos.lua --videos videos --labels traces --person '^(%a+)_' --out corpora/own.h5
-  mien datasets/videos.lua --videos videos --labels all.csv --targets engagement --range 0,1 --split split.csv
-    --out corpora/engagement.h5
-  mien datasets/videos.lua --videos videos --labels traces --rate 25 --shares 0.6,0.2,0.2 --out corpora/own.h5]]
-  local o = parser:parse(args)
-  o.targets = o.targets and csv.names(o.targets)
-  o.range = o.range and people.numbers(o.range, "--range", 2, 2)
-  o.shares = o.shares and people.numbers(o.shares, "--shares", 2, 3)
-  o.note = function(text) print("note: " .. text) end
-  local result = videos.make(o)
-  print(("%s: %d recordings, %d frames, %g a second; %d left out"):format(o.out, result.recordings, result.frames,
-    result.fps, #result.left_out))
-  return 0
+local function make(o)
+  return o.labels and labelled(o) or unlabelled(o)
 end
 
-if arg and arg[0] and arg[0]:find "videos%.lua$" then return videos.main(arg) end
-return videos
+--- The folders of --from, unless they are named one by one: FROM/videos and FROM/traces, or all in one folder.
+local function prepare(o, what)
+  if not o.from and not o.videos then
+    check.raise("argument", "%s: from, or videos, must say where the files are", what)
+  end
+  local function below(name)
+    local path = o.from .. "/" .. name
+    return lfs.attributes(path, "mode") == "directory" and path or nil
+  end
+  o.videos = o.videos or below "videos" or o.from
+  o.labels = o.labels or o.from and (below "traces" or people.holds_csv(o.from) and o.from) or nil
+  return o
+end
+
+local videos = command.declare {
+  name = "videos", title = "your own videos with traces of arousal and valence, or other targets; or without labels",
+  wants = [[
+A folder of videos (NAME.mp4, .avi, .mkv, .mov, .webm), and traces: a folder with NAME.csv for each, or one CSV with a
+column video. Columns: time (seconds), and one for each target. Each row meets the frame that is shown at its time. Videos
+alone become a corpus whose one class is "unlabelled".]],
+  common = { "out", "faces", "split" },
+  options = {
+    { "from", "the folder that holds videos and traces, or all files side by side" },
+    { "videos", "the folder of the videos (FROM/videos, else FROM)" },
+    { "labels", "a folder with a CSV for each video, by its name, or one CSV with a column video (FROM/traces, else FROM "
+      .. "where it holds any CSV)" },
+    { "targets", "columns to learn, with commas", kind = "names", default = { "arousal", "valence" } },
+    { "time", "the column of times, in seconds", default = "time" },
+    { "column", "in one CSV: the column that names the video (video, recording, name or file)" },
+    { "range", "of the values; any other is refused with its line", kind = "numbers", least = 2, most = 2,
+      default = { -1, 1 } },
+    { "rate", "rows a second: traces are brought to it on straight lines; for rows that are not even, or differ between "
+      .. "videos", kind = "number" },
+  },
+  examples = {
+    "mien dataset import videos --from mine --person '^(%a+)_' --out corpora/own.h5",
+    "mien dataset import videos --videos videos --labels traces --person '^(%a+)_' --out corpora/own.h5",
+    "mien dataset import videos --videos videos --labels all.csv --targets engagement --range 0,1 --split split.csv "
+      .. "--out corpora/engagement.h5",
+    "mien dataset import videos --videos videos --labels traces --rate 25 --shares 0.6,0.2,0.2 --out corpora/own.h5",
+  },
+  prepare = prepare, make = make,
+}
+
+return command.entry(videos, arg)

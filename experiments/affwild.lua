@@ -10,7 +10,7 @@ return mien.experiment {
   start   = mien.init.from "weights/$profile/imagenet.h5", -- as its authors did
   prerequisites = { "experiments/imagenet.lua" },
   data    = {
-    corpus = "corpora/$profile/affwild.h5", script = "datasets/affwild.lua (see its --help)",
+    corpus = "corpora/$profile/affwild.h5", script = "dataset import affwild (mien dataset list affwild says how)",
     sequence = 80, batch = 4, size = { 96, 96 },
   },
   network = { width = 64, zero_residual = false, fully_connected = 1500, hidden = 128, layers = 2 },

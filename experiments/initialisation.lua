@@ -14,7 +14,7 @@ return mien.experiment {
   prerequisites = { "experiments/imagenet.lua", "experiments/affwild.lua", "experiments/realeyes.lua" },
   seeds = { 1, 2, 3 },
   data  = {
-    corpus = "corpora/$profile/recola.h5", script = "datasets/recola.lua (see its --help)",
+    corpus = "corpora/$profile/recola.h5", script = "dataset import recola (mien dataset list recola says how)",
     sequence = 150, batch = 2, size = { 150, 150 },  -- 150 frames are 6 s; no augmentation
   },
   network = { width = 64, zero_residual = false, hidden = 256, layers = 2 },

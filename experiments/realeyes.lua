@@ -9,7 +9,7 @@ return mien.experiment {
   start   = mien.init.from "weights/$profile/imagenet.h5",
   prerequisites = { "experiments/imagenet.lua" },
   data    = {
-    corpus = "corpora/$profile/realeyes.h5", script = "datasets/realeyes.lua, or datasets/folder.lua for pictures",
+    corpus = "corpora/$profile/realeyes.h5", script = "dataset import realeyes, or for pictures folder (mien dataset list)",
     sequence = 150, batch = 2, size = { 150, 150 }, resize = { 170, 170 },
     augment = { crop = true, brightness = 32, saturation = { 0.5, 1.5 } },
     split = { 0.8, 0.2 },                          -- by participant, before anything is drawn again

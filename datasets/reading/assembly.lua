@@ -5,6 +5,7 @@ local check = require "mien.base.check"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"
+local people = require "reading.people"
 local status_line = require "mien.base.status_line"
 
 local assembly = {}
@@ -65,19 +66,29 @@ local function add(writer, job, o, found, map)
   if traces then traces:free() end
 end
 
+--- "640x480": what the paper's Table 2 calls the resolution.
+local function size_of(path)
+  local video = data.video(path)
+  local text = ("%dx%d"):format(video.width, video.height)
+  video:close()
+  return text
+end
+
 --- Writes the corpus: { out =, size =, name =, source =, split = { name =, recordings = how many it has },
--- fps =, names = label names, label_kind = ("continuous"), label_range = { low, high }, note = function(fmt, ...),
+-- people = { [subject] = { gender =, age = } } or nil, fps =, names = label names,
+-- label_kind = ("continuous"), label_range = { low, high }, note = function(fmt, ...),
 -- jobs = list of { name, subject, partition, video, boxes, cascade, rows = number of label rows,
 --   map = function(found) -> source frames that meet the label rows in order,
 --   longer = function(found, n): the video goes on after its n pairs,
 --   labels = function(row, k), traces and votes = function(row, k) or nil, raters = R,
 --   time = function(row, found, map) } }; a map of nil leaves a recording out.
--- Gives { recordings =, frames =, left_out = names }.
+-- Gives { recordings =, frames =, fps =, left_out = names }.
 function assembly.write(o)
   folders.make_for(o.out)
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
     label_kind = o.label_kind or "continuous", label_range = o.label_range, label_names = o.names, source = o.source })
-  local result, held = { recordings = 0, frames = 0, left_out = {} }, {}
+  local result, held = { recordings = 0, frames = 0, fps = o.fps, left_out = {} }, {}
+  local sizes = {}
   local ok, err = pcall(function()
     for number, job in ipairs(o.jobs) do
       local found = follow(job, o, number)
@@ -86,7 +97,7 @@ function assembly.write(o)
         remark(job, found, #map, o.note)
         add(writer, job, o, found, map)
         result.recordings, result.frames = result.recordings + 1, result.frames + #map
-        held[job.partition] = true
+        held[job.partition], sizes[#sizes + 1] = true, size_of(job.video)
         job.map, job.labels, job.votes, job.traces = nil, nil, nil, nil -- what they hold is written
       else
         table.insert(result.left_out, job.name)
@@ -101,6 +112,8 @@ function assembly.write(o)
       writer:split(whole and o.split.name or ("%s, %d of %d recordings"):format(o.split.name, result.recordings,
         o.split.recordings))
     end
+    people.store(writer, o.people)
+    writer.h5:set("recording_sizes", sizes, "recording")
     writer:finish()
   end)
   writer:close()

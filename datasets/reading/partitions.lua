@@ -1,95 +1,67 @@
--- Who is in which partition: published splits of RECOLA, a manifest, or a seeded draw.
+-- Who is in which partition: a manifest, somebody's own or a published one, or a seeded draw.
 -- Not here: splits of a finished corpus (mien.data.split_subjects).
+local lfs = require "lfs"
+local annotations = require "reading.annotations"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local rng = require "mien.tensor.rng"
 
 local partitions = {}
 
-local function numbered(parts)
-  local list = {}
-  for _, partition in ipairs { "train", "devel", "test" } do
-    for number in parts[partition]:gmatch "%d+" do
-      list[#list + 1] = { name = "P" .. number, partition = partition }
-    end
-  end
-  return list
+local folder = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("reading/[^/]*$", "") .. "manifests"
+
+--- Names of the published manifests, datasets/manifests/NAME.csv. Of RECOLA: paper46, the 46 recordings of the paper;
+-- avec27, those of them that AVEC 2016 and 2018 used by one user's list, as none was published; avec16, those of the 27
+-- that have labels, under the names that AVEC's own files give them (in what order they are the 27 is not published).
+function partitions.published()
+  local names = {}
+  for entry in lfs.dir(folder) do names[#names + 1] = entry:match "^(.+)%.csv$" end
+  table.sort(names)
+  return names
 end
 
---- Splits of RECOLA by participant. paper46: the 46 recordings of the paper; avec27: those of them that AVEC
--- 2016 and 2018 used by one user's list, as none was published. avec16: those of the 27 that have labels, under the
--- names that AVEC's own files give them (in what order they are the 27 is not published).
-partitions.recola = {
-  paper46 = numbered {
-    train = "15 16 17 18 21 23 25 37 39 41 46 50 51 55 56 60",
-    devel = "14 19 24 26 28 30 34 40 42 43 44 45 52 64 65",
-    test = "13 20 22 32 38 47 48 49 53 54 57 58 59 62 63",
-  },
-  avec27 = numbered {
-    train = "16 21 23 25 37 39 41 46 56", devel = "19 26 28 30 34 42 45 64 65",
-    test = "13 20 32 38 47 49 53 59 63",
-  },
-  avec16 = {},
-}
-for i = 1, 9 do
-  table.insert(partitions.recola.avec16, { name = "train_" .. i, partition = "train" })
-  table.insert(partitions.recola.avec16, { name = "dev_" .. i, partition = "devel" })
+--- The path of a manifest: a file, or the name of a published one. The second result: whether it is published.
+local function path_of(name)
+  if lfs.attributes(name, "mode") == "file" then return name, false end
+  local path = ("%s/%s.csv"):format(folder, name)
+  if lfs.attributes(path) then return path, true end
+  local near = check.nearest(name, partitions.published())
+  check.raise("argument", "no split %s: a CSV with columns recording and partition, or one of %s%s", name,
+    table.concat(partitions.published(), ", "), near and ("; did you mean %s?"):format(near) or "")
 end
 
 local words = { train = "train", devel = "devel", test = "test", dev = "devel", valid = "devel",
   validation = "devel" }
 
 --- A manifest: CSV with columns recording and partition (train, devel or test), and subject when a subject has
--- more than one recording. List of { name, partition, subject }, and whether there is a column subject.
-function partitions.manifest(path)
+-- more than one recording; or the name of a published one. List of { name, partition, subject }, whether there is a column
+-- subject, and whether it is published.
+function partitions.manifest(name)
+  local path, published = path_of(name)
   local rows, header, bad = csv.read(path, { "recording", "partition" })
-  local subject
-  for _, name in ipairs(header) do
-    if name:lower() == "subject" then subject = name end
+  local found, subject = annotations.problems(), nil
+  for _, column in ipairs(header) do
+    if column:lower() == "subject" then subject = column end
   end
   local list, seen, home = {}, {}, {}
+  for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
   for _, row in ipairs(rows) do
     local partition = words[row.partition:lower()]
     local who = subject and row[subject] or row.recording
     if not partition then
-      bad[#bad + 1] = { line = row.line, problem = ("partition '%s' is none of train, devel, test")
-        :format(row.partition) }
+      found:add(path, row.line, "partition '%s' is none of train, devel, test", row.partition)
     elseif seen[row.recording] then
-      bad[#bad + 1] = { line = row.line, problem = ("%s stands in line %d already"):format(row.recording,
-        seen[row.recording]) }
+      found:add(path, row.line, "%s stands in line %d already", row.recording, seen[row.recording])
     elseif home[who] and home[who] ~= partition then
-      bad[#bad + 1] = { line = row.line, problem = ("subject %s is in %s and in %s"):format(who, home[who],
-        partition) }
+      found:add(path, row.line, "subject %s is in %s and in %s", who, home[who], partition)
     else
       seen[row.recording], home[who] = row.line, partition
       list[#list + 1] = { name = row.recording, partition = partition, subject = who }
     end
   end
-  if #bad > 0 then
-    check.raise("format", "%s:%d: %s%s", path, bad[1].line, bad[1].problem,
-      #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
-  end
+  found:raise()
   if #list == 0 then check.raise("format", "%s names no recording", path) end
-  return list, subject ~= nil
-end
-
---- Who is who: a CSV with columns video and person, { [video] = person }.
-function partitions.people(path)
-  local rows, _, bad = csv.read(path, { "video", "person" })
-  local people, seen = {}, {}
-  for _, row in ipairs(rows) do
-    if seen[row.video] then
-      bad[#bad + 1] = { line = row.line, problem = ("%s stands in line %d already"):format(row.video, seen[row.video]) }
-    elseif row.person == "" then
-      bad[#bad + 1] = { line = row.line, problem = ("%s has no person"):format(row.video) }
-    end
-    seen[row.video], people[row.video] = row.line, row.person
-  end
-  if #bad > 0 then
-    check.raise("format", "%s:%d: %s%s", path, bad[1].line, bad[1].problem,
-      #bad > 1 and (" (and %d more problems)"):format(#bad - 1) or "")
-  end
-  return people
+  return list, subject ~= nil, published
 end
 
 --- Names of the groups that recordings form which share a person or a video: group(name), named by the first of its
@@ -108,9 +80,17 @@ function partitions.groups(names, subject, video)
   return function(name) return root("person " .. subject(name)) end
 end
 
+--- The partition of each of the shuffled subjects.
+local function by_folds(subjects, o)
+  local folds, number = require("mien.data.split").folds(#subjects, o.folds, o.fold or 1, "--folds"), {}
+  for i, who in ipairs(subjects) do number[who] = folds[i] end
+  return number
+end
+
 --- Partitions by subject: subjects in an order that depends on the seed alone, their first `share` (0.8) to train, the
--- others to devel; or a list of shares of train, devel and test, each of which gets one subject at least. names: of
--- recordings; subject(name) names who is in it; group(name): what stays together, its subject when left out.
+-- others to devel; or a list of shares of train, devel and test, each of which gets one subject at least; or { folds =,
+-- fold = } (mien.data.split: folds). names: of recordings; subject(name) names who is in it; group(name): what stays
+-- together, its subject when left out.
 function partitions.draw(names, subject, seed, share, group)
   group = group or subject
   local shares = type(share) == "table" and share or { share, 1 - share }
@@ -122,13 +102,14 @@ function partitions.draw(names, subject, seed, share, group)
     end
   end
   if #subjects < #shares then
-    check.raise("argument", #subjects == 1 and "1 subject: nothing to split" or "%d subjects for %d partitions", #subjects,
+    check.raise("argument", "%d subject%s for %d partitions: nothing to split", #subjects, #subjects == 1 and "" or "s",
       #shares)
   end
   for _, part in ipairs(shares) do total = total + part end
   table.sort(subjects)
   rng.stream(seed, "split"):shuffle(subjects)
   local home, sum, used, cut = {}, 0, 0, require("mien.data.split").cut
+  if shares.folds then home = by_folds(subjects, shares) end
   for i, partition in ipairs { "train", "devel", "test" } do
     if not shares[i] then break end
     sum = sum + shares[i]

@@ -1,6 +1,7 @@
 -- Who is in which video, and in which partition, for corpora that people bring themselves; it is said how it was told.
 -- Not here: published splits, manifests, the draw (partitions.lua).
 local lfs = require "lfs"
+local annotations = require "reading.annotations"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local faces = require "reading.faces"
@@ -33,6 +34,15 @@ function people.videos(folder)
   end
   table.sort(names)
   return names, path_of
+end
+
+--- Whether a folder holds a CSV.
+function people.holds_csv(folder)
+  if lfs.attributes(folder, "mode") ~= "directory" then return false end
+  for entry in lfs.dir(folder) do
+    if entry:lower():find "%.csv$" then return true end
+  end
+  return false
 end
 
 --- Names with labels whose video is there; whatever lacks its video or its labels is left out and said.
@@ -76,22 +86,58 @@ local function read_people(path)
   if not video or not subject then
     check.raise("format", "%s has no columns video and subject; its header is: %s", path, table.concat(header, ", "))
   end
-  local of, line = {}, {}
+  local found, of, line = annotations.problems(), {}, {}
+  for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
   for _, row in ipairs(rows) do
     local name = people.stem(row[video])
     if row[subject] == "" then
-      bad[#bad + 1] = { line = row.line, problem = ("%s has no subject"):format(name) }
+      found:add(path, row.line, "%s has no subject", name)
     elseif of[name] and of[name] ~= row[subject] then
-      bad[#bad + 1] = { line = row.line, problem = ("%s has another subject in line %d"):format(name, line[name]) }
+      found:add(path, row.line, "%s has another subject in line %d", name, line[name])
     end
-    of[name], line[name] = row[subject], row.line
+    of[name], line[name] = of[name] or row[subject], line[name] or row.line
   end
-  if bad[1] then check.raise("format", "%s:%d: %s", path, bad[1].line, bad[1].problem) end
+  found:raise()
   return of
 end
 
---- How subjects are told: a function of a name (nil where it says nothing), and its description.
-local function teller(o, listed)
+--- What a table says of persons in its columns gender and age: { [subject] = { gender =, age = } }, texts; nil without
+-- such columns. rows and header as csv.read gives them; subject(row): whose row it is. Two rows of a person that differ are
+-- problems of `found`.
+function people.about(path, rows, header, subject, found)
+  local columns, about = {}, {}
+  columns.gender, columns.age = people.column(header, { "gender", "sex" }), people.column(header, { "age" })
+  if not next(columns) then return nil end
+  for _, row in ipairs(rows) do
+    local who = subject(row)
+    about[who] = about[who] or {}
+    for what, column in pairs(columns) do
+      local value, before = row[column], about[who][what]
+      if value ~= "" and before and before ~= value then
+        found:add(path, row.line, "%s: %s is %s here, and %s above", who, what, value, before)
+      end
+      if value ~= "" then about[who][what] = before or value end
+    end
+  end
+  return about
+end
+
+--- Puts it into a corpus, in the order of its subjects: `mien dataset info` counts by it.
+function people.store(writer, about)
+  if not about then return end
+  for _, what in ipairs { "gender", "age" } do
+    local list, any = {}, false
+    for i, subject in ipairs(writer.subjects) do
+      list[i] = about[subject] and about[subject][what] or ""
+      any = any or list[i] ~= ""
+    end
+    if any then writer.h5:set("subject_" .. what, list, "subject") end
+  end
+end
+
+--- How subjects are told: a function of a name (nil where it says nothing), and its description. source(name): the video
+-- that stands for its person where nothing tells.
+local function teller(o, listed, source)
   if o.person then
     return function(name)
       local ok, subject = pcall(string.match, name, o.person)
@@ -106,14 +152,13 @@ local function teller(o, listed)
   elseif o.told and next(o.told) then
     return function(name) return o.told[name] end, ("the column of subjects in %s"):format(o.labels)
   end
-  return function(name) return name end, "nothing: each video counts as a person of its own; if one person is in several, "
-    .. "--person PATTERN or --people CSV tells them"
+  return source, "nothing: each video counts as a person of its own; a person who is in several may be in train and in "
+    .. "devel; --person PATTERN, --people CSV or a column subject in --split tells who is who"
 end
 
---- Whether a manifest has subjects of its own.
-local function manifest_subjects(path, list)
-  local _, header = csv.read(path)
-  if not people.column(header, { "subject" }) then return nil end
+--- Subjects of a manifest by recording, where it has a column for them.
+local function manifest_subjects(list, has_subjects)
+  if not has_subjects then return nil end
   local of = {}
   for _, entry in ipairs(list) do of[entry.name] = entry.subject end
   return of
@@ -121,11 +166,21 @@ end
 
 --- List of { name, subject, partition } for the names (of videos with labels), and how subjects were told.
 -- o: person = Lua pattern, people = CSV, split = manifest, told = subjects by name that came with the labels,
--- shares = list (train, devel, test) where there is no manifest, seed, labels = path for messages, note.
-function people.split(names, o)
-  local manifest = o.split and partitions.manifest(o.split)
+-- shares = list (train, devel, test) or folds and fold where there is no manifest, seed, labels = path for messages, note.
+-- source(name): the video that a recording was cut from, where several are cut from one; they stay together.
+function people.split(names, o, source)
+  source = source or function(name) return name end
+  if o.split and o.folds then
+    check.raise("argument", "--split %s says who is in which partition already; --folds divides anew", o.split)
+  elseif o.given and o.given.shares and (o.split or o.folds) then
+    check.raise("argument", "--shares divides the persons, and so does %s; leave one out", o.split and "--split" or "--folds")
+  elseif o.fold and not o.folds then
+    check.raise("argument", "--fold %d: of how many? --folds says it", o.fold)
+  end
+  local manifest, has_subjects
+  if o.split then manifest, has_subjects = partitions.manifest(o.split) end
   for _, entry in ipairs(manifest or {}) do entry.name = people.stem(entry.name) end
-  local subject, how = teller(o, manifest and manifest_subjects(o.split, manifest))
+  local subject, how = teller(o, manifest and manifest_subjects(manifest, has_subjects), source)
   local known, of, home = {}, {}, {}
   for _, name in ipairs(names) do
     of[name] = subject(name)
@@ -135,7 +190,10 @@ function people.split(names, o)
     known[name] = true
   end
   o.note("subjects are told by %s", how)
-  if not manifest then return partitions.draw(names, function(name) return of[name] end, o.seed, o.shares) end
+  if not manifest then
+    local function person(name) return of[name] end
+    return partitions.draw(names, person, o.seed, o.folds and o or o.shares, partitions.groups(names, person, source))
+  end
   local list, listed = {}, {}
   for _, entry in ipairs(manifest) do
     listed[entry.name] = true
@@ -153,40 +211,6 @@ function people.split(names, o)
     if not listed[name] then o.leave_out(name, "no partition", "it is not in " .. o.split) end
   end
   return list
-end
-
---- Numbers of an option "0.6,0.2,0.2"; an error that names the option for anything else.
-function people.numbers(text, option, least, most)
-  local list = {}
-  for word in (text .. ","):gmatch "%s*([^,]*),%s*" do
-    list[#list + 1] = tonumber(word) or check.raise("argument", "%s: '%s' is no number", option, word)
-  end
-  if #list < least or #list > most then
-    check.raise("argument", "%s: %d numbers, wanted are %s", option, #list, least == most and least or
-      ("%d or %d"):format(least, most))
-  end
-  return list
-end
-
---- What readers tell while they work: o.note(fmt, ...), and o.leave_out(name, partition, why) for recordings that never
--- come to be written; kept in o.notes and o.left_out.
-function people.telling(o, say)
-  o.notes, o.left_out = {}, {}
-  o.note = function(fmt, ...)
-    o.notes[#o.notes + 1] = fmt:format(...)
-    if say then say(o.notes[#o.notes]) end
-  end
-  o.leave_out = function(name, partition, why)
-    o.left_out[#o.left_out + 1] = name
-    o.note("left out %s (%s): %s", name, partition, why)
-  end
-end
-
---- Adds to what corpus.write gave: notes, and all that was left out.
-function people.told(o, result)
-  for _, name in ipairs(result.left_out) do o.left_out[#o.left_out + 1] = name end
-  result.left_out, result.notes = o.left_out, o.notes
-  return result
 end
 
 return people

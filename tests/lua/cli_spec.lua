@@ -26,7 +26,7 @@ describe("the command line", function()
       .. "datasets/folder.lua --help;; esac 2>&1"):format(executable, executable, executable))
     local text = pipe:read "*a"
     pipe:close()
-    assert.matches("Usage: folder.lua", text)
+    assert.matches("Usage: mien datasets/folder.lua", text)
     assert.matches("there is no script nowhere.lua", (run "nowhere.lua"))
   end)
 

@@ -61,6 +61,41 @@ describe("a corpus", function()
     assert.are.same(parts, mien.data.split_subjects(corpus, { 0.8, 0.2, rng = mien.rng.stream(3, "split") }))
   end)
 
+  it("is divided by person for cross-validation: everybody is tested once, and nobody is in two parts", function()
+    local input = require "mien.experiment.input"
+    for _, folds in ipairs { 3, 5, "loso" } do
+      local tested, k = {}, folds == "loso" and 5 or folds
+      for fold = 1, k do
+        local parts = input.partitions({ data = { split = { folds = folds, fold = fold } } }, corpus)
+        local home, n = {}, 0
+        for _, name in ipairs { "train", "devel", "test" } do
+          for _, recording in ipairs(parts[name]) do
+            n = n + 1
+            assert.are.equal(home[recording.subject] or name, name)
+            home[recording.subject] = name
+            if name == "test" then tested[#tested + 1] = recording.name end
+          end
+        end
+        assert.are.equal(10, n)
+        assert.is_true(math.abs(#parts.test / 2 - 5 / k) < 1 and math.abs(#parts.devel / 2 - 5 / k) < 1)
+      end
+      table.sort(tested)
+      local all = {}
+      for i, recording in ipairs(corpus.recordings) do all[i] = recording.name end
+      table.sort(all)
+      assert.are.same(all, tested)
+    end
+    local function wrong(text, options)
+      options.rng = options.rng or mien.rng.stream(1, "split")
+      local ok, err = pcall(mien.data.split_folds, corpus, options)
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find(text, 1, true), tostring(err))
+    end
+    wrong("5 participants cannot be divided into 6 parts", { folds = 6 })
+    wrong("fold 4; wanted is one from 1 to 3", { folds = 3, fold = 4 })
+    wrong("2; wanted are 3 parts at least, or loso, for 5 participants", { folds = 2 })
+  end)
+
   it("gives batches, each window once, in the order asked for", function()
     local starts = corpus:windows { sequence = 10, partition = "devel" }
     local loader = mien.data.loader { corpus = corpus, starts = starts, sequence = 10, batch = 2, keep_last = true }

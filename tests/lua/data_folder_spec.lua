@@ -19,6 +19,13 @@ local function write(name, text)
   return path
 end
 
+--- Counts of classes in train and devel together.
+local function both(counts)
+  local sum = {}
+  for c, n in ipairs(counts.train) do sum[c] = n + counts.devel[c] end
+  return sum
+end
+
 describe("a CSV", function()
   it("may have a BOM, CRLF, quotes, blanks and empty lines", function()
     local rows, _, bad = csv.read(write("odd.csv",
@@ -73,9 +80,10 @@ describe("a folder of pictures", function()
     local found = make(rows() .. "Person1_0001.png,fear\n")
     assert.are.same({ 24, 13, 1 }, { found.pictures, found.persons, found.repeated })
     assert.are.same({ "neutral", "happiness", "anger", "fear" }, found.classes)
-    assert.are.same({ 6, 6, 12, 1 }, found.counts)
+    assert.are.same({ 6, 6, 12, 1 }, both(found.counts))
     local corpus = mien.data.open(folder .. "/o.h5")
     assert.are.same({ 24, 8, 8 }, { corpus.frames, corpus.height, corpus.width })
+    assert.are.same({ "10", "3", "0" }, corpus.file:list "persons") -- 13 of them, in fewer groups
     local holders = {}
     for _, recording in ipairs(corpus.recordings) do
       local pixels = corpus:pixels(recording.first, recording.count):to "f64":totable()
@@ -167,6 +175,7 @@ describe("a folder of pictures", function()
     local ways = {
       { "S%02d/%03d.png", "^(S%d+)", {}, "the folders of the pictures (guessed)" },
       { "C%03d_%03d_00000011.png", "^(C%d+)", {}, "the pictures' names before their trailing numbers (guessed)" },
+      { "J%d.AN%d.39.png", "^(J%d)", {}, "the pictures' names before their first dot (guessed)" },
       { "K%d.AN%d.39.png", "^(K%d)", { person = "^(%w+)%." }, "the pattern ^(%w+)%." },
     }
     for _, way in ipairs(ways) do
@@ -246,7 +255,7 @@ describe("a folder of pictures", function()
     local found = maker.make { pictures = real .. "/images", labels = real .. "/labels.csv", out = folder .. "/r.h5" }
     assert.are.same({ "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt" },
       found.classes)
-    assert.are.same({ 900, 700, 276, 201, 189, 156, 15, 6 }, found.counts)
+    assert.are.same({ 900, 700, 276, 201, 189, 156, 15, 6 }, both(found.counts))
     assert.are.same({ 2442, 1, 112 }, { found.pictures, found.repeated, found.size })
   end)
 end)

@@ -157,6 +157,32 @@ describe("RECOLA", function()
     assert.are.equal(40, result.frames)
   end)
 
+  it("of whatever is there is divided for cross-validation, and videos without ratings are left out", function()
+    if not have_video() then return pending "no real videos here" end
+    recola_folder(38)
+    clip("eat.mkv", "R/RECOLA-Video-recordings/P99.mkv")
+    local result = make_recola { split = "present", shares = { 0.5, 0.5 } }
+    assert.are.same({ 2, { "P99" } }, { result.recordings, result.left_out })
+    for _, dimension in ipairs { "arousal", "valence" } do
+      ratings("R/RECOLA-Annotation/emotional_behaviour/" .. dimension .. "/P99.csv", 38, wave(1))
+    end
+    clip("eat_face.csv", "B/P99.csv")
+    local tested = {}
+    for fold = 1, 3 do
+      make_recola { folds = "loso", fold = fold }
+      local corpus = mien.data.open(folder .. "/out/recola.h5")
+      assert.are.same({ 1, 1, 1 }, { #corpus:partition "train", #corpus:partition "devel", #corpus:partition "test" })
+      assert.equal("own", corpus.split)
+      tested[fold] = corpus:partition("test")[1].name
+      corpus:close()
+    end
+    table.sort(tested)
+    assert.are.same({ "P14", "P15", "P99" }, tested)
+    for _, dimension in ipairs { "arousal", "valence" } do
+      os.remove(folder .. "/R/RECOLA-Annotation/emotional_behaviour/" .. dimension .. "/P99.csv")
+    end
+  end)
+
   it("takes the raters' lags out of the gold standard, and says which", function()
     if not have_video() then return pending "no real videos here" end
     recola_folder(38)
@@ -171,6 +197,19 @@ describe("RECOLA", function()
     assert.truthy(corpus.source:find "median, raters' lags to 0.24 s taken out")
     assert.is_near(wave(1)(10, 0), corpus:labels(10, 1):totable()[1][1], 1e-4)
     corpus:close()
+    make_recola { band = 0.12, gold_kind = "mean" }
+    corpus = mien.data.open(folder .. "/out/recola.h5")
+    assert.truthy(corpus.source:find "raters aligned within 0.12 s")
+    local arousal = corpus:traces(1, 38):narrow(3, 1, 1):reshape { 38, 6 }:to "f64"
+    local aligned, plain = mien.data.gold(arousal, { kind = "mean", band = 3 }), mien.data.gold(arousal, { kind = "mean" })
+    local off = 0
+    for i, row in ipairs(corpus:labels(1, 38):totable()) do
+      assert.is_near(aligned:at(i), row[1], 1e-5)
+      off = math.max(off, math.abs(plain:at(i) - row[1]))
+    end
+    assert.is_true(off > 0.01)
+    corpus:close()
+    says("lag and band are about raters", make_recola, { band = 0.1, gold = "g.csv" })
   end)
 
   it("leaves out a video that cannot be used, and keeps the others", function()
@@ -231,6 +270,8 @@ describe("RECOLA", function()
     says("no split paper64.*did you mean paper46", make_recola, { split = "paper64" })
     says("none of the recordings of paper46 is in .*RECOLA%-Annotation", recola.make,
       { from = folder .. "/none", out = folder .. "/n.h5" })
+    says("folds is for %-%-split present; avec27 says already", make_recola, { split = "avec27", folds = "3" })
+    says("people is for %-%-split present; paper46 says", make_recola, { people = "p.csv" })
     says("gold_kind", make_recola, { gold_kind = "medan" })
     says("two forms of EWE. ewe_all .* ewe_others", make_recola, { gold_kind = "ewe" })
     says("first_row is about a gold standard that is made from ratings", make_recola, { first_row = true, gold = "g.csv" })
@@ -270,7 +311,7 @@ describe("Aff-Wild", function()
     local result = make()
     assert.are.same({ 2, 98, 1000 }, { result.recordings, result.frames, result.scale })
     has_note(result.notes, "scaled by 1000")
-    has_note(result.notes, "videos are taken for persons: .*%-%-people FILE")
+    has_note(result.notes, "each video counts as a person of its own; .*%-%-people CSV")
     local corpus = mien.data.open(folder .. "/out/affwild.h5")
     assert.are.equal(1, #corpus:partition "train")
     assert.are.equal(1, #corpus:partition "devel")
@@ -280,12 +321,12 @@ describe("Aff-Wild", function()
     assert.is_near(0.033, corpus:times(2, 1):totable()[1], 1e-9) -- the frame's own
     corpus:close()
     result = make { people = write("people.csv", "video,person\n1,ann\n2,bob\n") }
-    for _, text in ipairs(result.notes) do assert.is_nil(text:find "taken for persons") end
+    for _, text in ipairs(result.notes) do assert.is_nil(text:find "a person of its own") end
     corpus = mien.data.open(folder .. "/out/affwild.h5")
     assert.are.same({ "ann", "bob" }, { corpus.recordings[1].subject, corpus.recordings[2].subject })
     corpus:close()
     result = make { split = write("aff.csv", "recording,partition\n1,train\n2,devel\n") }
-    has_note(result.notes, "taken for persons: .*its column subject")
+    has_note(result.notes, "each video counts as a person of its own; .*a column subject in %-%-split")
   end)
 
   it("says where lines and frames differ, and what was left out", function()
@@ -299,8 +340,8 @@ describe("Aff-Wild", function()
     has_note(result.notes, "left out 3 .*no .*videos/3.mp4")
     has_note(result.notes, "left out 2_left .*two people")
     result = make { split = write("aff.csv", "recording,partition\n1,train\n9,devel\n") }
-    has_note(result.notes, "left out 9 %(devel%): there is no 9.txt")
-    has_note(result.notes, "2 is not in the split")
+    has_note(result.notes, "left out 9 %(devel%): it has no labels")
+    has_note(result.notes, "left out 2 %(no partition%): it is not in .*aff.csv")
     for _, name in ipairs { "3", "2_left" } do
       for _, dimension in ipairs { "arousal", "valence" } do
         os.remove(("%s/A/annotations/%s/%s.txt"):format(folder, dimension, name))
@@ -336,10 +377,10 @@ describe("Aff-Wild", function()
       for key, value in pairs(o or {}) do all[key] = value end
       return affwild.make(all)
     end
-    says("people.csv does not say who is in 2_left", people, "video,person\n1,a\n2,b\n")
-    says("1 subject: nothing to split", people, "video,person\n1,a\n2_left,a\n")
-    says("leave out people", people, "video,person\n1,a\n", { split = "s.csv" })
-    says("1 subject: nothing to split", affwild.make,
+    says("2_left: no subject is told by the column of subjects in .*people.csv", people, "video,person\n1,a\n2,b\n")
+    says("1 subject for 2 partitions", people, "video,person\n1,a\n2_left,a\n")
+    says("leave out %-%-people", people, "video,person\n1,a\n", { split = "s.csv" })
+    says("1 subject for 2 partitions", affwild.make,
       { videos = "x", annotations = folder .. "/E", out = folder .. "/n.h5" })
     says("no annotated video was found in x", affwild.make, { videos = "x", annotations = folder .. "/E",
       out = folder .. "/n.h5", split = write("e.csv", "recording,partition\n1,train\n") })

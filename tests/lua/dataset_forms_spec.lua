@@ -3,6 +3,7 @@
 local dataset = require "tests.lua.dataset_forms"
 local tiny = require "tests.lua.tiny"
 local annotations, faces, partitions = require "reading.annotations", require "reading.faces", require "reading.partitions"
+local command, people = require "reading.command", require "reading.people"
 local folder = tiny.folder()
 local write, says, affwild, HEADER = dataset.writer(folder), dataset.says, dataset.affwild, dataset.ratings
 
@@ -149,13 +150,14 @@ end)
 describe("a split", function()
   it("of the paper has 46 recordings, and AVEC's 27 are in the same partitions", function()
     local home, count = {}, { train = 0, devel = 0, test = 0 }
-    for _, entry in ipairs(partitions.recola.paper46) do
+    for _, entry in ipairs((partitions.manifest "paper46")) do
       assert.is_nil(home[entry.name])
       home[entry.name], count[entry.partition] = entry.partition, count[entry.partition] + 1
     end
     assert.are.same({ train = 16, devel = 15, test = 15 }, count)
-    for _, entry in ipairs(partitions.recola.avec27) do assert.are.equal(home[entry.name], entry.partition) end
-    assert.are.equal(27, #partitions.recola.avec27)
+    for _, entry in ipairs((partitions.manifest "avec27")) do assert.are.equal(home[entry.name], entry.partition) end
+    assert.are.equal(27, #(partitions.manifest "avec27"))
+    assert.are.same({ "avec16", "avec27", "paper46" }, partitions.published())
   end)
 
   it("may be a manifest, whose mistakes are named by line", function()
@@ -170,34 +172,38 @@ describe("a split", function()
   end)
 
   it("drawn with a list of people keeps each person's videos together, and each video's persons", function()
-    local people = partitions.people(write("people.csv",
-      "video,person\n1,ann\n2_left,ann\n2_right,bob\n3,bob\n4,cid\n5,dan\n6,eve\n"))
-    local function person(name) return people[name] end
+    local list = write("people.csv", "video,person\n1,ann\n2_left,ann\n2_right,bob\n3,bob\n4,cid\n5,dan\n6,eve\n")
+    local who = { ["1"] = "ann", ["2_left"] = "ann", ["2_right"] = "bob", ["3"] = "bob", ["4"] = "cid", ["5"] = "dan",
+      ["6"] = "eve" }
     local names = { "1", "2_left", "2_right", "3", "4", "5", "6" }
     local split_of, seen = {}, {}
     for seed = 1, 8 do
-      for _, entry in ipairs(partitions.draw(names, person, seed, 0.5, partitions.groups(names, person, affwild.subject))) do
+      local o = { people = list, seed = seed, shares = { 0.5, 0.5 } }
+      command.tell(o)
+      for _, entry in ipairs(people.split(names, o, affwild.source_of)) do
         split_of[entry.name] = entry.partition
-        assert.are.equal(people[entry.name], entry.subject)
+        assert.are.equal(who[entry.name], entry.subject)
       end
       for _, name in ipairs { "2_left", "2_right", "3" } do assert.are.equal(split_of["1"], split_of[name]) end
       seen[split_of["1"]] = true
     end
     assert.are.same({ train = true, devel = true }, seen)
-    says("people.csv:3: 1 stands in line 2 already", partitions.people, write("people.csv", "video,person\n1,a\n1,b\n"))
-    says("people.csv:2: 1 has no person", partitions.people, write("people.csv", "video,person\n1,\n"))
-    says("no column 'person'", partitions.people, write("people.csv", "video,who\n1,a\n"))
   end)
 
   it("drawn from a seed keeps two people of one video together", function()
     local names = { "1", "2_left", "2_right", "3", "4", "5" }
-    local drawn, again = partitions.draw(names, affwild.subject, 7, 0.8), partitions.draw(names, affwild.subject, 7, 0.8)
-    assert.are.same(drawn, again)
+    local function draw(of)
+      local o = { seed = 7, shares = { 0.8, 0.2 } }
+      command.tell(o)
+      return people.split(of, o, affwild.source_of)
+    end
+    local drawn = draw(names)
+    assert.are.same(drawn, draw(names))
     assert.are.equal(drawn[2].partition, drawn[3].partition)
     local devel = 0
     for _, entry in ipairs(drawn) do devel = devel + (entry.partition == "devel" and 1 or 0) end
     assert.truthy(devel == 1 or devel == 2)
-    says("1 subject: nothing to split", partitions.draw, { "2_left", "2_right" }, affwild.subject, 1, 0.8)
+    says("1 subject for 2 partitions", draw, { "2_left", "2_right" })
   end)
 end)
 

@@ -74,7 +74,8 @@ describe("a folder of RealEyes' form", function()
       lines[#lines + 1] = video .. ";b;other;0;\r\n"
     end
     write(name .. "/marks.csv", "\239\187\191" .. table.concat(lines))
-    write(name .. "/videos.csv", "video,subject,gender,age\neat,S1,f,30\nmilk,S2,m,40\ngone.mp4,S3,f,20\n")
+    write(name .. "/videos.csv", "video,subject,Gender,age,mood\neat,S1,f,30,x\nmilk,S2,m,,x\n"
+      .. "gone.mp4,S3,f,20,x\n")
   end
 
   local function make(options)
@@ -115,6 +116,8 @@ describe("a folder of RealEyes' form", function()
     write("nothing/eat.mkv", "")
     write("nothing/marks.csv", "video,annotator,emotion,start\nmilk,A,happy,0\n")
     says("none of the 3 videos of .*videos.csv is marked in .*marks.csv", make)
+    write("nothing/videos.csv", "video,subject,gender\neat,S1,f\nmilk,S1,m\n")
+    says("videos.csv:3: S1: gender is m here, and f above", make)
     says("cannot have all winners", make, { kind = "class", ties = "all" })
     says("unknown emotion \"calm\"", make, { unmarked = "calm" })
     says("ties: unknown value \"last\"", make, { ties = "last" })
@@ -129,9 +132,10 @@ describe("a folder of RealEyes' form", function()
     assert.are.same({ 2, 98, 8 }, { result.recordings, result.frames, #result.classes })
     assert.are.same({ "gone", "yes" }, result.left_out)
     has_note(result.notes, "left out yes %(no partition%): there are no labels for it in .*videos.csv")
-    has_note(result.notes, "columns of .*videos.csv that the corpus does not keep: gender, age")
+    has_note(result.notes, "columns of .*videos.csv that the corpus does not keep: mood")
     has_note(result.notes, "annotators: 8 in every video")
     local corpus = mien.data.open(root .. "/out.h5")
+    assert.are.same({ S1 = { gender = "f", age = "30" }, S2 = { gender = "m" } }, corpus:people())
     local frames = corpus.recordings[1].count
     local times = corpus:times(1, frames):totable()
     local votes, labels = corpus:votes(1, frames):totable(), corpus:labels(1, frames):totable()
@@ -189,5 +193,65 @@ describe("a folder of RealEyes' form", function()
     assert.are.same({ 32, 1, 3, 83 }, { #labels, labels[1], labels[32], result.frames })
     assert.is_true(times[1] >= 0.5)
     has_note(result.notes, "without a label: 15 of 98 frames.*, which are left out")
+  end)
+
+  it("gives back the real votes of ten annotators, their ties and their winners", function()
+    local path = dataset.clips:gsub("video_webcam$", "votes_ferplus/fer2013new_training.csv")
+    if not dataset.have_clips() or not io.open(path) then return pending "skipped: no ../shared/data" end
+    root = folder .. "/real"
+    local emotions = { "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown",
+      "NF" }
+    local all, pictures = {}, {}
+    for line in io.lines(path) do
+      local counts, row = line:match "^Training,[^,]*,(.+)$", {}
+      for number in (counts or ""):gmatch "%d+" do row[#row + 1] = tonumber(number) end
+      if #row == 10 then all[#all + 1] = row end
+    end
+    -- the whole file by the rule that decides a frame's label (EXPECTED of the data)
+    local labels, tied, empty = mien.data.winner_takes_all(mien.tensor(all, { dtype = "u8" }), { kind = "class" })
+    assert.are.same({ 28709, 1449, 0 }, { #all, tied, empty })
+    local won = {}
+    for c = 1, 10 do won[c] = 0 end
+    for i = 0, #all - 1 do won[labels:data()[i]] = won[labels:data()[i]] + 1 end
+    assert.are.same({ 10309, 7528, 3562, 3515, 2467, 191, 652, 165, 170, 150 }, won)
+    local ten = {}
+    for _, row in ipairs(all) do
+      local sum = 0
+      for _, count in ipairs(row) do sum = sum + count end
+      ten[#ten + 1] = sum == 10 and row or nil
+    end
+    assert.is_near(0.509312, mien.metric.fleiss_kappa(ten), 5e-7)
+    -- pictures 1 to 40 as what annotators mark in 40 frames of a clip: who saw what is told by the order of the counts
+    clips()
+    local times, lines = {}, { "video,annotator,emotion,start,end\n" }
+    for _, time in mien.data.video(root .. "/videos/eat.mkv"):frames() do times[#times + 1] = time end
+    for i = 1, 40 do
+      local who = 0
+      pictures[i] = ten[i]
+      for c, count in ipairs(ten[i]) do
+        for _ = 1, count do
+          who = who + 1
+          lines[#lines + 1] = ("eat,a%d,%s,%.6f,%.6f\n"):format(who, emotions[c], times[i], times[i] + 0.001)
+        end
+      end
+    end
+    write("real/videos.csv", "video,subject\neat,S1\nmilk,S2\n")
+    write("real/marks.csv", table.concat(lines) .. "milk,a1,neutral,0,\n")
+    local result = make { classes = emotions }
+    local corpus = mien.data.open(root .. "/out.h5")
+    local votes, given = corpus:votes(1, 40):totable(), corpus:labels(1, 40):totable()
+    corpus:close()
+    local ties = 0
+    for i = 1, 40 do
+      assert.are.same(pictures[i], votes[i])
+      local most, winners = math.max(unpack(pictures[i])), 0
+      for c, count in ipairs(pictures[i]) do
+        assert.equal(count == most and 1 or 0, given[i][c])
+        winners = winners + (count == most and 1 or 0)
+      end
+      ties = ties + (winners > 1 and 1 or 0)
+    end
+    assert.is_true(ties > 0)
+    assert.equal(ties, result.tied)
   end)
 end)

@@ -3,6 +3,7 @@
 local dataset = require "tests.lua.dataset_forms"
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
+local command = require "reading.command"
 local annotations, people, traces = require "reading.annotations", require "reading.people", require "reading.traces"
 local split = require "reading.partitions"
 local folder = tiny.folder()
@@ -123,7 +124,7 @@ describe("people in videos", function()
   local function told(names, options)
     local o = { seed = 1, shares = { 0.5, 0.5 }, labels = "labels.csv" }
     for key, value in pairs(options) do o[key] = value end
-    people.telling(o)
+    command.tell(o)
     local of = {}
     for _, entry in ipairs(people.split(names, o)) do of[entry.name] = entry.subject .. " " .. entry.partition end
     return of, o
@@ -158,6 +159,10 @@ describe("people in videos", function()
     has_note(o.notes, "left out zoe_1 %(devel%): it has no labels")
     has_note(o.notes, "left out bob_1 %(no partition%): it is not in .*split.csv")
     write("split.csv", "recording,partition\nann_1,train\nann_2,devel\n")
+    says("%-%-split .*split.csv says who is in which partition already", told, { "ann_1" }, { split = manifest, folds = "3" })
+    says("%-%-shares divides the persons, and so does %-%-split", told, { "ann_1" },
+      { split = manifest, given = { shares = { 0.5, 0.5 } } })
+    says("%-%-fold 2: of how many", told, { "ann_1", "bob_1" }, { fold = 2 })
     says("subject ann is in train and in devel", told, { "ann_1", "ann_2" }, { split = manifest, person = "^(%a+)_" })
     says("7: no subject is told by the pattern %^%(%%a%+%)_", told, { "7", "a_1" }, { person = "^(%a+)_" })
     says("%-%-person %(%%a is no Lua pattern: unfinished capture", told, { "a" }, { person = "(%a" })
@@ -168,16 +173,34 @@ describe("people in videos", function()
   end)
 
   it("are shared out among train, devel and test", function()
-    local names, count = {}, {}
+    local names, count, tested = {}, {}, {}
     for i = 1, 20 do names[i] = "v" .. i end
     for _, entry in ipairs(split.draw(names, function(name) return name end, 3, { 0.6, 0.2, 0.2 })) do
       count[entry.partition] = (count[entry.partition] or 0) + 1
     end
     assert.are.same({ train = 12, devel = 4, test = 4 }, count)
+    for k = 1, 3 do -- three folds of three persons: each is tested once
+      local drawn = split.draw({ "a", "b", "c" }, function(name) return name end, 3, { folds = "loso", fold = k })
+      local again = split.draw({ "a", "b", "c" }, function(name) return name end, 3, { folds = "3", fold = k })
+      assert.are.same(drawn, again)
+      tested[#tested + 1] = drawn[1].partition == "test" and 1 or drawn[2].partition == "test" and 2 or 3
+    end
+    table.sort(tested)
+    assert.are.same({ 1, 2, 3 }, tested)
+    local sizes = {}
+    for _, entry in ipairs(split.draw(names, function(name) return name end, 1, { folds = "6", fold = 6 })) do
+      sizes[entry.partition] = (sizes[entry.partition] or 0) + 1
+    end
+    assert.are.same({ train = 13, devel = 4, test = 3 }, sizes)
+    for _, case in ipairs { { "2", 1, "3 parts at least" }, { "x", 1, "3 parts at least" }, { "21", 1, "20 participants" },
+      { "5", 6, "fold 6; wanted is one from 1 to 5" } } do
+      says("%-%-folds: .*" .. case[3], split.draw, names, function(name) return name end, 1,
+        { folds = case[1], fold = case[2] })
+    end
     says("2 subjects for 3 partitions", split.draw, { "a", "b" }, function(name) return name end, 1, { 0.6, 0.2, 0.2 })
-    assert.are.same({ 0.6, 0.2, 0.2 }, people.numbers("0.6, 0.2,0.2", "--shares", 2, 3))
-    says("%-%-shares: 1 numbers, wanted are 2 or 3", people.numbers, "0.8", "--shares", 2, 3)
-    says("%-%-range: 'a' is no number", people.numbers, "a,1", "--range", 2, 2)
+    assert.are.same({ 0.6, 0.2, 0.2 }, command.numbers("0.6, 0.2,0.2", "--shares", 2, 3))
+    says("%-%-shares: 1 numbers, wanted are 2 to 3", command.numbers, "0.8", "--shares", 2, 3)
+    says("%-%-range: 'a' is no number", command.numbers, "a,1", "--range", 2, 2)
   end)
 end)
 
@@ -278,5 +301,31 @@ describe("a folder of videos with traces", function()
       "video,time,arousal,valence\neat,90,0,0\neat,91,0,0\nmilk,90,0,0\nmilk,91,0,0\n"), boxes = t.root .. "/boxes",
       note = function(text) notes[#notes + 1] = text end })
     has_note(notes, "left out eat %(%a+%): its rows begin at 90 s, after the end of the video")
+  end)
+
+  it("gets in as one folder of videos and CSVs side by side, and as videos that nobody labelled", function()
+    if not dataset.have_clips() then return pending "no real videos here" end
+    for _, name in ipairs { "eat", "milk" } do
+      dataset.clip(folder, name .. ".mkv", "side/" .. name .. ".mkv")
+      dataset.clip(folder, name .. "_face.csv", "side/boxes/" .. name .. ".csv")
+    end
+    local function make()
+      return videos.make { from = folder .. "/side", boxes = folder .. "/side/boxes", size = 16, shares = { 0.5, 0.5 },
+        out = folder .. "/side.h5" }
+    end
+    local result = make()
+    assert.are.same({ 2, 98, 30 }, { result.recordings, result.frames, result.fps })
+    local corpus = mien.data.open(folder .. "/side.h5")
+    assert.are.same({ "class", { "unlabelled" } }, { corpus.label_kind, corpus.label_names })
+    assert.are.equal(1, corpus:labels(1, 1):data()[0])
+    local milk = corpus.recordings[1].name == "milk" and corpus.recordings[1] or corpus.recordings[2]
+    assert.is_near(0.033, corpus:times(milk.first, 1):totable()[1], 1e-9) -- the frame's own
+    corpus:close()
+    for _, name in ipairs { "eat", "milk" } do
+      write("side/" .. name .. ".csv", "time,arousal,valence\n0,0,0\n0.04,0.1,0\n0.08,0.2,0\n")
+    end
+    result = make()
+    assert.are.same({ 2, 6, 25 }, { result.recordings, result.frames, result.fps })
+    says("from, or videos, must say", videos.make, { out = "x" })
   end)
 end)

@@ -289,7 +289,7 @@ describe("a file's name", function()
         if word then
           seen[word] = seen[word] or {}
           table.insert(seen[word], path)
-        elseif name:sub(1, 1) ~= "." then
+        elseif name:sub(1, 1) ~= "." and lfs.attributes(path, "mode") == "directory" then
           walk(path)
         end
       end

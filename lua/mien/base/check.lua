@@ -22,6 +22,7 @@ function error_class:__tostring()
 end
 
 local here = debug.getinfo(1, "S").source:gsub("base/check%.lua$", "") -- "@.../lua/mien/"
+local readers = here:gsub("lua/mien/$", "datasets/")
 
 --- Whether a function's source, as debug.getinfo gives it, is mien's own Lua.
 function check.is_mien(source)
@@ -38,9 +39,9 @@ function check.modules(call, path)
   module_call, module_path = call, path
 end
 
---- What the stack says of an error: the places that are neither mien's own Lua nor C, as "file:line", innermost first,
--- and the name of the module that is being computed, or nil. A `forward` of somebody's own that ends with a tail call has
--- no frame any more: the line where it begins stands for it.
+--- What the stack says of an error: the places that are neither mien's own Lua, its readers of corpora nor C, as
+-- "file:line", innermost first, and the name of the module that is being computed, or nil. A `forward` of somebody's own
+-- that ends with a tail call has no frame any more: the line where it begins stands for it.
 local function look(level)
   local places, modules, found = {}, {}, false
   for l = level + 1, level + 200 do
@@ -54,7 +55,7 @@ local function look(level)
       end
       table.insert(modules, 1, m)
       found = false
-    elseif info.currentline > 0 and not check.is_mien(info.source) then
+    elseif info.currentline > 0 and not check.is_mien(info.source) and info.source:sub(1, #readers) ~= readers then
       places[#places + 1] = info.short_src .. ":" .. info.currentline
       found = true
     end

@@ -125,6 +125,17 @@ function methods:has(dataset)
   return self.file:has(dataset)
 end
 
+--- What the corpus's owners say of its persons: { [subject] = { gender = text, age = text } }, nil for what nobody says.
+function methods:people()
+  local known, columns = {}, {}
+  for _, what in ipairs { "gender", "age" } do columns[what] = self.file:list("subject_" .. what, "subject") or {} end
+  for i, subject in ipairs(self.file:list("subject_names", "subject") or {}) do
+    known[subject] = {}
+    for what, values in pairs(columns) do known[subject][what] = values[i] ~= "" and values[i] or nil end
+  end
+  return known
+end
+
 --- Recordings of a partition, in order.
 function methods:partition(name)
   check.one_of(name, { "train", "devel", "test" }, "corpus:partition")

@@ -6,6 +6,7 @@ local parts = {
   writer = { "mien.data.writer", "new" },
   loader = { "mien.data.loader", "new" },
   split_subjects = { "mien.data.split", "subjects" },
+  split_folds = { "mien.data.split", "folded" },
   class_counts = { "mien.data.split", "class_counts" },
   class_weights = { "mien.data.split", "class_weights" },
   resample = { "mien.data.resample", "draw" },

@@ -11,6 +11,49 @@ function split.cut(n, sum, total, least, most)
   return math.max(least, math.min(math.floor(n * sum / total + 0.5), most))
 end
 
+--- Partitions of n participants for cross-validation: of `folds` parts (all of them equal, or larger by one), number
+-- `fold` is "test", the next one (after the last: the first) "devel", all others "train". folds = "loso": leave one
+-- subject out, one participant a part. what: begins errors. A list of n names of partitions.
+function split.folds(n, folds, fold, what)
+  local k = folds == "loso" and n or tonumber(folds)
+  if not k or k % 1 ~= 0 or k < 3 then
+    check.raise("argument", "%s: %s; wanted are 3 parts at least, or loso, for %d participants", what, tostring(folds), n)
+  elseif k > n then
+    check.raise("argument", "%s: %d participants cannot be divided into %d parts", what, n, k)
+  elseif type(fold) ~= "number" or fold % 1 ~= 0 or fold < 1 or fold > k then
+    check.raise("argument", "%s: fold %s; wanted is one from 1 to %d", what, tostring(fold), k)
+  end
+  local names = {}
+  for i = 1, n do
+    local part = math.floor((i - 1) * k / n) + 1
+    names[i] = part == fold and "test" or part == fold % k + 1 and "devel" or "train"
+  end
+  return names
+end
+
+--- One fold of a cross-validation by participant: split_folds(corpus, { folds = 10 or "loso" (leave one subject out),
+-- fold = 1, rng = stream }) -> { train =, devel =, test = }, lists of recordings for corpus:windows{ recordings = list }.
+-- All recordings are divided, whatever their partition in the corpus; with the same stream every participant is tested
+-- in one fold. devel is the part behind the one that is tested.
+function split.folded(corpus, options)
+  check.keys(options, { folds = "integer|string", fold = "integer", rng = "any" }, "data.split_folds")
+  if not options.rng then
+    check.raise("argument", 'data.split_folds needs a random stream: rng = mien.rng.stream(seed, "split")')
+  end
+  local known, subjects, home, parts = {}, {}, {}, { train = {}, devel = {}, test = {} }
+  for _, recording in ipairs(corpus.recordings) do
+    if not known[recording.subject] then subjects[#subjects + 1] = recording.subject end
+    known[recording.subject] = true
+  end
+  table.sort(subjects) -- the order of the file must not matter
+  options.rng:shuffle(subjects)
+  for i, name in ipairs(split.folds(#subjects, options.folds, options.fold or 1, "data.split_folds: " .. corpus.path)) do
+    home[subjects[i]] = name
+  end
+  for _, recording in ipairs(corpus.recordings) do table.insert(parts[home[recording.subject]], recording) end
+  return parts
+end
+
 --- Splits recordings by participant: split_subjects(corpus, { 0.8, 0.2, rng = stream }) -> one list of recordings per
 -- share, for corpus:windows{ recordings = list }. All recordings of a participant stay together; the shares are
 -- of participants. The test partition that a corpus has of its own is nobody's share: its recordings are in no list, and

@@ -19,14 +19,13 @@ end
 
 --- Raises what is wrong with the options, which are those of datasets/procedural.lua; `what` names them.
 function generate.check(options, what)
-  generator().check(with(options, { path = "" }), what)
+  generator().settle(with(options, { out = "" }), what)
 end
 
 --- Makes the corpus at `path`, unless it is there from the same recipe. Returns whether it was made now. One process
 -- makes it while others that want it wait; `waiting` is called once when there is one to wait for.
 function generate.make(path, options, waiting)
-  local _, made = generator().make(with(options, { path = path, waiting = waiting }))
-  return made
+  return generator().make(with(options, { out = path, waiting = waiting })).made
 end
 
 return generate

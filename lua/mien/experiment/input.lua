@@ -98,11 +98,14 @@ end
 -- ---- partitions --------------------------------------------------------------------------------
 
 --- Lists of recordings { train, devel, test }: the corpus's own, or split by participant (always the same split), where
--- a test partition of the corpus's own stays what it is.
+-- a test partition of the corpus's own stays what it is, unless folds divide all of it.
 function input.partitions(config, c)
   local parts = { train = c:partition "train", devel = c:partition "devel", test = c:partition "test" }
-  if config.data.split then
-    local shares, own = data.split_subjects(c, { rng = rng.stream(0, "split"), unpack(config.data.split) })
+  local wanted = config.data.split
+  if wanted and wanted[1] == nil then
+    parts = data.split_folds(c, { folds = wanted.folds, fold = wanted.fold, rng = rng.stream(0, "split") })
+  elseif wanted then
+    local shares, own = data.split_subjects(c, { rng = rng.stream(0, "split"), unpack(wanted) })
     parts = { train = shares[1], devel = shares[2] or {}, test = shares[3] or own }
   end
   for _, name in ipairs { "train", "devel" } do

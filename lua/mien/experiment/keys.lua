@@ -102,8 +102,11 @@ return {
       flip = key(false, yes_or_no, "mirror half of them"),
       per = key("sequence", owned("mien.data.loader", "per"), "what is drawn for at once"),
     }, no }, "training frames only"),
-    split = key(false, { shares, no },
-      "shares of participants to train and validate on, and to test on where the corpus has no test partition"),
+    split = key(false, { shares, kinds.fields {
+      folds = key(nil, { count, word { "loso" } }, "parts; loso: leave one subject out"),
+      fold = key(nil, count, "which part is tested, from 1; the next one decides when training stops"),
+    }, no }, "shares of participants to train and validate on, and to test on where the corpus has no test partition; or "
+      .. "cross-validation"),
     resample = key(false, { kinds.fields {
       minority = key(nil, kinds.texts(1), "the rare emotions"),
       max_neutral = key(0, number(0, 1), "largest share of neutral frames in a window"),
