@@ -1,6 +1,7 @@
 -- What is timed of mien: training steps, inference and an LSTM as users write them, on any device.
 -- Not here: who asks for them and how they are timed (ours.lua, gpu_ours.lua).
--- s: { batch =, steps = (frames of a sequence), size = (pixels), width = (of ResNet-50), hidden =, inputs = (LSTM) };
+-- s: { batch =, steps = (frames of a sequence), size = (pixels), width = (of ResNet-50) or vgg = true, hidden =,
+-- inputs = (LSTM) };
 -- how: { device =, precision =, recompute =, lr =, graph = true: replayed as a whole }
 local mien = require "mien"
 local flow = require "mien.nn.flow"
@@ -10,8 +11,9 @@ local cases = {}
 --- The paper's network.
 function cases.network(s, how)
   return mien.models.recurrent {
-    features = mien.models.resnet50 { width = s.width, recompute = how.recompute }, hidden = s.hidden, layers = 2,
-    outputs = { "arousal", "valence" },
+    features = s.vgg and mien.models.vgg16 { size = s.size, dropout = 0 }
+      or mien.models.resnet50 { width = s.width, recompute = how.recompute },
+    hidden = s.hidden, layers = 2, outputs = { "arousal", "valence" },
   }:to(how.device):precision_(how.precision == "int8" and "f32" or how.precision)
 end
 

@@ -39,8 +39,9 @@ local function ops(precision)
   end
 end
 
---- What the machine can do: a direct 3x3 convolution of many channels, its input in the layout of the net's layers.
--- FLOPs are counted as for a direct convolution everywhere, so a net whose layers take Winograd can pass 100 %.
+--- What the machine can do: a direct convolution (5x5 in floats: of 3x3 Winograd may serve any) of many channels, its
+-- input in the layout of the net's layers. FLOPs are counted as for a direct convolution everywhere, so a net whose
+-- layers take Winograd can pass 100 %.
 local function peak(precision)
   local op = mien.op
   if precision == "int8" then
@@ -51,9 +52,9 @@ local function peak(precision)
       mien.scope(function() mien.no_grad(op.conv2d_int8, x, w, bias, scale, nil) end)
     end
   end
-  local x, w = mien.randn { 16, 512, 14, 14 }, mien.randn { 512, 512, 3, 3 }
+  local x, w = mien.randn { 8, 128, 38, 38 }, mien.randn { 128, 128, 5, 5 }
   if precision ~= "f32" then x = x:to(precision) end
-  local input = op.conv2d(x, mien.randn { 512, 512, 1, 1 }, nil)
+  local input = op.conv2d(x, mien.randn { 128, 128, 1, 1 }, nil)
   return function()
     mien.scope(function() mien.no_grad(op.conv2d, input, w, nil) end)
   end
@@ -77,6 +78,15 @@ local cases = {
   lstm = sized(steps.lstm, 64, 150, 150), ops = ops, peak = peak,
 }
 
+--- KIND:NET:SIZE:FRAMES of shapes.lua: one sequence, NET the width of a ResNet-50 or vgg16.
+local function of_shape(case)
+  local kind, net, size, frames = case:match "^(%a+):(%w+):(%d+):(%d+)$"
+  return function(precision)
+    return steps[kind]({ batch = 1, steps = tonumber(frames), size = tonumber(size), width = tonumber(net),
+      vgg = net == "vgg16", hidden = 256 }, { device = "cpu", precision = precision })
+  end
+end
+
 -- ---- answers ---------------------------------------------------------------------------------------------
 
 local round
@@ -86,7 +96,7 @@ local answer = {}
 function answer.make(case, precision, setting, frames)
   round = nil
   collectgarbage()
-  round = cases[case](precision, setting, tonumber(frames))
+  round = (cases[case] or of_shape(case))(precision, setting, tonumber(frames))
   for _ = 1, case == "full" and 1 or 3 do round() end
   return "ready"
 end

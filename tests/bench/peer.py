@@ -2,6 +2,7 @@
 
 Not here: what is compared and printed (step.lua). "make CASE PRECISION SETTING" answers "ready" or
 "error ..."; "go" the seconds of one round; "memory" the largest resident bytes; "quit" ends."""
+import io
 import sys
 import time
 
@@ -53,11 +54,30 @@ class ResNet50(nn.Module):
         return self.blocks(x).mean((2, 3))
 
 
-class Recurrent(nn.Module):
-    def __init__(self, width):
+class VGG16(nn.Module):
+    """torchvision's without batch norm, to its second fully connected layer."""
+
+    def __init__(self, size):
         super().__init__()
-        self.features = ResNet50(width)
-        self.context = nn.LSTM(32 * width, 256, 2, batch_first=True)
+        layers, inputs = [], 3
+        for count, width in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
+            for _ in range(count):
+                layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
+                inputs = width
+            layers.append(nn.MaxPool2d(2))
+        self.layers = nn.Sequential(*layers)
+        self.fc6 = nn.Linear(512 * (size // 32) ** 2, 4096)
+        self.fc7 = nn.Linear(4096, 4096)
+
+    def forward(self, x):
+        return F.relu(self.fc7(F.relu(self.fc6(self.layers(x).flatten(1)))))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, features, outputs):
+        super().__init__()
+        self.features = features
+        self.context = nn.LSTM(outputs, 256, 2, batch_first=True)
         self.head = nn.Linear(256, 2)
 
     def forward(self, x):
@@ -79,8 +99,11 @@ def frames(batch, steps, size, setting):
     return x.unflatten(0, (batch, steps))
 
 
-def net(width, setting):
-    model = Recurrent(width)
+def net(width, size, setting):
+    if width == "vgg16":
+        model = Recurrent(VGG16(size), 4096)
+    else:
+        model = Recurrent(ResNet50(int(width)), 32 * int(width))
     return model if setting == "nchw" else model.to(memory_format=torch.channels_last)
 
 
@@ -124,6 +147,32 @@ def inference(model, x, precision, setting):
         with torch.no_grad() if setting == "compiled" else torch.inference_mode():
             forward()
     return step
+
+
+def exported(model, x):
+    """The net as bytes of an ONNX file."""
+    file = io.BytesIO()
+    torch.onnx.export(model.eval(), (x,), file, input_names=["x"], output_names=["y"], dynamo=False)
+    return file.getvalue()
+
+
+def onnxruntime_session(model, x):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(exported(model, x), options, providers=["CPUExecutionProvider"])
+    frames = {"x": x.contiguous().numpy()}
+    return lambda: session.run(None, frames)
+
+
+def openvino_request(model, x, precision):
+    import openvino
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(exported(model, x), b""), "CPU", {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision})
+    request, frames = compiled.create_infer_request(), x.contiguous().numpy()
+    return lambda: request.infer({0: frames}, share_inputs=True)
 
 
 def lstm(precision):
@@ -178,9 +227,19 @@ def layernorm():
 SHAPES = {"train": (64, 8, 150), "infer": (64, 8, 150), "demo": (16, 30, 48), "full": (64, 150, 150)}
 
 
+def shape_of(case):
+    """Kind, width or vgg16, sequences, frames of each, side: of a case's name, or of KIND:NET:SIZE:FRAMES."""
+    if case in SHAPES:
+        width, steps, size = SHAPES[case]
+        return "infer" if case == "infer" else "train", width, 2, steps, size
+    kind, network, size, steps = case.split(":")
+    return kind, network, 1, int(steps), int(size)
+
+
 def make(case, precision, setting):
     """setting: nchw; channels_last (what a user writes); tuned (fused Adam; frozen, bf16 weights and
-    optimised for inference; side.lua sets up malloc as well); compiled (the same, by torch.compile)."""
+    optimised for inference; side.lua sets up malloc as well); compiled (the same, by torch.compile); for inference
+    onnxruntime and openvino, which get the net as an ONNX file."""
     if case == "lstm":
         return lstm(precision)
     if case == "ops":
@@ -191,11 +250,18 @@ def make(case, precision, setting):
         return layernorm()
     if precision == "int8":
         precision = "bf16"  # what PyTorch's users have without a quantised model of their own
-    width, steps, size = SHAPES[case]
-    model, x = net(width, setting), frames(2, steps, size, setting)
-    if case == "infer":
+    kind, width, batch, steps, size = shape_of(case)
+    if setting in ("onnxruntime", "openvino"):
+        model, x = net(width, size, "nchw"), frames(batch, steps, size, "nchw")
+        if setting == "openvino":
+            return openvino_request(model, x, precision)
+        if precision != "f32":
+            raise ValueError("onnxruntime's CPU kernels have no bf16")
+        return onnxruntime_session(model, x)
+    model, x = net(width, size, setting), frames(batch, steps, size, setting)
+    if kind == "infer":
         return inference(model, x, precision, setting)
-    return training(model, x, torch.randn(2, steps, 2), precision, setting)
+    return training(model, x, torch.randn(batch, steps, 2), precision, setting)
 
 
 def peak_memory():

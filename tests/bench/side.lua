@@ -64,7 +64,8 @@ end
 
 --- Both sides restricted to an instruction set of MIEN_CPU_ISA, as words for env(1); nil: all that there is.
 side.isa = nil
-local theirs = { -- PyTorch's kernels, its oneDNN and its MKL
+-- PyTorch's kernels, its oneDNN (and OpenVINO's) and its MKL; ONNX Runtime has no such switch.
+local theirs = {
   avx512 = "ATEN_CPU_CAPABILITY=avx512",
   avx2 = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2_VNNI MKL_ENABLE_INSTRUCTIONS=AVX2",
   baseline = "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2",

@@ -18,7 +18,8 @@ benchmark, view benchmark_best). Without PyTorch only ours is timed.
   --pairs N         rounds (7)
   --full-pairs N    rounds of the case full, whose processes start anew each time (2)
   --precision LIST  of f32,bf16,int8 (all)
-  --peers LIST      PyTorch's settings, of nchw,channels_last,tuned,compiled (all that the case knows)
+  --peers LIST      PyTorch's settings, of nchw,channels_last,tuned,compiled, and for inference onnxruntime,openvino
+                    (all that the case knows, and that PYTHON has)
   --settings LIST   ours for the case full, of keep,default,blocks (default,blocks): batch norm's outputs kept or made
                     again in backward; blocks: the inside of each block made again
   --isa SET         both sides with avx512, avx2 or baseline at most (the best that the processor has)
@@ -29,10 +30,11 @@ benchmark, view benchmark_best). Without PyTorch only ours is timed.
 
 local kept = { "keep", "default", "blocks" }
 local all = { "nchw", "channels_last", "tuned", "compiled" }
+local runtimes = { "nchw", "channels_last", "tuned", "compiled", "onnxruntime", "openvino" }
 
 local cases = {
   { "train", "training step, ResNet-50 + LSTM 2 x 256, 2 x 8 frames of 150x150", peers = all },
-  { "infer", "inference, the same; int8 beside PyTorch in bf16", peers = all, int8 = true },
+  { "infer", "inference, the same; int8 beside PyTorch in bf16", peers = runtimes, int8 = true },
   { "demo", "training step, width 16, 2 x 30 frames of 48x48", peers = all },
   { "lstm", "LSTM 2 x 256 on [2,150,2048], forward and backward", peers = { "nchw", "tuned" } },
   { "ops", "8000 small ops one by one: relu, sum of two, linear, 1x1 convolution", peers = { "nchw" } },
@@ -80,7 +82,7 @@ local function parse(args)
     ["--pairs"] = function(text) options.pairs = count_of(text, "--pairs") end,
     ["--full-pairs"] = function(text) options.full_pairs = count_of(text, "--full-pairs") end,
     ["--precision"] = function(text) options.precisions = set_of(text, precisions, "precision") end,
-    ["--peers"] = function(text) options.peers = set_of(text, all, "setting of PyTorch") end,
+    ["--peers"] = function(text) options.peers = set_of(text, runtimes, "peer") end,
     ["--settings"] = function(text) options.settings = set_of(text, kept, "setting") end,
     ["--isa"] = function(text)
       local _, sets = mien.backend.isa()
