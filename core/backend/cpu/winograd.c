@@ -39,60 +39,70 @@ static spot spot_of(const mien__winograd *w, int64_t t) {
 #define PLUS(a, n, b)  _mm256_fmadd_ps(b, SET(n), a)  /* a + n b */
 #define MINUS(a, n, b) _mm256_fnmadd_ps(b, SET(n), a) /* a - n b */
 
+/* The points 0, a, -a, b, -b and infinity. Of 3/4 and 3/2 sums are half as far off as of the usual
+ * 1 and 2, twice as far as of a direct convolution; see docs/performance.md. */
+#define A  0.75f
+#define B  1.5f
+#define A2 (A * A)
+#define B2 (B * B)
+#define NA (2 * A2 * (A2 - B2)) /* a point's product of its differences to the others */
+#define NB (2 * B2 * (B2 - A2))
+
 /* Of six inputs in a line. */
 INLINE void transform_inputs(const lanes *d, int64_t step, lanes *v, int64_t to) {
     lanes d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step],
           d5 = d[5 * step];
-    lanes a = MINUS(d4, 4, d2), b = MINUS(d3, 4, d1), c = SUB(d4, d2), e = SUB(d3, d1);
-    v[0] = MINUS(PLUS(d4, 4, d0), 5, d2);
-    v[to] = ADD(a, b);
-    v[2 * to] = SUB(a, b);
-    v[3 * to] = PLUS(c, 2, e);
-    v[4 * to] = MINUS(c, 2, e);
-    v[5 * to] = MINUS(PLUS(d5, 4, d1), 5, d3);
+    lanes even_a = MINUS(d4, B2, d2), odd_a = MINUS(d3, B2, d1);
+    lanes even_b = MINUS(d4, A2, d2), odd_b = MINUS(d3, A2, d1);
+    v[0] = MINUS(PLUS(d4, A2 * B2, d0), A2 + B2, d2);
+    v[to] = PLUS(even_a, A, odd_a);
+    v[2 * to] = MINUS(even_a, A, odd_a);
+    v[3 * to] = PLUS(even_b, B, odd_b);
+    v[4 * to] = MINUS(even_b, B, odd_b);
+    v[5 * to] = MINUS(PLUS(d5, A2 * B2, d1), A2 + B2, d3);
 }
 
 /* Of six products in a line to four outputs. */
 INLINE void transform_products(const lanes *m, int64_t step, lanes *y, int64_t to) {
-    lanes sum = ADD(m[step], m[2 * step]), difference = SUB(m[step], m[2 * step]);
-    lanes far = ADD(m[3 * step], m[4 * step]), apart = SUB(m[3 * step], m[4 * step]);
-    y[0] = ADD(m[0], ADD(sum, far));
-    y[to] = PLUS(difference, 2, apart);
-    y[2 * to] = PLUS(sum, 4, far);
-    y[3 * to] = ADD(PLUS(difference, 8, apart), m[5 * step]);
+    lanes sum_a = ADD(m[step], m[2 * step]), apart_a = SUB(m[step], m[2 * step]);
+    lanes sum_b = ADD(m[3 * step], m[4 * step]), apart_b = SUB(m[3 * step], m[4 * step]);
+    y[0] = ADD(m[0], ADD(sum_a, sum_b));
+    y[to] = PLUS(TIMES(apart_a, A), B, apart_b);
+    y[2 * to] = PLUS(TIMES(sum_a, A2), B2, sum_b);
+    y[3 * to] = PLUS(PLUS(m[5 * step], A2 * A, apart_a), B2 * B, apart_b);
 }
 
 /* Of four outputs' gradients in a line to six. */
 INLINE void transform_gradients(const lanes *y, int64_t step, lanes *z, int64_t to) {
     lanes y0 = y[0], y1 = y[step], y2 = y[2 * step], y3 = y[3 * step];
-    lanes even = ADD(y0, y2), odd = ADD(y1, y3);
-    lanes even2 = PLUS(y0, 4, y2), odd2 = TIMES(PLUS(y1, 4, y3), 2);
+    lanes even_a = PLUS(y0, A2, y2), odd_a = PLUS(y1, A2, y3);
+    lanes even_b = PLUS(y0, B2, y2), odd_b = PLUS(y1, B2, y3);
     z[0] = y0;
-    z[to] = ADD(even, odd);
-    z[2 * to] = SUB(even, odd);
-    z[3 * to] = ADD(even2, odd2);
-    z[4 * to] = SUB(even2, odd2);
+    z[to] = PLUS(even_a, A, odd_a);
+    z[2 * to] = MINUS(even_a, A, odd_a);
+    z[3 * to] = PLUS(even_b, B, odd_b);
+    z[4 * to] = MINUS(even_b, B, odd_b);
     z[5 * to] = y3;
 }
 
 /* Of three weights in a line to six. */
 INLINE void transform_weights(const lanes *g, int64_t step, lanes *u, int64_t to) {
-    lanes ends = ADD(g[0], g[2 * step]), far = PLUS(g[0], 4, g[2 * step]);
-    u[0] = TIMES(g[0], 1.0f / 4);
-    u[to] = TIMES(ADD(ends, g[step]), -1.0f / 6);
-    u[2 * to] = TIMES(SUB(ends, g[step]), -1.0f / 6);
-    u[3 * to] = TIMES(PLUS(far, 2, g[step]), 1.0f / 24);
-    u[4 * to] = TIMES(MINUS(far, 2, g[step]), 1.0f / 24);
+    lanes g1 = g[step], even_a = PLUS(g[0], A2, g[2 * step]), even_b = PLUS(g[0], B2, g[2 * step]);
+    u[0] = TIMES(g[0], 1 / (A2 * B2));
+    u[to] = TIMES(PLUS(even_a, A, g1), 1 / NA);
+    u[2 * to] = TIMES(MINUS(even_a, A, g1), 1 / NA);
+    u[3 * to] = TIMES(PLUS(even_b, B, g1), 1 / NB);
+    u[4 * to] = TIMES(MINUS(even_b, B, g1), 1 / NB);
     u[5 * to] = g[2 * step];
 }
 
 /* Of six products in a line to the gradients of three weights. */
 INLINE void transform_back(const lanes *u, int64_t step, lanes *g, int64_t to) {
-    lanes sum = ADD(u[step], u[2 * step]), difference = SUB(u[2 * step], u[step]);
-    lanes far = ADD(u[3 * step], u[4 * step]), apart = SUB(u[3 * step], u[4 * step]);
-    g[0] = PLUS(MINUS(TIMES(u[0], 1.0f / 4), 1.0f / 6, sum), 1.0f / 24, far);
-    g[to] = PLUS(TIMES(difference, 1.0f / 6), 1.0f / 12, apart);
-    g[2 * to] = PLUS(u[5 * step], 1.0f / 6, SUB(far, sum));
+    lanes sum_a = ADD(u[step], u[2 * step]), apart_a = SUB(u[step], u[2 * step]);
+    lanes sum_b = ADD(u[3 * step], u[4 * step]), apart_b = SUB(u[3 * step], u[4 * step]);
+    g[0] = PLUS(PLUS(TIMES(u[0], 1 / (A2 * B2)), 1 / NA, sum_a), 1 / NB, sum_b);
+    g[to] = PLUS(TIMES(apart_a, A / NA), B / NB, apart_b);
+    g[2 * to] = PLUS(PLUS(u[5 * step], A2 / NA, sum_a), B2 / NB, sum_b);
 }
 
 /* A square of side `n` from a map of one block of channels, zeros where it hangs over the edge. */
