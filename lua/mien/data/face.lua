@@ -11,14 +11,14 @@ local face = {}
 local MOST = 32 -- faces in a frame
 
 --- A detector: `detect(image)` gives a list of boxes { x, y, w, h }, largest first. cascade: an XML file of
--- OpenCV (its frontal face when left out); min_size: smallest face in pixels (a twelfth of the shorter side).
+-- OpenCV (its frontal face when left out); smallest: side of the smallest face in pixels (a twelfth of the shorter side).
 function face.detector(options)
   options = options or {}
-  check.keys(options, { cascade = "string", min_size = "integer" }, "data.face.detector")
+  check.keys(options, { cascade = "string", smallest = "integer" }, "data.face.detector")
   local handle = ffi.gc(check.pointer(C.mien_face_detector_new(options.cascade)), C.mien_face_detector_close)
   local boxes = ffi.new("double[?]", 4 * MOST)
   return function(image)
-    local n = C.mien_face_detect(handle, image, options.min_size or 0, boxes, MOST)
+    local n = C.mien_face_detect(handle, image, options.smallest or 0, boxes, MOST)
     if n < 0 then check.status(n) end
     local list = {}
     for i = 0, n - 1 do list[i + 1] = { boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3] } end
@@ -28,7 +28,7 @@ end
 
 --- A tracker of one face that stands still.
 local function standing(box, visit, ended)
-  local one = { id = 1, first = 1, last = 0, hits = 0, boxes = {}, filled = {}, kept = true }
+  local one = { id = 1, first = 1, last = 0, hits = 0, boxes = {}, filled = {}, confidence = {}, lost = {}, kept = true }
   return {
     delay = 0,
     add = function()
@@ -38,29 +38,37 @@ local function standing(box, visit, ended)
     end,
     finish = function()
       ended(one)
-      return { one }
+      return { one }, {}
     end,
   }
 end
 
---- Follows the faces of a video: { times = list, fps =, width =, height =, tracks = list, resized = frames of another
--- size that were brought to this one, error = nil or what ended a damaged file early }.
--- A track: { id = 1 for the face seen most, first, last (1-based frames), hits,
--- boxes[frame] = { x, y, w, h }, filled[frame] = true where no detection stood behind the box }.
--- options: box = { x, y, w, h } (one face there, nothing is detected), cascade, min_size, hold = 0.5 (seconds
--- that a face may stay undetected), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3 (of a track's
--- frames that need a detection), least = 1.5 (seconds of detections that make a face; or half of a short video),
--- smooth = 0.1 (seconds on each side), each = function(frame, time, n).
+-- What says how faces are found and followed, by name: for data.faces, `mien predict` and imports.
+face.options = { tracker = "string|function", cascade = "string", smallest = "integer", shortest = "number", gap = "number",
+  rejoin = "number", overlap = "number", share = "number", smooth = "number" }
+
+--- Follows the faces of a video: { times = list, fps =, width =, height =, tracks = list, left_out = list, resized = frames of
+-- another size that were brought to this one, error = nil or what ended a damaged file early }.
+-- A track: { id = 1 for the face seen most, first, last (1-based frames), hits, boxes[frame] = { x, y, w, h },
+-- filled[frame] = true where no detection stood behind the box, confidence[frame] = the detector's score,
+-- lost[frame] = true where the face was away between two parts of the track: there is no box }.
+-- What was left out is in `left_out`: { first, last, hits, box, reason }.
+-- options: box = { x, y, w, h } (one face there, nothing is detected), tracker = "link" (track.kinds), cascade,
+-- smallest = side of the smallest face in pixels (a twelfth of the shorter side), shortest = 0.5 (seconds of detections that
+-- make a face; or half of a short video), gap = 0.5 (seconds that a face may stay undetected), rejoin = 5 (seconds after
+-- which a face that comes back at the same place is the same), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3
+-- (of a track's frames that need a detection), smooth = 0.1 (seconds on each side), each = function(frame, time, n).
 -- visit = function(track, n, image, result) gets each box of a track and its frame while the video is read, for which
 -- the frames of the last second or so are held. A track may turn out to be no face: ended = function(track) comes
--- when nothing more does, and track.kept says whether it is one of `tracks`.
+-- when nothing more does, and track.kept says whether it is one of `tracks`, or part of one, which track.whole names at the
+-- end.
 function face.follow(path, options)
   options = options or {}
-  check.keys(options, { box = "table", cascade = "string", min_size = "integer", hold = "number", overlap = "number",
-    share = "number", least = "number", smooth = "number", each = "function", visit = "function", ended = "function" },
-    "data.faces")
+  local known = { box = "table", each = "function", visit = "function", ended = "function" }
+  for name, kinds in pairs(face.options) do known[name] = kinds end
+  check.keys(options, known, "data.faces")
   local detect = options.box and function() end
-    or face.detector { cascade = options.cascade, min_size = options.min_size }
+    or face.detector { cascade = options.cascade, smallest = options.smallest }
   local video = media.video(path)
   local b = options.box
   if b and (b[1] >= video.width or b[2] >= video.height or b[1] + b[3] <= 0 or b[2] + b[4] <= 0) then
@@ -76,8 +84,9 @@ function face.follow(path, options)
     if options.ended then options.ended(t) end
   end
   local tracker = options.box and standing(options.box, visit, ended)
-    or track.new { fps = result.fps, hold = options.hold, overlap = options.overlap, share = options.share,
-      least = options.least, smooth = options.smooth, visit = visit, ended = ended }
+    or track.new { fps = result.fps, tracker = options.tracker, gap = options.gap, rejoin = options.rejoin,
+      overlap = options.overlap, share = options.share, shortest = options.shortest, smooth = options.smooth, visit = visit,
+      ended = ended }
   local function next_image() -- the frames before a damage are good
     local ok, image, time = pcall(video.next, video)
     if ok then return image, time end
@@ -93,11 +102,12 @@ function face.follow(path, options)
     for image, time in next_image do
       local n = #result.times + 1
       result.times[n], images[n] = time, image
-      tracker:add(detect(image))
+      tracker:add(detect(image), image)
       if options.each then options.each(image, time, n) end
       drop(n - held)
     end
-    result.tracks, result.resized = tracker:finish(), video:resized()
+    result.tracks, result.left_out = tracker:finish()
+    result.resized = video:resized()
   end, check.trace)
   video:close()
   for n in pairs(images) do drop(n) end

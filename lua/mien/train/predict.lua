@@ -246,7 +246,7 @@ function predict.video(path, network, options)
   end
   local faces = data.faces(path, { box = options.box, cascade = options.cascade, each = options.each, visit = visit,
     ended = ended })
-  for _, row in ipairs(rows) do row.face, row.track = row.track.id, nil end
+  for _, row in ipairs(rows) do row.face, row.track = (row.track.whole or row.track).id, nil end
   table.sort(rows, function(a, b)
     if a.frame ~= b.frame then return a.frame < b.frame end
     return a.face < b.face
