@@ -106,7 +106,7 @@ end
 -- options: boxes = what faces.given gave, each, cascade.
 function faces.follow(path, options)
   local given = options.boxes
-  local seen = data.faces(path, { each = options.each, cascade = options.cascade,
+  local seen = data.faces(path, { each = options.each, detector_weights = options.cascade,
     box = given and { 0, 0, 1, 1 } or nil }) -- nothing to search: only times are read
   local frames = #seen.times
   local boxes, others = given, 0

@@ -73,12 +73,12 @@ describe("own pictures and videos", function()
     local lines = lines_of(folder .. "/milk.csv")
     assert.equal(1 + 51, #lines)
     local outputs = table.concat(mien.checkpoint.read_meta(weights).outputs, ",")
-    assert.equal("frame,time,face,x,y,w,h,detected," .. outputs, lines[1])
+    assert.equal("frame,time,face,x,y,w,h,detected,confidence,lost," .. outputs, lines[1])
     for i = 2, #lines do
       local n = 0
       for value in lines[i]:gmatch "[^,]+" do
         n = n + 1
-        if n > 8 then assert.is_true(tonumber(value) >= 0 and tonumber(value) <= 1) end
+        if n > 10 then assert.is_true(tonumber(value) >= 0 and tonumber(value) <= 1) end
       end
     end
     assert.is_true(exists(folder .. "/milk.svg"))

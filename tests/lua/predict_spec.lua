@@ -130,7 +130,7 @@ describe("mien predict", function()
     for line in text_of(path):gmatch "\n([^\n]+)" do
       local words = {}
       for word in line:gmatch "[^,]+" do words[#words + 1] = word end
-      list[#list + 1] = tonumber(words[8 + k])
+      list[#list + 1] = tonumber(words[10 + k])
     end
     return list
   end
@@ -168,7 +168,7 @@ describe("mien predict", function()
   it("keeps the columns of names with a comma, and names that look like numbers", function()
     write_foreign { outputs = { "a,b", '01' } }
     assert.equal(0, run "--out o.csv --plot o.svg")
-    assert.matches('detected,"a,b",01\n', text_of(folder .. "/o.csv"), 1, true)
+    assert.matches('detected,confidence,lost,"a,b",01\n', text_of(folder .. "/o.csv"), 1, true)
   end)
 
   it("refuses weights with NaN, and says which outputs are no finite number", function()

@@ -111,8 +111,8 @@ local function start(self, frame, box)
   local since = self.cuts[#self.cuts] or 1
   self.started = self.started + 1
   local t = { number = self.started, born = frame, first = frame - since <= self.gap and since or frame, last = frame,
-    seen = frame, hits = 1, open = true, latest = box, entry = box, pace = { 0, 0 }, raw = {}, medians = {}, boxes = {}, filled = {}, lost = {},
-    confidence = {} }
+    seen = frame, hits = 1, open = true, latest = box, entry = box, pace = { 0, 0 }, raw = {}, medians = {}, boxes = {},
+    filled = {}, lost = {}, confidence = {} }
   for k = t.first, frame do
     t.raw[k], t.filled[k], t.confidence[k] = box, k < frame or nil, k < frame and 0 or box.score or 0
   end
@@ -169,11 +169,14 @@ end
 -- ---- ends --------------------------------------------------------------------------------------
 
 --- Detections that make a face: those of a while, or half of a short video; a picture is one frame.
-local function needed(self, frames) return math.min(frames, math.max(2, math.min(self.least, math.floor(frames / 2)))) end
+local function needed(self, frames)
+  return math.min(frames, math.max(2, math.min(self.least, math.floor(frames / 2))))
+end
 
 local function leave_out(self, t, reason)
   t.kept = false
-  table.insert(self.left_out, { first = t.born, last = t.seen, hits = t.hits, box = t.entry, reason = reason })
+  table.insert(self.left_out,
+    { first = t.born, last = t.seen, hits = t.hits, box = t.entry, reason = reason })
   self.ended(t)
 end
 
@@ -197,7 +200,8 @@ end
 local function may_go_on(self, t)
   for i = #self.closed, 1, -1 do
     local before = self.closed[i]
-    if within_reach(self, before, t) and at_one_place(before.boxes[before.last], t.entry) then return true end
+    local near = within_reach(self, before, t) and at_one_place(before.boxes[before.last], t.entry)
+    if near then return true end
   end
   return false
 end

@@ -14,8 +14,8 @@ end
 
 -- The trackers by name: the module and its function, which is loaded when it is wanted. Each is called with the options of
 -- track.new and gives a table with
---   add(self, boxes, image, cut)  one frame after the other: its detections, a list of { x, y, w, h, score = }, its picture u8
---                                 [H,W,3] (only for the length of the call), true where the camera cut before it;
+--   add(self, boxes, image, cut)  one frame after the other: its detections, a list of { x, y, w, h, score = }, its picture
+--                                 u8 [H,W,3] (only for the length of the call), true where the camera cut before it;
 --   finish(self)                  the faces and what was left out (see link.lua);
 --   delay                         frames that a box may still change after its frame was added.
 track.kinds = {

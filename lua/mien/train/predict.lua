@@ -83,12 +83,18 @@ end
 --- Applies the chains that the weights hold to the rows of every face, at the rate of `fps` frames a second that they have;
 -- returns texts about what was done. Windows and delays were fitted in frames of another rate: seconds stay.
 function predict.post(network, rows, fps)
-  local by_face, faces, said = {}, {}, {}
+  local by_face, said = {}, {}
+  local parts = {}
   for _, row in ipairs(rows) do
-    if not by_face[row.face] then
-      by_face[row.face], faces[#faces + 1] = {}, row.face
+    if row.lost then -- what comes after it is a sequence of its own
+      by_face[row.face] = nil
+    else
+      if not by_face[row.face] then
+        by_face[row.face] = {}
+        parts[#parts + 1] = by_face[row.face]
+      end
+      table.insert(by_face[row.face], row)
     end
-    table.insert(by_face[row.face], row)
   end
   for k, name in ipairs(network.outputs) do
     local chain
@@ -98,12 +104,12 @@ function predict.post(network, rows, fps)
     else
       chain = chain:at(fps)
       local columns = {}
-      for i, face in ipairs(faces) do
+      for i, part in ipairs(parts) do
         columns[i] = {}
-        for t, row in ipairs(by_face[face]) do columns[i][t] = row.values[k] end
+        for t, row in ipairs(part) do columns[i][t] = row.values[k] end
       end
       for i, column in ipairs(chain:apply(columns)) do
-        for t, value in ipairs(column) do by_face[faces[i]][t].values[k] = value end
+        for t, value in ipairs(column) do parts[i][t].values[k] = value end
       end
       said[#said + 1] = ("%s: post-processed, %s"):format(name, chain:describe())
     end
@@ -210,8 +216,9 @@ function windows:finish(keep)
 end
 
 --- Outputs for every face in every frame of a video, which is read once: predict.video(path, network, { every = n, box,
--- cascade, each }) -> rows { frame, time, face, box, detected, values } in the order of frames and faces, and
--- what data.faces gives (it takes box, cascade and each, too).
+-- each, and what face.options names }) -> rows { frame, time, face, box, detected, confidence, lost, values } in the order of
+-- frames and faces, and what data.faces gives. A face has a row for each frame from its first to its last; where it was lost,
+-- the row has neither box nor values.
 function predict.video(path, network, options)
   local every, rows, buffers = options.every or 1, {}, {}
   local turns = 1
@@ -229,7 +236,7 @@ function predict.video(path, network, options)
     end
     local box = track.boxes[n]
     local row = { frame = n, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
-      crop = data.image.crop(image, square_of(box), network.face) }
+      confidence = track.confidence[n] or 0, lost = false, crop = data.image.crop(image, square_of(box), network.face) }
     table.insert(buffer.all, row)
     buffer[(#buffer.all - 1) % turns + 1]:add(row)
   end
@@ -244,9 +251,17 @@ function predict.video(path, network, options)
       rows[#rows + 1] = row
     end
   end
-  local faces = data.faces(path, { box = options.box, cascade = options.cascade, each = options.each, visit = visit,
-    ended = ended })
+  local takes = require("mien.data.face").pick(options)
+  takes.box, takes.each, takes.visit, takes.ended = options.box, options.each, visit, ended
+  local faces = data.faces(path, takes)
   for _, row in ipairs(rows) do row.face, row.track = (row.track.whole or row.track).id, nil end
+  for _, track in ipairs(faces.tracks) do
+    for n in pairs(track.lost) do
+      if (n - 1) % every == 0 then
+        rows[#rows + 1] = { frame = n, time = faces.times[n], face = track.id, detected = false, confidence = 0, lost = true }
+      end
+    end
+  end
   table.sort(rows, function(a, b)
     if a.frame ~= b.frame then return a.frame < b.frame end
     return a.face < b.face
