@@ -54,13 +54,13 @@ void mien__faces_sort(mien_face *faces, int n) {
 }
 
 int mien__face_find_all(mien_face_detector *detector, const uint8_t *pixels, int height, int width,
-                        int smallest, mien_face *faces, int max) {
+                        int smallest, mien__effort effort, mien_face *faces, int max) {
     const int shorter = height < width ? height : width;
     const mien__scene all = {pixels, height, width, 0, 0, width, height};
     if (smallest <= 0) smallest = shorter / 12;
     mien_face found[MIEN__FACES];
     int n = detector->finder->find(detector->self, &all, smallest > 0 ? smallest : 1, shorter,
-                                   false, found, MIEN__FACES);
+                                   effort, found, MIEN__FACES);
     if (n < 0) return -1;
     mien__faces_sort(found, n);
     if (n > max) n = max;
@@ -80,7 +80,7 @@ int mien_face_detect(mien_face_detector *detector, mien_tensor *image, int small
     if (!pixels) return -1;
     int n =
         mien__face_find_all(detector, mien_tensor_data(pixels), (int)mien_tensor_size(pixels, 0),
-                            (int)mien_tensor_size(pixels, 1), smallest, faces, max);
+                            (int)mien_tensor_size(pixels, 1), smallest, MIEN__THOROUGH, faces, max);
     mien_tensor_release(pixels);
     return n;
 }

@@ -13,12 +13,15 @@ typedef struct mien__scene {
     int x, y, w, h; /* of the part, inside of the picture */
 } mien__scene;
 
+/* How hard to look: for any face; while others are known, for new ones; where a face was a moment
+ * ago, so that a weaker answer will do. */
+typedef enum mien__effort { MIEN__THOROUGH, MIEN__BRIEF, MIEN__NEAR } mien__effort;
+
 /* A detector: find writes the faces with sides from `smallest` to `largest` pixels that lie in the
- * scene's part, in the picture's pixels and any order, and returns how many, -1 on error. `near`: a
- * face was there a moment ago, so that a weaker answer will do. */
+ * scene's part, in the picture's pixels and any order, and returns how many, -1 on error. */
 typedef struct mien__finder {
-    int (*find)(void *self, const mien__scene *scene, double smallest, double largest, bool near,
-                mien_face *faces, int max);
+    int (*find)(void *self, const mien__scene *scene, double smallest, double largest,
+                mien__effort effort, mien_face *faces, int max);
     void (*close)(void *self);
 } mien__finder;
 
@@ -38,7 +41,7 @@ double mien__face_overlap(const mien_face *a, const mien_face *b);
 void mien__faces_sort(mien_face *faces, int n);
 /* All faces of a picture, in that order. */
 int mien__face_find_all(mien_face_detector *detector, const uint8_t *pixels, int height, int width,
-                        int smallest, mien_face *faces, int max);
+                        int smallest, mien__effort effort, mien_face *faces, int max);
 
 /* ---- one frame after the other ----------------------------------------------------------------
  */

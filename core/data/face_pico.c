@@ -119,8 +119,8 @@ static int better(const void *left, const void *right) {
     return a->x != b->x ? (a->x > b->x ? 1 : -1) : (a->w > b->w) - (a->w < b->w);
 }
 
-static int find(void *self, const mien__scene *scene, double smallest, double largest, bool near,
-                mien_face *faces, int max) {
+static int find(void *self, const mien__scene *scene, double smallest, double largest,
+                mien__effort effort, mien_face *faces, int max) {
     pico *p = self;
     mien_face *windows = malloc(WINDOWS * sizeof *windows);
     if (!windows || !to_grey(p, scene)) {
@@ -142,7 +142,7 @@ static int find(void *self, const mien__scene *scene, double smallest, double la
             }
     }
     qsort(windows, (size_t)n, sizeof *windows, better);
-    n = cluster(windows, n, near ? VOTES_NEAR : VOTES, faces, max);
+    n = cluster(windows, n, effort == MIEN__NEAR ? VOTES_NEAR : VOTES, faces, max);
     free(windows);
     return n;
 }

@@ -79,7 +79,7 @@ static bool look_again(const mien__seeker *s, const uint8_t *pixels, int height,
     if (scene.w < 8 || scene.h < 8) return false;
     mien_face found[MIEN__FACES];
     const int n = s->detector->finder->find(s->detector->self, &scene, SMALLER * side,
-                                            LARGER * side, true, found, MIEN__FACES);
+                                            LARGER * side, MIEN__NEAR, found, MIEN__FACES);
     if (n < 0) {
         *failed = true;
         return false;
@@ -130,11 +130,11 @@ static int follow(mien__seeker *s, const uint8_t *pixels, int height, int width,
 }
 
 /* Adds what a search of the whole picture finds: new faces, and known ones that were lost. */
-static int search(mien__seeker *s, const uint8_t *pixels, int height, int width, mien_face *faces,
-                  int n) {
+static int search(mien__seeker *s, const uint8_t *pixels, int height, int width,
+                  mien__effort effort, mien_face *faces, int n) {
     mien_face found[MIEN__FACES];
-    const int all =
-        mien__face_find_all(s->detector, pixels, height, width, s->smallest, found, MIEN__FACES);
+    const int all = mien__face_find_all(s->detector, pixels, height, width, s->smallest, effort,
+                                        found, MIEN__FACES);
     if (all < 0) return -1;
     for (int i = 0; i < all && n < MIEN__FACES; i++) {
         if (overlaps_any(&found[i], faces, n)) continue;
@@ -161,8 +161,10 @@ int mien__seek(mien__seeker *s, const uint8_t *pixels, int height, int width, mi
     int n = follow(s, pixels, height, width, faces, &lost);
     if (n < 0) return -1;
     s->since++;
-    if (first || *cut || lost || s->since >= s->every || (s->known == 0 && s->since >= IDLE))
-        n = search(s, pixels, height, width, faces, n);
+    if (first || *cut || lost || (s->known == 0 && s->since >= IDLE))
+        n = search(s, pixels, height, width, MIEN__THOROUGH, faces, n);
+    else if (s->since >= s->every)
+        n = search(s, pixels, height, width, MIEN__BRIEF, faces, n);
     if (n >= 0) mien__faces_sort(faces, n);
     return n;
 }

@@ -15,11 +15,11 @@ static double pixels;     /* that they covered */
 /* The bounding box of what is brighter than 200 in the part, if it lies inside and its side fits.
  */
 static int find_bright(void *self, const mien__scene *scene, double smallest, double largest,
-                       bool near, mien_face *faces, int max) {
+                       mien__effort effort, mien_face *faces, int max) {
     assert_true(scene->x >= 0 && scene->y >= 0 && scene->x + scene->w <= scene->width &&
                 scene->y + scene->h <= scene->height && max > 0);
-    wholes += !near;
-    parts += near;
+    wholes += effort != MIEN__NEAR;
+    parts += effort == MIEN__NEAR;
     pixels += scene->w * scene->h;
     int left = W, right = -1, top = H, bottom = -1;
     for (int y = scene->y; y < scene->y + scene->h; y++)

@@ -237,4 +237,38 @@ describe("mien predict", function()
     assert.matches("full.csv: No space left", text)
     for name in lfs.dir(folder) do assert.is_nil(name:find("partial", 1, true), name) end
   end)
+
+  it("looks at the frames of long windows a few at a time, each once, and says what it says of whole windows", function()
+    local predict = require "mien.train.predict"
+    local model = mien.models.recurrent { features = mien.models.resnet50 { width = 2 }, hidden = 4,
+      outputs = { "arousal", "valence" } }
+    mien.init.xavier():apply(model, mien.rng.stream(1, "long windows"))
+    mien.checkpoint.save_weights(weights, model, meta { sequence = 70 })
+    local pictures, all = {}, {}
+    for i = 1, 150 do
+      pictures[i] = mien.zeros({ 16, 16, 3, dtype = "u8" }):fill_(i)
+      mien.data.image.write(folder .. "/one.png", pictures[i])
+      all[i] = text_of(folder .. "/one.png")
+    end
+    local file = assert(io.open(folder .. "/long.png", "wb"))
+    file:write(table.concat(all))
+    file:close()
+    local network = predict.network(weights, { device = "cpu" })
+    local looked, features_of = 0, network.model.features_of
+    rawset(network.model, "features_of", function(self, frames)
+      looked = looked + frames.shape[1]
+      return features_of(self, frames)
+    end)
+    local rows = predict.video(folder .. "/long.png", network, { box = { 0, 0, 16, 16 }, every = 1 })
+    rawset(network.model, "features_of", nil)
+    assert.same({ 150, 150 }, { #rows, looked })
+    for _, window in ipairs { { 1, 1 }, { 71, 71 }, { 81, 141 } } do -- the first frame, and from which it counts
+      local crops = {}
+      for i = 1, 70 do crops[i] = mien.data.image.crop(pictures[window[1] + i - 1], { 0, 0, 16, 16 }, network.face) end
+      local wanted = predict.window(network, crops)
+      for n = window[2], window[1] + 69 do
+        for k = 1, 2 do assert.near(wanted[n - window[1] + 1][k], rows[n].values[k], 1e-5) end
+      end
+    end
+  end)
 end)

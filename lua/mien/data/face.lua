@@ -90,7 +90,7 @@ face.words = {
   { "shortest", "number", "SECONDS", "how long a face is detected at least (0.5; half of a short video)" },
   { "gap", "number", "SECONDS", "how long its box is carried over where it is not detected (0.5)" },
   { "rejoin", "number", "SECONDS", "how long it may be away and is the same where it comes back at its place (5)" },
-  { "search_every", "integer", "N", "all of the picture is searched in each n-th frame (10)" },
+  { "search_every", "integer", "N", "all of the picture is searched in each n-th frame (15)" },
 }
 
 face.options = { overlap = "number", share = "number", smooth = "number" }
@@ -133,7 +133,7 @@ local function open_stream(video, options)
     smallest = options.smallest }
   local handle = not options.box and not own and open(options.detector or "cascade", options.detector_weights)
     or nil
-  local stream = check.pointer(C.mien_stream_open(video.handle, handle, options.smallest or 0, options.search_every or 10,
+  local stream = check.pointer(C.mien_stream_open(video.handle, handle, options.smallest or 0, options.search_every or 15,
     options.threads or 1))
   local frame = ffi.new "mien_stream_frame"
   local function next_frame()
@@ -170,7 +170,7 @@ end
 -- data.face_detector), tracker = "link" (track.kinds), smallest = side of the smallest face in pixels (a twelfth of the
 -- shorter side), shortest = 0.5 (seconds of detections that make a face; or half of a short video), gap = 0.5 (seconds that
 -- a face may stay undetected), rejoin = 5 (seconds after which a face that comes back at the same place is the same),
--- search_every = 10 (frames from one search of the whole picture to the next; between them faces are looked for where they
+-- search_every = 15 (frames from one search of the whole picture to the next; between them faces are looked for where they
 -- were), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3 (of a track's frames that need a detection), smooth =
 -- 0.1 (seconds on each side), threads = 1 (0: nothing runs beside Lua; what comes out is the same), each = function(frame,
 -- time, n).

@@ -10,7 +10,9 @@ local precision = require "mien.device.precision"
 local square_of = require("mien.data.box").square
 local evaluate = require "mien.train.evaluate"
 local loader = require "mien.data.loader"
+local no_grad = require("mien.tensor.grad").no_grad
 local scope = require "mien.tensor.scope"
+local tensor = require "mien.tensor"
 
 local predict = {}
 
@@ -147,72 +149,121 @@ local function stack(network, crops)
   return frames
 end
 
---- Predictions of a list of crops u8 [h,w,3] of network.face in order, as the validation of its training would make them:
--- list of lists of outputs.
+--- Crops as the network's input f32 [N,3,height,width], as the validation of its training would make them.
+local function render(network, crops)
+  return loader.render(stack(network, crops), { size = network.size, resize = network.resize, scale = network.scale,
+    device = network.model.device })
+end
+
+--- What a network says of n frames, as a list of lists.
+local function rows_of(network, y, frames)
+  local values, rows, outputs = evaluate.outputs(y, frames, network.outputs), {}, #network.outputs
+  for t = 1, frames.shape[1] * frames.shape[2] do
+    rows[t] = {}
+    for k = 1, outputs do rows[t][k] = values[(t - 1) * outputs + k - 1] end
+    to_probabilities(network.kind, rows[t])
+  end
+  return rows
+end
+
+--- Predictions of a list of crops u8 [h,w,3] of network.face in order: list of lists of outputs.
 function predict.window(network, crops)
   return scope.run(function()
     local n, h, w = #crops, network.size[1], network.size[2]
-    local pixels = loader.render(stack(network, crops), { size = network.size, resize = network.resize,
-      scale = network.scale, device = network.model.device })
-    local x = pixels:reshape(network.sequence == 1 and { n, 1, 3, h, w } or { 1, n, 3, h, w })
-    local y = require("mien.tensor.grad").no_grad(function() return (network.model(network.model:place(x, true))) end)
-    local values, rows, outputs = evaluate.outputs(y, x, network.outputs), {}, #network.outputs
-    for t = 1, n do
-      rows[t] = {}
-      for k = 1, outputs do rows[t][k] = values[(t - 1) * outputs + k - 1] end
-      to_probabilities(network.kind, rows[t])
-    end
-    return rows
+    local x = render(network, crops):reshape(network.sequence == 1 and { n, 1, 3, h, w } or { 1, n, 3, h, w })
+    local y = no_grad(function() return (network.model(network.model:place(x, true))) end)
+    return rows_of(network, y, x)
   end)
-end
-
---- Gives rows their values, each with its crop; `before` are rows of the same sequence that lead up to them.
-local function ask(network, before, rows)
-  local crops = {}
-  for _, row in ipairs(before) do crops[#crops + 1] = row.crop end
-  for _, row in ipairs(rows) do crops[#crops + 1] = row.crop end
-  local said = predict.window(network, crops)
-  for i, row in ipairs(rows) do row.values = said[#before + i] end
 end
 
 local function free(rows)
   for _, row in ipairs(rows) do
-    row.crop:free()
+    if row.crop then row.crop:free() end
     row.crop = nil
   end
 end
 
 -- A sequence of faces in windows as validation lays them (evaluate.predict): whole ones one after the other, and a last
 -- one that ends with the sequence and reaches back into the window before; a sequence shorter than a window is one by
--- itself.
+-- itself. Where windows are long and the network looks at each frame by itself first (models.recurrent), it does so a few
+-- frames at a time: no frame is looked at twice, and no window of pictures is kept.
 local windows = {}
 windows.__index = windows
 
+local LOOK = 16 -- frames that are looked at in one go
+local LONG = 64 -- a window of more frames; shorter ones give validation's bits, longer ones its numbers within rounding
+
 local function new_windows(network)
-  return setmetatable({ network = network, length = network.sequence == 1 and STILLS or network.sequence, last = {},
-    rows = {} }, windows)
+  return setmetatable({ network = network, length = network.sequence == 1 and STILLS or network.sequence, rows = {},
+    by_frame = network.sequence > LONG and network.model.features_of ~= nil, last = {}, looked = 0, parts = {} }, windows)
+end
+
+--- Features [n,F] of the rows that were not looked at yet.
+function windows:look()
+  local crops = {}
+  for i = self.looked + 1, #self.rows do crops[#crops + 1] = self.rows[i].crop end
+  if #crops == 0 then return end
+  local model = self.network.model
+  self.parts[#self.parts + 1] = scope.run(function()
+    return no_grad(function() return model:features_of(model:place(render(self.network, crops), true)) end)
+  end)
+  free(self.rows)
+  self.looked = #self.rows
+end
+
+--- Features of the window in one tensor [n,F].
+function windows:joined()
+  self:look()
+  local all = #self.parts == 1 and self.parts[1] or tensor.cat(self.parts, 1)
+  if #self.parts > 1 then
+    for _, part in ipairs(self.parts) do part:free() end
+  end
+  self.parts, self.looked = {}, 0
+  return all
+end
+
+--- Gives rows their values; `before` frames of the window before lead up to them.
+function windows:ask(before)
+  local network, rows = self.network, self.rows
+  local said
+  if self.by_frame then
+    local features = self:joined()
+    said = scope.run(function()
+      local all = features
+      if before > 0 then all = tensor.cat({ self.kept:narrow(1, self.kept.shape[1] - before + 1, before), features }, 1) end
+      local n = all.shape[1]
+      local y = no_grad(function() return (network.model:over_time(all:reshape { 1, n, -1 })) end)
+      return rows_of(network, y, { shape = { 1, n } })
+    end)
+    if self.kept then self.kept:free() end
+    self.kept = features
+  else
+    local crops = {}
+    for i = #self.last - before + 1, #self.last do crops[#crops + 1] = self.last[i].crop end
+    for _, row in ipairs(rows) do crops[#crops + 1] = row.crop end
+    said = predict.window(network, crops)
+  end
+  for i, row in ipairs(rows) do row.values = said[before + i] end
+  free(self.last)
+  self.last, self.rows = rows, {}
 end
 
 function windows:add(row)
   self.rows[#self.rows + 1] = row
-  if #self.rows < self.length then return end
-  ask(self.network, {}, self.rows)
-  free(self.last)
-  self.last, self.rows = self.rows, {}
+  if self.by_frame and #self.rows - self.looked == LOOK then self:look() end
+  if #self.rows == self.length then self:ask(0) end
 end
 
 --- What is left at the end; keep = false: nothing is wanted any more.
 function windows:finish(keep)
   local n = #self.rows
   if keep and n > 0 then
-    local before = {}
-    if self.network.sequence > 1 then
-      for i = n + 1, #self.last do before[#before + 1] = self.last[i] end
-    end
-    ask(self.network, before, self.rows)
+    self:ask(self.network.sequence > 1 and math.max(0, #self.last - n) or 0)
   end
   free(self.last)
   free(self.rows)
+  if self.kept then self.kept:free() end
+  for _, part in ipairs(self.parts) do part:free() end
 end
 
 --- Outputs for every face in every frame of a video, which is read once: predict.video(path, network, { every = n, box,
