@@ -96,6 +96,21 @@ describe("own pictures and videos", function()
     assert.matches("--save keeps what --int8 CORPUS makes", text, 1, true)
   end)
 
+  it("take another detector, whose name and file are given", function()
+    local video, weights = real .. "/video_webcam/milk.mkv", folder .. "/weights/tiny/realeyes-few.h5"
+    local pico = real .. "/face_detectors/pico_facefinder.bin"
+    if not exists(video) or not exists(weights) or not exists(pico) then return pending "skipped: no ../shared/data" end
+    local status, text = run(("predict '%s' --weights '%s' --plot none --out p.csv --detector pico --detector-weights '%s'")
+      :format(video, weights, pico))
+    assert.equal(0, status, text)
+    assert.matches("1 face, 0 frames without a face", text, 1, true)
+    local lines = lines_of(folder .. "/p.csv")
+    assert.equal(1 + 51, #lines)
+    local detected, confidence, lost = lines[30]:match "^28,[^,]+,1,[^,]+,[^,]+,[^,]+,[^,]+,(%d),([^,]+),(%d),"
+    assert.same({ "1", "0" }, { detected, lost })
+    assert.is_true(tonumber(confidence) > 3) -- a sum of votes
+  end)
+
   it("may be a picture", function()
     local picture, weights = real .. "/faces/obama.jpg", folder .. "/weights/tiny/realeyes-few.h5"
     if not exists(picture) or not exists(weights) then return pending "skipped: no faces in ../shared/data" end

@@ -271,4 +271,46 @@ describe("mien predict", function()
       end
     end
   end)
+
+  it("gives a row without box and values where a face was away, and names what is left out", function()
+    local predict, face = require "mien.train.predict", require "mien.data.face"
+    write_foreign {}
+    local all = {}
+    for i = 1, 60 do all[i] = text_of(folder .. "/one.png") end
+    local file = assert(io.open(folder .. "/away.png", "wb"))
+    file:write(table.concat(all))
+    file:close()
+    local n = 0
+    local function detect()
+      n = n + 1
+      local boxes = {}
+      if n <= 20 or n >= 45 then boxes[1] = { 2, 2, 8, 8, score = 7 } end
+      if n >= 5 and n <= 8 then boxes[#boxes + 1] = { 11, 11, 4, 4, score = 1 } end
+      return boxes
+    end
+    local rows, seen = predict.video(folder .. "/away.png", predict.network(weights, { device = "cpu" }),
+      { detector = detect, every = 1 })
+    assert.same({ 1, 60 }, { #seen.tracks, #rows })
+    for i, row in ipairs(rows) do
+      local away = i > 20 and i < 45
+      assert.same({ i, 1, away, not away, away and 0 or 7 },
+        { row.frame, row.face, row.lost, row.detected, row.confidence })
+      assert.equal(away, row.box == nil)
+      assert.equal(away, row.values == nil)
+    end
+    assert.equal("left out as no face: 1 track: frames 4 to 7 seen in 4 frames, a face in 13 at least (--shortest, --gap)",
+      face.left_out(seen))
+  end)
+
+  it("refuses what makes no sense of how faces are found and followed", function()
+    for arguments, words in pairs {
+      ["--gap -1"] = "--gap -1: wanted is a number of seconds, 0 at least", ["--detector yuent"] = 'did you mean "yunet"',
+      ["--smallest 2.5"] = "wanted is a whole number of pixels", ["--tracker lnk"] = 'did you mean "link"',
+      ["--cascade x.xml"] = "--detector-weights FILE now", ["--tracker none"] = "with --box nothing is searched",
+    } do
+      local code, text = run("--out o.csv --plot none " .. arguments)
+      assert.is_true(code ~= 0)
+      assert.matches(words, text, 1, true)
+    end
+  end)
 end)

@@ -139,24 +139,6 @@ end
 
 local function counted(n, noun) return ("%d %s%s"):format(n, noun, n == 1 and "" or "s") end
 
---- What was taken for no face: how many, and the longest of them with its reason.
-local function left_out(faces, before)
-  local list = {}
-  for i, one in ipairs(faces.left_out) do list[i] = one end
-  if #list == 0 then return "" end
-  table.sort(list, function(a, b)
-    if a.hits ~= b.hits then return a.hits > b.hits end
-    return a.first < b.first
-  end)
-  local texts = {}
-  for i = 1, math.min(#list, 3) do
-    texts[i] = ("frames %d to %d %s"):format(list[i].first - 1, list[i].last - 1, list[i].reason)
-  end
-  local rest = #list > 3 and (", and %d shorter ones"):format(#list - 3) or ""
-  return ("%sleft out as no face: %s: %s%s (--shortest, --gap)"):format(before, counted(#list, "track"),
-    table.concat(texts, "; "), rest)
-end
-
 --- A name as a field of CSV (RFC 4180).
 local function field(name)
   return name:find '[,"]' and '"' .. name:gsub('"', '""') .. '"' or name
@@ -246,7 +228,7 @@ function command.run(args)
   end
   if #faces.tracks == 0 then
     check.raise("argument", "%s: no face was found in %s%s; name its place with --box x,y,w,h", options.video,
-      counted(#faces.times, "frame"), left_out(faces, "; "))
+      counted(#faces.times, "frame"), #faces.left_out > 0 and "; " .. face.left_out(faces) or "")
   end
   write_csv(out, rows, network.outputs)
 
@@ -264,7 +246,7 @@ function command.run(args)
   for _, track in ipairs(faces.tracks) do parts = parts + (track.parts or 1) - 1 end
   if parts > 0 then say(("note: a face came back at its place %s"):format(counted(parts, "time"))) end
   if #faces.cuts > 0 then say(("note: the camera cut %s"):format(counted(#faces.cuts, "time"))) end
-  if #faces.left_out > 0 then say("note: ", left_out(faces, "")) end
+  if #faces.left_out > 0 then say("note: ", face.left_out(faces)) end
   if faces.resized > 0 then
     say(("note: %s had another size, brought to this one"):format(counted(faces.resized, "frame")))
   end

@@ -126,6 +126,23 @@ function face.from_words(texts, what)
   return picked
 end
 
+--- Words about the tracks that data.faces left out: how many, and the longest of them with their reasons. Frames count from
+-- 0, as `mien predict` writes them.
+function face.left_out(seen)
+  local list, texts = {}, {}
+  for i, one in ipairs(seen.left_out) do list[i] = one end
+  table.sort(list, function(a, b)
+    if a.hits ~= b.hits then return a.hits > b.hits end
+    return a.first < b.first
+  end)
+  for i = 1, math.min(#list, 3) do
+    texts[i] = ("frames %d to %d %s"):format(list[i].first - 1, list[i].last - 1, list[i].reason)
+  end
+  if #list > 3 then texts[4] = ("%d that were seen less"):format(#list - 3) end
+  return ("left out as no face: %d track%s: %s (--shortest, --gap)"):format(#list, #list == 1 and "" or "s",
+    table.concat(texts, "; "))
+end
+
 --- The frames of a video one by one: next() -> image, time, boxes, cut; and close(). Those of the C core find faces beside
 -- Lua; a detector that is a function is asked here.
 local function open_stream(video, options)
