@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local media = require "mien.data.media"
+local parts = require "mien.base.parts"
 local tensor = require "mien.tensor"
 local track = require "mien.data.track"
 
@@ -11,9 +12,7 @@ local face = {}
 
 local MOST = 32 -- faces in a frame
 
--- The detectors by name: what core/data/face.h knows, and the module and function of those that are networks of mien's own,
--- called with { weights = path, smallest = pixels } for a function(image) -> list of boxes.
-face.detectors = { cascade = true, yunet = true, pico = true, mtcnn = { "mien.models.mtcnn", "detector" } }
+face.detectors = parts.detectors
 
 --- The name of a detector that exists.
 local function known(name)

@@ -12,17 +12,12 @@ function track.overlap(a, b)
   return w * h / (a[3] * a[4] + b[3] * b[4] - w * h)
 end
 
--- The trackers by name: the module and its function, which is loaded when it is wanted. Each is called with the options of
--- track.new and gives a table with
+-- The trackers by name, each loaded when it is wanted. It is called with the options of track.new and gives a table with
 --   add(self, boxes, image, cut)  one frame after the other: its detections, a list of { x, y, w, h, score = }, its picture
 --                                 u8 [H,W,3] (only for the length of the call), true where the camera cut before it;
 --   finish(self)                  the faces and what was left out (see link.lua);
 --   delay                         frames that a box may still change after its frame was added.
-track.kinds = {
-  link = { "mien.data.link", "new" },
-  none = { "mien.data.track", "none" },
-  mdnet = { "mien.models.mdnet", "tracker" },
-}
+track.kinds = require("mien.base.parts").trackers
 
 --- A tracker. options.tracker: "link" (detections that overlap from frame to frame), "none" (every detection of a frame for
 -- itself: the n-th largest is face n), "mdnet" (a network that learns the face while it follows), or a function(options)
