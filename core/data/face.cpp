@@ -88,7 +88,7 @@ static int find_cascade(void *self, const mien__scene *scene, double smallest, d
         std::vector<cv::Rect> boxes;
         std::vector<int> agreed;
         const double step = brief ? 1.2 : 1.1;
-        const int wanted = near ? 3 : brief ? 4 : 6;
+        const int wanted = near ? 3 : 6;
         c->first.detectMultiScale(c->small, boxes, agreed, step, wanted, 0, least, most);
         if (boxes.empty() && !brief && !c->second.empty())
             c->second.detectMultiScale(c->small, boxes, agreed, step, wanted, 0, least, most);

@@ -157,6 +157,7 @@ int mien__seek(mien__seeker *s, const uint8_t *pixels, int height, int width, mi
     const bool first = !s->begun;
     *cut = is_cut(s, pixels, height, width);
     if (*cut) s->known = 0;
+    if (!s->detector) return 0; /* somebody else finds the faces */
     bool lost = false;
     int n = follow(s, pixels, height, width, faces, &lost);
     if (n < 0) return -1;

@@ -29,7 +29,6 @@ typedef struct queue {
 struct mien_stream {
     mien_video *video;
     mien__seeker seeker;
-    bool searches;
     int threads; /* that run */
     pthread_t decoder, searcher;
     queue decoded, ready;
@@ -129,7 +128,7 @@ static item *decode(mien_stream *s) {
 
 /* Puts the faces into it. */
 static void look(mien_stream *s, item *i) {
-    if (i->code != 1 || !s->searches) return;
+    if (i->code != 1) return;
     mien_tensor *image = i->frame.image;
     const int n = mien__seek(&s->seeker, mien_tensor_data(image), (int)mien_tensor_size(image, 0),
                              (int)mien_tensor_size(image, 1), i->frame.faces, &i->frame.cut);
@@ -184,7 +183,6 @@ mien_stream *mien_stream_open(mien_video *video, mien_face_detector *detector, i
     mien_stream *s = calloc(1, sizeof *s);
     if (!s) MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "faces of a video: out of memory");
     s->video = video;
-    s->searches = detector != NULL;
     mien__seeker_begin(&s->seeker, detector, smallest, every);
     if (queue_open(&s->decoded, DECODED) != MIEN_OK ||
         queue_open(&s->ready, (int)room) != MIEN_OK) {

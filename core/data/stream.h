@@ -17,10 +17,10 @@ typedef struct mien_stream_frame {
 
 typedef struct mien_stream mien_stream;
 /* Takes the frames of a video, which belongs to the stream until that is closed, as the detector
- * does. detector: NULL searches nothing. smallest: as mien_face_detect takes it. every: frames from
- * one search of the whole picture to the next; between them faces are looked for where they were.
- * threads: 0 does all in mien_stream_next, 1 decodes and searches beside the caller. The frames and
- * faces are the same. */
+ * does. detector: NULL searches nothing but cuts. smallest: as mien_face_detect takes it. every:
+ * frames from one search of the whole picture to the next; between them faces are looked for where
+ * they were. threads: 0 does all in mien_stream_next, 1 decodes and searches beside the caller. The
+ * frames and faces are the same. */
 mien_stream *mien_stream_open(mien_video *video, mien_face_detector *detector, int smallest,
                               int every, int threads);
 /* 1: a frame; 0: the end; -1: an error (see mien_video_next). */

@@ -226,3 +226,50 @@ describe("following", function()
     end)
   end
 end)
+
+describe("real clips", function()
+  local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
+  local real = os.getenv "MIEN_TEST_DATA" or here .. "../../../shared/data"
+
+  local function follow(name, options)
+    if not io.open(real .. "/" .. name) or not pcall(mien.data.face_detector) then return nil end
+    return mien.data.faces(real .. "/" .. name, options or {})
+  end
+
+  it("with two people: boxes lie on the reference's", function()
+    local seen = follow "video_openmpf/video_01.mp4"
+    if not seen then return pending "skipped: no video_openmpf in ../shared/data, or no OpenCV" end
+    assert.are.same({ 2, 0 }, { #seen.tracks, #seen.cuts })
+    local sums = { { 0, 0 }, { 0, 0 } }
+    local csv = require "mien.data.csv"
+    local columns = { "track", "frame", "x", "y", "w", "h" }
+    for _, row in ipairs((csv.read(real .. "/video_openmpf/video_01_tracks.csv", columns))) do
+      local box = { tonumber(row.x), tonumber(row.y), tonumber(row.w), tonumber(row.h) }
+      for t, one in ipairs(seen.tracks) do
+        local sum = sums[row.track + 1]
+        sum[t] = sum[t] + track.overlap(one.boxes[row.frame + 1], box) / 90
+      end
+    end
+    local first, second = math.max(unpack(sums[1])), math.max(unpack(sums[2]))
+    assert.is_true(first > 0.74 and second > 0.8, ("%.3f and %.3f"):format(first, second))
+  end)
+
+  for _, name in ipairs { "no", "yes", "eat" } do
+    it("with one person have one face, in every frame, and never the skull on a shirt: " .. name, function()
+      local seen = follow("video_webcam/" .. name .. ".mkv")
+      if not seen then return pending "skipped: no video_webcam in ../shared/data, or no OpenCV" end
+      assert.are.equal(1, #seen.tracks)
+      for n = 1, #seen.times do
+        local box = seen.tracks[1].boxes[n]
+        assert.is_true(box[2] + box[4] / 2 < 170)
+      end
+    end)
+  end
+
+  it("that end in another picture: the cuts are told, and no face is carried over them", function()
+    local seen = follow "video_pyfeat/face_noface.mov"
+    if not seen then return pending "skipped: no video_pyfeat in ../shared/data, or no OpenCV" end
+    assert.are.same({ 73, 74 }, seen.cuts) -- a black frame, then sky
+    assert.are.same({ 1, 1, 72 }, { #seen.tracks, seen.tracks[1].first, seen.tracks[1].last })
+  end)
+end)
