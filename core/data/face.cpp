@@ -64,9 +64,9 @@ struct cascades {
 static const double WINDOW = 24, NEAR_WINDOW = 40;
 
 /* Scales in steps of 1.1; a box counts when six neighbouring windows agree, three where a face is
- * known. A brief search takes steps of 1.2, and the first cascade alone, for half of the time.
- * There the grey is left as it is: that of few pixels would be stretched differently from frame to
- * frame. */
+ * known. There the grey is left as it is: that of few pixels would be stretched differently from
+ * frame to frame. A brief search takes steps of 1.2, and the first cascade alone, for half of the
+ * time. */
 static int find_cascade(void *self, const mien__scene *scene, double smallest, double largest,
                         mien__effort effort, mien_face *faces, int max) {
     cascades *c = static_cast<cascades *>(self);
