@@ -184,13 +184,13 @@ end
 -- lost[frame] = true where the face was away between two parts of the track: there is no box }.
 -- What was left out is in `left_out`: { first, last, hits, box, reason }.
 -- options: box = { x, y, w, h } (one face there, nothing is detected), detector = "cascade" and detector_weights (see
--- data.face_detector), tracker = "link" (track.kinds) and tracker_weights, smallest = side of the smallest face in pixels (a twelfth of the
--- shorter side), shortest = 0.5 (seconds of detections that make a face; or half of a short video), gap = 0.5 (seconds that
--- a face may stay undetected), rejoin = 5 (seconds after which a face that comes back at the same place is the same),
--- search_every = 15 (frames from one search of the whole picture to the next; between them faces are looked for where they
--- were), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3 (of a track's frames that need a detection), smooth =
--- 0.1 (seconds on each side), threads = 1 (0: nothing runs beside Lua; what comes out is the same), each = function(frame,
--- time, n).
+-- data.face_detector), tracker = "link" (track.kinds) and tracker_weights, smallest = side of the smallest face in pixels
+-- (a twelfth of the shorter side), shortest = 0.5 (seconds of detections that make a face; or half of a short video), gap =
+-- 0.5 (seconds that a face may stay undetected), rejoin = 5 (seconds after which a face that comes back at the same place is
+-- the same), search_every = 15 (frames from one search of the whole picture to the next; between them faces are looked for
+-- where they were), overlap = 0.3 (of boxes in neighbouring frames), share = 0.3 (of a track's frames that need a
+-- detection), smooth = 0.1 (seconds on each side), threads = 1 (0: nothing runs beside Lua; what comes out is the same),
+-- each = function(frame, time, n).
 -- visit = function(track, n, image, result) gets each box of a track and its frame while the video is read, for which
 -- the frames of the last second or so are held. A track may turn out to be no face: ended = function(track) comes
 -- when nothing more does, and track.kept says whether it is one of `tracks`, or part of one, which track.whole names at the
@@ -212,8 +212,8 @@ function face.follow(path, options)
   end
   local tracker = options.box and standing(options.box, visit, ended)
     or track.new { fps = result.fps, tracker = options.tracker, weights = options.tracker_weights, gap = options.gap,
-      rejoin = options.rejoin, overlap = options.overlap, share = options.share, shortest = options.shortest, smooth = options.smooth, visit = visit,
-      ended = ended }
+      rejoin = options.rejoin, overlap = options.overlap, share = options.share, shortest = options.shortest,
+      smooth = options.smooth, visit = visit, ended = ended }
   local next_frame, finish = open_stream(video, options)
   local function next_good() -- the frames before a damage are good
     local ok, image, time, boxes, cut = pcall(next_frame)

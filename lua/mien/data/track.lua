@@ -21,8 +21,8 @@ track.kinds = require("mien.base.parts").trackers
 
 --- A tracker. options.tracker: "link" (detections that overlap from frame to frame), "none" (every detection of a frame for
 -- itself: the n-th largest is face n), "mdnet" (a network that learns the face while it follows), or a function(options)
--- that makes one; weights: the file of what it was trained to; the others as data.faces takes them, and fps, visit, ended (see
--- link.lua).
+-- that makes one; weights: the file of what it was trained to; the others as data.faces takes them, and fps, visit,
+-- ended (see link.lua).
 function track.new(options)
   local make = options.tracker or "link"
   if type(make) == "string" then
