@@ -30,7 +30,7 @@ end
 
 --- The face of a recording; nil where its video cannot be used, which is said: hours of work on the others stay.
 local function follow(job, o, number)
-  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, cascade = job.cascade,
+  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, cascade = job.cascade, search = job.search,
     each = progress(job.name, number, #o.jobs) })
   if ok then return found end
   if not check.is_error(found) or found.code == "interrupted" then error(found, 0) end
@@ -46,6 +46,7 @@ local function remark(job, found, n, note)
   if found.missing > 0 then
     note("%s: no box of the face in %d of %d frames; boxes nearby were held", job.name, found.missing, #found.times)
   end
+  if found.left_out then note("%s: %s", job.name, found.left_out) end
   if found.others > 0 then
     note("%s: %d other faces at the same time; the one seen most is used", job.name, found.others)
   end

@@ -6,6 +6,7 @@ local square_of = require("mien.data.box").square
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
+local face = require "mien.data.face"
 local file = require "mien.data.file"
 
 local faces = {}
@@ -103,22 +104,26 @@ end
 
 --- Follows the face of a video: { times, step (seconds of a frame), boxes (every frame has one), missing (frames
 -- whose box was carried over), others (faces at the same time), error }.
--- options: boxes = what faces.given gave, each, cascade.
+-- options: boxes = what faces.given gave, each, cascade, search = what face.options of mien.data.face names.
 function faces.follow(path, options)
   local given = options.boxes
-  local seen = data.faces(path, { each = options.each, cascade = options.cascade,
-    box = given and { 0, 0, 1, 1 } or nil }) -- nothing to search: only times are read
+  local takes = face.pick(options.search or {})
+  takes.detector_weights = takes.detector_weights or options.cascade
+  takes.each, takes.box = options.each, given and { 0, 0, 1, 1 } or nil -- nothing to search: only times are read
+  local seen = data.faces(path, takes)
   local frames = #seen.times
   local boxes, others = given, 0
   if not given then boxes, others = one_face(seen.tracks) end
   local any = false
   for frame = 1, frames do any = any or boxes[frame] ~= nil end
   if not any then
-    check.raise("argument", "%s: no face in %d frames; --boxes names a folder that says where it is", path, frames)
+    check.raise("argument", "%s: no face in %d frames%s; --boxes names a folder that says where it is", path, frames,
+      not given and #seen.left_out > 0 and "; " .. face.left_out(seen) or "")
   end
   local step = seen.fps > 0 and 1 / seen.fps
     or frames > 1 and (seen.times[frames] - seen.times[1]) / (frames - 1) or 0
-  local result = { times = seen.times, step = step, error = seen.error, others = others }
+  local result = { times = seen.times, step = step, error = seen.error, others = others,
+    left_out = not given and #seen.left_out > 0 and face.left_out(seen) or nil }
   result.boxes, result.missing = hold(boxes, frames)
   return result
 end
