@@ -83,9 +83,10 @@ local function one_face(tracks)
   return boxes, others
 end
 
---- Frames without a box take that of the nearest frame which has one: no frame is left out, none turns black.
+--- Frames without a box take that of the nearest frame which has one: no frame is left out, none turns black. Gives the
+-- boxes, how many were held, and which: { [frame] = true }.
 local function hold(boxes, frames)
-  local list, before, missing = {}, nil, 0
+  local list, before, missing, held = {}, nil, 0, {}
   for frame = 1, frames do
     before = boxes[frame] and frame or before
     list[frame] = before or 0
@@ -95,15 +96,15 @@ local function hold(boxes, frames)
     after = boxes[frame] and frame or after
     local nearest = list[frame]
     if nearest == 0 or (after and after - frame < frame - nearest) then nearest = after end
-    if nearest ~= frame then missing = missing + 1 end
+    if nearest ~= frame then missing, held[frame] = missing + 1, true end
     list[frame] = nearest
   end
   for frame = 1, frames do list[frame] = boxes[list[frame]] end
-  return list, missing
+  return list, missing, held
 end
 
 --- Follows the face of a video: { times, step (seconds of a frame), boxes (every frame has one), missing (frames
--- whose box was carried over), others (faces at the same time), error }.
+-- whose box was carried over), held[frame] = true for each of these, others (faces at the same time), error }.
 -- options: boxes = what faces.given gave, each, cascade, search = what face.options of mien.data.face names.
 function faces.follow(path, options)
   local given = options.boxes
@@ -124,7 +125,7 @@ function faces.follow(path, options)
     or frames > 1 and (seen.times[frames] - seen.times[1]) / (frames - 1) or 0
   local result = { times = seen.times, step = step, error = seen.error, others = others,
     left_out = not given and #seen.left_out > 0 and face.left_out(seen) or nil }
-  result.boxes, result.missing = hold(boxes, frames)
+  result.boxes, result.missing, result.held = hold(boxes, frames)
   return result
 end
 
