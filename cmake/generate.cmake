@@ -4,7 +4,7 @@
 # The order of the headers is the order of their types.
 set(headers base/status base/clock base/isa base/profile base/threads tensor/tensor tensor/rng optim/optim ops/ops
   backend/backend backend/discovery autograd/autograd run/run run/capture store/store data/hdf5 data/loader data/image data/video
-  data/face affect/affect host/host abi/abi)
+  data/face data/stream affect/affect host/host abi/abi)
 
 function(write_if_changed path text)
   if(EXISTS "${path}")

@@ -8,7 +8,7 @@
 #include "backend/discovery.h"
 #include "base/profile.h"
 #include "data/loader.h"
-#include "data/video.h"
+#include "data/stream.h"
 #include "ops/ops.h"
 #include "optim/optim.h"
 #include "tensor/rng.h"
@@ -27,7 +27,7 @@ size_t mien_struct_size(const char *name) {
         SIZE(mien_error),   SIZE(mien_memory_stats),  SIZE(mien_rng),
         SIZE(mien_op_info), SIZE(mien_op_profile),    SIZE(mien_adam),
         SIZE(mien_sgd),     SIZE(mien_loader_config), SIZE(mien_video_info),
-        SIZE(mien_moments), SIZE(mien_cuda_info),
+        SIZE(mien_moments), SIZE(mien_cuda_info),     SIZE(mien_stream_frame),
     };
 #undef SIZE
     for (size_t i = 0; name && i < sizeof sizes / sizeof sizes[0]; i++)

@@ -1,17 +1,27 @@
-/* Faces in a picture, by OpenCV's cascades. Not here: following a face (lua/mien/data/face.lua). */
+/* Faces in a picture, by one of several detectors. Not here: faces of a video, frame by frame
+ * (stream.h), following a face (lua/mien/data/face.lua). */
 #ifndef MIEN_FACE_H
 #define MIEN_FACE_H
 #include "tensor/tensor.h"
 
 /* cdef:begin */
+typedef struct mien_face {
+    double x, y, w, h; /* pixels */
+    double score; /* as the detector gives it: cascade: windows that agree; pico: a sum of votes;
+                     yunet: from 0 to 1 */
+} mien_face;
+
 typedef struct mien_face_detector mien_face_detector;
-/* cascade: an OpenCV XML file; NULL looks where Debian's opencv-data has frontal faces.
- * NULL result: no such file, or built without OpenCV. */
-mien_face_detector *mien_face_detector_new(const char *cascade);
+/* kind, and the file with what was trained:
+ * "cascade" OpenCV's XML; NULL takes two frontal faces of Debian's opencv-data
+ * "yunet"   an ONNX file for OpenCV's FaceDetectorYN
+ * "pico"    a cascade of pixel comparisons (Markus et al. 2014), version 3
+ * NULL result: no such kind, no such file, a damaged one, or built without OpenCV. */
+mien_face_detector *mien_face_detector_new(const char *kind, const char *path);
 void mien_face_detector_close(mien_face_detector *detector);
-/* Boxes x, y, w, h in pixels into boxes[4*max], largest first; returns how many, -1 on error.
- * min_size: smallest face in pixels, 0 means a twelfth of the shorter side. */
-int mien_face_detect(mien_face_detector *detector, mien_tensor *image, int min_size, double *boxes,
-                     int max);
+/* Into faces[max], largest first; returns how many, -1 on error.
+ * smallest: side of the smallest face in pixels, 0 means a twelfth of the shorter side. */
+int mien_face_detect(mien_face_detector *detector, mien_tensor *image, int smallest,
+                     mien_face *faces, int max);
 /* cdef:end */
 #endif

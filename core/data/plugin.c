@@ -1,7 +1,7 @@
 /* What needs FFmpeg or OpenCV lives in libmien_video.so, opened at the first use: those two bring
  * 120 shared libraries and 45 ms to every start. Not here: decoding (video*.c), face.cpp. */
 #include "base/beside.h"
-#include "face.h"
+#include "face_inner.h"
 #include "image.h"
 #include "video.h"
 #include <dlfcn.h>
@@ -59,8 +59,7 @@ FORWARD(mien_tensor *, mien_image_read, NULL, (const char *path), (path))
 FORWARD(mien_status, mien_image_write, mien_error_last()->code,
         (const char *path, mien_tensor *image), (path, image))
 
-FORWARD(mien_face_detector *, mien_face_detector_new, NULL, (const char *cascade), (cascade))
-FORWARD_CLOSE(mien_face_detector_close, mien_face_detector)
-FORWARD(int, mien_face_detect, -1,
-        (mien_face_detector * detector, mien_tensor *image, int min_size, double *boxes, int max),
-        (detector, image, min_size, boxes, max))
+FORWARD(mien_status, mien__finder_cascade, mien_error_last()->code,
+        (const char *path, mien_face_detector *detector), (path, detector))
+FORWARD(mien_status, mien__finder_yunet, mien_error_last()->code,
+        (const char *path, mien_face_detector *detector), (path, detector))

@@ -30,7 +30,7 @@ end
 
 --- The face of a recording; nil where its video cannot be used, which is said: hours of work on the others stay.
 local function follow(job, o, number)
-  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, cascade = job.cascade,
+  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, cascade = job.cascade, search = job.search,
     each = progress(job.name, number, #o.jobs) })
   if ok then return found end
   if not check.is_error(found) or found.code == "interrupted" then error(found, 0) end
@@ -44,8 +44,9 @@ local function remark(job, found, n, note)
       #found.times, found.step, n)
   end
   if found.missing > 0 then
-    note("%s: no box of the face in %d of %d frames; boxes nearby were held", job.name, found.missing, #found.times)
+    note("%s: no box of the face in %d of %d frames; boxes nearby were held, and their rows say face = 0", job.name, found.missing, #found.times)
   end
+  if found.left_out then note("%s: %s", job.name, found.left_out) end
   if found.others > 0 then
     note("%s: %d other faces at the same time; the one seen most is used", job.name, found.others)
   end
@@ -59,9 +60,10 @@ local function add(writer, job, o, found, map)
   local votes = job.votes and assembly.tensor("u8", { n, kinds }, job.votes)
   local traces = job.traces and assembly.tensor("f32", { n, job.raters, #o.names }, job.traces)
   local time = assembly.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
+  local face = assembly.tensor("u8", { n }, function(row) return found.held[map[row]] and 0 or 1 end)
   writer:recording { name = job.name, subject = job.subject, partition = job.partition, labels = labels, traces = traces,
-    votes = votes, time = time, frames = function(write) faces.cut(job.video, found, map, o.size, write) end }
-  labels:free() time:free()
+    votes = votes, face = face, time = time, frames = function(write) faces.cut(job.video, found, map, o.size, write) end }
+  labels:free() time:free() face:free()
   if votes then votes:free() end
   if traces then traces:free() end
 end

@@ -6,6 +6,7 @@ local square_of = require("mien.data.box").square
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local data = require "mien.data"
+local face = require "mien.data.face"
 local file = require "mien.data.file"
 
 local faces = {}
@@ -82,9 +83,10 @@ local function one_face(tracks)
   return boxes, others
 end
 
---- Frames without a box take that of the nearest frame which has one: no frame is left out, none turns black.
+--- Frames without a box take that of the nearest frame which has one: no frame is left out, none turns black. Gives the
+-- boxes, how many were held, and which: { [frame] = true }.
 local function hold(boxes, frames)
-  local list, before, missing = {}, nil, 0
+  local list, before, missing, held = {}, nil, 0, {}
   for frame = 1, frames do
     before = boxes[frame] and frame or before
     list[frame] = before or 0
@@ -94,32 +96,36 @@ local function hold(boxes, frames)
     after = boxes[frame] and frame or after
     local nearest = list[frame]
     if nearest == 0 or (after and after - frame < frame - nearest) then nearest = after end
-    if nearest ~= frame then missing = missing + 1 end
+    if nearest ~= frame then missing, held[frame] = missing + 1, true end
     list[frame] = nearest
   end
   for frame = 1, frames do list[frame] = boxes[list[frame]] end
-  return list, missing
+  return list, missing, held
 end
 
 --- Follows the face of a video: { times, step (seconds of a frame), boxes (every frame has one), missing (frames
--- whose box was carried over), others (faces at the same time), error }.
--- options: boxes = what faces.given gave, each, cascade.
+-- whose box was carried over), held[frame] = true for each of these, others (faces at the same time), error }.
+-- options: boxes = what faces.given gave, each, cascade, search = what face.options of mien.data.face names.
 function faces.follow(path, options)
   local given = options.boxes
-  local seen = data.faces(path, { each = options.each, cascade = options.cascade,
-    box = given and { 0, 0, 1, 1 } or nil }) -- nothing to search: only times are read
+  local takes = face.pick(options.search or {})
+  takes.detector_weights = takes.detector_weights or options.cascade
+  takes.each, takes.box = options.each, given and { 0, 0, 1, 1 } or nil -- nothing to search: only times are read
+  local seen = data.faces(path, takes)
   local frames = #seen.times
   local boxes, others = given, 0
   if not given then boxes, others = one_face(seen.tracks) end
   local any = false
   for frame = 1, frames do any = any or boxes[frame] ~= nil end
   if not any then
-    check.raise("argument", "%s: no face in %d frames; --boxes names a folder that says where it is", path, frames)
+    check.raise("argument", "%s: no face in %d frames%s; --boxes names a folder that says where it is", path, frames,
+      not given and #seen.left_out > 0 and "; " .. face.left_out(seen) or "")
   end
   local step = seen.fps > 0 and 1 / seen.fps
     or frames > 1 and (seen.times[frames] - seen.times[1]) / (frames - 1) or 0
-  local result = { times = seen.times, step = step, error = seen.error, others = others }
-  result.boxes, result.missing = hold(boxes, frames)
+  local result = { times = seen.times, step = step, error = seen.error, others = others,
+    left_out = not given and #seen.left_out > 0 and face.left_out(seen) or nil }
+  result.boxes, result.missing, result.held = hold(boxes, frames)
   return result
 end
 

@@ -73,12 +73,12 @@ describe("own pictures and videos", function()
     local lines = lines_of(folder .. "/milk.csv")
     assert.equal(1 + 51, #lines)
     local outputs = table.concat(mien.checkpoint.read_meta(weights).outputs, ",")
-    assert.equal("frame,time,face,x,y,w,h,detected," .. outputs, lines[1])
+    assert.equal("frame,time,face,x,y,w,h,detected,confidence,lost," .. outputs, lines[1])
     for i = 2, #lines do
       local n = 0
       for value in lines[i]:gmatch "[^,]+" do
         n = n + 1
-        if n > 8 then assert.is_true(tonumber(value) >= 0 and tonumber(value) <= 1) end
+        if n > 10 then assert.is_true(tonumber(value) >= 0 and tonumber(value) <= 1) end
       end
     end
     assert.is_true(exists(folder .. "/milk.svg"))
@@ -94,6 +94,21 @@ describe("own pictures and videos", function()
     status, text = run "predict x.mkv --weights few8.h5 --save few9.h5"
     assert.is_true(status ~= 0)
     assert.matches("--save keeps what --int8 CORPUS makes", text, 1, true)
+  end)
+
+  it("take another detector, whose name and file are given", function()
+    local video, weights = real .. "/video_webcam/milk.mkv", folder .. "/weights/tiny/realeyes-few.h5"
+    local pico = real .. "/face_detectors/pico_facefinder.bin"
+    if not exists(video) or not exists(weights) or not exists(pico) then return pending "skipped: no ../shared/data" end
+    local status, text = run(("predict '%s' --weights '%s' --plot none --out p.csv --detector pico --detector-weights '%s'")
+      :format(video, weights, pico))
+    assert.equal(0, status, text)
+    assert.matches("1 face, 0 frames without a face", text, 1, true)
+    local lines = lines_of(folder .. "/p.csv")
+    assert.equal(1 + 51, #lines)
+    local detected, confidence, lost = lines[30]:match "^28,[^,]+,1,[^,]+,[^,]+,[^,]+,[^,]+,(%d),([^,]+),(%d),"
+    assert.same({ "1", "0" }, { detected, lost })
+    assert.is_true(tonumber(confidence) > 3) -- a sum of votes
   end)
 
   it("may be a picture", function()

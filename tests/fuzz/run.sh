@@ -14,7 +14,7 @@ read -ra packages <<<"$(pkg-config --cflags hdf5 sqlite3 $libav)"
 read -ra libraries <<<"$(pkg-config --libs hdf5 sqlite3 $libav) -lcrypto -lgomp -lpthread -ldl -lm"
 
 objects=()
-for source in core/*/*.c core/backend/ref/*.c build/schema.c; do
+for source in core/*/*.c core/backend/ref/*.c build/schema.c tests/fuzz/without_opencv.c; do
   case $source in core/host/main.c | core/host/lua_* | core/host/edit* | core/data/plugin.c) continue ;; esac
   object=$out/objects/${source//\//_}.o
   objects+=("$object")

@@ -37,7 +37,7 @@ local CALLS = [[
   end
   local HANDLES = {
     mien_h5 = file, mien_rng = function() return mien.rng.stream(1, "any") end,
-    mien_face_detector = function() return C.mien_face_detector_new(nil) end,
+    mien_face_detector = function() return C.mien_face_detector_new("cascade", nil) end,
     mien_walk = function()
       local leaf = kept(mien.ones { 2 })
       assert(C.mien_tensor_set_requires_grad(leaf, true) == 0)

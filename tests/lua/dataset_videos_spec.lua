@@ -278,6 +278,33 @@ describe("a folder of videos with traces", function()
     corpus:close()
   end)
 
+  it("keeps a row of which no face is known, with the picture of where it was, and says so", function()
+    if not dataset.have_clips() then return pending "no real videos here" end
+    local t = tree()
+    for _, name in ipairs { "eat", "milk" } do
+      t.clip(name .. ".mkv", "videos/" .. name .. ".mkv")
+      t.write("traces/" .. name .. ".csv", rows(10, 0.1))
+    end
+    -- eat: frames 0 to 5 and 20 on have a box, 30 frames/s; milk: every frame has one
+    local boxes = { "frame,x,y,w,h\n" }
+    for frame = 0, 40 do boxes[#boxes + 1] = ("%d,%d,100,60,60\n"):format(frame, 200 + frame) end
+    t.write("boxes/milk.csv", table.concat(boxes))
+    for _ = 1, 14 do table.remove(boxes, 8) end
+    t.write("boxes/eat.csv", table.concat(boxes))
+    local result = t.make { boxes = t.root .. "/boxes" }
+    has_note(result.notes, "eat: no box of the face in %d+ of %d+ frames; boxes nearby were held, and their rows say face = 0")
+    local corpus = mien.data.open(t.root .. "/own.h5")
+    for _, recording in ipairs(corpus.recordings) do
+      local seen = {}
+      for i, value in ipairs(corpus:faces(recording.first, recording.count):totable()) do seen[i] = value end
+      assert.are.same(recording.name == "eat" and { 1, 1, 0, 0, 0, 0, 0, 1, 1, 1 } or { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 }, seen)
+      assert.are.same(10, recording.count)
+    end
+    local held = corpus:pixels(corpus.recordings[1].first + 3, 1):to "f32"
+    assert.is_true(held:sum():item() > 0) -- never a black picture
+    corpus:close()
+  end)
+
   it("takes one CSV, other targets and ranges, a rate, and shares of its people", function()
     if not dataset.have_clips() then return pending "no real videos here" end
     local t = tree()

@@ -22,7 +22,10 @@ local doors = {
   mien_moments_merge = "sums of what mien_moments_add made",
   -- clocks, counts, whole numbers
   mien_rng_uniform = "drawn", mien_rng_normal = "drawn", mien_device_between = "a clock",
-  mien_loader_waited = "a clock", mien_video_next = "a ratio of whole numbers", mien_face_detect = "whole pixels",
+  mien_loader_waited = "a clock", mien_video_next = "a ratio of whole numbers",
+  ["mien_face.x"] = "finite", ["mien_face.y"] = "finite", ["mien_face.w"] = "finite", ["mien_face.h"] = "finite",
+  ["mien_face.score"] = "finite: what a file holds is checked when it is read, what YuNet says where it says it",
+  ["mien_stream_frame.time"] = "see mien_video_next",
   mien_time_now = "a clock", mien_time_monotonic = "a clock",
   ["mien_op_profile.seconds"] = "a clock", ["mien_op_profile.gflop"] = "a count",
   ["mien_video_info.fps"] = "a ratio of whole numbers", ["mien_video_info.duration"] = "a ratio of whole numbers",

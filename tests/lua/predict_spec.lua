@@ -130,7 +130,7 @@ describe("mien predict", function()
     for line in text_of(path):gmatch "\n([^\n]+)" do
       local words = {}
       for word in line:gmatch "[^,]+" do words[#words + 1] = word end
-      list[#list + 1] = tonumber(words[8 + k])
+      list[#list + 1] = tonumber(words[10 + k])
     end
     return list
   end
@@ -168,7 +168,7 @@ describe("mien predict", function()
   it("keeps the columns of names with a comma, and names that look like numbers", function()
     write_foreign { outputs = { "a,b", '01' } }
     assert.equal(0, run "--out o.csv --plot o.svg")
-    assert.matches('detected,"a,b",01\n', text_of(folder .. "/o.csv"), 1, true)
+    assert.matches('detected,confidence,lost,"a,b",01\n', text_of(folder .. "/o.csv"), 1, true)
   end)
 
   it("refuses weights with NaN, and says which outputs are no finite number", function()
@@ -236,5 +236,81 @@ describe("mien predict", function()
     assert.equal(1, code, text)
     assert.matches("full.csv: No space left", text)
     for name in lfs.dir(folder) do assert.is_nil(name:find("partial", 1, true), name) end
+  end)
+
+  it("looks at the frames of long windows a few at a time, each once, and says what it says of whole windows", function()
+    local predict = require "mien.train.predict"
+    local model = mien.models.recurrent { features = mien.models.resnet50 { width = 2 }, hidden = 4,
+      outputs = { "arousal", "valence" } }
+    mien.init.xavier():apply(model, mien.rng.stream(1, "long windows"))
+    mien.checkpoint.save_weights(weights, model, meta { sequence = 70 })
+    local pictures, all = {}, {}
+    for i = 1, 150 do
+      pictures[i] = mien.zeros({ 16, 16, 3, dtype = "u8" }):fill_(i)
+      mien.data.image.write(folder .. "/one.png", pictures[i])
+      all[i] = text_of(folder .. "/one.png")
+    end
+    local file = assert(io.open(folder .. "/long.png", "wb"))
+    file:write(table.concat(all))
+    file:close()
+    local network = predict.network(weights, { device = "cpu" })
+    local looked, features_of = 0, network.model.features_of
+    rawset(network.model, "features_of", function(self, frames)
+      looked = looked + frames.shape[1]
+      return features_of(self, frames)
+    end)
+    local rows = predict.video(folder .. "/long.png", network, { box = { 0, 0, 16, 16 }, every = 1 })
+    rawset(network.model, "features_of", nil)
+    assert.same({ 150, 150 }, { #rows, looked })
+    for _, window in ipairs { { 1, 1 }, { 71, 71 }, { 81, 141 } } do -- the first frame, and from which it counts
+      local crops = {}
+      for i = 1, 70 do crops[i] = mien.data.image.crop(pictures[window[1] + i - 1], { 0, 0, 16, 16 }, network.face) end
+      local wanted = predict.window(network, crops)
+      for n = window[2], window[1] + 69 do
+        for k = 1, 2 do assert.near(wanted[n - window[1] + 1][k], rows[n].values[k], 1e-5) end
+      end
+    end
+  end)
+
+  it("gives a row without box and values where a face was away, and names what is left out", function()
+    local predict, face = require "mien.train.predict", require "mien.data.face"
+    write_foreign {}
+    local all = {}
+    for i = 1, 60 do all[i] = text_of(folder .. "/one.png") end
+    local file = assert(io.open(folder .. "/away.png", "wb"))
+    file:write(table.concat(all))
+    file:close()
+    local n = 0
+    local function detect()
+      n = n + 1
+      local boxes = {}
+      if n <= 20 or n >= 45 then boxes[1] = { 2, 2, 8, 8, score = 7 } end
+      if n >= 5 and n <= 8 then boxes[#boxes + 1] = { 11, 11, 4, 4, score = 1 } end
+      return boxes
+    end
+    local rows, seen = predict.video(folder .. "/away.png", predict.network(weights, { device = "cpu" }),
+      { detector = detect, every = 1 })
+    assert.same({ 1, 60 }, { #seen.tracks, #rows })
+    for i, row in ipairs(rows) do
+      local away = i > 20 and i < 45
+      assert.same({ i, 1, away, not away, away and 0 or 7 },
+        { row.frame, row.face, row.lost, row.detected, row.confidence })
+      assert.equal(away, row.box == nil)
+      assert.equal(away, row.values == nil)
+    end
+    assert.equal("left out as no face: 1 track: frames 4 to 7 seen in 4 frames, a face in 13 at least (--shortest, --gap)",
+      face.left_out(seen))
+  end)
+
+  it("refuses what makes no sense of how faces are found and followed", function()
+    for arguments, words in pairs {
+      ["--gap -1"] = "--gap -1: wanted is a number of seconds, 0 at least", ["--detector yuent"] = 'did you mean "yunet"',
+      ["--smallest 2.5"] = "wanted is a whole number of pixels", ["--tracker lnk"] = 'did you mean "link"',
+      ["--cascade x.xml"] = "--detector-weights FILE now", ["--tracker none"] = "with --box nothing is searched",
+    } do
+      local code, text = run("--out o.csv --plot none " .. arguments)
+      assert.is_true(code ~= 0)
+      assert.matches(words, text, 1, true)
+    end
   end)
 end)

@@ -25,6 +25,13 @@ for _, name in ipairs { "empty", "zeros", "ones", "full", "randn", "rand", "aran
   parts.functions[name] = { "mien.tensor", name }
 end
 
+-- What finds faces and what follows them, by the names that options take. A detector: true where the C core has it
+-- (core/data/face.h), else the module and its function, called with { weights = path, smallest = pixels } for a
+-- function(image) -> list of boxes. A tracker: the module and its function, see data/track.lua.
+parts.detectors = { cascade = true, yunet = true, pico = true, mtcnn = { "mien.models.mtcnn", "detector" } }
+parts.trackers = { link = { "mien.data.link", "new" }, none = { "mien.data.track", "none" },
+  mdnet = { "mien.models.mdnet", "tracker" } }
+
 --- All names, sorted.
 function parts.names()
   local names = { "names" }

@@ -110,7 +110,7 @@ local function run(args)
     return C.mien_video_open ""
   end, "libavformat-dev libavcodec-dev libswscale-dev"))
   line("faces", video_part(function()
-    local detector = C.mien_face_detector_new(nil)
+    local detector = C.mien_face_detector_new("cascade", nil)
     C.mien_face_detector_close(detector)
     return detector
   end, "libopencv-objdetect-dev opencv-data"))

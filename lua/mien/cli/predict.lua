@@ -4,6 +4,7 @@ local lfs = require "lfs"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local cli = require "mien.cli"
+local face = require "mien.data.face"
 local predict = require "mien.train.predict"
 local status_line = require "mien.base.status_line"
 
@@ -12,9 +13,10 @@ local command = { summary = "read emotion from a video: mien predict VIDEO --wei
 command.usage = [[
 mien predict VIDEO --weights W.h5 [--box x,y,w,h] [--out FILE.csv] [--plot FILE.svg] [--every n] [--post]
 
-Writes frame,time,face,x,y,w,h,detected and one column for each output, a row for each frame and face. Frames count
-from 0, time is the frame's own in seconds, the box is in pixels; detected is 0 where the box was carried over from
-frames nearby. Emotions are given as probabilities.
+Writes frame,time,face,x,y,w,h,detected,confidence,lost and one column for each output, a row for each frame and face.
+Frames count from 0, time is the frame's own in seconds, the box is in pixels; detected is 0 where the box was carried
+over from frames nearby, confidence is the detector's score, in its own unit. Where a face was away for longer, lost is
+1 and neither box nor outputs are there. Emotions are given as probabilities.
 
 A video that is damaged or breaks off gives the rows of what can be decoded; that is said, and the exit status is 1, as
 where an output is no finite number.
@@ -34,12 +36,18 @@ where an output is no finite number.
   --post           applies the post-processing that `mien run` or `mien post` fitted and kept with the weights
   --set KEY=VALUE  what the weights do not say of themselves, such as image_size=96 or outputs=valence,arousal
                    (docs/weights.md has all attributes); may come several times
-  --cascade FILE   another face detector of OpenCV
 ]]
 
+for _, word in ipairs(face.words) do
+  local head = ("  --%s %s"):format(word[1]:gsub("_", "-"), word[3])
+  command.usage = command.usage .. ("%-18s %s\n"):format(head, word[4])
+end
+
 local TAKES = { ["--weights"] = "weights", ["--box"] = "box", ["--out"] = "out", ["--plot"] = "plot",
-  ["--every"] = "every", ["--set"] = "set", ["--cascade"] = "cascade", ["--device"] = "device",
+  ["--every"] = "every", ["--set"] = "set", ["--device"] = "device",
   ["--precision"] = "precision", ["--int8"] = "int8", ["--save"] = "save" }
+
+for _, word in ipairs(face.words) do TAKES["--" .. word[1]:gsub("_", "-")] = word[1] end
 
 local KNOWN = { ["--post"] = true, ["--help"] = true }
 for word in pairs(TAKES) do KNOWN[word] = true end
@@ -66,6 +74,8 @@ local function parse(args)
       end
     elseif word:match "^%-%-size" then
       check.raise("usage", "mien predict: --size is --set image_size=N now, and --set resize=N says what that is cut out of")
+    elseif word:match "^%-%-cascade" then
+      check.raise("usage", "mien predict: --cascade FILE is --detector-weights FILE now")
     elseif word:sub(1, 2) == "--" then
       cli.unknown("mien predict", "option", word, KNOWN)
     elseif options.video then
@@ -85,6 +95,11 @@ local function parse(args)
     check.raise("usage", "mien predict: --save keeps what --int8 CORPUS makes; name the corpus")
   end
   cli.placement("mien predict", options)
+  options.faces = face.from_words(options, "mien predict")
+  if options.box and next(options.faces) then
+    check.raise("usage", "mien predict: with --box nothing is searched or followed: leave out --%s",
+      (next(options.faces):gsub("_", "-")))
+  end
   if options.every then
     local n = tonumber(options.every)
     if not n or n < 1 or n % 1 ~= 0 then
@@ -132,13 +147,13 @@ end
 local function write_csv(path, rows, outputs)
   local heads = {}
   for k, name in ipairs(outputs) do heads[k] = field(name) end
-  local lines = { "frame,time,face,x,y,w,h,detected," .. table.concat(heads, ",") .. "\n" }
+  local lines = { "frame,time,face,x,y,w,h,detected,confidence,lost," .. table.concat(heads, ",") .. "\n" }
   for _, row in ipairs(rows) do
-    local values = {}
-    for k, value in ipairs(row.values) do values[k] = ("%.6f"):format(value) end
-    local b = row.box
-    lines[#lines + 1] = ("%d,%.6f,%d,%.1f,%.1f,%.1f,%.1f,%d,%s\n"):format(row.frame - 1, row.time, row.face, b[1], b[2],
-      b[3], b[4], row.detected and 1 or 0, table.concat(values, ","))
+    local place, values, b = ",,,", {}, row.box
+    if b then place = ("%.1f,%.1f,%.1f,%.1f"):format(b[1], b[2], b[3], b[4]) end
+    for k = 1, #outputs do values[k] = row.values and ("%.6f"):format(row.values[k]) or "" end
+    lines[#lines + 1] = ("%d,%.6f,%d,%s,%d,%.4g,%d,%s\n"):format(row.frame - 1, row.time, row.face, place,
+      row.detected and 1 or 0, row.confidence, row.lost and 1 or 0, table.concat(values, ","))
   end
   local text = table.concat(lines)
   check.status(C.mien_file_write(path, text, #text))
@@ -149,7 +164,7 @@ local function not_finite(rows)
   local n = 0
   for _, row in ipairs(rows) do
     local bad = false
-    for _, value in ipairs(row.values) do bad = bad or value - value ~= 0 end
+    for _, value in ipairs(row.values or {}) do bad = bad or value - value ~= 0 end
     if bad then n = n + 1 end
   end
   return n
@@ -164,7 +179,7 @@ local function draw(path, rows, network, faces, title)
     for _, row in ipairs(rows) do
       if row.face == track.id then
         x[#x + 1] = row.time
-        for k, value in ipairs(row.values) do panel[k].y[#x] = value end
+        for k in ipairs(network.outputs) do panel[k].y[#x] = row.values and row.values[k] or 0 / 0 end -- NaN: a gap
       end
     end
     panel.title = #faces.tracks > 1 and ("%s, face %d"):format(title, track.id) or title
@@ -199,9 +214,10 @@ function command.run(args)
     require("mien.checkpoint").save_weights(options.save, network.model, network.meta)
     say(options.save, ": the network in 8-bit whole numbers")
   end
-  local ok, rows, faces = xpcall(predict.video, check.trace, options.video, network, { every = options.every,
-    box = options.box, cascade = options.cascade,
-    each = function(_, time) status_line.show(("%s: %.1f s"):format(name, time)) end })
+  local asked = options.faces
+  asked.every, asked.box = options.every, options.box
+  asked.each = function(_, time) status_line.show(("%s: %.1f s"):format(name, time)) end
+  local ok, rows, faces = xpcall(predict.video, check.trace, options.video, network, asked)
   status_line.clear()
   if not ok then check.rethrow(rows) end
   local said = {}
@@ -211,14 +227,14 @@ function command.run(args)
     said = { "the weights hold a post-processing, which --post applies" }
   end
   if #faces.tracks == 0 then
-    check.raise("argument", "%s: no face was found in %s; name its place with --box x,y,w,h", options.video,
-      counted(#faces.times, "frame"))
+    check.raise("argument", "%s: no face was found in %s%s; name its place with --box x,y,w,h", options.video,
+      counted(#faces.times, "frame"), #faces.left_out > 0 and "; " .. face.left_out(faces) or "")
   end
   write_csv(out, rows, network.outputs)
 
   local covered, missing = {}, 0
   for _, track in ipairs(faces.tracks) do
-    for n = track.first, track.last do covered[n] = true end
+    for n = track.first, track.last do covered[n] = covered[n] or not track.lost[n] end
   end
   for n = 1, #faces.times do
     if not covered[n] then missing = missing + 1 end
@@ -226,6 +242,11 @@ function command.run(args)
   say(("%s: %s of %dx%d, %.3f frames/s"):format(name, counted(#faces.times, "frame"), faces.width, faces.height,
     faces.fps))
   say(("%s, %s without a face"):format(counted(#faces.tracks, "face"), counted(missing, "frame")))
+  local parts = 0
+  for _, track in ipairs(faces.tracks) do parts = parts + (track.parts or 1) - 1 end
+  if parts > 0 then say(("note: a face came back at its place %s"):format(counted(parts, "time"))) end
+  if #faces.cuts > 0 then say(("note: the camera cut %s"):format(counted(#faces.cuts, "time"))) end
+  if #faces.left_out > 0 then say("note: ", face.left_out(faces)) end
   if faces.resized > 0 then
     say(("note: %s had another size, brought to this one"):format(counted(faces.resized, "frame")))
   end

@@ -108,7 +108,7 @@ end
 
 -- Each reads frames first .. first + count - 1 (the corpus's first frame is 1, as in recordings and windows; all that
 -- follow without `count`).
-local datasets = { pixels = "frames", traces = "traces", votes = "votes", times = "time" }
+local datasets = { pixels = "frames", traces = "traces", votes = "votes", times = "time", faces = "face" }
 for method, dataset in pairs(datasets) do
   methods[method] = function(self, first, count) return self.file:read(dataset, first, count) end
 end
@@ -120,7 +120,7 @@ function methods:labels(first, count)
   return labels
 end
 
---- True when the corpus holds "traces" or "votes".
+--- True when the corpus holds "traces", "votes" or "face" (u8 [n]: 0 where no face was seen).
 function methods:has(dataset)
   return self.file:has(dataset)
 end

@@ -90,6 +90,8 @@ local function column(self, name, dtype, n, value)
   t:free()
 end
 
+local optional_kinds = { traces = "f32", votes = "u8", face = "u8" }
+
 --- Datasets that only some corpora hold are made by the first recording that has them.
 local function optional(self, name, t, n)
   local first = #self.recordings == 0
@@ -101,7 +103,7 @@ local function optional(self, name, t, n)
   if first then
     local shape = t.shape
     shape[1] = 0
-    self.h5:dataset(name, name == "votes" and "u8" or "f32", shape)
+    self.h5:dataset(name, optional_kinds[name], shape)
     self["with_" .. name] = true
   end
 end
@@ -129,11 +131,11 @@ end
 
 --- Adds a recording: { name =, subject =, partition = "train"|"devel"|"test", frames = u8 [n,H,W,3],
 -- labels = f32 [n,K] or i32 [n] for classes (1 is the first of label_names), traces = f32 [n,R,K], votes = u8 [n,C],
--- time = f64 [n] in seconds (frames before this one / fps when left out) }. frames may be a function(write) as well,
+-- face = u8 [n] (0: no face was seen, the picture shows where it was before or after), time = f64 [n] in seconds (frames before this one / fps when left out) }. frames may be a function(write) as well,
 -- which calls write with a few of them at a time, as many as there are labels: a long video need not be in memory.
 function writer:recording(options)
   check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor|function!",
-    labels = "tensor!", traces = "tensor", votes = "tensor", time = "tensor" }, "data.writer: recording")
+    labels = "tensor!", traces = "tensor", votes = "tensor", face = "tensor", time = "tensor" }, "data.writer: recording")
   check_whole(self)
   local name, o = options.name, self.options
   check.one_of(options.partition, { "train", "devel", "test" }, "data.writer: partition")
@@ -152,6 +154,8 @@ function writer:recording(options)
   local labels = stored_labels(self, name, options.labels, n)
   optional(self, "traces", options.traces, n)
   optional(self, "votes", options.votes, n)
+  if options.face then expect(options.face, "u8", { n }, "face of " .. name) end
+  optional(self, "face", options.face, n)
 
   local number = self.subject_number[options.subject]
   if not number then
@@ -165,6 +169,7 @@ function writer:recording(options)
   labels:free()
   if options.traces then h5:append("traces", options.traces) end
   if options.votes then h5:append("votes", options.votes) end
+  if options.face then h5:append("face", options.face) end
   column(self, "recording", "i32", n, #self.recordings)
   column(self, "subject", "i32", n, number)
   column(self, "partition", "u8", n, partition_number[options.partition])

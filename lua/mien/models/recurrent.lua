@@ -6,20 +6,31 @@ local nn = require "mien.nn"
 
 local recurrent = nn.define "recurrent"
 
+--- What the network makes of each frame by itself: [N,3,H,W] -> [N,F].
+function recurrent:features_of(frames)
+  return nn.chain(frames, self.features, self.fully_connected)
+end
+
+--- And of these over time: [B,T,F] -> [B,T,K], last state.
+function recurrent:over_time(sequence, state)
+  local y, last = self.context(sequence, state)
+  local out = nn.chain(y, nn.exact, self.head)
+  y:free()
+  return out, last
+end
+
 function recurrent:forward(x, state) -- [B,T,3,H,W] -> [B,T,K], last state
   if x.ndim ~= 5 then
     check.raise("shape", "recurrent: input must be [B,T,3,H,W], got [%s]", table.concat(x.shape, ","))
   end
   local b, t, c, h, w = unpack(x.shape)
   local frames = x:reshape { b * t, c, h, w }
-  local features = nn.chain(frames, self.features, self.fully_connected)
+  local features = self:features_of(frames)
   frames:free()
   local sequence = features:reshape { b, t, -1 }
   features:free()
-  local y, last = self.context(sequence, state)
+  local out, last = self:over_time(sequence, state)
   sequence:free()
-  local out = nn.chain(y, nn.exact, self.head)
-  y:free()
   return out, last
 end
 

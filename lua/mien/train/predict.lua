@@ -10,7 +10,9 @@ local precision = require "mien.device.precision"
 local square_of = require("mien.data.box").square
 local evaluate = require "mien.train.evaluate"
 local loader = require "mien.data.loader"
+local no_grad = require("mien.tensor.grad").no_grad
 local scope = require "mien.tensor.scope"
+local tensor = require "mien.tensor"
 
 local predict = {}
 
@@ -83,12 +85,18 @@ end
 --- Applies the chains that the weights hold to the rows of every face, at the rate of `fps` frames a second that they have;
 -- returns texts about what was done. Windows and delays were fitted in frames of another rate: seconds stay.
 function predict.post(network, rows, fps)
-  local by_face, faces, said = {}, {}, {}
+  local by_face, said = {}, {}
+  local parts = {}
   for _, row in ipairs(rows) do
-    if not by_face[row.face] then
-      by_face[row.face], faces[#faces + 1] = {}, row.face
+    if row.lost then -- what comes after it is a sequence of its own
+      by_face[row.face] = nil
+    else
+      if not by_face[row.face] then
+        by_face[row.face] = {}
+        parts[#parts + 1] = by_face[row.face]
+      end
+      table.insert(by_face[row.face], row)
     end
-    table.insert(by_face[row.face], row)
   end
   for k, name in ipairs(network.outputs) do
     local chain
@@ -98,12 +106,12 @@ function predict.post(network, rows, fps)
     else
       chain = chain:at(fps)
       local columns = {}
-      for i, face in ipairs(faces) do
+      for i, part in ipairs(parts) do
         columns[i] = {}
-        for t, row in ipairs(by_face[face]) do columns[i][t] = row.values[k] end
+        for t, row in ipairs(part) do columns[i][t] = row.values[k] end
       end
       for i, column in ipairs(chain:apply(columns)) do
-        for t, value in ipairs(column) do by_face[faces[i]][t].values[k] = value end
+        for t, value in ipairs(column) do parts[i][t].values[k] = value end
       end
       said[#said + 1] = ("%s: post-processed, %s"):format(name, chain:describe())
     end
@@ -141,77 +149,127 @@ local function stack(network, crops)
   return frames
 end
 
---- Predictions of a list of crops u8 [h,w,3] of network.face in order, as the validation of its training would make them:
--- list of lists of outputs.
+--- Crops as the network's input f32 [N,3,height,width], as the validation of its training would make them.
+local function render(network, crops)
+  return loader.render(stack(network, crops), { size = network.size, resize = network.resize, scale = network.scale,
+    device = network.model.device })
+end
+
+--- What a network says of n frames, as a list of lists.
+local function rows_of(network, y, frames)
+  local values, rows, outputs = evaluate.outputs(y, frames, network.outputs), {}, #network.outputs
+  for t = 1, frames.shape[1] * frames.shape[2] do
+    rows[t] = {}
+    for k = 1, outputs do rows[t][k] = values[(t - 1) * outputs + k - 1] end
+    to_probabilities(network.kind, rows[t])
+  end
+  return rows
+end
+
+--- Predictions of a list of crops u8 [h,w,3] of network.face in order: list of lists of outputs.
 function predict.window(network, crops)
   return scope.run(function()
     local n, h, w = #crops, network.size[1], network.size[2]
-    local pixels = loader.render(stack(network, crops), { size = network.size, resize = network.resize,
-      scale = network.scale, device = network.model.device })
-    local x = pixels:reshape(network.sequence == 1 and { n, 1, 3, h, w } or { 1, n, 3, h, w })
-    local y = require("mien.tensor.grad").no_grad(function() return (network.model(network.model:place(x, true))) end)
-    local values, rows, outputs = evaluate.outputs(y, x, network.outputs), {}, #network.outputs
-    for t = 1, n do
-      rows[t] = {}
-      for k = 1, outputs do rows[t][k] = values[(t - 1) * outputs + k - 1] end
-      to_probabilities(network.kind, rows[t])
-    end
-    return rows
+    local x = render(network, crops):reshape(network.sequence == 1 and { n, 1, 3, h, w } or { 1, n, 3, h, w })
+    local y = no_grad(function() return (network.model(network.model:place(x, true))) end)
+    return rows_of(network, y, x)
   end)
-end
-
---- Gives rows their values, each with its crop; `before` are rows of the same sequence that lead up to them.
-local function ask(network, before, rows)
-  local crops = {}
-  for _, row in ipairs(before) do crops[#crops + 1] = row.crop end
-  for _, row in ipairs(rows) do crops[#crops + 1] = row.crop end
-  local said = predict.window(network, crops)
-  for i, row in ipairs(rows) do row.values = said[#before + i] end
 end
 
 local function free(rows)
   for _, row in ipairs(rows) do
-    row.crop:free()
+    if row.crop then row.crop:free() end
     row.crop = nil
   end
 end
 
 -- A sequence of faces in windows as validation lays them (evaluate.predict): whole ones one after the other, and a last
 -- one that ends with the sequence and reaches back into the window before; a sequence shorter than a window is one by
--- itself.
+-- itself. Where windows are long and the network looks at each frame by itself first (models.recurrent), it does so a few
+-- frames at a time: no frame is looked at twice, and no window of pictures is kept.
 local windows = {}
 windows.__index = windows
 
+local LOOK = 16 -- frames that are looked at in one go
+local LONG = 64 -- a window of more frames; shorter ones give validation's bits, longer ones its numbers within rounding
+
 local function new_windows(network)
-  return setmetatable({ network = network, length = network.sequence == 1 and STILLS or network.sequence, last = {},
-    rows = {} }, windows)
+  return setmetatable({ network = network, length = network.sequence == 1 and STILLS or network.sequence, rows = {},
+    by_frame = network.sequence > LONG and network.model.features_of ~= nil, last = {}, looked = 0, parts = {} }, windows)
+end
+
+--- Features [n,F] of the rows that were not looked at yet.
+function windows:look()
+  local crops = {}
+  for i = self.looked + 1, #self.rows do crops[#crops + 1] = self.rows[i].crop end
+  if #crops == 0 then return end
+  local model = self.network.model
+  self.parts[#self.parts + 1] = scope.run(function()
+    return no_grad(function() return model:features_of(model:place(render(self.network, crops), true)) end)
+  end)
+  free(self.rows)
+  self.looked = #self.rows
+end
+
+--- Features of the window in one tensor [n,F].
+function windows:joined()
+  self:look()
+  local all = #self.parts == 1 and self.parts[1] or tensor.cat(self.parts, 1)
+  if #self.parts > 1 then
+    for _, part in ipairs(self.parts) do part:free() end
+  end
+  self.parts, self.looked = {}, 0
+  return all
+end
+
+--- Gives rows their values; `before` frames of the window before lead up to them.
+function windows:ask(before)
+  local network, rows = self.network, self.rows
+  local said
+  if self.by_frame then
+    local features = self:joined()
+    said = scope.run(function()
+      local all = features
+      if before > 0 then all = tensor.cat({ self.kept:narrow(1, self.kept.shape[1] - before + 1, before), features }, 1) end
+      local n = all.shape[1]
+      local y = no_grad(function() return (network.model:over_time(all:reshape { 1, n, -1 })) end)
+      return rows_of(network, y, { shape = { 1, n } })
+    end)
+    if self.kept then self.kept:free() end
+    self.kept = features
+  else
+    local crops = {}
+    for i = #self.last - before + 1, #self.last do crops[#crops + 1] = self.last[i].crop end
+    for _, row in ipairs(rows) do crops[#crops + 1] = row.crop end
+    said = predict.window(network, crops)
+  end
+  for i, row in ipairs(rows) do row.values = said[before + i] end
+  free(self.last)
+  self.last, self.rows = rows, {}
 end
 
 function windows:add(row)
   self.rows[#self.rows + 1] = row
-  if #self.rows < self.length then return end
-  ask(self.network, {}, self.rows)
-  free(self.last)
-  self.last, self.rows = self.rows, {}
+  if self.by_frame and #self.rows - self.looked == LOOK then self:look() end
+  if #self.rows == self.length then self:ask(0) end
 end
 
 --- What is left at the end; keep = false: nothing is wanted any more.
 function windows:finish(keep)
   local n = #self.rows
   if keep and n > 0 then
-    local before = {}
-    if self.network.sequence > 1 then
-      for i = n + 1, #self.last do before[#before + 1] = self.last[i] end
-    end
-    ask(self.network, before, self.rows)
+    self:ask(self.network.sequence > 1 and math.max(0, #self.last - n) or 0)
   end
   free(self.last)
   free(self.rows)
+  if self.kept then self.kept:free() end
+  for _, part in ipairs(self.parts) do part:free() end
 end
 
 --- Outputs for every face in every frame of a video, which is read once: predict.video(path, network, { every = n, box,
--- cascade, each }) -> rows { frame, time, face, box, detected, values } in the order of frames and faces, and
--- what data.faces gives (it takes box, cascade and each, too).
+-- each, and what face.options names }) -> rows { frame, time, face, box, detected, confidence, lost, values } in the order of
+-- frames and faces, and what data.faces gives. A face has a row for each frame from its first to its last; where it was lost,
+-- the row has neither box nor values.
 function predict.video(path, network, options)
   local every, rows, buffers = options.every or 1, {}, {}
   local turns = 1
@@ -229,7 +287,7 @@ function predict.video(path, network, options)
     end
     local box = track.boxes[n]
     local row = { frame = n, time = seen.times[n], box = box, detected = not track.filled[n] and not options.box,
-      crop = data.image.crop(image, square_of(box), network.face) }
+      confidence = track.confidence[n] or 0, lost = false, crop = data.image.crop(image, square_of(box), network.face) }
     table.insert(buffer.all, row)
     buffer[(#buffer.all - 1) % turns + 1]:add(row)
   end
@@ -244,9 +302,17 @@ function predict.video(path, network, options)
       rows[#rows + 1] = row
     end
   end
-  local faces = data.faces(path, { box = options.box, cascade = options.cascade, each = options.each, visit = visit,
-    ended = ended })
-  for _, row in ipairs(rows) do row.face, row.track = row.track.id, nil end
+  local takes = require("mien.data.face").pick(options)
+  takes.box, takes.each, takes.visit, takes.ended = options.box, options.each, visit, ended
+  local faces = data.faces(path, takes)
+  for _, row in ipairs(rows) do row.face, row.track = (row.track.whole or row.track).id, nil end
+  for _, track in ipairs(faces.tracks) do
+    for n in pairs(track.lost) do
+      if (n - 1) % every == 0 then
+        rows[#rows + 1] = { frame = n, time = faces.times[n], face = track.id, detected = false, confidence = 0, lost = true }
+      end
+    end
+  end
   table.sort(rows, function(a, b)
     if a.frame ~= b.frame then return a.frame < b.frame end
     return a.face < b.face
