@@ -1,6 +1,6 @@
 -- `mien tests/bench/faces.lua [DETECTOR [WEIGHTS]] [--search-every N] [--tracker NAME]`: how well and how fast faces
 -- are found in the real clips of ../shared/data: recall, false alarms, overlap with reference boxes, processor time a frame.
--- Not here: the network (mien predict), MD-Net beside other trackers (tracking.lua).
+-- Not here: the network (mien predict).
 local csv = require "mien.data.csv"
 local mien = require "mien"
 local overlap = require("mien.data.track").overlap

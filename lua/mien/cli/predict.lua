@@ -245,7 +245,12 @@ function command.run(args)
   local parts = 0
   for _, track in ipairs(faces.tracks) do parts = parts + (track.parts or 1) - 1 end
   if parts > 0 then say(("note: a face came back at its place %s"):format(counted(parts, "time"))) end
-  if #faces.cuts > 0 then say(("note: the camera cut %s"):format(counted(#faces.cuts, "time"))) end
+  if #faces.cuts > 0 then
+    local at = {}
+    for i = 1, math.min(#faces.cuts, 5) do at[i] = faces.cuts[i] - 1 end
+    say(("note: the camera cut %s, before frame %s%s"):format(counted(#faces.cuts, "time"), table.concat(at, ", "),
+      #faces.cuts > 5 and ", ..." or ""))
+  end
   if #faces.left_out > 0 then say("note: ", face.left_out(faces)) end
   if faces.resized > 0 then
     say(("note: %s had another size, brought to this one"):format(counted(faces.resized, "frame")))
