@@ -80,7 +80,7 @@ local function find_job(entry, o)
     return nil, "two people are in the video; --boxes must say which face is meant"
   end
   local job = { name = name, subject = entry.subject or source, partition = entry.partition, video = video,
-    boxes = boxes, cascade = o.cascade }
+    boxes = boxes, search = o }
   job.map = pairing(job, boxed, o.note)
   job.time = function(row, found, map) return found.times[map[row]] end
   job.longer = function(found, n) return boxed ~= n and #found.times > n end

@@ -77,7 +77,7 @@ end
 
 local function make_job(entry, video, annotators, o, counted)
   local job = { name = entry.name, subject = entry.subject, partition = entry.partition, video = video,
-    boxes = o.boxes and faces.given(o.boxes, entry.name), cascade = o.cascade }
+    boxes = o.boxes and faces.given(o.boxes, entry.name), search = o }
   local rows, votes = {}, {}
   function job.map(seen)
     local all, raters = marks.votes(annotators, seen.times, #o.classes, o.unmarked_class)

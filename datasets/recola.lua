@@ -125,7 +125,7 @@ local function collect(entries, o)
       o.leave_out(name, entry.partition, "there is no " .. (ratings and ("%s/%s.mp4"):format(o.videos, name) or missing))
     else
       local job = { name = name, subject = entry.subject or name, partition = entry.partition, video = video,
-        boxes = o.boxes and faces.given(o.boxes, name), cascade = o.cascade }
+        boxes = o.boxes and faces.given(o.boxes, name), search = o }
       job.map = function(seen) return faces.at(seen, step, job.rows) end
       job.time = function(row) return row * step end
       job.longer = function(seen, n) return #faces.at(seen, step, n + 2) > n + 1 end

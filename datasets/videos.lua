@@ -66,7 +66,7 @@ local function make_job(entry, video, rows, o)
   local times = {}
   for i, row in ipairs(rows) do times[i] = row.time end
   local job = { name = entry.name, subject = entry.subject, partition = entry.partition, video = video,
-    boxes = o.boxes and faces.given(o.boxes, entry.name), cascade = o.cascade, rows = #rows }
+    boxes = o.boxes and faces.given(o.boxes, entry.name), search = o, rows = #rows }
   function job.map(seen)
     local map = faces.shown(seen, times)
     if #map == 0 then
@@ -99,7 +99,7 @@ local function unlabelled(o)
     end
     video:close()
     local job = { name = entry.name, subject = entry.subject, partition = entry.partition, video = path,
-      boxes = o.boxes and faces.given(o.boxes, entry.name), cascade = o.cascade }
+      boxes = o.boxes and faces.given(o.boxes, entry.name), search = o }
     function job.map(seen)
       local map = {}
       for i = 1, #seen.times do map[i] = i end

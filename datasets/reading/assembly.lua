@@ -30,7 +30,7 @@ end
 
 --- The face of a recording; nil where its video cannot be used, which is said: hours of work on the others stay.
 local function follow(job, o, number)
-  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, cascade = job.cascade, search = job.search,
+  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, search = job.search,
     each = progress(job.name, number, #o.jobs) })
   if ok then return found end
   if not check.is_error(found) or found.code == "interrupted" then error(found, 0) end
@@ -44,7 +44,8 @@ local function remark(job, found, n, note)
       #found.times, found.step, n)
   end
   if found.missing > 0 then
-    note("%s: no box of the face in %d of %d frames; boxes nearby were held, and their rows say face = 0", job.name, found.missing, #found.times)
+    note("%s: no box of the face in %d of %d frames; boxes nearby were held, and their rows say face = 0", job.name,
+      found.missing, #found.times)
   end
   if found.left_out then note("%s: %s", job.name, found.left_out) end
   if found.others > 0 then
@@ -79,8 +80,8 @@ end
 --- Writes the corpus: { out =, size =, name =, source =, split = { name =, recordings = how many it has },
 -- people = { [subject] = { gender =, age = } } or nil, fps =, names = label names,
 -- label_kind = ("continuous"), label_range = { low, high }, note = function(fmt, ...),
--- jobs = list of { name, subject, partition, video, boxes, cascade, rows = number of label rows,
---   map = function(found) -> source frames that meet the label rows in order,
+-- jobs = list of { name, subject, partition, video, boxes, search = options of mien.data.faces (face.words),
+--   rows = number of label rows, map = function(found) -> source frames that meet the label rows in order,
 --   longer = function(found, n): the video goes on after its n pairs,
 --   labels = function(row, k), traces and votes = function(row, k) or nil, raters = R,
 --   time = function(row, found, map) } }; a map of nil leaves a recording out.

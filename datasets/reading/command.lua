@@ -6,6 +6,7 @@
 --   return command.entry(own, arg)
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
+local face = require "mien.data.face"
 
 local command = {}
 
@@ -19,7 +20,6 @@ command.common = {
   faces = {
     { "size", "side of the faces in pixels", kind = "count", default = 150 },
     { "boxes", "folder of NAME.csv (frame,x,y,w,h) or NAME/1.pts ...: where the faces are; none is searched then" },
-    { "cascade", "another face detector of OpenCV" },
   },
   split = {
     { "split", "a CSV with columns recording and partition (train, devel, test), and subject" },
@@ -33,6 +33,11 @@ command.common = {
     { "people", "a CSV with columns video and subject: who is who" },
   },
 }
+
+for _, word in ipairs(face.words) do
+  local kind = word[2]
+  table.insert(command.common.faces, { word[1], word[4], kind = (kind == "number" or kind == "integer") and kind or nil })
+end
 
 --- For check.keys: what Lua gives for an option of a kind.
 local lua_kinds = { string = "string", count = "count", integer = "integer", number = "number", flag = "boolean",
@@ -97,6 +102,7 @@ local function settle(corpus, options, what)
       command.numbers(table.concat(o[name], ","), what .. ": " .. name, option.least, option.most)
     end
   end
+  face.check(o, what)
   return corpus.prepare and corpus.prepare(o, what) or o
 end
 

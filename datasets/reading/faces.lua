@@ -105,11 +105,10 @@ end
 
 --- Follows the face of a video: { times, step (seconds of a frame), boxes (every frame has one), missing (frames
 -- whose box was carried over), held[frame] = true for each of these, others (faces at the same time), error }.
--- options: boxes = what faces.given gave, each, cascade, search = what face.options of mien.data.face names.
+-- options: boxes = what faces.given gave, each, search = what face.options of mien.data.face names.
 function faces.follow(path, options)
   local given = options.boxes
   local takes = face.pick(options.search or {})
-  takes.detector_weights = takes.detector_weights or options.cascade
   takes.each, takes.box = options.each, given and { 0, 0, 1, 1 } or nil -- nothing to search: only times are read
   local seen = data.faces(path, takes)
   local frames = #seen.times

@@ -1,6 +1,6 @@
 -- `mien dataset`: the door to corpora: what there is, from the owners' files to one file, what is in it, what is wrong.
--- Not here: what each corpus declares (datasets/NAME.lua, datasets/reading/command.lua), the insides of info, check and
--- show (cli/dataset/).
+-- Not here: what each corpus declares (the readers in datasets/, datasets/reading/command.lua), the insides of info,
+-- check and show (cli/dataset/).
 local cli = require "mien.cli"
 local corpus = require "mien.data.corpus"
 local home = require "mien.base.home"

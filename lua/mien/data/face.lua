@@ -103,26 +103,34 @@ function face.pick(options)
   return picked
 end
 
---- The same from a command line's texts, numbers as numbers; `what` begins the message of a text that makes no sense.
+--- Refuses what makes no sense among the options of face.words; `what` begins the message. given: a command line's texts,
+-- by name, for the message.
+function face.check(options, what, given)
+  for _, word in ipairs(face.words) do
+    local name, kind, value = word[1], word[2], options[word[1]]
+    local least = name == "search_every" and 1 or 0
+    local numeric = kind == "number" or kind == "integer"
+    if numeric and value ~= nil and not (type(value) == "number" and value >= least and value <= 1e6
+      and (kind == "number" or value % 1 == 0)) then
+      check.raise("usage", "%s: --%s %s: wanted is a%s number of %s, %d at least", what, name:gsub("_", "-"),
+        tostring(given and given[name] or value), kind == "integer" and " whole" or "", word[3]:lower(), least)
+    end
+  end
+  if type(options.detector) == "string" then known(options.detector) end
+  if type(options.tracker) == "string" and not track.kinds[options.tracker] then
+    check.unknown(what, "tracker", options.tracker, track.kinds)
+  end
+end
+
+--- Options of face.words from a command line's texts, numbers as numbers; `what` begins the message of what makes no sense.
 function face.from_words(texts, what)
   local picked = {}
   for _, word in ipairs(face.words) do
     local name, kind, text = word[1], word[2], texts[word[1]]
-    local value = text
-    if text and (kind == "number" or kind == "integer") then
-      value = tonumber(text)
-      local least = name == "search_every" and 1 or 0
-      if not value or value ~= value or value < least or value > 1e6 or kind == "integer" and value % 1 ~= 0 then
-        check.raise("usage", "%s: --%s %s: wanted is a%s number of %s, %d at least", what,
-          name:gsub("_", "-"), tostring(text), kind == "integer" and " whole" or "", word[3]:lower(), least)
-      end
-    end
-    picked[name] = value
+    local numeric = kind == "number" or kind == "integer"
+    if text then picked[name] = numeric and (tonumber(text) or text) or text end
   end
-  if picked.detector then known(picked.detector) end
-  if picked.tracker and not track.kinds[picked.tracker] then
-    check.unknown(what, "tracker", picked.tracker, track.kinds)
-  end
+  face.check(picked, what, texts)
   return picked
 end
 

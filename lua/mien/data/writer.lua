@@ -131,8 +131,9 @@ end
 
 --- Adds a recording: { name =, subject =, partition = "train"|"devel"|"test", frames = u8 [n,H,W,3],
 -- labels = f32 [n,K] or i32 [n] for classes (1 is the first of label_names), traces = f32 [n,R,K], votes = u8 [n,C],
--- face = u8 [n] (0: no face was seen, the picture shows where it was before or after), time = f64 [n] in seconds (frames before this one / fps when left out) }. frames may be a function(write) as well,
--- which calls write with a few of them at a time, as many as there are labels: a long video need not be in memory.
+-- face = u8 [n] (0: no face was seen, the picture shows where it was before or after), time = f64 [n] in seconds (frames
+-- before this one / fps when left out) }. frames may be a function(write) as well, which calls write with a few of them
+-- at a time, as many as there are labels: a long video need not be in memory.
 function writer:recording(options)
   check.keys(options, { name = "string!", subject = "string!", partition = "string!", frames = "tensor|function!",
     labels = "tensor!", traces = "tensor", votes = "tensor", face = "tensor", time = "tensor" }, "data.writer: recording")

@@ -1,4 +1,4 @@
--- The readers of corpora: datasets/NAME.lua, found and loaded by name.
+-- The readers of corpora: the files in datasets/, found and loaded by name.
 -- Not here: what they declare (datasets/reading/command.lua).
 local check = require "mien.base.check"
 local home = require "mien.base.home"
