@@ -1,9 +1,11 @@
-/* Video files through FFmpeg: every frame once, in order of presentation, with its time.
- * Not here: picture files (video_image.c), colours (video_frame.c). Rotation marks are ignored. */
+/* Video files through FFmpeg: every frame once, in order of presentation, with its time, as players
+ * show it: upright, with square pixels, on a clock that begins with the file's.
+ * Not here: picture files (video_image.c), colours (video_frame.c), turning (video_upright.c). */
 #include "video.h"
 #include "video_inner.h"
 #include <errno.h>
 #include <libavutil/avstring.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +20,16 @@ struct mien_video {
     struct SwsContext *scaler;
     AVStream *stream;
     mien_video_info info;
-    int64_t packets, given; /* read, and frames so far */
-    int64_t lost;           /* packets that are not whole or could not be decoded */
-    int64_t guessed;        /* frames with parts that the decoder made up */
-    bool cut;               /* the file ends before it should */
-    double time;            /* of the last frame */
-    bool drained;           /* the decoder was told that no packets follow */
+    int coded_width, coded_height; /* of the frames as they come, */
+    int wide, high;                /* with square pixels, */
+    int orientation;               /* before they are turned */
+    double start;                  /* of the file's clock */
+    int64_t packets, given;        /* read, and frames so far */
+    int64_t lost;                  /* packets that are not whole or could not be decoded */
+    int64_t guessed;               /* frames with parts that the decoder made up */
+    bool cut;                      /* the file ends before it should */
+    double time;                   /* of the last frame */
+    bool drained;                  /* the decoder was told that no packets follow */
 };
 
 /* Not mien_video_close: libmien.so has a function of that name, which comes here. */
@@ -42,6 +48,11 @@ void mien_video_close(mien_video *video) {
     dispose(video);
 }
 
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 static double ratio(AVRational r) {
     return r.num > 0 && r.den > 0 ? av_q2d(r) : 0;
 }
@@ -56,6 +67,67 @@ static int open_file(const char *path, AVFormatContext **format) {
     av_dict_free(&options);
     av_free(address);
     return code;
+}
+
+/* Frames a second by the times of the first packets: the mean of the steps that are near the
+ * median, as times are rounded or jitter, and gaps are none; 0 where there are too few. */
+static double measured_rate(const char *path, int index) {
+    enum { PACKETS = 64 };
+    AVFormatContext *format = NULL;
+    AVPacket *packet = av_packet_alloc();
+    double times[PACKETS], steps[PACKETS], rate = 0;
+    int n = 0;
+    if (packet && open_file(path, &format) >= 0 && index < (int)format->nb_streams) {
+        double tick = av_q2d(format->streams[index]->time_base);
+        while (n < PACKETS && av_read_frame(format, packet) >= 0) {
+            if (packet->stream_index == index && packet->pts != AV_NOPTS_VALUE)
+                times[n++] = (double)packet->pts * tick;
+            av_packet_unref(packet);
+        }
+    }
+    if (n >= 4) {
+        qsort(times, (size_t)n, sizeof *times, ascending);
+        for (int i = 0; i + 1 < n; i++) steps[i] = times[i + 1] - times[i];
+        qsort(steps, (size_t)(n - 1), sizeof *steps, ascending);
+        double usual = steps[(n - 1) / 2], sum = 0;
+        int near = 0;
+        for (int i = 0; i + 1 < n; i++)
+            if (steps[i] > usual / 2 && steps[i] < usual * 1.5) sum += steps[i], near++;
+        rate = sum > 0 ? near / sum : 0;
+    }
+    av_packet_free(&packet);
+    avformat_close_input(&format);
+    return rate;
+}
+
+/* What the container says is believed where the frames' times agree. */
+static double rate_of(const mien_video *v) {
+    double said = ratio(v->stream->avg_frame_rate), rate = measured_rate(v->path, v->stream->index);
+    if (said == 0) said = ratio(v->stream->r_frame_rate);
+    return rate == 0 || (said > 0 && fabs(rate / said - 1) < 0.05) ? said : rate;
+}
+
+/* Sizes as they are shown: pixels made square by making more of them, a picture on its side turned.
+ */
+static mien_status set_sizes(mien_video *v) {
+    v->coded_width = v->wide = v->codec->width;
+    v->coded_height = v->high = v->codec->height;
+    if (v->wide < 1 || v->high < 1)
+        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: a video of %dx%d pixels", v->path, v->wide, v->high);
+    double shape = ratio(av_guess_sample_aspect_ratio(v->format, v->stream, NULL));
+    if (shape > 8 || (shape > 0 && shape < 0.125)) {
+        mien__notice("%s: pixels of shape %g are taken for square ones", v->path, shape);
+        shape = 1;
+    }
+    if (shape > 1) v->wide = (int)lround(v->wide * shape);
+    if (shape > 0 && shape < 1) v->high = (int)lround(v->high / shape);
+    v->orientation = mien__display_orientation(v->stream);
+    if (v->orientation == 0)
+        mien__notice("%s: is to be turned by an angle that is no quarter; it is read as it lies",
+                     v->path);
+    v->info.width = v->orientation >= 5 ? v->high : v->wide;
+    v->info.height = v->orientation >= 5 ? v->wide : v->high;
+    return mien__ffmpeg_size(v->path, v->wide, v->high);
 }
 
 static mien_status set_up(mien_video *v) {
@@ -96,14 +168,11 @@ static mien_status set_up(mien_video *v) {
         mien__ffmpeg_cause(code);
         return MIEN_ERR_VENDOR;
     }
-    v->info.width = v->codec->width;
-    v->info.height = v->codec->height;
-    if (v->info.width < 1 || v->info.height < 1)
-        MIEN_FAIL(MIEN_ERR_FORMAT, "%s: a video of %dx%d pixels", path, v->info.width,
-                  v->info.height);
-    MIEN_TRY(mien__ffmpeg_size(path, v->info.width, v->info.height));
-    v->info.fps = ratio(v->stream->avg_frame_rate);
-    if (v->info.fps == 0) v->info.fps = ratio(v->stream->r_frame_rate);
+    MIEN_TRY(set_sizes(v));
+    v->info.fps = rate_of(v);
+    /* the file's, not the stream's: sound that begins before the picture keeps its lead */
+    if (v->format->start_time != AV_NOPTS_VALUE)
+        v->start = (double)v->format->start_time / AV_TIME_BASE;
     v->info.frames = v->stream->nb_frames;
     if (v->stream->duration > 0)
         v->info.duration = (double)v->stream->duration * av_q2d(v->stream->time_base);
@@ -223,13 +292,14 @@ int mien_video_next(mien_video *v, mien_tensor **frame, double *time) {
     }
     if (code < 0) return ended(v, code);
     if (v->frame->decode_error_flags || v->frame->flags & AV_FRAME_FLAG_CORRUPT) v->guessed++;
-    if (v->frame->width != v->info.width || v->frame->height != v->info.height) v->info.resized++;
+    if (v->frame->width != v->coded_width || v->frame->height != v->coded_height) v->info.resized++;
     double step = v->info.fps > 0 ? 1 / v->info.fps : 0;
     int64_t stamp = v->frame->best_effort_timestamp;
-    v->time = stamp != AV_NOPTS_VALUE ? (double)stamp * av_q2d(v->stream->time_base)
+    v->time = stamp != AV_NOPTS_VALUE ? (double)stamp * av_q2d(v->stream->time_base) - v->start
               : v->given              ? v->time + step
                                       : 0;
-    mien_tensor *image = mien__ffmpeg_rgb(v->frame, v->info.width, v->info.height, &v->scaler);
+    mien_tensor *image = mien__ffmpeg_rgb(v->frame, v->wide, v->high, &v->scaler);
+    image = mien__upright(image, v->orientation);
     av_frame_unref(v->frame);
     if (!image) return -1;
     v->given++;

@@ -1,5 +1,5 @@
 /* Picture files through FFmpeg's codecs: read JPEG, PNG, BMP, TIFF, WebP; write PNG.
- * Not here: resize and crop (image.c). EXIF marks (size, rotation) are ignored. */
+ * EXIF's orientation is applied, its sizes are ignored. Not here: resize and crop (image.c). */
 #include "store/store.h"
 #include "image.h"
 #include "video_inner.h"
@@ -102,6 +102,7 @@ static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
         struct SwsContext *scaler = NULL;
         image = mien__ffmpeg_rgb(frame, frame->width, frame->height, &scaler);
         sws_freeContext(scaler);
+        image = mien__upright(image, mien__exif_orientation(packet->data, (size_t)packet->size));
     }
     avcodec_free_context(&codec);
     return image;

@@ -1,4 +1,4 @@
-/* What video.c and video_image.c share: FFmpeg's words in errors, decoded frames to RGB.
+/* What video*.c share: FFmpeg's words in errors, decoded frames to RGB, which way up they are.
  * Not here: anything for other folders (video.h, image.h). */
 #ifndef MIEN_VIDEO_INNER_H
 #define MIEN_VIDEO_INNER_H
@@ -21,4 +21,10 @@ mien_status mien__ffmpeg_size(const char *path, int width, int height);
 /* A decoded frame as u8 [height,width,3] RGB; *scaler is made or reused. */
 mien_tensor *mien__ffmpeg_rgb(const AVFrame *frame, int width, int height,
                               struct SwsContext **scaler);
+/* How a video's frames are shown, and a picture file's pixels: EXIF's 1 to 8. 0: turned by an angle
+ * that is no quarter. */
+int mien__display_orientation(const AVStream *stream);
+int mien__exif_orientation(const uint8_t *bytes, size_t n);
+/* u8 [H,W,3] as it is shown; takes the image and gives it, or another in its place. */
+mien_tensor *mien__upright(mien_tensor *image, int orientation);
 #endif

@@ -2,10 +2,12 @@
 -- Not here: the forms of the annotations, who is in which partition.
 local folders = require "mien.base.folders"
 local check = require "mien.base.check"
+local C = require "mien.base.ffi"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local file = require "mien.data.file"
 local people = require "reading.people"
+local search = require "reading.search"
 local status_line = require "mien.base.status_line"
 
 local assembly = {}
@@ -21,18 +23,34 @@ function assembly.tensor(dtype, shape, value)
   return t
 end
 
---- Searching faces takes most of the time.
-local function progress(name, at, total)
-  return function(_, time)
-    status_line.show(("%d of %d, %s: searching the face, %.1f s"):format(at, total, name, time))
+--- Searching faces takes most of the time. Says how far it is: { at(job) -> function(frame, time) for a search, done() }.
+local function progress(total)
+  local began, number, searched = C.mien_time_monotonic(), 0, 0
+  local function left() -- after the first that was searched
+    if searched == 0 then return "" end
+    local seconds = (C.mien_time_monotonic() - began) / searched * (total - number)
+    return (", about %s left"):format(seconds < 90 and ("%.0f s"):format(seconds) or ("%.0f min"):format(seconds / 60))
   end
+  local self = {}
+  function self.at(job)
+    return function(_, time)
+      status_line.show(("%d of %d, %s: searching the face, %.1f s%s"):format(number + 1, total, job.name, time, left()))
+    end
+  end
+  --- kept: what was found was there already.
+  function self.done(job, kept)
+    number, searched = number + 1, searched + (kept and 0 or 1)
+    if job.boxes or C.mien_terminal(2) then return end -- there the line above says it
+    io.stderr:write(("%d of %d, %s%s\n"):format(number, total, job.name, left()))
+  end
+  return self
 end
 
---- The face of a recording; nil where its video cannot be used, which is said: hours of work on the others stay.
-local function follow(job, o, number)
-  local ok, found = pcall(faces.follow, job.video, { boxes = job.boxes, search = job.search,
-    each = progress(job.name, number, #o.jobs) })
-  if ok then return found end
+--- The face of a recording; nil where its video cannot be used, which is said: hours of work on the others stay. The second
+-- result: it was found before.
+local function follow(job, o, each)
+  local ok, found, kept = pcall(search.follow, job, search.folder(o.out), each)
+  if ok then return found, kept end
   if not check.is_error(found) or found.code == "interrupted" then error(found, 0) end
   o.note("left out %s (%s): %s", job.name, job.partition, found.message)
 end
@@ -91,10 +109,13 @@ function assembly.write(o)
   local writer = data.writer(o.out, { name = o.name, height = o.size, width = o.size, fps = o.fps,
     label_kind = o.label_kind or "continuous", label_range = o.label_range, label_names = o.names, source = o.source })
   local result, held = { recordings = 0, frames = 0, fps = o.fps, left_out = {} }, {}
-  local sizes = {}
+  local sizes, shown, known = {}, progress(#o.jobs), 0
   local ok, err = pcall(function()
-    for number, job in ipairs(o.jobs) do
-      local found = follow(job, o, number)
+    for _, job in ipairs(o.jobs) do
+      job.search = job.search or {}
+      local found, kept = follow(job, o, shown.at(job))
+      shown.done(job, kept)
+      known = known + (kept and 1 or 0)
       local map = found and job.map(found)
       if map then
         remark(job, found, #map, o.note)
@@ -106,6 +127,7 @@ function assembly.write(o)
         table.insert(result.left_out, job.name)
       end
     end
+    if known > 0 then o.note("the faces of %d recordings were found by an import that did not end", known) end
     if result.recordings == 0 then check.raise("io", "none of the %d videos could be used", #o.jobs) end
     for _, partition in ipairs { "train", "devel" } do
       if not held[partition] then o.note("there is no recording in %s: nothing can be trained with this", partition) end
@@ -118,6 +140,7 @@ function assembly.write(o)
     people.store(writer, o.people)
     writer.h5:set("recording_sizes", sizes, "recording")
     writer:finish()
+    search.forget(search.folder(o.out))
   end)
   writer:close()
   status_line.clear()

@@ -35,6 +35,68 @@ static void png_comes_back_bit_for_bit(void **state) {
     mien_tensor_release(t);
 }
 
+#ifdef MIEN_TEST_FFMPEG
+static uint32_t png_sum(const uint8_t *bytes, size_t n) {
+    uint32_t sum = ~0u;
+    for (size_t i = 0; i < n; i++) {
+        sum ^= bytes[i];
+        for (int k = 0; k < 8; k++) sum = sum >> 1 ^ (sum & 1 ? 0xedb88320u : 0);
+    }
+    return ~sum;
+}
+
+/* Puts n bytes into a file at a place. */
+static void insert(const char *path, size_t at, const uint8_t *bytes, size_t n) {
+    long size = size_of(path);
+    uint8_t *whole = malloc((size_t)size);
+    FILE *file = fopen(path, "rb");
+    assert_int_equal(fread(whole, 1, (size_t)size, file), size);
+    fclose(file);
+    file = fopen(path, "wb");
+    fwrite(whole, 1, at, file);
+    fwrite(bytes, 1, n, file);
+    fwrite(whole + at, 1, (size_t)size - at, file);
+    fclose(file);
+    free(whole);
+}
+
+/* 26 bytes of EXIF: a TIFF with one directory of one entry. */
+static void exif_of(uint8_t *exif, int orientation, bool big) {
+    static const uint8_t little_end[26] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3,
+                                           0,   1,   0,  0, 0, 0, 0, 0, 0, 0, 0,    0, 0};
+    static const uint8_t big_end[26] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0,
+                                        3,   0,   0, 0,  1, 0, 0, 0, 0, 0, 0, 0,    0};
+    memcpy(exif, big ? big_end : little_end, 26);
+    exif[big ? 19 : 18] = (uint8_t)orientation;
+}
+
+static void pictures_are_read_upright(void **state) {
+    need_ffmpeg();
+    for (int orientation = 0; orientation <= 9; orientation++)
+        for (int kind = 0; kind < 4; kind++) {
+            bool big = kind % 2, png = kind >= 2;
+            const char *path = scratch(png ? "phone.png" : "phone.jpg");
+            video_shown.corner = true;
+            write_picture(path, png ? AV_CODEC_ID_PNG : AV_CODEC_ID_MJPEG, 64, 48, NULL);
+            video_shown.corner = false;
+            uint8_t chunk[40] = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f'};
+            if (png) memcpy(chunk, "\0\0\0\32eXIf", 8);
+            exif_of(chunk + (png ? 8 : 10), orientation, big);
+            uint32_t sum = png_sum(chunk + 4, 30);
+            for (int i = 0; i < 4 && png; i++) chunk[34 + i] = (uint8_t)(sum >> (24 - 8 * i));
+            insert(path, png ? 33 : 2, chunk, png ? 38 : 36);
+            mien_tensor *image = mien_image_read(path);
+            if (!image) fail_msg("%s %s", mien_error_last()->message, mien_error_last()->cause);
+            bool known = orientation >= 1 && orientation <= 8; /* others are no orientation */
+            assert_int_equal(mien_tensor_size(image, 1), known && orientation >= 5 ? 48 : 64);
+            if (bright_corner(image) != corner_of[known ? orientation : 1])
+                fail_msg("kind %d, orientation %d: corner %d", kind, orientation,
+                         bright_corner(image));
+            mien_tensor_release(image);
+        }
+}
+#endif
+
 static void what_is_no_picture_is_refused(void **state) {
     need_ffmpeg();
     const char *path = scratch("text.jpg");
@@ -221,6 +283,9 @@ static void only_pictures_are_resized(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(png_comes_back_bit_for_bit),
+#ifdef MIEN_TEST_FFMPEG
+        cmocka_unit_test(pictures_are_read_upright),
+#endif
         cmocka_unit_test(what_is_no_picture_is_refused),
         cmocka_unit_test(real_pictures_have_their_true_size),
 #ifdef MIEN_TEST_FFMPEG

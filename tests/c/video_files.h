@@ -15,6 +15,14 @@ typedef struct {
     AVPacket *packet;
 } video_writer;
 
+/* How the videos that follow are to be shown; all zero: as they lie, from 0 on. */
+static struct {
+    const int32_t *matrix; /* 9, of the display; NULL: none */
+    AVRational pixel;      /* its shape */
+    int first;             /* frame numbers that the clock is ahead */
+    bool corner;           /* the upper left quarter is brighter */
+} video_shown;
+
 #define assert_libav(call) assert_true((call) >= 0)
 
 static inline void write_packets(video_writer *w, const AVFrame *frame) {
@@ -66,6 +74,10 @@ static inline void video_begin(video_writer *w, const char *path, enum AVCodecID
     stream->time_base = w->codec->time_base;
     stream->avg_frame_rate = w->codec->framerate;
     avcodec_parameters_from_context(stream->codecpar, w->codec);
+    stream->sample_aspect_ratio = stream->codecpar->sample_aspect_ratio = video_shown.pixel;
+    uint8_t *matrix =
+        video_shown.matrix ? av_stream_new_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, 36) : NULL;
+    if (matrix) memcpy(matrix, video_shown.matrix, 36);
     assert_libav(avio_open(&w->file->pb, path, AVIO_FLAG_WRITE));
     assert_libav(avformat_write_header(w->file, NULL));
 }
@@ -81,8 +93,11 @@ static inline void video_frame(video_writer *w, int i) {
                 noise = noise * 1664525 + 1013904223;
                 w->frame->data[plane][y * w->frame->linesize[plane] + x] =
                     plane ? 128 : (uint8_t)(20 + 3 * i + (noise >> 28));
+                if (video_shown.corner && !plane && y < w->frame->height / 2 &&
+                    x < w->frame->width / 2)
+                    w->frame->data[0][y * w->frame->linesize[0] + x] += 150;
             }
-    w->frame->pts = i;
+    w->frame->pts = i + video_shown.first;
     write_packets(w, w->frame);
 }
 
@@ -118,6 +133,24 @@ static inline const char *write_picture(const char *path, enum AVCodecID id, int
     video_end(&w);
     return path;
 }
+
+/* In which quarter of the picture is the bright corner? 0 upper left, 1 upper right, 2 lower left,
+ * 3 lower right. */
+static inline int bright_corner(mien_tensor *image) {
+    int64_t height = mien_tensor_size(image, 0), width = mien_tensor_size(image, 1);
+    const uint8_t *pixels = mien_tensor_data(image);
+    double sums[4] = {0};
+    int best = 0;
+    for (int64_t y = 0; y < height; y++)
+        for (int64_t x = 0; x < width; x++)
+            sums[(y >= height / 2) * 2 + (x >= width / 2)] += pixels[(y * width + x) * 3];
+    for (int i = 1; i < 4; i++)
+        if (sums[i] > sums[best]) best = i;
+    return best;
+}
+
+/* Where the upper left corner is seen with EXIF's orientations 1 to 8. */
+static const int corner_of[9] = {0, 0, 1, 3, 2, 0, 1, 3, 2};
 
 /* Changes n bytes of a file in place. */
 static inline void overwrite(const char *path, long at, const void *bytes, size_t n) {

@@ -1,6 +1,8 @@
 -- A folder of one's own videos with traces: what the CSVs may look like, what is refused, left out and told.
 -- Not here: the owners' forms (dataset_forms_spec.lua, dataset_corpora_spec.lua), marks (dataset_realeyes_spec.lua).
 local dataset = require "tests.lua.dataset_forms"
+local lfs = require "lfs"
+local check = require "mien.base.check"
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
 local command = require "reading.command"
@@ -305,6 +307,54 @@ describe("a folder of videos with traces", function()
     corpus:close()
   end)
 
+  it("goes on where an import was interrupted, when video and options are the same", function()
+    if not dataset.have_clips() then return pending "no real videos here" end
+    local t, faces, searched = tree(), require "reading.faces", {}
+    local follow, stop = faces.follow, nil
+    faces.follow = function(path, options)
+      if path == stop then check.raise("interrupted", "stopped") end
+      table.insert(searched, path:match "(%a+)%.mkv$")
+      return follow(path, options)
+    end
+    finally(function() faces.follow = follow end)
+    for _, name in ipairs { "eat", "milk", "yes" } do
+      t.clip(name .. ".mkv", "videos/" .. name .. ".mkv")
+      t.write("traces/" .. name .. ".csv", rows(8, 0.1))
+    end
+    local function import(out, gap)
+      searched = {}
+      local result = t.make { out = t.root .. "/" .. out, gap = gap }
+      return table.concat(searched, " "), result
+    end
+    stop = t.root .. "/videos/yes.mkv"
+    says("stopped", import, "own.h5")
+    assert.are.same({ "eat", "milk" }, searched)
+    assert.is_nil(lfs.attributes(t.root .. "/own.h5"))
+    stop = nil
+    local again, result = import "own.h5"
+    assert.equal("yes", again)
+    has_note(result.notes, "the faces of 2 recordings were found by an import that did not end")
+    assert.is_nil(lfs.attributes(t.root .. "/own.h5.faces"))
+    assert.equal("eat milk yes", (import "whole.h5"))
+    local a, b = mien.data.open(t.root .. "/own.h5"), mien.data.open(t.root .. "/whole.h5")
+    for _, what in ipairs { "pixels", "labels", "faces", "times" } do
+      assert.are.same(b[what](b, 1):totable(), a[what](a, 1):totable())
+    end
+    a:close() b:close()
+    -- other options, another video, a file that is no such file: searched anew
+    stop = t.root .. "/videos/yes.mkv"
+    says("stopped", import, "own.h5")
+    assert.equal("eat milk", table.concat(searched, " "))
+    says("stopped", import, "own.h5", 1)
+    assert.equal("eat milk", table.concat(searched, " "))
+    local out = assert(io.open(t.root .. "/own.h5.faces/milk.face", "a"))
+    out:write "}"
+    out:close()
+    os.execute(("touch -d 2020-01-01 '%s/videos/eat.mkv'"):format(t.root))
+    stop = nil
+    assert.equal("eat milk yes", (import("own.h5", 1)))
+  end)
+
   it("takes one CSV, other targets and ranges, a rate, and shares of its people", function()
     if not dataset.have_clips() then return pending "no real videos here" end
     local t = tree()
@@ -346,7 +396,9 @@ describe("a folder of videos with traces", function()
     assert.are.same({ "class", { "unlabelled" } }, { corpus.label_kind, corpus.label_names })
     assert.are.equal(1, corpus:labels(1, 1):data()[0])
     local milk = corpus.recordings[1].name == "milk" and corpus.recordings[1] or corpus.recordings[2]
-    assert.is_near(0.033, corpus:times(milk.first, 1):totable()[1], 1e-9) -- the frame's own
+    local times = corpus:times(milk.first, 2):totable() -- the frames' own, from the beginning of the file's clock
+    assert.is_near(0, times[1], 1e-9)
+    assert.is_near(0.034, times[2], 1e-9)
     corpus:close()
     for _, name in ipairs { "eat", "milk" } do
       write("side/" .. name .. ".csv", "time,arousal,valence\n0,0,0\n0.04,0.1,0\n0.08,0.2,0\n")
