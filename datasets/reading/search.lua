@@ -3,6 +3,7 @@
 local lfs = require "lfs"
 local C = require "mien.base.ffi"
 local check = require "mien.base.check"
+local data = require "mien.data"
 local face = require "mien.data.face"
 local faces = require "reading.faces"
 local ffi = require "ffi"
@@ -24,18 +25,19 @@ local function stamp(path)
   return ("%s %s %s"):format(path, tostring(size), tostring(time))
 end
 
-local code -- what finds and follows faces, as a hash
+-- What finds and follows faces: sources by their text, and those of the core by the libraries' size and time.
+local SOURCES = { "reading.faces", "mien.data.face", "mien.data.link", "mien.data.media", "mien.data.track",
+  "mien.models.mtcnn" }
+local code
 
---- Sources by their text, libraries by size and time.
-local function code_of()
+local function code_of(video)
   if code then return code end
-  local parts = {}
-  for _, name in ipairs { "reading.faces", "mien.data.face", "mien.data.track", "mien.data.link" } do
-    parts[#parts + 1] = read(assert(package.searchpath(name, package.path)))
-  end
+  data.video(video):close() -- the library that reads videos is there from the first one on
+  local parts, seen = {}, {}
+  for _, name in ipairs(SOURCES) do parts[#parts + 1] = read(assert(package.searchpath(name, package.path))) end
   for line in io.lines "/proc/self/maps" do
-    local library = line:match "(/%S*libmien[%w_]*%.so)$"
-    if library then parts[#parts + 1] = stamp(library) end
+    local library = line:match "(/.*/[^/]*libmien[%w_]*%.so)$" or line:match "(/.*/libopencv_objdetect[^/]*)$"
+    if library and not seen[library] then seen[library], parts[#parts + 1] = true, stamp(library) end
   end
   code = hash(table.concat(parts, "\n"))
   return code
@@ -47,7 +49,7 @@ local function key_of(job)
   for _, name in ipairs { "detector_weights", "tracker_weights" } do
     if job.search[name] then files[#files + 1] = stamp(job.search[name]) end
   end
-  return hash(literal.encode({ files = files, code = code_of(), options = face.pick(job.search) }, "search"))
+  return hash(literal.encode({ files = files, code = code_of(job.video), options = face.pick(job.search) }, "search"))
 end
 
 local function path_of(folder, job)
