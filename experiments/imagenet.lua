@@ -9,7 +9,7 @@ return mien.experiment {
   about   = "ResNet-50 on ImageNet: the start that knows things, but no faces",
   weights = "weights/$profile/imagenet.h5",
   data    = {
-    corpus = "corpora/$profile/imagenet.h5", script = "dataset import folder (mien dataset list folder says how)",
+    corpus = "corpora/$profile/imagenet.h5", script = "dataset import imagenet (mien dataset list imagenet says how)",
     sequence = 1, batch = 256, size = { 224, 224 }, resize = { 256, 256 },
     augment = { crop = true, flip = true, brightness = 32, saturation = { 0.5, 1.5 } },
     scale = { mean = { 0.485, 0.456, 0.406 }, sd = { 0.229, 0.224, 0.225 } },

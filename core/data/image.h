@@ -7,6 +7,8 @@
 /* cdef:begin */
 /* u8 [H,W,3] RGB from JPEG, PNG, BMP ... NULL: missing, or no picture. */
 mien_tensor *mien_image_read(const char *path);
+/* The same from the n bytes of a file; name: for messages. */
+mien_tensor *mien_image_decode(const void *bytes, int64_t n, const char *name);
 /* Writes u8 [H,W,3] as PNG (for looking at); through a temporary name. */
 mien_status mien_image_write(const char *path, mien_tensor *image);
 /* Bilinear, pixel centres aligned at half-pixels; antialiased (area) when shrinking. */

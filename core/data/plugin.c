@@ -56,6 +56,8 @@ FORWARD(int, mien_video_next, -1, (mien_video * video, mien_tensor **frame, doub
 FORWARD_CLOSE(mien_video_close, mien_video)
 
 FORWARD(mien_tensor *, mien_image_read, NULL, (const char *path), (path))
+FORWARD(mien_tensor *, mien_image_decode, NULL, (const void *bytes, int64_t n, const char *name),
+        (bytes, n, name))
 FORWARD(mien_status, mien_image_write, mien_error_last()->code,
         (const char *path, mien_tensor *image), (path, image))
 

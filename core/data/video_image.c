@@ -108,20 +108,37 @@ static mien_tensor *decode(const char *path, AVPacket *packet, AVFrame *frame) {
     return image;
 }
 
-mien_tensor *mien_image_read(const char *path) {
-    MIEN_CALL("reading a picture");
-    if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "image_read: no path was given");
+/* bytes NULL: those of the file `path`. */
+static mien_tensor *picture_of(const char *path, const void *bytes, int64_t n) {
     mien__ffmpeg_listen();
     AVPacket *packet = av_packet_alloc();
     AVFrame *frame = av_frame_alloc();
     mien_tensor *image = NULL;
-    if (!packet || !frame)
+    if (!packet || !frame || (bytes && av_new_packet(packet, (int)n) < 0)) {
         mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "%s: out of memory", path);
-    else if (read_file(path, packet) == MIEN_OK)
+    } else if (bytes) {
+        memcpy(packet->data, bytes, (size_t)n);
         image = decode(path, packet, frame);
+    } else if (read_file(path, packet) == MIEN_OK) {
+        image = decode(path, packet, frame);
+    }
     av_packet_free(&packet);
     av_frame_free(&frame);
     return image;
+}
+
+mien_tensor *mien_image_read(const char *path) {
+    MIEN_CALL("reading a picture");
+    if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "image_read: no path was given");
+    return picture_of(path, NULL, 0);
+}
+
+mien_tensor *mien_image_decode(const void *bytes, int64_t n, const char *name) {
+    MIEN_CALL("reading a picture");
+    if (!bytes || !name) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "image_decode: no bytes, or no name");
+    if (n < 1 || n > MOST)
+        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: no picture: %lld bytes", name, (long long)n);
+    return picture_of(name, bytes, n);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -112,29 +112,35 @@ describe("the paper's chain", function()
     write("RealEyes/videos.csv", table.concat(videos))
   end
 
-  --- JPEG pictures in one folder for each of two classes.
-  local function pictures()
-    local lines, seen = { "image,label\n" }, { neutral = 0, happiness = 0 }
+  --- JPEG pictures of two classes as tar files in a tar file, and some of them to validate.
+  local function imagenet_tree()
+    local seen, map, truth = { neutral = 0, happiness = 0 }, { neutral = 1, happiness = 2 }, {}
     for _, row in ipairs((csv.read(real .. "/faces8/labels.csv"))) do
-      local n = seen[row.emotion]
+      local n, class = seen[row.emotion], map[row.emotion]
       if n and n < 24 then
-        local class = row.emotion == "neutral" and "n01440764" or "n01443537"
-        local name = ("%s/%s_%d.JPEG"):format(class, class, n + 1)
         seen[row.emotion] = n + 1
-        copy("faces8/images/" .. row.image, "ImageNet/" .. name)
-        lines[#lines + 1] = ("%s,%s\n"):format(name, class)
+        local wnid = class == 1 and "n01440764" or "n01443537"
+        if n < 18 then
+          copy("faces8/images/" .. row.image, ("ImageNet/%s/%s_%d.JPEG"):format(wnid, wnid, n + 1))
+        else
+          truth[#truth + 1] = class .. "\n"
+          copy("faces8/images/" .. row.image, ("ImageNet/val/ILSVRC2012_val_%08d.JPEG"):format(#truth))
+        end
       end
     end
-    write("ImageNet/labels.csv", table.concat(lines))
+    write("ImageNet/ILSVRC2012_validation_ground_truth.txt", table.concat(truth))
+    write("ImageNet/map_clsloc.txt", "n01440764 1 tench\nn01443537 2 goldfish\n")
+    assert(os.execute(("cd '%s/ImageNet' && for d in n01440764 n01443537 val; do (cd $d && tar -cf ../$d.tar *) && rm -r $d; "
+      .. "done && tar -cf ILSVRC2012_img_train.tar n*.tar && rm n*.tar && mv val.tar ILSVRC2012_img_val.tar")
+      :format(folder)) == 0)
   end
 
   it("goes from the owners' files to Table 5", function()
     if not lfs.attributes(real .. "/video_webcam/eat.mkv") then return pending "skipped: no ../shared/data" end
     if not pcall(mien.data.video, real .. "/video_webcam/eat.mkv") then return pending "skipped: built without FFmpeg" end
-    recola_tree() affwild_tree() realeyes_tree() pictures()
-    local text = run("dataset import folder --from ImageNet --kind class --classes n01440764,n01443537 --size 40 "
-      .. "--out corpora/paper/imagenet.h5")
-    assert.matches("48 pictures", text)
+    recola_tree() affwild_tree() realeyes_tree() imagenet_tree()
+    local text = run "dataset import imagenet --from ImageNet --size 40 --out corpora/paper/imagenet.h5"
+    assert.matches("2 classes, 36 pictures to train with, 12 to validate", text)
     text = run "dataset import affwild --from AffWild --size 40 --out corpora/paper/affwild.h5"
     assert.matches("affwild.h5: 4 recordings, 272 frames", text)
     text = run "dataset import realeyes --from RealEyes --boxes boxes --size 44 --out corpora/paper/realeyes.h5"

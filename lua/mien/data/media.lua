@@ -64,6 +64,12 @@ function media.image.read(path)
   return tensor.wrap(C.mien_image_read(check.type(path, "string", "image.read: path")))
 end
 
+--- The same from the bytes of such a file, a string; name: for messages.
+function media.image.decode(bytes, name)
+  check.type(bytes, "string", "image.decode: bytes")
+  return tensor.wrap(C.mien_image_decode(bytes, #bytes, check.type(name or "picture", "string", "image.decode: name")))
+end
+
 --- Writes u8 [H,W,3] as PNG.
 function media.image.write(path, image)
   check.status(C.mien_image_write(path, image))
