@@ -216,6 +216,7 @@ local function without_face(c)
   local face, n = c.file:read "face":to "f64", 0
   local values = face:data()
   for i = 0, c.frames - 1 do n = n + (values[i] == 0 and 1 or 0) end
+  face:free()
   return ("%d of %d frames (%.2f %%) have no face"):format(n, c.frames, 100 * n / c.frames)
 end
 

@@ -39,11 +39,11 @@ local function times(c, recording, add)
     elseif step > 1.5 * middle + 1e-3 then gaps = gaps + 1 else wrong = false end
     first = first or wrong and i + 1
   end
-  t:free()
   if first then
     add("%s: row %d (%g s): %d times stand twice, %d go back, %d gaps wider than 1.5 steps of %.3g s", recording.name, first,
       values[first - 1], twice, back, gaps, middle)
   end
+  t:free()
 end
 
 local function labels(c, recording, low, high, add)
