@@ -9,6 +9,12 @@ local function bytes(t)
   return ffi.string(t:data(), t:count() * tonumber(C.mien_dtype_size(C.mien_tensor_dtype(t))))
 end
 
+--- Bytes in tensors that somebody holds: handles that are garbage hold none.
+local function held()
+  collectgarbage() collectgarbage()
+  return mien.memory().live
+end
+
 --- Three Adam steps of a small ResNet + dropout + LSTM: the losses, the bits of all gradients, weights and running
 -- statistics, and the bytes that the second forward pass kept (the first makes packed weights, which stay).
 local function train(options)
@@ -29,9 +35,9 @@ local function train(options)
   for i = 1, 3 do
     optimiser:zero_grad()
     mien.scope(function()
-      local before = mien.memory().live
+      local before = held()
       local loss = mien.loss.ccc((model(model:place(frames, true))), target)
-      if i == 2 then out.kept = mien.memory().live - before end
+      if i == 2 then out.kept = held() - before end
       loss:backward()
       optimiser:step()
       out.losses[i] = loss:item()
