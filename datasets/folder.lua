@@ -17,13 +17,13 @@
 local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or "."
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
-local box = require "mien.data.box"
 local check = require "mien.base.check"
 local command = require "reading.command"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local folders = require "mien.base.folders"
 local lfs = require "lfs"
+local middle = require("reading.pictures").middle
 local picture_labels = require "reading.picture_labels"
 local picture_people = require "reading.picture_people"
 local rng = require "mien.tensor.rng"
@@ -77,12 +77,8 @@ local function pack(persons, windows, sequence)
   return groups
 end
 
---- A picture as u8 [size,size,3]: the largest square in its middle, resized.
 local function square(path, size, grey)
-  local image = data.image.read(path)
-  local h, w = image:size(1), image:size(2)
-  local result = data.image.crop(image, box.square({ 0, 0, w, h }, math.min(h, w)), { size, size })
-  image:free()
+  local result = middle(data.image.read(path), size)
   return grey and data.image.grey(result) or result
 end
 

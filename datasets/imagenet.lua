@@ -6,12 +6,12 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 local ffi = require "ffi"
 local lfs = require "lfs"
 local C = require "mien.base.ffi"
-local box = require "mien.data.box"
 local check = require "mien.base.check"
 local command = require "reading.command"
 local data = require "mien.data"
 local file = require "mien.data.file"
 local folders = require "mien.base.folders"
+local middle = require("reading.pictures").middle
 local read = require "mien.base.read"
 local status_line = require "mien.base.status_line"
 local tar = require "reading.tar"
@@ -200,10 +200,7 @@ local function square_of(content, name, size)
     if not check.is_error(image) or image.code ~= "format" then error(image, 0) end
     return nil
   end
-  local h, w = image:size(1), image:size(2)
-  local square = data.image.crop(image, box.square({ 0, 0, w, h }, math.min(h, w)), { size, size })
-  image:free()
-  return square
+  return middle(image, size)
 end
 
 --- Takes pictures one by one and writes them in recordings of PIECE: add(partition, wnid, name, content) gives false when

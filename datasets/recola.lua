@@ -126,10 +126,7 @@ local function collect(entries, o)
     else
       local job = { name = name, subject = entry.subject or name, partition = entry.partition, video = video,
         boxes = o.boxes and faces.given(o.boxes, name), search = o }
-      job.map = function(seen) return faces.at(seen, step, job.rows) end
-      job.time = function(row) return row * step end
-      job.longer = function(seen, n) return #faces.at(seen, step, n + 2) > n + 1 end
-      jobs[#jobs + 1], waiting[job] = job, ratings
+      jobs[#jobs + 1], waiting[job] = assembly.even(job, step), ratings
     end
   end
   found:raise()

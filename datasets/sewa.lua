@@ -9,9 +9,8 @@ local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local command = require "reading.command"
 local faces = require "reading.faces"
+local partitions = require "reading.partitions"
 local people = require "reading.people"
-
-local PARTITIONS = { train = "train", devel = "devel", dev = "devel", test = "test" }
 
 --- Rows by recording, and the step: of one file or ARFF folder, or of a folder with a CSV for each recording.
 local function read_labels(o, found)
@@ -38,7 +37,7 @@ end
 local function split(names, o)
   local list = {}
   for i, name in ipairs(names) do
-    local partition = PARTITIONS[(name:match "^(%a+)_" or ""):lower()]
+    local partition = partitions.words[(name:match "^(%a+)_" or ""):lower()]
     if not partition or o.split or o.folds or o.given.shares then return people.split(names, o) end
     list[i] = { name = name, subject = name, partition = partition }
   end
@@ -49,11 +48,8 @@ end
 local function make_job(entry, path, rows, step, o)
   local job = { name = entry.name, subject = entry.subject, partition = entry.partition, video = path, rows = #rows,
     boxes = o.boxes and faces.given(o.boxes, entry.name), search = o }
-  function job.map(seen) return faces.at(seen, step, #rows) end
-  function job.longer(seen, n) return #faces.at(seen, step, n + 2) > n + 1 end
   function job.labels(row, k) return rows[row][k] end
-  function job.time(row) return row * step end
-  return job
+  return assembly.even(job, step)
 end
 
 local function make(o)

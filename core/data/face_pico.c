@@ -20,6 +20,8 @@ typedef struct pico {
     float *least;   /* [trees] */
     uint8_t *grey;
     size_t room;
+    mien_face *windows; /* that may be faces, of one search */
+    int windows_room;
 } pico;
 
 /* Steps of sides and of positions, and the sum of votes that makes a face after clusters are
@@ -33,6 +35,7 @@ static void close_pico(void *self) {
     free(p->votes);
     free(p->least);
     free(p->grey);
+    free(p->windows);
     free(p);
 }
 
@@ -83,24 +86,22 @@ static bool to_grey(pico *p, const mien__scene *scene) {
     return true;
 }
 
-enum { WINDOWS = 4096 };
-
 /* Windows that overlap by 0.3 belong together: their mean is a face, their votes are added. */
 static int cluster(mien_face *windows, int n, double wanted, mien_face *faces, int max) {
     int found = 0;
-    bool used[WINDOWS] = {false};
     for (int i = 0; i < n && found < max; i++) {
-        if (used[i]) continue;
+        if (windows[i].w == 0) continue; /* it belongs to one before */
         mien_face sum = {0, 0, 0, 0, 0};
         int members = 0;
+        const mien_face best = windows[i];
         for (int k = i; k < n; k++) {
-            if (used[k] || mien__face_overlap(&windows[i], &windows[k]) < 0.3) continue;
-            used[k] = true;
+            if (windows[k].w == 0 || mien__face_overlap(&best, &windows[k]) < 0.3) continue;
             members++;
             sum.x += windows[k].x;
             sum.y += windows[k].y;
             sum.w += windows[k].w;
             sum.score += windows[k].score;
+            windows[k].w = 0;
         }
         if (sum.score < wanted) continue;
         sum.x /= members;
@@ -119,32 +120,37 @@ static int better(const void *left, const void *right) {
     return a->x != b->x ? (a->x > b->x ? 1 : -1) : (a->w > b->w) - (a->w < b->w);
 }
 
+static bool more_windows(pico *p) {
+    const int room = p->windows_room ? 2 * p->windows_room : 256;
+    mien_face *windows = realloc(p->windows, (size_t)room * sizeof *windows);
+    if (!windows) return false;
+    p->windows = windows;
+    p->windows_room = room;
+    return true;
+}
+
 static int find(void *self, const mien__scene *scene, double smallest, double largest,
                 mien__effort effort, mien_face *faces, int max) {
     pico *p = self;
-    mien_face *windows = malloc(WINDOWS * sizeof *windows);
-    if (!windows || !to_grey(p, scene)) {
-        free(windows);
-        mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "face detector: out of memory");
-        return -1;
-    }
     int n = 0;
+    if (!to_grey(p, scene)) goto no_memory;
     for (double side = fmax(smallest, 16); side <= largest; side *= STEP) {
         const int s = (int)side, half = s / 2 + 1;
         const double step = fmax(STRIDE * side, 1);
         for (double r = half; r <= scene->h - half; r += step)
             for (double c = half; c <= scene->w - half; c += step) {
                 float votes;
-                if (n == WINDOWS || !votes_of(p, scene->h, scene->w, (int)r, (int)c, s, &votes))
-                    continue;
-                windows[n++] = (mien_face){scene->x + (int)c - s / 2.0, scene->y + (int)r - s / 2.0,
-                                           s, s, votes};
+                if (!votes_of(p, scene->h, scene->w, (int)r, (int)c, s, &votes)) continue;
+                if (n == p->windows_room && !more_windows(p)) goto no_memory;
+                p->windows[n++] = (mien_face){scene->x + (int)c - s / 2.0,
+                                              scene->y + (int)r - s / 2.0, s, s, votes};
             }
     }
-    qsort(windows, (size_t)n, sizeof *windows, better);
-    n = cluster(windows, n, effort == MIEN__NEAR ? VOTES_NEAR : VOTES, faces, max);
-    free(windows);
-    return n;
+    if (n > 1) qsort(p->windows, (size_t)n, sizeof *p->windows, better);
+    return cluster(p->windows, n, effort == MIEN__NEAR ? VOTES_NEAR : VOTES, faces, max);
+no_memory:
+    mien__fail(MIEN_ERR_MEMORY, __FILE__, __LINE__, "face detector: out of memory");
+    return -1;
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ local function progress(total)
   --- kept: what was found was there already.
   function self.done(job, kept)
     number, searched = number + 1, searched + (kept and 0 or 1)
-    if job.boxes or C.mien_terminal(2) then return end -- there the line above says it
+    if C.mien_terminal(2) then return end -- there the line above says it
     io.stderr:write(("%d of %d, %s%s\n"):format(number, total, job.name, left()))
   end
   return self
@@ -85,6 +85,14 @@ local function add(writer, job, o, found, map)
   labels:free() time:free() face:free()
   if votes then votes:free() end
   if traces then traces:free() end
+end
+
+--- A job whose rows stand at `step`, 2 `step`, ... seconds: gets its map, time and longer.
+function assembly.even(job, step)
+  function job.map(seen) return faces.at(seen, step, job.rows) end
+  function job.time(row) return row * step end
+  function job.longer(seen, n) return #faces.at(seen, step, n + 2) > n + 1 end
+  return job
 end
 
 --- "640x480": what the paper's Table 2 calls the resolution.

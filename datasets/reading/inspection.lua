@@ -4,8 +4,7 @@ local annotations = require "reading.annotations"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local data = require "mien.data"
-local ffi = require "ffi"
-local C = require "mien.base.ffi"
+local sha256 = require "mien.base.sha256"
 local status_line = require "mien.base.status_line"
 
 local inspection = {}
@@ -13,12 +12,11 @@ local inspection = {}
 --- SHA-256 of a video's decoded frames, and their times: { times, step, error }.
 local function look(path)
   local video = data.video(path)
-  local found, hashes, text = { times = {}, missing = 0, others = 0, boxes = {} }, {}, ffi.new "char[65]"
+  local found, hashes = { times = {}, missing = 0, others = 0, boxes = {} }, {}
   local ok, err = pcall(function()
     for frame, time in video:frames() do
       found.times[#found.times + 1] = time
-      C.mien_text_sha256(ffi.cast("const char *", frame:data()), frame:count(), text)
-      hashes[#hashes + 1] = ffi.string(text, 64)
+      hashes[#hashes + 1] = sha256.bytes(frame:data(), frame:count())
       frame:free()
     end
   end)
@@ -30,9 +28,7 @@ local function look(path)
   end
   local n = #found.times
   found.step = fps > 0 and 1 / fps or n > 1 and (found.times[n] - found.times[1]) / (n - 1) or 0
-  local all = table.concat(hashes)
-  C.mien_text_sha256(all, #all, text)
-  return found, ffi.string(text)
+  return found, sha256.text(table.concat(hashes))
 end
 
 --- Stands for assembly.write: looks at every job's video and pairs it with its rows.

@@ -30,7 +30,8 @@ local function path_of(name)
     table.concat(partitions.published(), ", "), near and ("; did you mean %s?"):format(near) or "")
 end
 
-local words = { train = "train", devel = "devel", test = "test", dev = "devel", valid = "devel",
+--- What people call the partitions.
+partitions.words = { train = "train", devel = "devel", test = "test", dev = "devel", val = "devel", valid = "devel",
   validation = "devel" }
 
 --- A manifest: CSV with columns recording and partition (train, devel or test), and subject when a subject has
@@ -46,7 +47,7 @@ function partitions.manifest(name)
   local list, seen, home = {}, {}, {}
   for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
   for _, row in ipairs(rows) do
-    local partition = words[row.partition:lower()]
+    local partition = partitions.words[row.partition:lower()]
     local who = subject and row[subject] or row.recording
     if not partition then
       found:add(path, row.line, "partition '%s' is none of train, devel, test", row.partition)

@@ -2,14 +2,13 @@
 -- Not here: the pictures themselves (folder.lua), who is on them (picture_people.lua).
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
+local partitions = require "reading.partitions"
 
 local picture_labels = {}
 
 --- Names that need no --classes: the eight emotions of faces8 and FER+, and RealEyes' own.
 picture_labels.emotions = { "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "happy",
   "confusion", "empathy", "other" }
-
-local PARTITIONS = { train = "train", devel = "devel", validation = "devel", val = "devel", test = "test" }
 
 function picture_labels.complain(bad, options)
   if #bad == 0 or options.skip_bad then return end
@@ -45,7 +44,7 @@ function picture_labels.read(options)
   for _, row in ipairs(rows) do
     local name, label = row.image, allowed[row[column]:lower()]
     local part = partition and row[partition]:lower()
-    if part and not PARTITIONS[part] then
+    if part and not partitions.words[part] then
       bad[#bad + 1] = { line = row.line, problem = ('unknown partition "%s": train, devel or test'):format(row[partition]) }
     elseif name == "" then
       bad[#bad + 1] = { line = row.line, problem = "no picture is named" }
@@ -62,7 +61,7 @@ function picture_labels.read(options)
           repeated = repeated + 1
         else
           picture = { image = name, labels = {}, line = row.line, told = person and row[person],
-            partition = part and PARTITIONS[part] }
+            partition = part and partitions.words[part] }
           by_name[name], pictures[#pictures + 1] = picture, picture
         end
         picture.labels[label], used[label] = true, true

@@ -6,19 +6,12 @@ local check = require "mien.base.check"
 local data = require "mien.data"
 local face = require "mien.data.face"
 local faces = require "reading.faces"
-local ffi = require "ffi"
 local folders = require "mien.base.folders"
 local literal = require "mien.base.literal"
 local read = require "mien.base.read"
+local sha256 = require "mien.base.sha256"
 
 local search = {}
-
-local digest = ffi.new "char[65]"
-
-local function hash(text)
-  check.status(C.mien_text_sha256(text, #text, digest))
-  return ffi.string(digest)
-end
 
 local function stamp(path)
   local size, time = lfs.attributes(path, "size"), lfs.attributes(path, "modification")
@@ -39,17 +32,15 @@ local function code_of(video)
     local library = line:match "(/.*/[^/]*libmien[%w_]*%.so)$" or line:match "(/.*/libopencv_objdetect[^/]*)$"
     if library and not seen[library] then seen[library], parts[#parts + 1] = true, stamp(library) end
   end
-  code = hash(table.concat(parts, "\n"))
+  code = sha256.text(table.concat(parts, "\n"))
   return code
 end
 
 --- All that decides what a search finds: video, options, code.
 local function key_of(job)
-  local files = { stamp(job.video) }
-  for _, name in ipairs { "detector_weights", "tracker_weights" } do
-    if job.search[name] then files[#files + 1] = stamp(job.search[name]) end
-  end
-  return hash(literal.encode({ files = files, code = code_of(job.video), options = face.pick(job.search) }, "search"))
+  local weights = job.search.detector_weights
+  local files = { stamp(job.video), weights and stamp(weights) or nil }
+  return sha256.text(literal.encode({ files = files, code = code_of(job.video), options = face.pick(job.search) }, "search"))
 end
 
 local function path_of(folder, job)

@@ -67,7 +67,7 @@ describe("a killed experiment", function()
           local n = t:count()
           local values = require("ffi").new("double[?]", n)
           assert(require("mien.base.ffi").mien_tensor_read(t, values, n) == 0)
-          parts[#parts + 1] = name .. " " .. require("mien.results.run").hash(require("ffi").string(values, n * 8))
+          parts[#parts + 1] = name .. " " .. require("mien.base.sha256").text(require("ffi").string(values, n * 8))
         end
       end
       h5:close()

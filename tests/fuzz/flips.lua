@@ -5,7 +5,7 @@ local ffi = require "ffi"
 local C = require "mien.base.ffi"
 local mien = require "mien"
 local corpus_of = require "mien.experiment.input"
-local results_run = require "mien.results.run"
+local sha256 = require "mien.base.sha256"
 
 ffi.cdef [[
 int fork(void);
@@ -18,11 +18,11 @@ local flips = {}
 
 -- ---- three files, and all that is read of each -----------------------------------------------------------------
 
-local function digest(parts) return results_run.hash(table.concat(parts, "\n")) end
+local function digest(parts) return sha256.text(table.concat(parts, "\n")) end
 
 local function add_tensor(parts, name, t)
   parts[#parts + 1] = name .. " " .. t.dtype .. " " .. table.concat(t.shape, ",")
-  parts[#parts + 1] = results_run.hash(ffi.string(t:data(), t:count() * tonumber(C.mien_dtype_size(C.mien_tensor_dtype(t)))))
+  parts[#parts + 1] = sha256.text(ffi.string(t:data(), t:count() * tonumber(C.mien_dtype_size(C.mien_tensor_dtype(t)))))
 end
 
 local function add_table(parts, name, value)

@@ -99,11 +99,11 @@ describe("arms", function()
 
   it("keep their own corpus when the others' recipe is another", function()
     local own = tiny.corpus(folder .. "/mine.h5", "continuous") -- procedural, too
-    local before = require("mien.results.run").file_hash(own)
+    local before = require("mien.base.sha256").file(own)
     local e = declare("recipe", { data = { corpus = "made.h5", generate = { kind = "recola", profile = "tiny", size = 20 },
       sequence = 8, batch = 2, size = { 20, 20 } }, arms = { { "made" }, { "mine", data = { corpus = own } } } })
     run(e)
-    assert.equal(before, require("mien.results.run").file_hash(own))
+    assert.equal(before, require("mien.base.sha256").file(own))
     fails("data.generate differs from that of another arm", declare("recipe", { data = { corpus = "made.h5",
       generate = { kind = "recola", profile = "tiny", size = 20 }, sequence = 8, batch = 2, size = { 20, 20 } },
       arms = { { "made" }, { "again", data = { corpus = "made.h5", generate = { kind = "recola", profile = "tiny",

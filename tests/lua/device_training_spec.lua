@@ -19,7 +19,7 @@ local SETUP = [[
       assert(entry[2].device == "cpu" and entry[2].dtype == "f32")
       for _, value in ipairs(entry[2]:reshape { -1 }:totable()) do text[#text + 1] = ("%a"):format(value) end
     end
-    return require("mien.results.run").hash(table.concat(text, " "))
+    return require("mien.base.sha256").text(table.concat(text, " "))
   end
 
   --- Runs a declaration; prints the losses, the scores and the weights.

@@ -195,7 +195,7 @@ describe("an experiment", function()
     assert.is_nil(rows[1].paper_arousal)
     assert.equal(1, db:value "SELECT min(times_faster) FROM convergence")
     local artifact = db:row "SELECT * FROM artifact WHERE kind = 'predictions' LIMIT 1"
-    assert.equal(artifact.sha256, require("mien.results.run").file_hash(folder .. "/" .. artifact.path))
+    assert.equal(artifact.sha256, require("mien.base.sha256").file(folder .. "/" .. artifact.path))
     local before = db:value "SELECT count(*) FROM metric"
     assert.equal(0, e:run { db = db, quiet = true })
     assert.equal(before, db:value "SELECT count(*) FROM metric")

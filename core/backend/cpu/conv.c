@@ -49,7 +49,7 @@ static mien_tensor *source(mien_tensor *in, const mien__conv_case *c, const int6
     return few;
 }
 
-/* Forward, inference, and with `back` the gradient of the input. */
+/* Forward, inference and, `from` being the outputs' gradient, that of the input. */
 static mien_status by_winograd(mien_op_call *call, const mien__winograd *w, mien_tensor *from,
                                mien_tensor *bias, mien_tensor *residual, bool relu,
                                mien_tensor *to) {

@@ -29,8 +29,7 @@ end
 -- (core/data/face.h), else the module and its function, called with { weights = path, smallest = pixels } for a
 -- function(image) -> list of boxes. A tracker: the module and its function, see data/track.lua.
 parts.detectors = { cascade = true, yunet = true, pico = true, mtcnn = { "mien.models.mtcnn", "detector" } }
-parts.trackers = { link = { "mien.data.link", "new" }, none = { "mien.data.track", "none" },
-  mdnet = { "mien.models.mdnet", "tracker" } }
+parts.trackers = { link = { "mien.data.link", "new" }, none = { "mien.data.track", "none" } }
 
 --- All names, sorted.
 function parts.names()

@@ -5,6 +5,7 @@ local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local checks = require "mien.checkpoint.check"
 local tensor = require "mien.tensor"
+local sha256 = require "mien.base.sha256"
 
 local checkpoint = {}
 
@@ -32,7 +33,6 @@ local function set_attribute(file, key, value)
   check.status(C.mien_h5_set_text(file, "/", key, check.type(value, "string", "save_weights: meta." .. key)))
 end
 
-local digest = ffi.new "char[65]"
 local dtypes = require("mien.tensor.create").dtypes
 local number, found, words = ffi.new "double[1]", ffi.new "bool[1]", ffi.new "const char *[1]"
 
@@ -182,12 +182,9 @@ function checkpoint.digest(path)
     for i, entry in ipairs(checkpoint.load_weights(path).tensors) do
       local t = entry[2]
       local bytes = t:count() * tonumber(C.mien_dtype_size(dtypes[t.dtype]))
-      check.status(C.mien_text_sha256(ffi.cast("const char *", t:data()), bytes, digest))
-      parts[i] = entry[1] .. " " .. ffi.string(digest)
+      parts[i] = entry[1] .. " " .. sha256.bytes(t:data(), bytes)
     end
-    local text = table.concat(parts, "\n")
-    check.status(C.mien_text_sha256(text, #text, digest))
-    return ffi.string(digest)
+    return sha256.text(table.concat(parts, "\n"))
   end)
 end
 

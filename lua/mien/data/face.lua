@@ -84,8 +84,7 @@ end
 face.words = {
   { "detector", "string|function", "NAME", "what finds faces: cascade (OpenCV's), yunet, mtcnn or pico" },
   { "detector_weights", "string", "FILE", "what the detector was trained to: an XML for cascade, .onnx for yunet, ..." },
-  { "tracker", "string|function", "NAME", "what follows them: link, mdnet or none" },
-  { "tracker_weights", "string", "FILE", "what the tracker was trained to, where it is a network" },
+  { "tracker", "string|function", "NAME", "what follows them: link or none" },
   { "smallest", "integer", "PIXELS", "side of the smallest face (a twelfth of the shorter side)" },
   { "shortest", "number", "SECONDS", "how long a face is detected at least (0.5; half of a short video)" },
   { "gap", "number", "SECONDS", "how long its box is carried over where it is not detected (0.5)" },
@@ -192,7 +191,7 @@ end
 -- lost[frame] = true where the face was away between two parts of the track: there is no box }.
 -- What was left out is in `left_out`: { first, last, hits, box, reason }.
 -- options: box = { x, y, w, h } (one face there, nothing is detected), detector = "cascade" and detector_weights (see
--- data.face_detector), tracker = "link" (track.kinds) and tracker_weights, smallest = side of the smallest face in pixels
+-- data.face_detector), tracker = "link" (track.kinds), smallest = side of the smallest face in pixels
 -- (a twelfth of the shorter side), shortest = 0.5 (seconds of detections that make a face; or half of a short video), gap =
 -- 0.5 (seconds that a face may stay undetected), rejoin = 5 (seconds after which a face that comes back at the same place is
 -- the same), search_every = 15 (frames from one search of the whole picture to the next; between them faces are looked for
@@ -219,7 +218,7 @@ function face.follow(path, options)
     if options.ended then options.ended(t) end
   end
   local tracker = options.box and standing(options.box, visit, ended)
-    or track.new { fps = result.fps, tracker = options.tracker, weights = options.tracker_weights, gap = options.gap,
+    or track.new { fps = result.fps, tracker = options.tracker, gap = options.gap,
       rejoin = options.rejoin, overlap = options.overlap, share = options.share, shortest = options.shortest,
       smooth = options.smooth, visit = visit, ended = ended }
   local next_frame, finish = open_stream(video, options)

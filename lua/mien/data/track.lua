@@ -20,17 +20,13 @@ end
 track.kinds = require("mien.base.parts").trackers
 
 --- A tracker. options.tracker: "link" (detections that overlap from frame to frame), "none" (every detection of a frame for
--- itself: the n-th largest is face n), "mdnet" (a network that learns the face while it follows), or a function(options)
--- that makes one; weights: the file of what it was trained to; the others as data.faces takes them, and fps, visit,
--- ended (see link.lua).
+-- itself: the n-th largest is face n), or a function(options) that makes one (track.following helps); the others as
+-- data.faces takes them, and fps, visit, ended (see link.lua).
 function track.new(options)
   local make = options.tracker or "link"
   if type(make) == "string" then
     local kind = track.kinds[make] or check.unknown("data.faces", "tracker", make, track.kinds)
-    local ok, module = pcall(require, kind[1])
-    if not ok and not tostring(module):find("module '" .. kind[1] .. "' not found", 1, true) then error(module, 0) end
-    if not ok then check.raise("unsupported", "the tracker %s is not part of this build", make) end
-    make = module[kind[2]]
+    make = require(kind[1])[kind[2]]
   end
   return make(options)
 end
@@ -86,16 +82,17 @@ end
 
 function following:add(boxes, image, cut)
   if cut then self.by_track = {} end
-  local all = {}
-  for t, follower in pairs(self.by_track) do
-    local box, confidence = follower:next(image)
+  local all, followed_tracks = {}, {}
+  for t in pairs(self.by_track) do followed_tracks[#followed_tracks + 1] = t end
+  table.sort(followed_tracks, function(a, b) return a.number < b.number end) -- followers may draw from one stream
+  for _, t in ipairs(followed_tracks) do
+    local box, confidence = self.by_track[t]:next(image)
     if not t.open or confidence <= 0 then
       self.by_track[t] = nil
     else
       all[#all + 1] = { box[1], box[2], box[3], box[4], score = confidence, track = t }
     end
   end
-  table.sort(all, function(a, b) return a.track.number < b.track.number end)
   local followed = #all
   for _, box in ipairs(boxes) do
     local own = false

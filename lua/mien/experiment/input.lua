@@ -9,7 +9,7 @@ local evaluate = require "mien.train.evaluate"
 local folders = require "mien.base.folders"
 local generate = require "mien.experiment.generate"
 local home = require "mien.base.home"
-local results_run = require "mien.results.run"
+local sha256 = require "mien.base.sha256"
 local rng = require "mien.tensor.rng"
 local lfs = require "lfs"
 
@@ -75,10 +75,10 @@ local function pictures_of(c)
   for i = 1, n do
     local r = c.recordings[math.floor((i - 0.5) * #c.recordings / n) + 1]
     local frame = c:pixels(r.first + math.floor(r.count / 2), 1)
-    hashes[i] = results_run.hash(ffi.string(frame:data(), frame:count()))
+    hashes[i] = sha256.text(ffi.string(frame:data(), frame:count()))
     frame:free()
   end
-  return results_run.hash(table.concat(hashes))
+  return sha256.text(table.concat(hashes))
 end
 
 --- What makes two corpora the same: their labels, recordings, some frames and what they say of themselves.
@@ -88,11 +88,11 @@ function input.identity(c)
   labels:free()
   local parts = { c.name, c.label_kind, tostring(c.procedural), tostring(c.source) .. (c.grey and " grey" or ""),
     c.frames, c.height, c.width,
-    table.concat(c.label_names, ","), results_run.hash(ffi.string(values, n * 8)) }
+    table.concat(c.label_names, ","), sha256.text(ffi.string(values, n * 8)) }
   if not c.procedural then parts[#parts + 1] = pictures_of(c) end -- a rendered one's source says all
   for _, r in ipairs(c.recordings) do parts[#parts + 1] = ("%s/%s/%s"):format(r.name, r.subject, r.partition) end
   for i, part in ipairs(parts) do parts[i] = tostring(part) end
-  return results_run.hash(table.concat(parts, "\n"))
+  return sha256.text(table.concat(parts, "\n"))
 end
 
 -- ---- partitions --------------------------------------------------------------------------------

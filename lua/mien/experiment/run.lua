@@ -14,7 +14,7 @@ local loss_of = require "mien.nn.loss"
 local network = require "mien.experiment.network"
 local optim = require "mien.optim"
 local precision = require "mien.device.precision"
-local results_run = require "mien.results.run"
+local sha256 = require "mien.base.sha256"
 local rng = require "mien.tensor.rng"
 local schema = require "mien.experiment.schema"
 local score = require "mien.experiment.score"
@@ -66,7 +66,7 @@ local function code_of(config, hashed)
   end
   local function walk(value, told, path)
     if type(value) == "function" then
-      out[path] = type(told) == "string" and "function " .. results_run.hash(told .. outside(path)):sub(1, 8)
+      out[path] = type(told) == "string" and "function " .. sha256.text(told .. outside(path)):sub(1, 8)
         or "function"
     elseif type(value) == "table" and type(told) == "table" and not getmetatable(value) then
       for k, v in pairs(value) do walk(v, told[k], path == "" and tostring(k) or path .. "." .. tostring(k)) end

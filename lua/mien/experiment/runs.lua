@@ -6,7 +6,7 @@ local corpus_of = require "mien.experiment.input"
 local evaluate = require "mien.train.evaluate"
 local home = require "mien.base.home"
 local read = require "mien.base.read"
-local results_run = require "mien.results.run"
+local sha256 = require "mien.base.sha256"
 local schema = require "mien.experiment.schema"
 local start_of = require "mien.experiment.start"
 local lfs = require "lfs"
@@ -108,7 +108,7 @@ end
 local function arm_identity(node, arm, corpora)
   local text = arm.name .. ": " .. arm.identity
   local own, common = whole_text(arm.config, {}, arm.files), whole_text(node.config, {}, arm.files)
-  if own ~= common then text = text .. ", " .. results_run.hash(own):sub(1, 8) end
+  if own ~= common then text = text .. ", " .. sha256.text(own):sub(1, 8) end
   local corpus = corpus_identity(corpora, arm)
   if corpus ~= corpus_identity(corpora, node.arms[1]) then text = text .. ", on " .. corpus end
   return text
@@ -164,14 +164,14 @@ function runs.prepare(node, made, moved, say)
   -- a declaration as it stands is hashed under the name that it had first, which runs in results.db may still have
   local profile = node.profile == "default" and "paper" or node.profile
   node.formerly = profile ~= node.profile and not (node.declaration.profiles or {}).paper and profile or nil
-  node.variant = results_run.hash(whole_text(node.config, { corpus = corpus_identity(corpora, node.arms[1]),
+  node.variant = sha256.text(whole_text(node.config, { corpus = corpus_identity(corpora, node.arms[1]),
     profile = profile, arms = identities }, node.arms[1].files)):sub(1, 8)
   node.runs = {}
   for _, seed in ipairs(node.config.seeds) do
     for _, arm in ipairs(arms) do
       local text = schema.text(arm.config, { corpus = corpus_identity(corpora, arm), profile = profile, arm = arm.name,
         seed = seed, start = arm.identity }, arm.files)
-      node.runs[#node.runs + 1] = { node = node, arm = arm, seed = seed, text = text, hash = results_run.hash(text),
+      node.runs[#node.runs + 1] = { node = node, arm = arm, seed = seed, text = text, hash = sha256.text(text),
         exports = arm.order == 1 and seed == node.config.seeds[1] }
     end
   end

@@ -4,7 +4,7 @@
 local check = require "mien.base.check"
 local checker = require "mien.experiment.checker"
 local code = require "mien.results.code"
-local hash = require("mien.results.run").hash
+local hash = require("mien.base.sha256").text
 local KEYS = require "mien.experiment.keys"
 local kinds = require "mien.experiment.kinds"
 local literal = require "mien.base.literal"

@@ -3,7 +3,7 @@
 local check = require "mien.base.check"
 local code = require "mien.results.code"
 local literal = require "mien.base.literal"
-local results_run = require "mien.results.run"
+local sha256 = require "mien.base.sha256"
 
 local start = {}
 
@@ -26,9 +26,9 @@ function start.identity(initialiser, hash)
     local apply = initialiser.apply
     if check.is_mien(debug.getinfo(apply, "S").source) then return initialiser:describe() end
     local text = code.source(apply) .. literal.encode(code.of(apply, "apply"))
-    return ("%s, code %s"):format(initialiser:describe(), results_run.hash(text):sub(1, 16))
+    return ("%s, code %s"):format(initialiser:describe(), sha256.text(text):sub(1, 16))
   end
-  return initialiser.transfer .. " " .. (hash or results_run.file_hash(initialiser.path))
+  return initialiser.transfer .. " " .. (hash or sha256.file(initialiser.path))
 end
 
 local PIXELS = { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } } -- pixels / 255

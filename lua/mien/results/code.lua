@@ -1,10 +1,9 @@
 -- What a function does, in texts that can be compared: its source, what it takes from outside, the modules behind it.
 -- Not here: reading sources (results/source.lua), what of it makes a run (experiment/schema.lua).
 local bit = require "bit"
-local ffi = require "ffi"
-local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local read = require "mien.base.read"
+local sha256 = require "mien.base.sha256"
 local source = require "mien.results.source"
 local util = require "jit.util"
 
@@ -27,19 +26,12 @@ end
 
 local sources = setmetatable({}, { __mode = "k" }) -- the file may change while what was read from it runs
 
-local digest = ffi.new "char[65]"
-
-local function hash(bytes)
-  check.status(C.mien_text_sha256(bytes, #bytes, digest))
-  return ffi.string(digest)
-end
-
 --- The source of a function in one line, without comments; of one that was typed in, a hash of what it compiled to.
 function code.source(fn)
   if not sources[fn] then
     local text = lines_of(debug.getinfo(fn, "S"))
     local ok, dumped = pcall(string.dump, fn, true)
-    sources[fn] = text and source.of_function(text) or "function without source " .. hash(ok and dumped or "")
+    sources[fn] = text and source.of_function(text) or "function without source " .. sha256.text(ok and dumped or "")
   end
   return sources[fn]
 end

@@ -1,6 +1,5 @@
--- One run in results.db: taking it, what it reports, how it ends.
--- Not here: how rows are written (results/init.lua), training (mien.train).
-local ffi = require "ffi"
+-- One run in results.db: which it is, taking it, how it ends.
+-- Not here: what it reports (results/reporting.lua), how rows are written (results/init.lua), training (mien.train).
 local C = require "mien.base.ffi"
 local backend = require "mien.device.backend"
 local check = require "mien.base.check"
@@ -8,9 +7,12 @@ local home = require "mien.base.home"
 local lock = require "mien.base.lock"
 local meter = require "mien.results.meter"
 local process = require "mien.results.process"
+local reporting = require "mien.results.reporting"
+local sha256 = require "mien.base.sha256"
 
 local run = {}
 run.__index = run
+for name, method in pairs(reporting.methods) do run[name] = method end
 
 local HEARTBEAT = 5      -- seconds between two signs of life
 local SILENT = 120       -- seconds after which a process of another host counts as gone
@@ -24,20 +26,6 @@ local KEYS = {
   seed = "integer!", config = "string!", corpus = "string", procedural = "boolean", folder = "string",
   formerly = "string",
 }
-
---- sha256 of a text as 64 hex digits.
-function run.hash(text)
-  local out = ffi.new "char[65]"
-  check.status(C.mien_text_sha256(text, #text, out))
-  return ffi.string(out)
-end
-
---- sha256 of a file as 64 hex digits.
-function run.file_hash(path)
-  local out = ffi.new "char[65]"
-  check.status(C.mien_file_sha256(path, out))
-  return ffi.string(out)
-end
 
 local NUMBERS = { "id", "seed", "arm_order", "epochs", "best_epoch", "best_value", "heartbeat", "created", "finished" }
 
@@ -67,7 +55,7 @@ end
 function run.open(db, what)
   check.keys(what, KEYS, "results: run")
   local experiment = db:experiment(what.experiment).id
-  local hash = run.hash(what.config)
+  local hash = sha256.text(what.config)
   local there = what.formerly and db:row(FIND, experiment, hash)
   if there and there.profile == what.formerly then
     db:transaction(rename_profile, db, there.id, what.formerly, what.profile)
@@ -90,7 +78,7 @@ end
 -- comparisons that asked for what it was.
 function run.rename(db, id, config, event, inherit)
   db:transaction(function()
-    local old, new = db:value("SELECT config_hash FROM run WHERE id = ?", id), run.hash(config)
+    local old, new = db:value("SELECT config_hash FROM run WHERE id = ?", id), sha256.text(config)
     db:write("UPDATE run SET config = ?, config_hash = ? WHERE id = ?", config, new, id)
     if inherit then
       db:write("UPDATE run SET config = replace(config, ?, ?) WHERE instr(config, ?)", old, new, old)
@@ -163,9 +151,14 @@ local function require_own(self)
   raise_lost(self)
 end
 
---- What may wait is queued, for as long as the run is this process's.
-local function queue(self, ...)
+--- Raises an error when this process was told already that it has lost the run.
+function run:require_kept()
   if self.lost then raise_lost(self) end
+end
+
+--- What may wait is queued, for as long as the run is this process's.
+function run:queue(...)
+  self:require_kept()
   self.db:queue(...)
 end
 
@@ -274,11 +267,10 @@ function run:claim(position, device)
   return self:look(), changed
 end
 
-local SCORED = { "post_trial", "post_step", "score", "recording_score", "class_score", "confusion" }
 
 --- The scores of all scorings and what they were made with: they are of weights that are trained on.
 local function forget_scores(self)
-  for _, name in ipairs(SCORED) do self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id) end
+  for _, name in ipairs(reporting.scored_tables) do self.db:write("DELETE FROM " .. name .. " WHERE run = ?", self.id) end
   self.db:write("DELETE FROM scoring WHERE run = ?", self.id)
   self.scoring = nil
 end
@@ -309,132 +301,8 @@ function run:beat(frames, seconds)
   if time - self.beaten < HEARTBEAT then return end
   self.beaten = time
   local used = self.meter and self.meter:used()
-  queue(self, "UPDATE run SET heartbeat = ? WHERE id = ?", now(), self.id)
-  if used then queue(self, COST, used.frames, used.seconds, used.joules, used.memory, self.id) end
-end
-
--- ---- what it reports ---------------------------------------------------------------------------
-
---- A number at a moment of the training; at: { step =, epoch = }. NaN is stored as NULL and marked.
-function run:metric(key, value, at)
-  local nan = value ~= value
-  queue(self, [[INSERT OR REPLACE INTO metric (run, key, step, epoch, value, is_nan, time)
-    VALUES (?, ?, ?, ?, ?, ?, ?)]], self.id, key, at.step, at.epoch, not nan and value or nil, nan, now())
-end
-
---- A parameter: a number, a text, a boolean, or nil.
-function run:param(key, value)
-  queue(self, "INSERT OR REPLACE INTO param VALUES (?, ?, ?)", self.id, key, value)
-end
-
---- The id of a way of scoring, made when it is new, and the comparison refers to it.
-local function scoring_of(self, settings)
-  self.db:write("INSERT OR IGNORE INTO scoring (run, settings, created) VALUES (?, ?, ?)", self.id, settings, now())
-  local id = self.db:value("SELECT id FROM scoring WHERE run = ? AND settings = ?", self.id, settings)
-  self.db:write("UPDATE comparison SET scoring = ? WHERE profile = ? AND variant = ? AND run = ?", id, self.profile,
-    self.variant, self.id)
-  return id
-end
-
---- Named values go to columns of the same name; an unknown name is an error. Scores belong to a scoring: that which
--- run:scored is at, else one without settings.
-local function reporter(name, columns)
-  local known, marks, scores = {}, { "?", "?" }, false
-  for _, scored in ipairs(SCORED) do scores = scores or scored == name end
-  for i, key in ipairs(columns) do known[key], marks[i + 1] = true, "?" end
-  if scores then marks[#marks + 1] = "?" end
-  local sql = ("INSERT OR REPLACE INTO %s (run, %s%s) VALUES (%s)"):format(name, table.concat(columns, ", "),
-    scores and ", scoring" or "", table.concat(marks, ", ", 1, #columns + (scores and 2 or 1)))
-  return function(self, values)
-    check.keys(values, known, "results: " .. name)
-    local row = {}
-    for i, key in ipairs(columns) do row[i] = values[key] end
-    if scores then
-      self.scoring = self.scoring or scoring_of(self, "")
-      row[#columns + 1] = self.scoring
-    end
-    queue(self, sql, self.id, unpack(row, 1, #columns + (scores and 1 or 0)))
-  end
-end
-
-run.score = reporter("score", { "target", "split", "stage", "ccc", "pcc", "rmse", "ccc_recordings", "frames" })
-run.post_trial = reporter("post_trial", { "target", "position", "step", "value", "ccc" })
-run.post_step = reporter("post_step",
-  { "target", "position", "step", "kept", "value", "ccc_before", "ccc_after" })
-run.recording_score = reporter("recording_score", { "split", "stage", "position", "recording", "subject", "target",
-  "ccc", "pearson", "rmse", "frames" })
-run.class_score = reporter("class_score", { "split", "class_order", "class", "positives", "frames", "f1",
-  "average_precision", "baseline_f1", "baseline_precision", "true_positives", "false_positives", "false_negatives",
-  "true_negatives" })
-run.confusion = reporter("confusion", { "split", "gold_order", "gold", "said_order", "said", "frames" })
-run.class_count = reporter("class_count", { "split", "stage", "class_order", "class", "frames", "target" })
-run.sampling = reporter("sampling", { "recordings", "windows", "short_recordings", "short_frames", "padded", "tail_frames",
-  "candidates", "eligible", "drawn", "stride", "quota", "short" })
-
---- All scores of one scoring at once: `report` calls run:score, run:post_step ... and either all of it is stored, in
--- place of what was there, or nothing is. settings: the text that tells it from other scorings of this run.
-function run:scored(report, settings)
-  if self.lost then raise_lost(self) end
-  self.db:flush()
-  self.db:transaction(function()
-    self.scoring = scoring_of(self, settings or "")
-    self.db:write("UPDATE scoring SET created = ? WHERE id = ?", now(), self.scoring)
-    for _, name in ipairs(SCORED) do self.db:write("DELETE FROM " .. name .. " WHERE scoring = ?", self.scoring) end
-    report()
-  end)
-end
-
---- Whether the run was scored so the last time, so that its files (predictions, the chain with its weights) say the same;
--- then its comparison shows those scores.
-function run:is_scored(settings)
-  local last = self.db:value("SELECT settings FROM scoring WHERE run = ? ORDER BY created DESC, id DESC LIMIT 1", self.id)
-  if last ~= settings then return false end
-  self.scoring = scoring_of(self, settings)
-  return true
-end
-
---- Keeps the sources that it was made with: name -> { path =, text = }.
-function run:sources(files)
-  self.db:flush()
-  self.db:transaction(function()
-    self.db:write("DELETE FROM run_source WHERE run = ?", self.id)
-    for name, file in pairs(files) do
-      local sha256 = run.hash(file.text)
-      self.db:write("INSERT OR IGNORE INTO source VALUES (?, ?)", sha256, file.text)
-      self.db:write("INSERT INTO run_source VALUES (?, ?, ?, ?)", self.id, name, home.short(file.path), sha256)
-    end
-  end)
-end
-
---- A file that the run made; its hash and size are taken now.
-function run:artifact(path, kind)
-  local hash, size = run.file_hash(path), require("lfs").attributes(path, "size")
-  queue(self, "INSERT OR REPLACE INTO artifact VALUES (?, ?, ?, ?, ?, ?)", self.id, kind or "file",
-    home.short(path), hash, size, now())
-end
-
---- Whether a file is still the one that the run made; true as well where nobody took its hash.
-function run:made(path)
-  local row = self.db:row("SELECT sha256 FROM artifact WHERE run = ? AND path = ?", self.id, home.short(path))
-  return not row or row.sha256 == run.file_hash(path), row and row.sha256
-end
-
---- Something worth telling that is no number.
-function run:event(kind, text)
-  queue(self, "INSERT INTO event (run, time, kind, text) VALUES (?, ?, ?, ?)", self.id, now(), kind, text)
-end
-
---- Where the training stands: { epochs =, best_epoch =, best_value = }.
-function run:progress(at)
-  check.keys(at, { epochs = "integer", best_epoch = "integer", best_value = "number" }, "results: progress")
-  queue(self, "UPDATE run SET epochs = ?, best_epoch = ?, best_value = ? WHERE id = ?", at.epochs,
-    at.best_epoch, at.best_value, self.id)
-end
-
---- Whether it failed by an error, not by what its training came to.
-function run:stopped_by_error()
-  return self.db:value("SELECT kind FROM event WHERE run = ? AND kind IN ('failed', 'error') ORDER BY id DESC LIMIT 1",
-    self.id) == "error"
+  self:queue("UPDATE run SET heartbeat = ? WHERE id = ?", now(), self.id)
+  if used then self:queue(COST, used.frames, used.seconds, used.joules, used.memory, self.id) end
 end
 
 -- ---- how it ends -------------------------------------------------------------------------------

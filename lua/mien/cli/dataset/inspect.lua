@@ -1,9 +1,8 @@
 -- What is wrong with a corpus file: persons in two partitions, times, labels, raters, recordings that are copies.
 -- Not here: the owners' files (datasets/reading/inspection.lua), damage to the file itself (core/data/hdf5_vet.c).
-local ffi = require "ffi"
-local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local corpus = require "mien.data.corpus"
+local sha256 = require "mien.base.sha256"
 local status_line = require "mien.base.status_line"
 
 local PIECE = 256  -- frames in memory
@@ -90,15 +89,14 @@ end
 
 --- Hashes of a recording's different frames, as keys.
 local function frame_hashes(c, recording)
-  local hashes, text = {}, ffi.new "char[65]"
+  local hashes = {}
   local bytes = c.height * c.width * 3
   for first = 1, recording.count, PIECE do
     local n = math.min(PIECE, recording.count - first + 1)
     local pixels = c:pixels(recording.first + first - 1, n)
-    local data = ffi.cast("const char *", pixels:data())
+    local data = pixels:data()
     for i = 0, n - 1 do
-      C.mien_text_sha256(data + i * bytes, bytes, text)
-      hashes[ffi.string(text, 24)] = true
+      hashes[sha256.bytes(data + i * bytes, bytes)] = true
     end
     pixels:free()
   end

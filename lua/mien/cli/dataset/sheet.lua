@@ -1,7 +1,9 @@
 -- A recording to look at: a contact sheet of its frames with their labels, and its raters beside the gold standard (SVG).
 -- Not here: numbers about the whole corpus (describe.lua).
+local C = require "mien.base.ffi"
 local check = require "mien.base.check"
 local data = require "mien.data"
+local read = require "mien.base.read"
 local plot = require "mien.plot"
 
 local COLUMNS, ROWS = 8, 4       -- of the sheet
@@ -37,9 +39,7 @@ local function picture(c, number, side)
   local small = data.image.resize(frame, { side, math.max(1, math.floor(c.width * side / c.height + 0.5)) })
   local path = os.tmpname()
   data.image.write(path, small)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "*a"
-  file:close()
+  local bytes = assert(read(path))
   os.remove(path)
   small:free()
   return "data:image/png;base64," .. base64(bytes)
@@ -96,10 +96,8 @@ local function contact_sheet(c, recording, path)
     end
   end
   out[#out + 1] = "</svg>\n"
-  local file, problem = io.open(path, "wb")
-  if not file then check.raise("io", "cannot write %s", problem) end
-  file:write(table.concat(out))
-  file:close()
+  local text = table.concat(out)
+  check.status(C.mien_file_write(path, text, #text))
 end
 
 --- One panel for each target: its raters and the labels. Long recordings are thinned.
