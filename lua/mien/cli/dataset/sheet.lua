@@ -55,9 +55,12 @@ local function words(c, number)
     for k, name in ipairs(c.label_names) do lines[#lines + 1] = values[k - 1] > 0.5 and name or nil end
     lines = { #lines > 0 and table.concat(lines, ", ") or "no label" }
   else
-    for k, name in ipairs(c.label_names) do lines[k] = ("%s %.2f"):format(name, values[k - 1]) end
+    for k, name in ipairs(c.label_names) do
+      lines[k] = ("%s %.2f"):format(name, values[k - 1]):gsub("%-(0%.00)$", "%1") -- of -0.001 as well
+    end
   end
   labels:free()
+  if c:has "face" and c:faces(number, 1):at(1) == 0 then lines[#lines + 1] = "no face" end
   return lines
 end
 
@@ -85,7 +88,7 @@ local function contact_sheet(c, recording, path)
   local height = top + math.ceil(#frames / COLUMNS) * step_y + GAP
   local out = { ('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="Helvetica,Arial,sans-serif" '
     .. 'font-size="11" fill="#404040">\n<rect width="%d" height="%d" fill="#ffffff"/>\n'):format(width, height, width,
-    height), ('<text x="%d" y="20" font-size="14">%s</text>\n'):format(GAP, escape(("%s: %s, %s, %s, %d frames"):format(
+    height), ('<text x="%d" y="20" font-size="14">%s</text>\n'):format(GAP, escape(("%s: recording %s, person %s, %s, %d frames"):format(
     c.name, recording.name, recording.subject, recording.partition, recording.count))) }
   for i, number in ipairs(frames) do
     local x, y = GAP + (i - 1) % COLUMNS * step_x, top + math.floor((i - 1) / COLUMNS) * step_y
@@ -115,7 +118,7 @@ local function rater_figure(c, recording, path)
       for i = 1, recording.count, every do y[#y + 1] = traces[i][r][k] end
       panel[r] = { x = x, y = y, label = "rater " .. r }
     end
-    panel[#panel + 1] = { x = x, y = gold, label = traces and "gold standard" or target }
+    panel[#panel + 1] = { x = x, y = gold, label = traces and "gold standard" or "labels" }
     panels[k] = panel
   end
   plot.panels(panels)
