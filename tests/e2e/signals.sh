@@ -40,7 +40,7 @@ check $? "SIGHUP ends as the others, with 129"
 check $? "under nohup SIGHUP asks for nothing"
 
 # Calls that take long on the C side: whatever ends them is no compiled loop.
-script INT "$AT_WORK require('mien.results.run').file_hash 'silent'"
+script INT "$AT_WORK require('mien.base.sha256').file 'silent'"
 (($? == 130)) && grep -q interrupted "$log" && ! grep -q compiled "$log"
 check $? "SIGINT ends a hash that waits for its file"
 script INT "local db = require('mien').results.open() $AT_WORK
