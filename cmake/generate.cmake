@@ -3,7 +3,7 @@
 # Not here: reading any of them (lua/mien/base/ffi.lua, core/store, core/backend/discovery.c).
 # The order of the headers is the order of their types.
 set(headers base/status base/clock base/isa base/profile base/threads tensor/tensor tensor/rng optim/optim ops/ops
-  backend/backend backend/discovery autograd/autograd run/run run/capture store/store data/hdf5 data/loader data/image data/video
+  backend/backend backend/discovery autograd/autograd run/run run/capture store/store data/bytes data/hdf5 data/loader data/image data/video
   data/face data/stream affect/affect host/host abi/abi)
 
 function(write_if_changed path text)

@@ -5,6 +5,8 @@ local check = require "mien.base.check"
 -- name -> { module, field }; a module without field is the constructor itself
 local networks = {
   resnet = { "mien.models.resnet", "resnet" }, resnet50 = { "mien.models.resnet", "resnet50" },
+  resnet18 = { "mien.models.resnet", "resnet18" }, resnet34 = { "mien.models.resnet", "resnet34" },
+  resnet101 = { "mien.models.resnet", "resnet101" },
   vgg16 = { "mien.models.vgg16" }, recurrent = { "mien.models.recurrent" },
   framewise = { "mien.models.framewise" }, affwildnet = { "mien.models.affwildnet" },
   from_weights = { "mien.models.from_weights", "load" },

@@ -1,0 +1,237 @@
+--- Weights of other programs: what a file holds, and its tensors under mien's names.
+-- Not here: mien's own form (checkpoint/), copying into a network (nn/loading.lua), writing other forms (weights/writing).
+local bytes = require "mien.weights.bytes"
+local changes = require "mien.weights.changes"
+local check = require "mien.base.check"
+local checks = require "mien.checkpoint.check"
+local checkpoint = require "mien.checkpoint"
+local lfs = require "lfs"
+local literal = require "mien.base.literal"
+local naming = require "mien.weights.naming"
+local network = require "mien.weights.network"
+local scaling = require "mien.weights.scaling"
+local sha256 = require "mien.base.sha256"
+
+local weights = {}
+
+-- ---- what a file holds ---------------------------------------------------------------------------------
+
+-- Each module: { name, is = function(head, file) -> bool, open = function(file) -> { entries, notes, texts, files } }.
+local READERS = { "hdf5", "torch", "keras", "numpy", "safetensors", "tensorflow" }
+
+local HEAD = 4096 -- bytes by which a form is known
+
+local function reader_of(file)
+  local head = file:head(HEAD)
+  if #head == 0 then file:wrong "an empty file" end
+  for _, name in ipairs(READERS) do
+    local reader = require("mien.weights.reading." .. name)
+    if reader.is(head, file) then return reader end
+  end
+  local names = {}
+  for i, name in ipairs(READERS) do names[i] = require("mien.weights.reading." .. name).name end
+  file:wrong("none of the forms of weights that are read (%s)", table.concat(names, ", "))
+end
+
+--- Opens a file of any form: { path, format, entries, notes, texts, files }. entries: list of { name, shape, dtype (nil:
+-- one that no tensor of mien has), stored = its name there, read = function() -> tensor }; texts: what the file says of
+-- itself, by key; files: all that belong to it. Nothing of a file is executed.
+function weights.open(path)
+  check.type(path, "string", "weights: path")
+  -- TensorFlow's checkpoints are named by what their files begin with
+  local prefix = path:match "^(.*)%.data%-%d+%-of%-%d+$" or path
+  if not lfs.attributes(path) and lfs.attributes(prefix .. ".index") or prefix ~= path then path = prefix .. ".index" end
+  local file = bytes.open(path)
+  local reader = reader_of(file)
+  local opened = reader.open(file)
+  opened.path, opened.format = path, opened.format or reader.name
+  opened.notes, opened.texts, opened.files = opened.notes or {}, opened.texts or {}, opened.files or { path }
+  if #opened.entries == 0 then file:wrong("a %s file without a tensor", opened.format) end
+  local seen = {}
+  for _, entry in ipairs(opened.entries) do
+    if seen[entry.name] then file:wrong("two tensors are named %s", entry.name) end
+    seen[entry.name] = true
+  end
+  return opened
+end
+
+-- ---- under mien's names --------------------------------------------------------------------------------
+
+local known = { map = "string|table", prefix = "string", only = "string", scale = "string|table", channels = "string",
+  model = "table|string", outputs = "table" }
+
+--- Tensors of the pieces that rules made of one name: `sum` adds them, `part` puts them below each other.
+local function joined(pieces, name, path)
+  if #pieces == 1 and not pieces[1].rule.part then return pieces[1].tensor end
+  table.sort(pieces, function(a, b) return (a.rule.part or 0) < (b.rule.part or 0) end)
+  local list, out = {}, nil
+  for i, piece in ipairs(pieces) do
+    list[i] = piece.tensor
+    if not piece.rule.part and not piece.rule.sum then
+      check.raise("format", "%s: %s and %s both become %s", path, pieces[1].from, pieces[2].from, name)
+    end
+  end
+  if pieces[1].rule.part then return require("mien.tensor").cat(list, 1) end
+  for _, t in ipairs(list) do out = out and out + t or t end
+  return out
+end
+
+--- The tensor of an entry as f32.
+local function numbers(entry, path)
+  if not entry.dtype then
+    check.raise("unsupported", "%s: %s has elements of type %s, which no tensor of mien has", path, entry.name, entry.stored)
+  end
+  local t = entry.read()
+  return t.dtype == "f32" and t or t:to "f32"
+end
+
+--- All that the rules make of the entries: list of { name, tensor } in the file's order, and a report.
+local function renamed(list, map, path)
+  local order, pieces, report = {}, {}, { taken = 0, changed = {}, left = {}, unknown = {} }
+  for _, one in ipairs(list) do
+    local targets, why
+    if map then targets, why = naming.rename(map, one.name) else targets = { { name = one.name } } end
+    if not targets then
+      if why == "unknown" then report.unknown[#report.unknown + 1] = one.name
+      else report.left[why] = (report.left[why] or 0) + 1 end
+    else
+      report.taken = report.taken + 1
+      for _, rule in ipairs(targets) do changes.check(rule, one.entry.shape, path .. ": " .. one.name) end
+      local t = numbers(one.entry, path)
+      for _, rule in ipairs(targets) do
+        if not pieces[rule.name] then
+          pieces[rule.name] = {}
+          order[#order + 1] = rule.name
+        end
+        if rule.change then report.changed[rule.change] = (report.changed[rule.change] or 0) + 1 end
+        table.insert(pieces[rule.name], { tensor = changes.apply(t, rule, path .. ": " .. one.name), rule = rule,
+          from = one.name })
+      end
+    end
+  end
+  local tensors = {}
+  for i, name in ipairs(order) do tensors[i] = { name, joined(pieces[name], name, path) } end
+  return tensors, report
+end
+
+--- mien's batch norm has epsilon 1e-5; another one goes into the variances, which gives the same outputs.
+local function with_epsilon(tensors, epsilon)
+  for _, entry in ipairs(tensors) do
+    if entry[1]:find "%.running_var$" then entry[2] = entry[2] + (epsilon - 1e-5) end
+  end
+end
+
+--- Biases of convolutions that batch norm follows: out of its means, which gives the same outputs.
+local function without_biases(tensors, report)
+  local by_name, kept = {}, {}
+  for _, entry in ipairs(tensors) do by_name[entry[1]] = entry end
+  for _, entry in ipairs(tensors) do
+    local before, at = entry[1]:match "^(features%..-)conv(%d)%.bias$"
+    local downsample = entry[1]:match "^(features%..-downsample%.)0%.bias$"
+    local norm = before and by_name[before .. "bn" .. at .. ".running_mean"]
+      or downsample and by_name[downsample .. "1.running_mean"]
+    if norm then
+      norm[2] = norm[2] - entry[2]
+      report.changed["bias into batch norm"] = (report.changed["bias into batch norm"] or 0) + 1
+    else
+      kept[#kept + 1] = entry
+    end
+  end
+  return kept
+end
+
+--- What the network is, as far as names, shapes and the map tell.
+local function description(tensors, map)
+  local shapes = network.shapes(tensors)
+  local below = shapes["features.conv1.weight"] or shapes["features.features.0.weight"]
+  local extractor = network.extractor(shapes, below and "features." or "")
+  if not extractor then return nil end
+  for key, value in pairs(map and map.model or {}) do extractor[key] = value end
+  if extractor[1] == "resnet" and not extractor.strides then return nil end
+  if extractor[1] == "vgg16" then extractor.dropout = 0.5 end
+  local context = network.context(shapes)
+  if context and shapes["head.weight"] and below then
+    local model = { "recurrent", features = extractor }
+    for key, value in pairs(context) do model[key] = value end
+    if context.cell == "gru" then model.reset_after = map and map.cell and map.cell.reset_after end
+    if context.cell == "gru" and model.reset_after == nil then return nil end
+    return model
+  end
+  return below and shapes["head.weight"] and { "framewise", features = extractor } or extractor
+end
+
+--- The tensors of a file of any form under mien's names: { tensors = list of { name, tensor }, meta, format, map, prefix,
+-- report }. Options: prefix = where in the file the network lies (found by itself: state_dict, model, module. ...); map =
+-- the name of a map (`mien weights maps`), a Lua file or table of one, or "none"; by itself the one that fits; only = a
+-- pattern of mien's names: the others are left; scale = how pixels were scaled for these weights, by name
+-- ("torchvision", "caffe", "slim", "vggface", "affwildnet", "pixels") or { mean =, sd = }; channels = "bgr" where the
+-- network saw blue first; model, outputs: what the file does not say. report: { taken, changed = counts, left = counts by
+-- reason, unknown = names that no rule knows }. A file of mien's says all that itself.
+function weights.load(path, options)
+  options = check.keys(options or {}, known, "weights.load")
+  local opened = weights.open(path)
+  if opened.own then
+    for _, key in ipairs { "map", "prefix", "channels", "scale" } do
+      if options[key] then check.raise("argument", "%s is a file of mien's own, which takes no %s", path, key) end
+    end
+    local file = checkpoint.load_weights(path)
+    file.meta = checks.join(file.meta, { model = options.model, outputs = options.outputs }, path)
+    file.format, file.report = "mien", { taken = #file.tensors, changed = {}, left = {}, unknown = {} }
+    return file
+  end
+  local list, prefix = naming.inside(opened.entries, options.prefix, path)
+  local map, name = naming.map(list, options.map, path)
+  local tensors, report = renamed(list, map, path)
+  report.outside = #opened.entries - #list
+  if #tensors == 0 then check.raise("format", "%s: no name of its %d tensors is one of the map %s", path, #list, name) end
+  tensors = without_biases(tensors, report)
+  if map and map.epsilon then with_epsilon(tensors, map.epsilon) end
+  if options.only then
+    local kept = {}
+    for _, entry in ipairs(tensors) do
+      if entry[1]:find(options.only) then kept[#kept + 1] = entry end
+    end
+    if #kept == 0 then check.raise("argument", "%s: no name fits only = %q, e.g. %s", path, options.only, tensors[1][1]) end
+    tensors = kept
+  end
+  local meta = { model = description(tensors, map), outputs = options.outputs }
+  scaling.say(meta, opened.texts, options.scale, path)
+  if options.channels then scaling.turn_channels(tensors, meta, options.channels, path) end
+  meta = checks.join(checks.meta(meta, path), { model = options.model }, path)
+  return { tensors = tensors, meta = meta, format = opened.format, map = name, prefix = prefix, report = report,
+    notes = opened.notes }
+end
+
+--- What decides what weights.load gives: the bytes of all files, and the options.
+function weights.identity(path, options)
+  local hashes = {}
+  for i, file in ipairs(weights.open(path).files) do hashes[i] = sha256.file(file) end
+  if options and next(options) then hashes[#hashes + 1] = literal.encode(options) end
+  return #hashes == 1 and hashes[1] or sha256.text(table.concat(hashes, "\n"))
+end
+
+--- Lines on what was taken from a file and what was not.
+function weights.told(file)
+  local lines = {}
+  local function add(fmt, ...) lines[#lines + 1] = fmt:format(...) end
+  local r = file.report
+  local parts = {}
+  for change, n in pairs(r.changed) do parts[#parts + 1] = ("%d %s"):format(n, change) end
+  table.sort(parts)
+  add("%s%s: %d tensors%s%s", file.format, file.map and ", map " .. file.map or "", #file.tensors,
+    file.prefix and file.prefix ~= "" and (" below " .. file.prefix) or "",
+    #parts > 0 and (" (reordered: %s)"):format(table.concat(parts, ", ")) or "")
+  local left = {}
+  for why, n in pairs(r.left) do left[#left + 1] = ("%d %s"):format(n, why) end
+  if r.outside and r.outside > 0 then left[#left + 1] = ("%d outside of the network"):format(r.outside) end
+  table.sort(left)
+  if #left > 0 then add("left out: %s", table.concat(left, ", ")) end
+  if #r.unknown > 0 then
+    add("not understood: %d (%s%s)", #r.unknown, table.concat(r.unknown, ", ", 1, math.min(3, #r.unknown)),
+      #r.unknown > 3 and " ..." or "")
+  end
+  for _, note in ipairs(file.notes or {}) do add("%s", note) end
+  return lines
+end
+
+return weights

@@ -1,0 +1,28 @@
+-- ResNet-50, 101 and 152 of keras.applications (version 1: the stride sits in the first 1x1 convolution).
+return {
+  about = "ResNet of keras.applications",
+  sign = { "^conv1_conv/kernel$", "^conv2_block1_0_conv/kernel$", "^conv1_bn/moving_variance$" },
+  model = { strides = "caffe" },
+  epsilon = 1.001e-5,
+  rules = {
+    { "^predictions/kernel$", "head.weight", change = "transpose" }, { "^predictions/bias$", "head.bias" },
+    { "^probs/kernel$", "head.weight", change = "transpose" }, { "^probs/bias$", "head.bias" },
+    { "^conv1_conv/kernel$", "features.conv1.weight", change = "hwio" },
+    { "^conv1_conv/bias$", "features.conv1.bias" },
+    { "^conv1_bn/gamma$", "features.bn1.weight" }, { "^conv1_bn/beta$", "features.bn1.bias" },
+    { "^conv1_bn/moving_mean$", "features.bn1.running_mean" },
+    { "^conv1_bn/moving_variance$", "features.bn1.running_var" },
+    { "^conv(%d)_block(%d+)_0_conv/kernel$", "features.layer{%1-1}.{%2-1}.downsample.0.weight", change = "hwio" },
+    { "^conv(%d)_block(%d+)_0_conv/bias$", "features.layer{%1-1}.{%2-1}.downsample.0.bias" },
+    { "^conv(%d)_block(%d+)_0_bn/gamma$", "features.layer{%1-1}.{%2-1}.downsample.1.weight" },
+    { "^conv(%d)_block(%d+)_0_bn/beta$", "features.layer{%1-1}.{%2-1}.downsample.1.bias" },
+    { "^conv(%d)_block(%d+)_0_bn/moving_mean$", "features.layer{%1-1}.{%2-1}.downsample.1.running_mean" },
+    { "^conv(%d)_block(%d+)_0_bn/moving_variance$", "features.layer{%1-1}.{%2-1}.downsample.1.running_var" },
+    { "^conv(%d)_block(%d+)_(%d)_conv/kernel$", "features.layer{%1-1}.{%2-1}.conv%3.weight", change = "hwio" },
+    { "^conv(%d)_block(%d+)_(%d)_conv/bias$", "features.layer{%1-1}.{%2-1}.conv%3.bias" },
+    { "^conv(%d)_block(%d+)_(%d)_bn/gamma$", "features.layer{%1-1}.{%2-1}.bn%3.weight" },
+    { "^conv(%d)_block(%d+)_(%d)_bn/beta$", "features.layer{%1-1}.{%2-1}.bn%3.bias" },
+    { "^conv(%d)_block(%d+)_(%d)_bn/moving_mean$", "features.layer{%1-1}.{%2-1}.bn%3.running_mean" },
+    { "^conv(%d)_block(%d+)_(%d)_bn/moving_variance$", "features.layer{%1-1}.{%2-1}.bn%3.running_var" },
+  },
+}
