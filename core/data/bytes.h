@@ -36,6 +36,9 @@ typedef enum mien_packing {
 mien_bytes *mien_bytes_unpack(mien_bytes *b, int64_t offset, int64_t count, mien_packing packing,
                               int64_t size);
 
+/* CRC-32 of n bytes, as zip files keep it. */
+uint32_t mien_crc32(const void *bytes, int64_t n);
+
 /* A zip file. NULL: missing, or none; the message says what libzip found. */
 mien_zip *mien_zip_open(const char *path);
 void mien_zip_close(mien_zip *zip); /* NULL is allowed */

@@ -11,6 +11,10 @@ struct mien_zip {
     char *path;
 };
 
+uint32_t mien_crc32(const void *bytes, int64_t n) {
+    return libdeflate_crc32(0, bytes, (size_t)n);
+}
+
 mien_zip *mien_zip_open(const char *path) {
     mien_bytes *file = mien_bytes_open(path); /* says what is no file at all */
     if (!file) return NULL;
@@ -118,7 +122,7 @@ mien_bytes *mien_zip_read(mien_zip *zip, int64_t i) {
         out = mien__bytes_in(raw, name);
     }
     if (!out) return NULL;
-    sum = libdeflate_crc32(0, mien__bytes_data(out), (size_t)mien_bytes_size(out));
+    sum = mien_crc32(mien__bytes_data(out), mien_bytes_size(out));
     if (sum == stat.crc) return out;
     mien_bytes_close(out);
     MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: damaged: its CRC-32 is %08x, the zip file says %08x", name,

@@ -11,7 +11,7 @@ parts.modules = {
   plot = "mien.plot", rng = "mien.tensor.rng", op = "mien.tensor.op", tensor = "mien.tensor", check = "mien.base.check",
   print = "mien.base.print", repl = "mien.repl", cli = "mien.cli", backend = "mien.device.backend",
   profile = "mien.device.profile", device = "mien.device", precision = "mien.device.precision",
-  capture = "mien.device.capture", predict = "mien.train.predict",
+  capture = "mien.device.capture", predict = "mien.train.predict", weights = "mien.weights",
 }
 
 -- name -> { module, field }: functions that stand in `mien` itself

@@ -105,6 +105,10 @@ end
 function one.build(what, seed)
   local model = network.build(what.config, what.corpus)
   what.start:apply(model, rng.stream(seed, "init"))
+  for _, line in ipairs(what.start.lines or {}) do
+    what.run:event("start", line)
+    what.say(("%s: %s"):format(what.label, line))
+  end
   local dropout = rng.stream(seed, "dropout")
   model:use_rng(dropout)
   model:bn_test(what.config.evaluate.bn)

@@ -28,7 +28,7 @@ function start.identity(initialiser, hash)
     local text = code.source(apply) .. literal.encode(code.of(apply, "apply"))
     return ("%s, code %s"):format(initialiser:describe(), sha256.text(text):sub(1, 16))
   end
-  return initialiser.transfer .. " " .. (hash or sha256.file(initialiser.path))
+  return initialiser.transfer .. " " .. (hash or initialiser:identity())
 end
 
 local PIXELS = { mean = { 0, 0, 0 }, sd = { 1, 1, 1 } } -- pixels / 255

@@ -2,56 +2,40 @@
 -- Not here: the file's form (docs/weights.md), a start that takes the extractor alone (nn/initialisers/from.lua).
 local check = require "mien.base.check"
 local checks = require "mien.checkpoint.check"
+local shapes_of = require "mien.weights.shapes"
+local weights = require "mien.weights"
 
 local from_weights = {}
 
 -- ---- what shapes tell ----------------------------------------------------------------------------------
 
 --- Attributes of a description as far as names and shapes tell, "model.hidden=64" each, and alternatives where they do not:
--- "model.features.strides=torchvision|slim"; an empty list for a network that is none of mien's.
+-- "model.features.strides=torchvision|slim|caffe"; an empty list for a network that is none of mien's.
 local function guess(tensors)
-  local shapes, list, blocks, vgg = {}, {}, {}, {}
-  local widths, dropout, inputs = {}, 0, nil
-  for _, entry in ipairs(tensors) do
-    local name, shape = entry[1], entry[2].shape
-    shapes[name] = shape
-    local stage, block = name:match "^features%.layer(%d)%.(%d+)%.conv1%.weight$"
-    if stage then blocks[tonumber(stage)] = block + 1 end
-    local at = name:match "^fully_connected%.(%d+)%.weight$"
-    if at then
-      widths[#widths + 1] = shape[1]
-      if #widths == 2 and tonumber(at) == 3 then dropout = 0.5 end -- which leaves a place between two layers
-    end
-    if name:match "^features%.classifier%.%d+%.weight$" then
-      vgg[#vgg + 1], inputs = shape[1], inputs or shape[2]
-    end
-  end
+  local shapes, list = shapes_of.shapes(tensors), {}
+  local features, context = shapes_of.extractor(shapes, "features."), shapes_of.context(shapes)
+  if not features or not shapes["head.weight"] then return list end
   local function add(key, value)
-    list[#list + 1] = ("model%s=%s"):format(key, type(value) == "table" and table.concat(value, ",") or value)
+    if type(value) == "table" then value = #value > 0 and table.concat(value, ",") or "none" end
+    list[#list + 1] = ("model%s=%s"):format(key, value)
   end
-  local resnet, first, hidden = shapes["features.conv1.weight"], shapes["features.features.0.weight"],
-    shapes["context.weight_hh_l0"]
-  if not shapes["head.weight"] or not (resnet or first) then return list end
-  add("", hidden and "recurrent" or "framewise")
-  add(".features", resnet and "resnet" or "vgg16")
-  add(".features.width", (resnet or first)[1])
-  if resnet then
-    add(".features.blocks", blocks)
-    add(".features.strides", "torchvision|slim")
+  add("", context and "recurrent" or "framewise")
+  add(".features", features[1])
+  add(".features.width", features.width)
+  if features[1] == "resnet" then
+    add(".features.blocks", features.blocks)
+    add(".features.strides", features.block and "torchvision" or "torchvision|slim|caffe")
+    if features.block then add(".features.block", features.block) end
   else
-    add(".features.size", inputs and 32 * math.sqrt(inputs / (8 * first[1])) or "N")
-    add(".features.fully_connected", #vgg > 0 and vgg or "none")
+    add(".features.size", features.size or "N")
+    add(".features.fully_connected", features.fully_connected)
     add(".features.dropout", 0.5)
   end
-  if hidden then
-    local layers, gru = 0, hidden[1] == 3 * hidden[2]
-    while shapes["context.weight_hh_l" .. layers] do layers = layers + 1 end
-    add(".cell", gru and "gru" or "lstm")
-    add(".hidden", hidden[2])
-    add(".layers", layers)
-    if gru then add(".reset_after", "true|false") end
-    add(".fully_connected", #widths > 0 and widths or "none")
-    add(".dropout", dropout)
+  if context then
+    for _, key in ipairs { "cell", "hidden", "layers" } do add("." .. key, context[key]) end
+    if context.cell == "gru" then add(".reset_after", "true|false") end
+    add(".fully_connected", context.fully_connected)
+    add(".dropout", context.dropout)
   end
   return list
 end
@@ -63,7 +47,7 @@ function from_weights.need(meta, path, keys)
   -- AffWildNet names its outputs itself
   if not meta.outputs and not (meta.model and meta.model[1] == "affwildnet") then lacks[#lacks + 1] = "outputs" end
   if #lacks == 0 then return end
-  local list = meta.model and {} or guess(require("mien.checkpoint").load_weights(path).tensors)
+  local list = meta.model and {} or guess(weights.load(path).tensors)
   checks.lacks(path, lacks, #list > 0 and list or nil)
 end
 
@@ -102,11 +86,13 @@ end
 -- its outputs' names, and what else the file says. What a network is, and which output means what, no shape tells: a file
 -- that is silent about it is refused, unless options say it: { model = { "affwildnet", fully_connected = {} },
 -- outputs = { "valence", "arousal" } } or any other attribute of docs/weights.md. What contradicts the file is an error.
+-- Weights of other programs come with weights.load's options (map, prefix, scale, channels) beside these.
 function from_weights.load(path, options)
   check.type(options or {}, "table", "models.from_weights: options")
-  local file = require("mien.checkpoint").load_weights(path)
+  local how, said = weights.apart(options)
+  local file = weights.load(path, how)
   checks.finite(file.tensors, path)
-  local meta = checks.join(file.meta, options, path)
+  local meta = checks.join(file.meta, said, path)
   from_weights.need(meta, path)
   local model = build(meta.model, meta.outputs, path, not file.meta.model)
   meta.outputs = meta.outputs or model.outputs

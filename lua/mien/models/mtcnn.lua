@@ -262,7 +262,7 @@ function mtcnn.detector(options)
     check.raise("argument", "the detector mtcnn needs weights: a file with the tensors of pnet, rnet and onet")
   end
   local nets = mtcnn.new()
-  nets:load(require("mien.checkpoint").load_weights(options.weights).tensors)
+  nets:load(require("mien.weights").load(options.weights).tensors)
   return function(image)
     local smallest = options.smallest or math.floor(math.min(image:size(1), image:size(2)) / 12)
     return mtcnn.detect(nets, image, { smallest = math.max(smallest, 12) })

@@ -8,7 +8,7 @@ local checkpoint = require "mien.checkpoint"
 local lfs = require "lfs"
 local literal = require "mien.base.literal"
 local naming = require "mien.weights.naming"
-local network = require "mien.weights.network"
+local shapes_of = require "mien.weights.shapes"
 local scaling = require "mien.weights.scaling"
 local sha256 = require "mien.base.sha256"
 
@@ -17,7 +17,7 @@ local weights = {}
 -- ---- what a file holds ---------------------------------------------------------------------------------
 
 -- Each module: { name, is = function(head, file) -> bool, open = function(file) -> { entries, notes, texts, files } }.
-local READERS = { "hdf5", "torch", "keras", "numpy", "safetensors", "tensorflow" }
+local READERS = { "hdf5", "torch", "keras", "numpy", "safetensors", "matlab", "tensorflow", "onnx", "torch7" }
 
 local HEAD = 4096 -- bytes by which a form is known
 
@@ -90,7 +90,9 @@ local function renamed(list, map, path)
   local order, pieces, report = {}, {}, { taken = 0, changed = {}, left = {}, unknown = {} }
   for _, one in ipairs(list) do
     local targets, why
-    if map then targets, why = naming.rename(map, one.name) else targets = { { name = one.name } } end
+    if one.name:find "num_batches_tracked$" then why = "counters of batch norm"
+    elseif map then targets, why = naming.rename(map, one.name)
+    else targets = { { name = one.name } } end
     if not targets then
       if why == "unknown" then report.unknown[#report.unknown + 1] = one.name
       else report.left[why] = (report.left[why] or 0) + 1 end
@@ -142,14 +144,14 @@ end
 
 --- What the network is, as far as names, shapes and the map tell.
 local function description(tensors, map)
-  local shapes = network.shapes(tensors)
+  local shapes = shapes_of.shapes(tensors)
   local below = shapes["features.conv1.weight"] or shapes["features.features.0.weight"]
-  local extractor = network.extractor(shapes, below and "features." or "")
+  local extractor = shapes_of.extractor(shapes, below and "features." or "")
   if not extractor then return nil end
   for key, value in pairs(map and map.model or {}) do extractor[key] = value end
   if extractor[1] == "resnet" and not extractor.strides then return nil end
   if extractor[1] == "vgg16" then extractor.dropout = 0.5 end
-  local context = network.context(shapes)
+  local context = shapes_of.context(shapes)
   if context and shapes["head.weight"] and below then
     local model = { "recurrent", features = extractor }
     for key, value in pairs(context) do model[key] = value end
@@ -158,6 +160,33 @@ local function description(tensors, map)
     return model
   end
   return below and shapes["head.weight"] and { "framewise", features = extractor } or extractor
+end
+
+--- What a file that mien wrote in another form says of itself: texts "mien.KEY" with literals.
+local function said_by(texts, path)
+  local meta = {}
+  for key, value in pairs(texts) do
+    local name = key:match "^mien%.([%w_]+)$"
+    if name then meta[name] = literal.decode(value, ("%s: %s"):format(path, key)) end
+  end
+  return meta
+end
+
+--- One bias for an LSTM of PyTorch, which has two that it adds.
+local function one_bias(tensors)
+  local by_name, kept = {}, {}
+  for _, entry in ipairs(tensors) do by_name[entry[1]] = entry[2] end
+  for _, entry in ipairs(tensors) do
+    local kind, layer = entry[1]:match "^context%.bias_([ih]h)_(l%d+)$"
+    local state = kind and by_name["context.weight_hh_" .. layer]
+    if not state or state:size(1) ~= 4 * state:size(2) then
+      kept[#kept + 1] = entry
+    elseif kind == "ih" then
+      local other = by_name["context.bias_hh_" .. layer]
+      kept[#kept + 1] = { "context.bias_" .. layer, other and entry[2] + other or entry[2] }
+    end
+  end
+  return kept
 end
 
 --- The tensors of a file of any form under mien's names: { tensors = list of { name, tensor }, meta, format, map, prefix,
@@ -184,7 +213,7 @@ function weights.load(path, options)
   local tensors, report = renamed(list, map, path)
   report.outside = #opened.entries - #list
   if #tensors == 0 then check.raise("format", "%s: no name of its %d tensors is one of the map %s", path, #list, name) end
-  tensors = without_biases(tensors, report)
+  tensors = one_bias(without_biases(tensors, report))
   if map and map.epsilon then with_epsilon(tensors, map.epsilon) end
   if options.only then
     local kept = {}
@@ -194,20 +223,43 @@ function weights.load(path, options)
     if #kept == 0 then check.raise("argument", "%s: no name fits only = %q, e.g. %s", path, options.only, tensors[1][1]) end
     tensors = kept
   end
-  local meta = { model = description(tensors, map), outputs = options.outputs }
-  scaling.say(meta, opened.texts, options.scale, path)
-  if options.channels then scaling.turn_channels(tensors, meta, options.channels, path) end
-  meta = checks.join(checks.meta(meta, path), { model = options.model }, path)
+  local meta = said_by(opened.texts, path)
+  meta.model = meta.model or description(tensors, map)
+  if options.scale then scaling.say(meta, options.scale, path) end
+  if options.channels then scaling.turn_channels(tensors, options.channels, path) end
+  meta = checks.join(checks.meta(meta, path), { model = options.model, outputs = options.outputs }, path)
   return { tensors = tensors, meta = meta, format = opened.format, map = name, prefix = prefix, report = report,
     notes = opened.notes }
 end
 
---- What decides what weights.load gives: the bytes of all files, and the options.
+--- What a file says of its weights (weights.load's meta): mien's own without reading them.
+function weights.meta(path, options)
+  if bytes.open(path):head(8) == "\x89HDF\r\n\x1a\n" and require("mien.weights.reading.hdf5").datasets(path).own then
+    local given = options or {}
+    return checks.join(checkpoint.read_meta(path), { model = given.model, outputs = given.outputs }, path)
+  end
+  return require("mien.tensor.scope").run(function() return weights.load(path, options).meta end)
+end
+
+-- Options of weights.load that decide numbers; model and outputs are compared alone.
+local DECIDING = { "map", "prefix", "only", "scale", "channels" }
+
+--- Takes the options of weights.load that say how a foreign file is read out of a table: { map, prefix, ... }, the rest.
+function weights.apart(options)
+  local own, rest = {}, {}
+  for key, value in pairs(options or {}) do rest[key] = value end
+  for _, key in ipairs(DECIDING) do own[key], rest[key] = rest[key], nil end
+  return own, rest
+end
+
+--- What decides what weights.load gives: the bytes of all files, and the options with what they name.
 function weights.identity(path, options)
-  local hashes = {}
-  for i, file in ipairs(weights.open(path).files) do hashes[i] = sha256.file(file) end
-  if options and next(options) then hashes[#hashes + 1] = literal.encode(options) end
-  return #hashes == 1 and hashes[1] or sha256.text(table.concat(hashes, "\n"))
+  local parts = {}
+  for i, file in ipairs(weights.open(path).files) do parts[i] = sha256.file(file) end
+  local own = weights.apart(options)
+  if type(own.map) == "string" and own.map:find "%.lua$" then own.map = sha256.file(own.map) end
+  if next(own) then parts[#parts + 1] = literal.encode(own) end
+  return #parts == 1 and parts[1] or sha256.text(table.concat(parts, "\n"))
 end
 
 --- Lines on what was taken from a file and what was not.

@@ -4,7 +4,9 @@ local check = require "mien.base.check"
 
 local scaling = {}
 
-local function means(red, green, blue) return { mean = { red / 255, green / 255, blue / 255 }, sd = { 1 / 255, 1 / 255, 1 / 255 } } end
+local function means(red, green, blue)
+  return { mean = { red / 255, green / 255, blue / 255 }, sd = { 1 / 255, 1 / 255, 1 / 255 } }
+end
 
 -- Where each stands: torchvision.models' documentation; keras.applications.imagenet_utils (mode "caffe", also TF-slim's
 -- vgg_preprocessing, but for the order of channels); slim's inception_preprocessing; vgg_face_caffe's averageImage
@@ -24,29 +26,20 @@ local function three(value, what)
   return value
 end
 
---- Puts scale_mean and scale_sd into meta: what the user says, else what the file's texts say, else nothing.
-function scaling.say(meta, texts, said, path)
+--- Puts what the user says into meta as scale_mean and scale_sd: a name of scaling.KNOWN, or { mean =, sd = }.
+function scaling.say(meta, said, path)
   if type(said) == "string" then
     local name = said
     said = scaling.KNOWN[name]
     if not said then check.unknown("weights: " .. path, "scale", name, scaling.KNOWN) end
-  elseif said then
-    check.keys(said, { mean = "table|number!", sd = "table|number!" }, "weights: scale")
   end
-  if said then
-    meta.scale_mean, meta.scale_sd = three(said.mean, "scale.mean"), three(said.sd, "scale.sd")
-    return
-  end
-  for _, key in ipairs { "scale_mean", "scale_sd" } do
-    local list = {}
-    for word in (texts["mien." .. key] or ""):gmatch "[^,%s]+" do list[#list + 1] = tonumber(word) end
-    if #list == 3 then meta[key] = list end
-  end
+  check.keys(said, { mean = "table|number!", sd = "table|number!" }, "weights: scale")
+  meta.scale_mean, meta.scale_sd = three(said.mean, "scale.mean"), three(said.sd, "scale.sd")
 end
 
 --- Turns the first convolution so that it takes red first. channels: "bgr" or "rgb". The scaling is said for red, green
 -- and blue in any case.
-function scaling.turn_channels(tensors, _, channels, path)
+function scaling.turn_channels(tensors, channels, path)
   check.one_of(channels, { "rgb", "bgr" }, "weights: channels")
   if channels == "rgb" then return end
   for _, entry in ipairs(tensors) do

@@ -1,5 +1,5 @@
 -- Starts that come from a weight file.
--- Not here: the file's form (checkpoint/), matching of names (nn/loading.lua).
+-- Not here: the file's form (weights/), matching of names (nn/loading.lua).
 local check = require "mien.base.check"
 local checks = require "mien.checkpoint.check"
 local literal = require "mien.base.literal"
@@ -49,30 +49,45 @@ function class:compare(model, meta)
   end
 end
 
---- Reads the file and copies its weights; what it does not hold is drawn from `stream`. Returns the model.
+--- Reads the file and copies its weights; what it does not hold is drawn from `stream`. Returns the model. `lines` says
+-- afterwards what of a foreign file was taken, and what was missing.
 function class:apply(model, stream)
   self.rest:apply(model, stream)
-  local file = require("mien.checkpoint").load_weights(self.path)
+  local file = require("mien.weights").load(self.path, self.options)
   checks.finite(file.tensors, self.path)
-  self:compare(model, checks.join(file.meta, { model = self.given, outputs = self.outputs }, self.path))
+  self:compare(model, file.meta)
+  local how = { strict = self.strict }
+  local loaded
   if self.transfer == "all" then
-    model:load(file.tensors)
+    loaded = model:load(file.tensors, how)
   else
     local features = rawget(model, "features") or model
-    features:load(extractor(file.tensors, features))
+    loaded = features:load(extractor(file.tensors, features), how)
+  end
+  self.lines = file.format ~= "mien" and require("mien.weights").told(file) or {}
+  if #loaded.missing > 0 then
+    table.insert(self.lines, ("%d tensors are not in the file and are drawn: %s%s"):format(#loaded.missing,
+      table.concat(loaded.missing, ", ", 1, math.min(3, #loaded.missing)), #loaded.missing > 3 and " ..." or ""))
   end
   return model
 end
 
 --- The same start from a file at another place.
 function class:at(path)
-  return setmetatable({ name = "from", path = path, transfer = self.transfer, rest = self.rest, given = self.given,
-    outputs = self.outputs }, class)
+  local other = {}
+  for key, value in pairs(self) do other[key] = value end
+  other.path = path
+  return setmetatable(other, class)
 end
 
 --- What the file says about its weights: model, outputs, scale_mean, scale_sd, image_size, ...
 function class:meta()
-  return require("mien.checkpoint").read_meta(self.path)
+  return require("mien.weights").meta(self.path, self.options)
+end
+
+--- What decides what the start does beside the network: the bytes of the file, and how they are taken.
+function class:identity()
+  return require("mien.weights").identity(self.path, self.options)
 end
 
 --- One line on what the start does; the path as `short` gives it.
@@ -82,10 +97,17 @@ function class:describe(short)
 end
 function class:__tostring() return self:describe() end
 
+local known = { "string!", transfer = "string", model = "table", outputs = "table", strict = "boolean", map = "string|table",
+  prefix = "string", only = "string", scale = "string|table", channels = "string" }
+
 return function(config, rest)
   if type(config) == "string" then config = { config } end
-  check.keys(config, { "string!", transfer = "string", model = "table", outputs = "table" }, "init.from")
-  local transfer = check.one_of(config.transfer or "cnn", { "cnn", "all" }, "init.from: transfer")
-  return setmetatable({ name = "from", path = config[1], transfer = transfer, rest = rest, given = config.model,
-    outputs = config.outputs }, class)
+  check.keys(config, known, "init.from")
+  local transfer, options = check.one_of(config.transfer or "cnn", { "cnn", "all" }, "init.from: transfer"), {}
+  for _, key in ipairs { "model", "outputs", "map", "prefix", "only", "scale", "channels" } do options[key] = config[key] end
+  -- a part of the names is wanted, so the others may be missing
+  local strict = config.strict
+  if strict == nil then strict = config.only == nil end
+  return setmetatable({ name = "from", path = config[1], transfer = transfer, rest = rest, options = options, strict = strict },
+    class)
 end

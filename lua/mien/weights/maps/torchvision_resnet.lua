@@ -15,7 +15,6 @@ return {
   sign = { "^conv1%.weight$", "^bn1%.running_var$", "^layer4%.0%.conv2%.weight$", "^layer1%.0%.bn2%.weight$" },
   model = { strides = "torchvision" },
   rules = {
-    { "num_batches_tracked$", leave = "counters of batch norm" },
     { "^fc%.(%a+)$", "head.%1" },
     { "^(conv1%.weight)$", "features.%1" },
     { "^(bn1%.%a[%a_]*)$", "features.%1" },

@@ -22,7 +22,8 @@ pickle.is = is
 local function new_dict() return { type = "dict", n = 0, keys = {}, values = {}, at = {} } end
 pickle.dict = new_dict
 
-local function put(dict, key, value)
+--- Sets the value of a key of a dict.
+function pickle.put(dict, key, value)
   local at = dict.at[key]
   if key == key and at == nil then
     dict.n = dict.n + 1
@@ -107,7 +108,7 @@ function machine:put_in(target, list)
   if not is(target, "dict") then self:fail "it puts keys into what is no dict" end
   for i = 1, #list, 2 do
     if list[i] ~= list[i] then self:fail "a key that is no number" end
-    put(target, list[i], list[i + 1])
+    pickle.put(target, list[i], list[i + 1])
   end
 end
 
@@ -129,12 +130,14 @@ local DICTS = { ["collections.OrderedDict"] = true, ["builtins.dict"] = true, ["
 
 --- A call that is noted and not made; empty dicts alone are made, as their items come later.
 function machine:call(to, args)
+  -- the older form of PyTorch's files names classes with their source, as things outside
+  if is(to, "persistent") and is(to.id, "tuple") and to.id[1] == "module" then to = to.id[2] end
   if not is(to, "global") then self:fail "it calls what is no class or function" end
   if not is(args, "tuple") then self:fail "it calls %s without a tuple of arguments" end
   if DICTS[to.name] and #args <= 1 then
     local dict = new_dict()
     for _, pair in ipairs(args[1] and is(args[1], "list") and args[1] or {}) do
-      if (is(pair, "list") or is(pair, "tuple")) and #pair == 2 then put(dict, pair[1], pair[2]) end
+      if (is(pair, "list") or is(pair, "tuple")) and #pair == 2 then pickle.put(dict, pair[1], pair[2]) end
     end
     return self:push(dict)
   end
