@@ -1,7 +1,7 @@
 """Writes weights in the forms of their own libraries, with what those libraries compute from them, for weights_parity.lua:
     python weights_parity.py DIR [CASE ...]
 Needs torch, torchvision, safetensors, onnx, tensorflow, tf_keras and keras 3; the cases slim, slim_gru and slim_lstm want
-tensorflow 2.15 and tf_slim (no later one has the cells), so they run by themselves in a place of their own. Weights are random, and so are the
+tensorflow 2.12 and tf_slim (no later one has the cells), so they run by themselves in a place of their own. Weights are random, and so are the
 statistics of batch norm; seeds are fixed. A case CASE is a file CASE.* and CASE.out.npy; input.npy is [2,3,96,96]."""
 import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -1,9 +1,8 @@
 -- `mien export RUN --to onnx`: a trained network for where mien is not.
--- Not here: the graph (models/onnx.lua), the forms of tensors (weights/writing).
+-- Not here: the forms (weights/writing).
 local check = require "mien.base.check"
 local checkpoint = require "mien.checkpoint"
 local cli = require "mien.cli"
-local export = require "mien.weights.export"
 local home = require "mien.base.home"
 local scope = require "mien.tensor.scope"
 
@@ -83,16 +82,8 @@ function command.run(args)
       check.raise("unsupported", "%s is quantised; export the weights that it was made from", path)
     end
     meta.outputs = outputs
-    if options.to == "onnx" then
-      local size = meta.model.features and meta.model.features.size or meta.model.size
-      local nodes = require("mien.models.onnx").export(out, model, { fold = options.fold, texts = export.texts(meta),
-        size = size and { size, size } or nil })
-      print(("%s: %d operators, opset 17, outputs %s"):format(home.short(out), nodes, table.concat(outputs, ", ")))
-    else
-      local tensors = export.names(model:state(), meta.model)
-      require("mien.weights.writing." .. options.to)(out, tensors, export.texts(meta))
-      print(("%s: %d tensors"):format(home.short(out), #tensors))
-    end
+    print(("%s: %s"):format(home.short(out), require("mien.weights").save(out, model, { form = options.to, meta = meta,
+      fold = options.fold })))
   end)
   return 0
 end

@@ -2,7 +2,7 @@
 -- Not here: the forms (weights/reading, weights/writing), networks as graphs (cli/export.lua).
 local checkpoint = require "mien.checkpoint"
 local cli = require "mien.cli"
-local export = require "mien.weights.export"
+local forms = require "mien.weights.forms"
 local home = require "mien.base.home"
 local literal = require "mien.base.literal"
 local naming = require "mien.weights.naming"
@@ -160,7 +160,7 @@ end
 function verbs.convert(args)
   local words, options = parse("convert", args, 2, 100)
   local out = table.remove(words)
-  local form = export.form(out)
+  local form = forms.form(out)
   if form == "onnx" then cli.usage "mien weights convert writes tensors alone; a graph is written by mien export" end
   scope.run(function()
     local tensors, meta = {}, {}
@@ -177,7 +177,7 @@ function verbs.convert(args)
     if form == "mien" then
       checkpoint.save_weights(out, tensors, meta)
     else
-      require("mien.weights.writing." .. form)(out, export.names(tensors, meta.model), export.texts(meta))
+      require("mien.weights.writing.to_" .. form)(out, forms.names(tensors, meta.model), forms.texts(meta))
       if form == "torch" and next(meta) then print "a state_dict has no place for what the weights say of themselves: left out" end
     end
     print(("%s: %d tensors"):format(home.short(out), #tensors))

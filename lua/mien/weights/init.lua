@@ -5,6 +5,7 @@ local changes = require "mien.weights.changes"
 local check = require "mien.base.check"
 local checks = require "mien.checkpoint.check"
 local checkpoint = require "mien.checkpoint"
+local forms = require "mien.weights.forms"
 local lfs = require "lfs"
 local literal = require "mien.base.literal"
 local naming = require "mien.weights.naming"
@@ -215,6 +216,7 @@ function weights.load(path, options)
   if #tensors == 0 then check.raise("format", "%s: no name of its %d tensors is one of the map %s", path, #list, name) end
   tensors = one_bias(without_biases(tensors, report))
   if map and map.epsilon then with_epsilon(tensors, map.epsilon) end
+  local told = description(tensors, map)
   if options.only then
     local kept = {}
     for _, entry in ipairs(tensors) do
@@ -224,12 +226,32 @@ function weights.load(path, options)
     tensors = kept
   end
   local meta = said_by(opened.texts, path)
-  meta.model = meta.model or description(tensors, map)
+  meta.model = meta.model or told
   if options.scale then scaling.say(meta, options.scale, path) end
   if options.channels then scaling.turn_channels(tensors, options.channels, path) end
   meta = checks.join(checks.meta(meta, path), { model = options.model, outputs = options.outputs }, path)
   return { tensors = tensors, meta = meta, format = opened.format, map = name, prefix = prefix, report = report,
     notes = opened.notes }
+end
+
+--- Writes a network for other programs: weights.save("net.onnx", model, { meta =, fold = }); the name's ending (.onnx,
+-- .safetensors, .pt), or `form`, says how. ONNX: the graph, see writing/to_onnx.lua; the others: its tensors with
+-- torchvision's and PyTorch's names. meta: what the file says of itself (docs/weights.md). Returns a line on what it is.
+function weights.save(path, model, options)
+  options = check.keys(options or {}, { form = "string", meta = "table", fold = "boolean" }, "weights.save")
+  local form = options.form or forms.form(path)
+  local meta = checks.join({ model = rawget(model, "architecture"), outputs = rawget(model, "outputs") }, options.meta or {}, path)
+  if form == "onnx" then
+    local features = meta.model and meta.model.features
+    local size = type(features) == "table" and features.size or meta.model and meta.model.size
+    local count = require "mien.weights.writing.to_onnx"(path, model, { fold = options.fold, texts = forms.texts(meta),
+      size = size and { size, size } or nil })
+    return ("%d operators, opset 17"):format(count)
+  end
+  if options.fold then check.raise("argument", "weights.save: fold is for .onnx") end
+  local tensors = forms.names(model:state(), meta.model)
+  require("mien.weights.writing.to_" .. form)(path, tensors, forms.texts(meta))
+  return ("%d tensors"):format(#tensors)
 end
 
 --- What a file says of its weights (weights.load's meta): mien's own without reading them.

@@ -108,6 +108,23 @@ function class:tensor(from, name, shape, kind, place, size)
   end }
 end
 
+--- Names with a layer's own name in place of its number, "net.layers.conv1.weights.1", where each layer has one.
+local function named(walk)
+  local names, owner = {}, {}
+  for key, text in pairs(walk.texts) do
+    local layer = key:match "^(.*%.%d+)%.name$"
+    if layer and text:find "^[%w_%-]+$" then
+      local list = layer:match "^(.*)%.%d+$" .. "." .. text
+      if owner[list] then return end -- two of one name: numbers tell them apart
+      owner[list], names[layer] = layer, list
+    end
+  end
+  for _, entry in ipairs(walk.entries) do
+    local head = entry.name:match "^.-%.%d+"
+    if head and names[head] then entry.name = names[head] .. entry.name:sub(#head + 1) end
+  end
+end
+
 function matlab.open(file)
   local order = file:text(126, 2)
   if order ~= "IM" and order ~= "MI" then file:wrong "its header does not say the order of bytes" end
@@ -124,6 +141,7 @@ function matlab.open(file)
     elseif kind ~= UTF8 then walk.left = walk.left + 1 end
     at = after
   end
+  named(walk)
   return { entries = walk.entries, texts = walk.texts,
     notes = walk.left > 0 and { walk.left .. " sparse matrices, functions and objects are left out" } or nil }
 end

@@ -103,7 +103,7 @@ function numpy.npy(file, name)
 end
 
 function numpy.open(file)
-  local tree = require "mien.weights.reading.tree"
+  local nested = require "mien.weights.reading.nested"
   local parts = {}
   if file:head(6) == MAGIC then
     parts[1] = { name = "array", file = file }
@@ -116,7 +116,7 @@ function numpy.open(file)
   for _, part in ipairs(parts) do
     local array = numpy.npy(part.file or part.open(), part.name)
     if array.object then
-      for _, entry in ipairs(tree.entries(array.object, file, numpy.array)) do entries[#entries + 1] = entry end
+      for _, entry in ipairs(nested.entries(array.object, file, numpy.array)) do entries[#entries + 1] = entry end
     else
       array.name = part.name
       entries[#entries + 1] = array

@@ -2,7 +2,7 @@
 -- called. Not here: pickles (pickle.lua), where in a checkpoint the network lies (weights/init.lua).
 local bytes = require "mien.weights.bytes"
 local pickle = require "mien.weights.reading.pickle"
-local tree = require "mien.weights.reading.tree"
+local nested = require "mien.weights.reading.nested"
 local numpy = require "mien.weights.reading.numpy"
 
 local torch = { name = "torch" }
@@ -50,7 +50,7 @@ local WRAPPED = { ["torch._utils._rebuild_parameter"] = 1, ["torch._utils._rebui
 local REBUILT = { ["torch._utils._rebuild_tensor"] = true, ["torch._utils._rebuild_tensor_v2"] = true,
   ["torch._utils._rebuild_tensor_v3"] = true }
 
---- take() of tree.lua: a tensor that the pickle describes. fetch(key) gives bytes and the offset where a storage begins.
+--- take() of nested.lua: a tensor that the pickle describes. fetch(key) gives bytes and the offset where a storage begins.
 local function taking(fetch, swapped)
   local function take(value, file, name)
     if not pickle.is(value, "call") then return nil end
@@ -97,7 +97,7 @@ local function left(classes)
 end
 
 local function file_of(root, file, fetch, swapped)
-  local entries, classes = tree.entries(root, file, taking(fetch, swapped))
+  local entries, classes = nested.entries(root, file, taking(fetch, swapped))
   return { entries = entries, notes = { left(classes) } }
 end
 

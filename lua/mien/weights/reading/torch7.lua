@@ -1,8 +1,8 @@
 -- Torch7's .t7 files, binary (little-endian, 64-bit longs) and ASCII: a tree of numbers, texts, tables and objects, each
 -- object by its number (torch7/File.lua). Not here: names (weights/maps).
 local bytes = require "mien.weights.bytes"
-local pickle = require "mien.weights.reading.pickle" -- for its dict, which tree.lua walks
-local tree = require "mien.weights.reading.tree"
+local pickle = require "mien.weights.reading.pickle" -- for its dict, which nested.lua walks
+local nested = require "mien.weights.reading.nested"
 
 local torch7 = { name = "torch7" }
 
@@ -87,7 +87,7 @@ function class:storage(kind)
   return { dtype = dtype, at = at }
 end
 
---- A tensor: what tree.lua's take gives.
+--- A tensor: what nested.lua's take gives.
 function class:tensor(kind)
   local n = self:int()
   local shape, strides = self:longs(n), self:longs(n)
@@ -173,7 +173,7 @@ function torch7.open(file)
   local walk = setmetatable({ file = file, text = text, at = 1, known = {}, count = 0, depth = 0, functions = 0,
     ascii = text:find "^%d+\n" ~= nil }, class)
   local root = walk:object()
-  local entries = tree.entries(root, file, function(value)
+  local entries = nested.entries(root, file, function(value)
     if type(value) ~= "table" or value.type ~= "tensor" then return nil end
     return { shape = value.shape, dtype = value.read and value.dtype, stored = value.stored, value = value }
   end)

@@ -2,7 +2,7 @@
 -- Not here: what is a tensor there (the reader says it).
 local pickle = require "mien.weights.reading.pickle"
 
-local tree = {}
+local nested = {}
 
 local DEEPEST, MOST = 64, 1e6 -- levels; things looked at
 
@@ -24,7 +24,7 @@ local CHILDREN = { _parameters = true, _buffers = true, _modules = true }
 
 --- Every tensor below `root`, in order: list of { name, ... } with the fields that take(value, file, name) gives. Its
 -- second result counts what is neither a dict, a list, a number nor a text, by class.
-function tree.entries(root, file, take)
+function nested.entries(root, file, take)
   local list, classes, looked = {}, {}, 0
   local function walk(value, name, depth)
     looked = looked + 1
@@ -50,4 +50,4 @@ function tree.entries(root, file, take)
   return list, classes
 end
 
-return tree
+return nested

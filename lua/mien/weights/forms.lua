@@ -1,14 +1,14 @@
--- Which names and texts a file for others gets. Not here: the forms (weights/writing), ONNX (models/onnx.lua).
+-- Files for other programs: the form that a name asks for, its names and texts. Not here: the forms (weights/writing).
 local check = require "mien.base.check"
 local literal = require "mien.base.literal"
 local tensor = require "mien.tensor"
 
-local export = {}
+local forms = {}
 
 local EXTENSIONS = { h5 = "mien", safetensors = "safetensors", pt = "torch", pth = "torch", onnx = "onnx" }
 
 --- The form that a file's name asks for.
-function export.form(path)
+function forms.form(path)
   local extension = path:match "%.(%w+)$"
   return EXTENSIONS[extension] or check.raise("argument", "%s: the forms that are written end in .h5 (mien's own), "
     .. ".safetensors, .pt, .pth or .onnx", path)
@@ -17,7 +17,7 @@ end
 --- Names as PyTorch's load_state_dict wants them: torchvision's own for an extractor or a network with one linear layer on
 -- it; for a recurrent one torchvision's below `features`, nn.LSTM's or nn.GRU's below `context`, `fully_connected` and
 -- `head`. An LSTM's one bias becomes bias_ih, beside a bias_hh of zeros.
-function export.names(tensors, model)
+function forms.names(tensors, model)
   local alone, list = not model or model[1] ~= "recurrent", {}
   local vgg = model and (model[1] == "vgg16" or type(model.features) == "table" and model.features[1] == "vgg16")
   for _, entry in ipairs(tensors) do
@@ -39,7 +39,7 @@ end
 local KEPT_BACK = { post = true, config_hash = true, int8_ranges = true }
 
 --- What the file says of itself, as texts.
-function export.texts(meta)
+function forms.texts(meta)
   local texts = {}
   for key, value in pairs(meta) do
     if not KEPT_BACK[key] then texts["mien." .. key] = literal.encode(value) end
@@ -47,4 +47,4 @@ function export.texts(meta)
   return texts
 end
 
-return export
+return forms

@@ -1,5 +1,5 @@
 -- Protocol buffers' wire format, written: fields as texts that join to messages. Not here: reading (reading/protobuf.lua).
-local protobuf = {}
+local wire = {}
 
 local function varint(value)
   local text = {}
@@ -12,18 +12,18 @@ local function varint(value)
 end
 
 --- A number of 0 and above.
-function protobuf.number(field, value) return varint(field * 8) .. varint(value) end
+function wire.number(field, value) return varint(field * 8) .. varint(value) end
 
 --- A text, bytes or a message; list: several with the same number.
-function protobuf.text(field, value) return varint(field * 8 + 2) .. varint(#value) .. value end
+function wire.text(field, value) return varint(field * 8 + 2) .. varint(#value) .. value end
 
 --- The beginning of such a field whose `size` bytes follow.
-function protobuf.head(field, size) return varint(field * 8 + 2) .. varint(size) end
+function wire.head(field, size) return varint(field * 8 + 2) .. varint(size) end
 
 --- A number in f32.
-function protobuf.float(field, value)
+function wire.float(field, value)
   local ffi = require "ffi"
   return varint(field * 8 + 5) .. ffi.string(ffi.new("float[1]", value), 4)
 end
 
-return protobuf
+return wire

@@ -1,15 +1,15 @@
 -- Writes a network as an ONNX graph: frames or whole sequences of any length, for onnxruntime and whatever else runs them.
--- Operators: https://onnx.ai/onnx/operators, opset 17. Not here: tensors alone (weights/writing), running such a file.
+-- Operators: https://onnx.ai/onnx/operators, opset 17. Not here: tensors alone, reading (reading/onnx.lua).
 local check = require "mien.base.check"
 local pieces = require "mien.weights.writing.pieces"
-local protobuf = require "mien.weights.writing.protobuf"
+local wire = require "mien.weights.writing.wire"
 local tensor = require "mien.tensor"
 
 local OPSET, IR = 17, 8
 local FLOAT, INT64 = 1, 7 -- TensorProto.DataType
 local OF_FLOAT, OF_INT, OF_STRING, OF_INTS = 1, 2, 3, 7 -- AttributeProto.AttributeType
 
-local field, text = protobuf.number, protobuf.text
+local field, text = wire.number, wire.text
 
 -- ---- the graph as it grows -----------------------------------------------------------------------------
 
@@ -19,7 +19,7 @@ graph.__index = graph
 local function attribute(name, value)
   local out = text(1, name)
   if type(value) == "string" then return out .. text(4, value) .. field(20, OF_STRING) end
-  if type(value) == "table" and value.float then return out .. protobuf.float(2, value.float) .. field(20, OF_FLOAT) end
+  if type(value) == "table" and value.float then return out .. wire.float(2, value.float) .. field(20, OF_FLOAT) end
   if type(value) == "number" then return out .. field(3, value) .. field(20, OF_INT) end
   local parts = {}
   for i, n in ipairs(value) do parts[i] = field(8, n) end
@@ -51,8 +51,8 @@ function graph:weight(name, t)
   for i, n in ipairs(plain.shape) do head[i] = field(1, n) end
   head = table.concat(head) .. field(2, FLOAT) .. text(8, name)
   local size = pieces.size(plain)
-  head = head .. protobuf.head(9, size)
-  table.insert(self.weights, protobuf.head(5, #head + size) .. head)
+  head = head .. wire.head(9, size)
+  table.insert(self.weights, wire.head(5, #head + size) .. head)
   table.insert(self.weights, plain)
   return name
 end
@@ -240,14 +240,12 @@ local function value(name, sizes)
   return text(1, name) .. text(2, text(1, field(1, FLOAT) .. text(2, table.concat(dims))))
 end
 
-local onnx = {}
-
 --- Writes a network of mien.models to an ONNX file: input "frames", [batch,time,3,height,width] of a recurrent one,
 -- [batch,3,height,width] of another, batch and time of any size; output "outputs". options: fold = batch norm becomes part
 -- of the convolutions; size = { height, width } where only one fits (VGG-16), else both are free; texts = what the file
 -- says of itself, by key. Returns the number of operators.
-function onnx.export(path, model, options)
-  options = check.keys(options or {}, { fold = "boolean", size = "table", texts = "table" }, "models.onnx.export")
+return function(path, model, options)
+  options = check.keys(options or {}, { fold = "boolean", size = "table", texts = "table" }, "weights.save")
   local g = setmetatable({ nodes = {}, weights = {}, count = 0, fold = options.fold }, graph)
   local sequence = model.class_name == "recurrent"
   local size = options.size or { "height", "width" }
@@ -264,11 +262,9 @@ function onnx.export(path, model, options)
   local about = {}
   for key, said in pairs(options.texts or {}) do about[#about + 1] = text(14, text(1, key) .. text(2, said)) end
   table.sort(about)
-  local parts = { field(1, IR) .. text(2, "mien") .. protobuf.head(7, inside) .. head }
+  local parts = { field(1, IR) .. text(2, "mien") .. wire.head(7, inside) .. head }
   for _, piece in ipairs(g.weights) do parts[#parts + 1] = piece end
   parts[#parts + 1] = tail .. text(8, text(1, "") .. field(2, OPSET)) .. table.concat(about)
   pieces.write(path, parts)
   return #g.nodes
 end
-
-return onnx
