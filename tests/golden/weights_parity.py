@@ -77,6 +77,29 @@ def torch_cases():
         model.eval()
         torch.save(model.state_dict(), path("vgg16.pth"))
         out("vgg16", run(model))
+        # the same as MatConvNet keeps it: layers in a cell, filters [h, w, in, out], fully connected ones too
+        import scipy.io
+        layers, stage, conv, place = [], 1, 0, 0
+        for module in model.features:
+            if isinstance(module, torch.nn.Conv2d):
+                conv += 1
+                layers.append((f"conv{stage}_{conv}", module.weight.permute(2, 3, 1, 0), module.bias))
+            elif isinstance(module, torch.nn.MaxPool2d):
+                stage, conv = stage + 1, 0
+        for name, at, side in (("fc6", 0, 3), ("fc7", 3, 1), ("fc8", 6, 1)):
+            w = model.classifier[at].weight
+            layers.append((name, w.view(w.shape[0], -1, side, side).permute(2, 3, 1, 0), model.classifier[at].bias))
+        cell = np.empty((1, len(layers)), object)
+        for i, (name, w, b) in enumerate(layers):
+            pair = np.empty((1, 2), object)
+            pair[0, 0], pair[0, 1] = w.detach().numpy(), b.detach().numpy()[None]
+            cell[0, i] = {"name": name, "type": "conv", "weights": pair, "pad": np.ones(4), "stride": np.ones(2)}
+        scipy.io.savemat(path("vgg16_m.mat"), {"layers": cell, "meta": {"classes": "x"}}, do_compression=True)
+        out("vgg16_m", run(model))
+        names = {k: v for name, w, b in layers for k, v in
+                 ((name + ".weight", w.permute(3, 2, 0, 1).reshape(w.shape[3], -1) if name[0] == "f" else w.permute(3, 2, 0, 1)), (name + ".bias", b))}
+        torch.save({k: v.contiguous() for k, v in names.items()}, path("vgg16_c.pth"))
+        out("vgg16_c", run(model))
 
 
 def keras_cases():
