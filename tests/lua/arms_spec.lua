@@ -253,6 +253,36 @@ describe("arms", function()
     assert.same({ 3, hash }, { #runs_of "starts", runs_of("starts")[3].config_hash })
   end)
 
+  it("take another file as their start, and nothing is made for what it stands in for", function()
+    prerequisites()
+    local e = function(name)
+      return declare(name, { prerequisites = { "base.lua" }, arms = { { "random" },
+        { "base", start = mien.init.from "weights/$profile/elsewhere.h5" } } })
+    end
+    local made = #runs_of "base"
+    local list = tiny.features(8):state()
+    mien.checkpoint.save_weights(folder .. "/own.h5", list, { scale_mean = { 0.5, 0.5, 0.5 }, scale_sd = { 1, 1, 1 } })
+    write("base.lua", [[{ name = "base", weights = "weights/$profile/elsewhere.h5", post = false, train = { epochs = 1 } }]])
+    run(e "other_start", { sets = { { "arms.base.start", folder .. "/own.h5" } } })
+    assert.equal(made, #runs_of "base")
+    local id = runs_of("other_start")[2].id
+    assert.equal("{ mean = { 0.5, 0.5, 0.5 }, sd = { 1, 1, 1 } }", db:value("SELECT value FROM param WHERE run = ? AND "
+      .. "key = 'scale'", id))
+    assert.matches("from own.h5", db:value("SELECT value FROM param WHERE run = ? AND key = 'start'", id))
+    fails('unknown arm "bas"; did you mean "base"', e "other_start", { sets = { { "arms.bas.start", "x.h5" } } })
+    fails("1 of the arms have a start of their own", e "other_start", { sets = { { "start", "x.h5" } } })
+  end)
+
+  it("are left out before anything is trained when their start's file is another network's", function()
+    mien.checkpoint.save_weights(folder .. "/narrow.h5", tiny.features(4):state(), { scale_mean = { 0, 0, 0 },
+      scale_sd = { 1, 1, 1 } })
+    local e = declare("misfit", { arms = { { "narrow", start = mien.init.from(folder .. "/narrow.h5") }, { "random" } } })
+    run(e)
+    assert.matches("misfit, narrow: left out: .*shapes differ", said[1])
+    assert.equal(1, #runs_of "misfit")
+    fails("shapes differ", e, { arms = { "narrow" } })
+  end)
+
   it("are left out when what makes their weights fails", function()
     write("bad.lua", [[{ name = "bad", weights = "weights/$profile/bad.h5", post = false, train = { epochs = 1,
       loss = function(o, l) return mien.loss.ccc(o, l) * 1e38 * 1e38 end } }]])

@@ -11,6 +11,7 @@ local interrupt = require "mien.base.interrupt"
 local known = require "mien.experiment.known"
 local network_of = require "mien.experiment.network"
 local runs = require "mien.experiment.runs"
+local start_of = require "mien.experiment.start"
 local tree_of = require("mien.experiment.tree").of
 
 local plan = { tree = tree_of }
@@ -136,6 +137,22 @@ local function close_corpora(tree)
   end
 end
 
+--- Leaves out arms of the root whose start from somebody's file does not fit their network, before anything is trained.
+local function try_starts(node, context)
+  local tried = {}
+  for _, r in ipairs(node.runs) do
+    local arm = r.arm
+    if arm.start.path and not arm.needs and not arm.maker and not r.status and not arm.absent and not tried[arm] then
+      tried[arm] = true
+      local problem = start_of.try(arm)
+      if problem then
+        arm.absent = problem
+        leave_out(node, arm, context)
+      end
+    end
+  end
+end
+
 --- Lists the runs of all that is wanted, first of the prerequisites.
 local function prepare_all(tree, context)
   local made = {}
@@ -153,6 +170,7 @@ local function prepare_all(tree, context)
       if not runs.prepare(node, made, tree.moved, not context.only and context.say or nil) and context.only then
         check.raise("io", "%s: its corpus is not there, so none of its runs can be told; mien run makes it", node.name)
       end
+      if node == tree.root and not context.only and node.runs then try_starts(node, context) end
     end
   end
 end
@@ -180,6 +198,7 @@ function plan.run(declared, options)
     if arm.absent then leave_out(tree.root, arm, context) end
   end
   prepare_all(tree, context)
+  require_an_arm(tree.root)
   run_all(tree, context)
   close_corpora(tree)
   if context.problem and not any_done(tree) then check.rethrow(context.problem) end

@@ -214,6 +214,7 @@ local function train_and_score(what)
   run:param("arm", what.arm)
   run:param("seed", seed)
   run:param("start", what.start:describe(home.short))
+  run:param("scale", literal.encode(scale))
   run:param("corpus.path", home.short(c.path))
   run:param("corpus.split", not config.data.split and c.split or nil) -- own shares are no published split
   for path, hash in pairs(code_of(config, run.row.config)) do run:param(path, hash) end

@@ -188,7 +188,32 @@ local function typed(spec, old, text, path, free)
   return value
 end
 
-local GIVEN_IN_LUA = { start = "an initialiser", model = "a function", arms = "arms", profiles = "profiles",
+--- Puts a start from a file in place of a declared one: `start=FILE`, or `arms.NAME.start=FILE` for one arm. text: the path,
+-- or a table for mien.init.from, { "resnet50.pth", scale = "torchvision" }. True when `path` means that.
+local function set_start(config, path, text)
+  local name = path:match "^arms%.(.+)%.start$"
+  if path ~= "start" and not name then return false end
+  local given = text:find "^%s*{" and literal.decode(text, "--set " .. path) or text
+  local start, own, names = require("mien.nn.initialisers").from(given), 0, {}
+  for i, arm in ipairs(config.arms or {}) do
+    names[i], own = arm[1], own + (arm.start and 1 or 0)
+    if arm[1] == name then
+      start.instead = (arm.start or config.start or {}).path
+      arm.start = start
+      return true
+    end
+  end
+  if name then check.unknown("--set " .. path, "arm", name, names) end
+  if own > 0 then
+    check.raise("argument", "--set start: %d of the arms have a start of their own; say of which: --set arms.%s.start=%s", own,
+      names[1], text)
+  end
+  start.instead = (config.start or {}).path
+  config.start = start
+  return true
+end
+
+local GIVEN_IN_LUA = { model = "a function", arms = "arms", profiles = "profiles",
   pictures = "changes for single pictures" }
 
 --- The dotted key that a short form means: data is data.corpus, train.lr is train.optimiser.lr.
@@ -197,9 +222,10 @@ function schema.full(path)
 end
 
 --- Sets a known key from text: schema.set(config, "train.epochs", "30"). Two short forms: `data=FILE` means data.corpus,
--- `train.lr=1e-4` means train.optimiser.lr.
+-- `train.lr=1e-4` means train.optimiser.lr. A start is a file of weights of any form: start=FILE, arms.NAME.start=FILE.
 function schema.set(config, path, text)
   path = schema.full(path)
+  if set_start(config, path, text) then return end
   local spec, at, last, free = locate(config, path)
   if not spec.leaf then
     local names = {}

@@ -52,4 +52,15 @@ function start.scale(config, initialiser)
   return declared or own, note
 end
 
+--- Starts an arm's network from its file and lets it go again; why it cannot be, or nil.
+function start.try(arm)
+  local ok, problem = pcall(require("mien.tensor.scope").run, function()
+    local model = require("mien.experiment.network").build(arm.config, arm.corpus)
+    arm.start:apply(model, require("mien.tensor.rng").stream(0, "init"))
+  end)
+  if ok then return nil end
+  if not check.is_error(problem) or problem.code == "interrupted" then check.rethrow(problem) end
+  return problem.message
+end
+
 return start

@@ -114,7 +114,8 @@ local function arms_of(node, base)
     local config = next(changes) and configure(node, base, changes, path) or node.config
     local start = changes.start or config.start
     list[order] = { name = arm[1], order = order, config = config, initialiser = start, changes = changes, after = {},
-      wants = start and start.path and start_of.path(start.path, node.profile) or nil }
+      wants = start and start.path and start_of.path(start.path, node.profile) or nil,
+      instead = start and start.instead and start_of.path(start.instead, node.profile) or nil }
     if type(config.model) ~= "function" then
       check.raise("argument", "%s: model = function(network, corpus) ... end is missing", path)
     end
@@ -208,14 +209,14 @@ local function profile_for(required, node)
     table.concat(names, ", "), path and ", so nothing makes " .. path or "", node.profile)
 end
 
---- Whether an arm starts from weights that a prerequisite makes in some profile, or would make in the node's.
-local function starts_from(arm, required, node)
-  if not arm.wants then return false end
+--- Whether a prerequisite makes the weights of this path in some profile, or would make them in the node's.
+local function makes(required, path, node)
+  if not path then return false end
   for _, name in ipairs(schema.profiles(required.declaration)) do
-    if weights_in(required.declaration, name) == arm.wants then return true end
+    if weights_in(required.declaration, name) == path then return true end
   end
   local declared = schema.resolve(required.declaration, "default").weights
-  return declared and start_of.path(declared, node.profile) == arm.wants
+  return declared and start_of.path(declared, node.profile) == path
 end
 
 --- Settles what the chosen arms of a node need, and what that needs; leaves it out of node.requires where nothing is
@@ -225,10 +226,11 @@ local function settle_required(node, moved, notes, order)
   for _, required in ipairs(node.requires) do
     local for_chosen, for_any = false, false
     for _, arm in ipairs(node.arms) do
-      if starts_from(arm, required, node) then
+      if makes(required, arm.wants, node) then
         arm.maker, for_any = required, true
         for_chosen = for_chosen or has(node.chosen, arm)
       end
+      for_any = for_any or makes(required, arm.instead, node) -- --set names another file: nothing is made for it
     end
     -- one that no start names makes something else that the model reads
     local profile = (for_chosen or not for_any) and profile_for(required, node) or nil

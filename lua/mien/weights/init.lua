@@ -190,6 +190,17 @@ local function one_bias(tensors)
   return kept
 end
 
+--- Of a network's description what still holds when only these of its tensors are taken.
+local function part_of(model, tensors)
+  local shapes = shapes_of.shapes(tensors)
+  if model and model.features and not shapes["head.weight"] then model = model.features end
+  local features = model and model.features or model
+  if features and features[1] == "vgg16" and not shapes["features.classifier.0.weight"] then
+    features.size, features.fully_connected = nil, nil -- the fully connected layers' alone
+  end
+  return model
+end
+
 --- The tensors of a file of any form under mien's names: { tensors = list of { name, tensor }, meta, format, map, prefix,
 -- report }. Options: prefix = where in the file the network lies (found by itself: state_dict, model, module. ...); map =
 -- the name of a map (`mien weights maps`), a Lua file or table of one, or "none"; by itself the one that fits; only = a
@@ -227,6 +238,7 @@ function weights.load(path, options)
   end
   local meta = said_by(opened.texts, path)
   meta.model = meta.model or told
+  if options.only then meta.model = part_of(meta.model, tensors) end
   if options.scale then scaling.say(meta, options.scale, path) end
   if options.channels then scaling.turn_channels(tensors, options.channels, path) end
   meta = checks.join(checks.meta(meta, path), { model = options.model, outputs = options.outputs }, path)

@@ -39,6 +39,11 @@ function class:compare(model, meta)
       .. "do not tell whether it is this one. If it is, say so: mien.init.from{ %q, transfer = %q, model = %s }",
       self.path, self.path, self.transfer, literal.encode(ours.model))
   end
+  if self.options.only then -- what the file's part does not decide
+    local decided = {}
+    for key in pairs(theirs.model) do decided[key] = ours.model[key] end
+    ours = { model = decided }
+  end
   local list = checks.differences(theirs.model, ours.model, self.path)
   local function names(outputs) return outputs and table.concat(outputs, ", ") or "not said" end
   if ours.outputs and names(ours.outputs) ~= names(theirs.outputs) then
@@ -93,7 +98,9 @@ end
 --- One line on what the start does; the path as `short` gives it.
 function class:describe(short)
   local what = self.transfer == "all" and "all weights" or "the feature extractor"
-  return ("from %s (%s)"):format(short and short(self.path) or self.path, what)
+  local how = require("mien.weights").apart(self.options)
+  local said = next(how) and ", " .. literal.encode(how):gsub("^{ ", ""):gsub(" }$", "") or ""
+  return ("from %s (%s%s)"):format(short and short(self.path) or self.path, what, said)
 end
 function class:__tostring() return self:describe() end
 
