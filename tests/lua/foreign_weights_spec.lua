@@ -382,4 +382,10 @@ describe("a file that is damaged", function()
       error(problem, 0)
     end, "4 was wanted")
   end)
+
+  it("of any kind is read or refused by its name, and nothing else happens", function()
+    for _, form in ipairs { "state", "whole", "np", "net", "onnx", "bundle", "single", "keras" } do
+      assert.truthy(dofile(here .. "../fuzz/weights.lua")(0.3, 11, form):find "files")
+    end
+  end)
 end)

@@ -166,7 +166,11 @@ describe("a weights file", function()
     local here = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("[^/]*$", "")
     local page = assert(io.open(here .. "../../docs/weights.md")):read "*a"
     local checks = require "mien.checkpoint.check"
+    for name in pairs(require("mien.weights.scaling").KNOWN) do
+      assert.is_truthy(page:find("| `" .. name .. "` |", 1, true), "scale " .. name)
+    end
     local said = {}
+    page = page:match "## mien's own files(.*)"
     for row in page:gmatch "\n(|[^\n]*)" do
       for name in (row:match("^| ([^|]*)|") or ""):gmatch "`([^`]*)`" do said[name:match "[^%.]*$"] = true end
     end

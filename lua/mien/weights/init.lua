@@ -34,6 +34,16 @@ local function reader_of(file)
   file:wrong("none of the forms of weights that are read (%s)", table.concat(names, ", "))
 end
 
+--- fn(...); its error names the file, whoever raises it: a zip file's member, a copy aside, the C core.
+local function naming_file(path, name, fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then return result end
+  if check.is_error(result) and not result.message:find(path, 1, true) then
+    result.message = ("%s: %s%s"):format(path, name and name .. ": " or "", result.message)
+  end
+  check.rethrow(result)
+end
+
 --- Opens a file of any form: { path, format, entries, notes, texts, files }. entries: list of { name, shape, dtype (nil:
 -- one that no tensor of mien has), stored = its name there, read = function() -> tensor }; texts: what the file says of
 -- itself, by key; files: all that belong to it. Nothing of a file is executed.
@@ -43,8 +53,8 @@ function weights.open(path)
   local prefix = path:match "^(.*)%.data%-%d+%-of%-%d+$" or path
   if not lfs.attributes(path) and lfs.attributes(prefix .. ".index") or prefix ~= path then path = prefix .. ".index" end
   local file = bytes.open(path)
-  local reader = reader_of(file)
-  local opened = reader.open(file)
+  local reader = naming_file(path, nil, reader_of, file)
+  local opened = naming_file(path, nil, reader.open, file)
   opened.path, opened.format = path, opened.format or reader.name
   opened.notes, opened.texts, opened.files = opened.notes or {}, opened.texts or {}, opened.files or { path }
   if #opened.entries == 0 then file:wrong("a %s file without a tensor", opened.format) end
@@ -52,6 +62,8 @@ function weights.open(path)
   for _, entry in ipairs(opened.entries) do
     if seen[entry.name] then file:wrong("two tensors are named %s", entry.name) end
     seen[entry.name] = true
+    local read = entry.read
+    entry.read = function() return naming_file(path, entry.name, read, entry.name) end
   end
   return opened
 end

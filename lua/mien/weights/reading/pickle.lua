@@ -133,7 +133,7 @@ function machine:call(to, args)
   -- the older form of PyTorch's files names classes with their source, as things outside
   if is(to, "persistent") and is(to.id, "tuple") and to.id[1] == "module" then to = to.id[2] end
   if not is(to, "global") then self:fail "it calls what is no class or function" end
-  if not is(args, "tuple") then self:fail "it calls %s without a tuple of arguments" end
+  if not is(args, "tuple") then self:fail("it calls %s without a tuple of arguments", to.name) end
   if DICTS[to.name] and #args <= 1 then
     local dict = new_dict()
     for _, pair in ipairs(args[1] and is(args[1], "list") and args[1] or {}) do
