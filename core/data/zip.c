@@ -104,8 +104,10 @@ mien_bytes *mien_zip_read(mien_zip *zip, int64_t i) {
     if (!file) return NULL;
     bool inside = stat.comp_size <= (zip_uint64_t)mien_bytes_size(file);
     mien_bytes_close(file);
-    if (!inside || stat.size > INT64_MAX)
-        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: is said to have more bytes than the file", name);
+    if (!inside || stat.size > INT64_MAX ||
+        (stat.comp_method == ZIP_CM_STORE && stat.size != stat.comp_size))
+        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: damaged: the zip file contradicts itself on its size",
+                       name);
     if (stat.comp_method != ZIP_CM_STORE && stat.comp_method != ZIP_CM_DEFLATE)
         MIEN_FAIL_NULL(MIEN_ERR_UNSUPPORTED,
                        "%s: packed by method %d; only stored (0) and deflated (8) are read", name,

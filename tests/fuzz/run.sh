@@ -6,12 +6,12 @@
 set -e
 cd "$(dirname "$0")/../.."
 target=${1:-all} seconds=${2:-600} out=$PWD/build-fuzz
-mkdir -p "$out"/{objects,seeds/image,seeds/video}
+mkdir -p "$out"/{objects,seeds/image,seeds/video,seeds/bytes}
 flags=(-g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=alignment -fno-omit-frame-pointer -w -std=gnu11
   -Icore -Ibuild -Itests/c -Itests/fuzz -DMIEN_WITHOUT_ONEDNN '-DMIEN_VERSION="fuzz"' -DMIEN_TEST_FFMPEG)
 libav="libavformat libavcodec libavutil libswscale"
-read -ra packages <<<"$(pkg-config --cflags hdf5 sqlite3 $libav)"
-read -ra libraries <<<"$(pkg-config --libs hdf5 sqlite3 $libav) -lcrypto -lgomp -lpthread -ldl -lm"
+read -ra packages <<<"$(pkg-config --cflags hdf5 sqlite3 libzip libdeflate $libav)"
+read -ra libraries <<<"$(pkg-config --libs hdf5 sqlite3 libzip libdeflate $libav) -lsnappy -lcrypto -lgomp -lpthread -ldl -lm"
 
 objects=()
 for source in core/*/*.c core/backend/ref/*.c build/schema.c tests/fuzz/without_opencv.c; do
@@ -22,6 +22,10 @@ for source in core/*/*.c core/backend/ref/*.c build/schema.c tests/fuzz/without_
 done
 gcc -w -Icore -Itests/c -DMIEN_TEST_FFMPEG tests/fuzz/seeds.c -o "$out/seeds.bin" -Lbuild -lmien -lcmocka "${libraries[@]}" \
   -Wl,-rpath,"$PWD/build" && "$out/seeds.bin" "$out/seeds" >/dev/null 2>&1
+
+for zip in tests/golden/weights/{state.pt,plain.npz,packed.npz}; do
+  (printf '\5' && cat "$zip") >"$out/seeds/bytes/${zip##*/}"
+done
 
 for source in tests/fuzz/fuzz_*.c; do
   name=${source##*/fuzz_} name=${name%.c}
