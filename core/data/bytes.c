@@ -5,57 +5,69 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct mien_bytes {
-    int fd; /* -1: in memory */
-    int64_t size;
-    mien_storage *storage; /* what lies in memory */
-    char *name;            /* for messages */
+    mien_storage *storage;
+    int64_t first, size; /* of the storage's bytes */
+    char *name;          /* for messages */
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static mien_bytes *new_bytes(int fd, mien_storage *storage, int64_t size, const char *name) {
+mien_bytes *mien__bytes_at(mien_storage *storage, int64_t first, int64_t count, const char *name) {
     mien_bytes *b = calloc(1, sizeof *b);
     if (b && (b->name = strdup(name))) {
-        b->fd = fd;
-        b->storage = storage;
-        b->size = size;
+        b->storage = mien__storage_retain(storage);
+        b->first = first;
+        b->size = count;
         return b;
     }
     free(b);
-    if (fd >= 0) close(fd);
-    mien__storage_release(storage);
     MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "%s: out of memory", name);
 }
 
-mien_bytes *mien__bytes_in(mien_storage *storage, const char *name) {
-    return new_bytes(-1, storage, (int64_t)storage->bytes, name);
+static void unmap(void *data, size_t bytes) {
+    munmap(data, bytes);
+}
+
+/* The whole file, private to this process. */
+static mien_bytes *mapped(int fd, int64_t size, const char *path) {
+    static char none[64];
+    void *data = none;
+    if (size > 0)
+        data = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+    if (data == MAP_FAILED)
+        MIEN_FAIL_NULL(MIEN_ERR_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+    if (size > 0) madvise(data, (size_t)size, MADV_WILLNEED);
+    mien_storage *storage =
+        size > 0 ? mien__storage_lent(data, (size_t)size, unmap) : mien__storage_new(0, 0);
+    mien_bytes *b = storage ? mien__bytes_at(storage, 0, size, path) : NULL;
+    mien__storage_release(storage);
+    return b;
 }
 
 mien_bytes *mien_bytes_open(const char *path) {
     if (!path) MIEN_FAIL_NULL(MIEN_ERR_ARGUMENT, "bytes: no path was given");
     struct stat about;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
-    if (fd < 0 || fstat(fd, &about) != 0) {
+    mien_bytes *b = NULL;
+    if (fd < 0 || fstat(fd, &about) != 0)
         mien__fail(MIEN_ERR_IO, __FILE__, __LINE__, "%s: cannot be read: %s", path,
                    strerror(errno));
-        if (fd >= 0) close(fd);
-        return NULL;
-    }
-    if (!S_ISREG(about.st_mode)) {
-        close(fd);
-        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: a %s, where a file is wanted", path,
-                       S_ISDIR(about.st_mode) ? "folder" : "device or a pipe");
-    }
-    return new_bytes(fd, NULL, (int64_t)about.st_size, path);
+    else if (!S_ISREG(about.st_mode))
+        mien__fail(MIEN_ERR_FORMAT, __FILE__, __LINE__, "%s: a %s, where a file is wanted", path,
+                   S_ISDIR(about.st_mode) ? "folder" : "device or a pipe");
+    else
+        b = mapped(fd, (int64_t)about.st_size, path);
+    if (fd >= 0) close(fd);
+    return b;
 }
 
 void mien_bytes_close(mien_bytes *b) {
     if (!b) return;
-    if (b->fd >= 0) close(b->fd);
     mien__storage_release(b->storage);
     free(b->name);
     free(b);
@@ -66,7 +78,7 @@ int64_t mien_bytes_size(const mien_bytes *b) {
 }
 
 const void *mien__bytes_data(const mien_bytes *b) {
-    return b->storage->data;
+    return (char *)b->storage->data + b->first;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -81,20 +93,13 @@ static mien_status check_range(const mien_bytes *b, int64_t offset, int64_t coun
 
 mien_status mien_bytes_read(mien_bytes *b, int64_t offset, int64_t count, void *to) {
     MIEN_TRY(check_range(b, offset, count));
-    if (b->fd < 0) {
-        if (count > 0) memcpy(to, (char *)b->storage->data + offset, (size_t)count);
-        return MIEN_OK;
-    }
-    for (int64_t done = 0; done < count;) {
-        ssize_t n = pread(b->fd, (char *)to + done, (size_t)(count - done), offset + done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0)
-            MIEN_FAIL(MIEN_ERR_IO, "%s: cannot be read at byte %lld: %s", b->name,
-                      (long long)(offset + done),
-                      n < 0 ? strerror(errno) : "it has become shorter");
-        done += n;
-    }
+    if (count > 0) memcpy(to, (const char *)mien__bytes_data(b) + offset, (size_t)count);
     return MIEN_OK;
+}
+
+mien_bytes *mien__bytes_part(mien_bytes *b, int64_t first, int64_t count, const char *name) {
+    if (check_range(b, first, count) != MIEN_OK) return NULL;
+    return mien__bytes_at(b->storage, b->first + first, count, name);
 }
 
 /* ---- sums ------------------------------------------------------------------------------------ */
@@ -122,15 +127,9 @@ castagnoli_fast(uint32_t crc, const unsigned char *p, size_t n) {
 mien_status mien_bytes_crc32c(mien_bytes *b, int64_t offset, int64_t count, uint32_t *sum) {
     MIEN_CALL("summing weights");
     MIEN_TRY(check_range(b, offset, count));
-    bool fast = __builtin_cpu_supports("sse4.2");
-    unsigned char part[16384];
-    uint32_t crc = ~0u;
-    for (int64_t done = 0, n; done < count; done += n) {
-        n = count - done < (int64_t)sizeof part ? count - done : (int64_t)sizeof part;
-        MIEN_TRY(mien_bytes_read(b, offset + done, n, part));
-        crc = fast ? castagnoli_fast(crc, part, (size_t)n) : castagnoli_plain(crc, part, (size_t)n);
-    }
-    *sum = ~crc;
+    const unsigned char *from = (const unsigned char *)mien__bytes_data(b) + offset;
+    *sum = ~(__builtin_cpu_supports("sse4.2") ? castagnoli_fast(~0u, from, (size_t)count)
+                                              : castagnoli_plain(~0u, from, (size_t)count));
     return MIEN_OK;
 }
 
@@ -171,15 +170,13 @@ static mien_status span_of(const mien_tensor *t, const int64_t *stride, const ch
 /* The storage with these bytes of b: b's own when they lie there as they are wanted. */
 static mien_storage *storage_of(mien_bytes *b, int64_t offset, int64_t bytes, bool swapped,
                                 size_t size, int64_t *element) {
-    bool fits = b->fd < 0 && !swapped && (uint64_t)offset % size == 0;
-    *element = fits ? offset / (int64_t)size : 0;
-    if (fits) return mien__storage_retain(b->storage);
+    uint64_t at = (uint64_t)(b->first + offset);
+    *element = !swapped && at % size == 0 ? (int64_t)(at / size) : 0;
+    if (!swapped && at % size == 0) return mien__storage_retain(b->storage);
     mien_storage *storage = mien__storage_new(MIEN_DEVICE_CPU, (size_t)bytes);
-    if (storage && mien_bytes_read(b, offset, bytes, storage->data) != MIEN_OK) {
-        mien__storage_release(storage);
-        return NULL;
-    }
-    if (storage && swapped) swap_bytes(storage->data, bytes / (int64_t)size, size);
+    if (!storage) return NULL;
+    if (bytes > 0) memcpy(storage->data, (const char *)mien__bytes_data(b) + offset, (size_t)bytes);
+    if (swapped) swap_bytes(storage->data, bytes / (int64_t)size, size);
     return storage;
 }
 
@@ -217,13 +214,6 @@ mien_tensor *mien_bytes_tensor(mien_bytes *b, int64_t offset, bool swapped, mien
 mien_bytes *mien_bytes_unpack(mien_bytes *b, int64_t offset, int64_t count, mien_packing packing,
                               int64_t size) {
     if (check_range(b, offset, count) != MIEN_OK) return NULL;
-    if (b->fd < 0)
-        return mien__bytes_unpacked((char *)b->storage->data + offset, count, packing, size,
-                                    b->name);
-    mien_storage *packed = mien__storage_new(MIEN_DEVICE_CPU, (size_t)count);
-    mien_bytes *out = NULL;
-    if (packed && mien_bytes_read(b, offset, count, packed->data) == MIEN_OK)
-        out = mien__bytes_unpacked(packed->data, count, packing, size, b->name);
-    mien__storage_release(packed);
-    return out;
+    return mien__bytes_unpacked((const char *)mien__bytes_data(b) + offset, count, packing, size,
+                                b->name);
 }

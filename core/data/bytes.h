@@ -9,7 +9,9 @@
 typedef struct mien_bytes mien_bytes;
 typedef struct mien_zip mien_zip;
 
-/* A regular file, open for reading. NULL: missing, unreadable, a folder, a device or a pipe. */
+/* A regular file, mapped into memory: nothing is copied, and writing to a tensor that was taken of
+ * it changes no file. NULL: missing, unreadable, a folder, a device or a pipe. As with any mapped
+ * file, who makes it shorter meanwhile ends this process. */
 mien_bytes *mien_bytes_open(const char *path);
 /* NULL is allowed. Tensors that were taken stay. */
 void mien_bytes_close(mien_bytes *b);
@@ -39,21 +41,25 @@ mien_bytes *mien_bytes_unpack(mien_bytes *b, int64_t offset, int64_t count, mien
 /* CRC-32 of n bytes, as zip files keep it. */
 uint32_t mien_crc32(const void *bytes, int64_t n);
 
-/* A zip file. NULL: missing, or none; the message says what libzip found. */
+/* A zip file (APPNOTE.TXT 6.3.10, with zip64, of one part). NULL: missing, cut off or damaged. */
 mien_zip *mien_zip_open(const char *path);
 void mien_zip_close(mien_zip *zip); /* NULL is allowed */
 /* Files in it; their names and unpacked sizes, by position from 0. */
 int64_t mien_zip_count(const mien_zip *zip);
 const char *mien_zip_name(const mien_zip *zip, int64_t i);
 int64_t mien_zip_size(const mien_zip *zip, int64_t i);
-/* One of them, unpacked in memory. Error: damaged (its CRC-32 is another), encrypted, packed in a
- * way that is neither "stored" nor "deflated", or unpacking to too much (mien_bytes_unpack). */
+/* One of them; what was stored lies where the file is mapped. Error: damaged (its CRC-32 is
+ * another), encrypted, packed in a way that is neither "stored" nor "deflated", or unpacking to too
+ * much (mien_bytes_unpack). */
 mien_bytes *mien_zip_read(mien_zip *zip, int64_t i);
 /* cdef:end */
 
-/* Bytes that lie in a storage, which the caller gives. NULL: no memory; the storage is released. */
-mien_bytes *mien__bytes_in(mien_storage *storage, const char *name);
-/* Their address, of bytes in memory. */
+/* Bytes `first` to first + count - 1 of a storage, which is retained; name: for messages. NULL: no
+ * memory. */
+mien_bytes *mien__bytes_at(mien_storage *storage, int64_t first, int64_t count, const char *name);
+/* A part of b under another name. Error: it lies outside. */
+mien_bytes *mien__bytes_part(mien_bytes *b, int64_t first, int64_t count, const char *name);
+/* Their address. */
 const void *mien__bytes_data(const mien_bytes *b);
 /* `count` bytes at `from`, unpacked; name: of what they are, for messages. */
 mien_bytes *mien__bytes_unpacked(const void *from, int64_t count, mien_packing packing,

@@ -73,5 +73,7 @@ mien_bytes *mien__bytes_unpacked(const void *from, int64_t count, mien_packing p
                        (long long)count, (long long)size);
     mien_storage *storage = packing == MIEN_SNAPPY ? unsnapped(from, count, size, name)
                                                    : inflated(from, count, packing, size, name);
-    return storage ? mien__bytes_in(storage, name) : NULL;
+    mien_bytes *b = storage ? mien__bytes_at(storage, 0, (int64_t)storage->bytes, name) : NULL;
+    mien__storage_release(storage);
+    return b;
 }

@@ -382,6 +382,22 @@ mien_storage *mien__storage_in(mien__pool *pool, size_t bytes) {
     return storage_from(pool, pool->device, bytes);
 }
 
+mien_storage *mien__storage_lent(void *data, size_t bytes,
+                                 void (*give_back)(void *data, size_t bytes)) {
+    mien_storage *s = mien__calloc(1, sizeof *s);
+    if (!s) {
+        give_back(data, bytes);
+        MIEN_FAIL_NULL(MIEN_ERR_MEMORY, "no memory for the record of a storage");
+    }
+    *s = (mien_storage){.refs = 1,
+                        .device = MIEN_DEVICE_CPU,
+                        .bytes = bytes,
+                        .capacity = bytes,
+                        .data = data,
+                        .give_back = give_back};
+    return s;
+}
+
 mien_storage *mien__storage_retain(mien_storage *s) {
     MIEN_ASSERT(!s || __atomic_load_n(&s->refs, __ATOMIC_RELAXED) > 0);
     if (s) __atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
@@ -399,6 +415,11 @@ void mien__storage_release(mien_storage *s) {
     MIEN_ASSERT(!s || __atomic_load_n(&s->refs, __ATOMIC_RELAXED) > 0);
     if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     mien__storage_drop_packed(s);
+    if (s->give_back) {
+        s->give_back(s->data, s->bytes);
+        free(s);
+        return;
+    }
     struct device *d = &devices[s->device];
     pool *p = s->pool;
     int class;

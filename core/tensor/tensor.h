@@ -102,8 +102,9 @@ typedef struct mien_storage {
     size_t bytes;     /* of the request */
     size_t capacity;  /* what the pool gave */
     void *data;       /* 64-byte aligned */
-    mien__pool *pool; /* where it came from */
-    int captures;     /* of the references: those of captures */
+    mien__pool *pool; /* where it came from; NULL: lent by somebody else, see below */
+    void (*give_back)(void *data, size_t bytes); /* of what was lent */
+    int captures;                                /* of the references: those of captures */
     uint64_t version; /* counts writes: caches of derived layouts and the tape compare it */
     void *packed;     /* a backend's re-laid-out copy of these weights (see cpu/pack.h); here and
                          not in the tensor, so that what the tape saved finds it as well */
@@ -113,6 +114,10 @@ typedef struct mien_storage {
 /* A storage with one reference and unset bytes from the device's pool. NULL: no memory. */
 mien_storage *mien__storage_new(mien_device device, size_t bytes);
 mien_storage *mien__storage_in(mien__pool *pool, size_t bytes);
+/* A storage over host memory that is somebody else's, such as a mapped file; the last reference
+ * gives it back. It may be written to. NULL: no memory; then it was given back. */
+mien_storage *mien__storage_lent(void *data, size_t bytes,
+                                 void (*give_back)(void *data, size_t bytes));
 /* A pool whose blocks nobody else gets. It keeps them until its last owner has released it; those
  * that are in use then go with their storages. While it has several owners, a request may take any
  * block that is large enough: what they do takes turns, with the same sizes or smaller ones. */

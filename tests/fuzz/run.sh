@@ -10,8 +10,8 @@ mkdir -p "$out"/{objects,seeds/image,seeds/video,seeds/bytes}
 flags=(-g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=alignment -fno-omit-frame-pointer -w -std=gnu11
   -Icore -Ibuild -Itests/c -Itests/fuzz -DMIEN_WITHOUT_ONEDNN '-DMIEN_VERSION="fuzz"' -DMIEN_TEST_FFMPEG)
 libav="libavformat libavcodec libavutil libswscale"
-read -ra packages <<<"$(pkg-config --cflags hdf5 sqlite3 libzip libdeflate $libav)"
-read -ra libraries <<<"$(pkg-config --libs hdf5 sqlite3 libzip libdeflate $libav) -lsnappy -lcrypto -lgomp -lpthread -ldl -lm"
+read -ra packages <<<"$(pkg-config --cflags hdf5 sqlite3 libdeflate $libav)"
+read -ra libraries <<<"$(pkg-config --libs hdf5 sqlite3 libdeflate $libav) -lsnappy -lcrypto -lgomp -lpthread -ldl -lm"
 
 objects=()
 for source in core/*/*.c core/backend/ref/*.c build/schema.c tests/fuzz/without_opencv.c; do
