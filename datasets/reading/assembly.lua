@@ -49,6 +49,7 @@ end
 --- The face of a recording; nil where its video cannot be used, which is said: hours of work on the others stay. The second
 -- result: it was found before.
 local function follow(job, o, each)
+  if job.seen then return job.seen end
   local ok, found, kept = pcall(search.follow, job, search.folder(o.out), each)
   if ok then return found, kept end
   if not check.is_error(found) or found.code == "interrupted" then error(found, 0) end
@@ -81,7 +82,10 @@ local function add(writer, job, o, found, map)
   local time = assembly.tensor("f64", { n }, function(row) return job.time(row, found, map) end)
   local face = assembly.tensor("u8", { n }, function(row) return found.held[map[row]] and 0 or 1 end)
   writer:recording { name = job.name, subject = job.subject, partition = job.partition, labels = labels, traces = traces,
-    votes = votes, face = face, time = time, frames = function(write) faces.cut(job.video, found, map, o.size, write) end }
+    votes = votes, face = face, time = time, frames = function(write)
+      if job.cut then return job.cut(map, o.size, write) end
+      faces.cut(job.video, found, map, o.size, write)
+    end }
   labels:free() time:free() face:free()
   if votes then votes:free() end
   if traces then traces:free() end
@@ -110,7 +114,8 @@ end
 --   rows = number of label rows, map = function(found) -> source frames that meet the label rows in order,
 --   longer = function(found, n): the video goes on after its n pairs,
 --   labels = function(row, k), traces and votes = function(row, k) or nil, raters = R,
---   time = function(row, found, map) } }; a map of nil leaves a recording out.
+--   time = function(row, found, map), seen, cut, resolution = for faces that were cut out already: what faces.follow would
+--   give, function(map, size, write) that writes them, and "640x480" } }; a map of nil leaves a recording out.
 -- Gives { recordings =, frames =, fps =, left_out = names }.
 function assembly.write(o)
   folders.make_for(o.out)
@@ -129,7 +134,7 @@ function assembly.write(o)
         remark(job, found, #map, o.note)
         add(writer, job, o, found, map)
         result.recordings, result.frames = result.recordings + 1, result.frames + #map
-        held[job.partition], sizes[#sizes + 1] = true, size_of(job.video)
+        held[job.partition], sizes[#sizes + 1] = true, job.resolution or size_of(job.video)
         job.map, job.labels, job.votes, job.traces = nil, nil, nil, nil -- what they hold is written
       else
         table.insert(result.left_out, job.name)
