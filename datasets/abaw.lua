@@ -5,7 +5,7 @@ if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. 
 
 local ffi = require "ffi"
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local command = require "reading.command"
@@ -25,8 +25,8 @@ local function source_of(name)
   return name:match "^(.+)_left$" or name:match "^(.+)_right$" or name
 end
 
---- The labels of a file, a line for each frame: { path =, { arousal, valence } or false where a value below -1 says that there
--- is none ... }, and how many such there are. The header says which column is which.
+--- The labels of a file, a line for each frame: { path =, { arousal, valence } or false where a value below -1 says that
+-- there is none ... }, and how many such there are. The header says which column is which.
 local function read_labels(path, found)
   local rows, header, bad = csv.read(path, TARGETS)
   local list, without = { path = path }, 0
@@ -135,7 +135,8 @@ local function add_jobs(jobs, entry, labels, o)
     elseif not video then
       return o.leave_out(entry.name, entry.partition, "there is neither a folder of its faces nor its video")
     elseif source_of(entry.name) ~= entry.name and not job.boxes then
-      return o.leave_out(entry.name, entry.partition, "two people are in the video; --faces or --boxes must say which is meant")
+      return o.leave_out(entry.name, entry.partition, "two people are in the video; --faces or --boxes must say which is "
+        .. "meant")
     else
       offset = first - 1
     end
@@ -174,12 +175,12 @@ local function label_files(o)
 end
 
 local function make(o)
-  local found, jobs, read, without = annotations.problems(), {}, {}, 0
-  local list, names, by_name = label_files(o), {}, {}
+  local found, jobs, read, without = ratings.problems(), {}, {}, 0
+  local list, names = label_files(o), {}
   for i, entry in ipairs(list) do
     local n
     read[entry.name], n = read_labels(entry.path, found)
-    without, names[i], by_name[entry.name] = without + n, entry.name, entry
+    without, names[i] = without + n, entry.name
   end
   found:raise()
   local own = o.split or o.folds or o.given.shares
@@ -191,8 +192,7 @@ local function make(o)
   if #jobs == 0 then check.raise("io", "none of the %d annotated persons has a video or a folder of faces", #list) end
   return assembly.write { out = o.out, size = o.size, name = "abaw", fps = o.fps, names = TARGETS, jobs = jobs,
     note = o.note, label_range = { -1, 1 },
-    source = ("Aff-Wild2 of %s, %s; faces of %d pixels"):format(o.labels, own and "own partitions" or "the owners' partitions",
-      o.size) }
+    source = ("Aff-Wild2 of %s, %s partitions; faces of %d pixels"):format(o.labels, own and "own" or "the owners'", o.size) }
 end
 
 return command.entry(command.declare {

@@ -9,7 +9,7 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local command = require "reading.command"
@@ -91,7 +91,7 @@ local function read_values(job, o, found, lists)
   local values = {}
   for k, dimension in ipairs(TARGETS) do
     local path = ("%s/%s/%s.txt"):format(o.annotations, dimension, job.name)
-    values[k] = annotations.values(path, found)
+    values[k] = ratings.values(path, found)
     lists[#lists + 1] = { path = path, values = values[k] }
   end
   local a, v = #values[1], #values[2]
@@ -113,7 +113,7 @@ local function partition(names, o)
 end
 
 local function make(o)
-  local found, lists, jobs = annotations.problems(), {}, {}
+  local found, lists, jobs = ratings.problems(), {}, {}
   for _, entry in ipairs(partition(annotated(o), o)) do
     local job, missing = find_job(entry, o)
     if job then
@@ -123,7 +123,7 @@ local function make(o)
       o.leave_out(entry.name, entry.partition, missing)
     end
   end
-  local scale = annotations.unscale(lists, found)
+  local scale = ratings.unscale(lists, found)
   found:raise()
   if #jobs == 0 then check.raise("io", "no annotated video was found in %s", o.videos) end
   if scale ~= 1 then o.note("the annotations are scaled by %d", scale) end

@@ -10,7 +10,7 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local command = require "reading.command"
@@ -155,7 +155,7 @@ local function prepare(o, what)
 end
 
 local function make(o)
-  local found, counted = annotations.problems(), { frames = 0, tied = 0, empty = 0, unlabelled = 0, other = 0, late = 0,
+  local found, counted = ratings.problems(), { frames = 0, tied = 0, empty = 0, unlabelled = 0, other = 0, late = 0,
     train = {}, devel = {}, test = {}, fewest = math.huge, most = 0 }
   local listed, unused, about, cut
   listed, o.told, unused, about = read_videos(o.labels, found)

@@ -9,7 +9,7 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local command = require "reading.command"
@@ -83,7 +83,7 @@ local function read_ratings(name, o, found)
   for k, dimension in ipairs(TARGETS) do
     local path = ratings_path(o, dimension, name)
     if not lfs.attributes(path) then return nil, path end
-    dimensions[k] = annotations.raters(path, o.raters, STEP, found)
+    dimensions[k] = ratings.raters(path, o.raters, STEP, found)
   end
   local a, v = #dimensions[1], #dimensions[2]
   if a ~= v and #found.list == 0 then
@@ -92,41 +92,41 @@ local function read_ratings(name, o, found)
   return { rows = math.min(a, v), dimensions = dimensions }
 end
 
-local function add_ratings(job, ratings, o)
+local function add_ratings(job, rated, o)
   local raters = #o.raters
   local gold = {}
-  for k, rows in ipairs(ratings.dimensions) do
+  for k, rows in ipairs(rated.dimensions) do
     gold[k] = fuse(rows, raters, o, ("%s, %s"):format(job.name, TARGETS[k]), o.note)
   end
-  job.rows, job.raters = ratings.rows, raters
+  job.rows, job.raters = rated.rows, raters
   job.labels = function(row, k) return gold[k][row] end
   job.traces = function(row, i) -- [R,K], dimensions fastest
     local k = (i - 1) % #gold + 1
-    return ratings.dimensions[k][row][(i - k) / #gold + 1]
+    return rated.dimensions[k][row][(i - k) / #gold + 1]
   end
 end
 
 --- Labels, videos and partitions of all recordings, and what was left out.
 local function collect(entries, o)
-  local found, jobs, waiting, listed = annotations.problems(), {}, {}, {}
+  local found, jobs, waiting, listed = ratings.problems(), {}, {}, {}
   local gold, step = nil, STEP
-  if o.gold then gold, step = annotations.gold(o.gold, TARGETS, found) end
+  if o.gold then gold, step = ratings.gold(o.gold, TARGETS, found) end
   for _, entry in ipairs(entries) do
     local name = entry.name
     listed[name] = true
-    local ratings, missing
+    local rated, missing
     if gold then
-      ratings, missing = gold[name], ("'%s' in %s"):format(name, o.gold)
+      rated, missing = gold[name], ("'%s' in %s"):format(name, o.gold)
     else
-      ratings, missing = read_ratings(name, o, found)
+      rated, missing = read_ratings(name, o, found)
     end
     local video = faces.video(o.videos, name)
-    if not ratings or not video then
-      o.leave_out(name, entry.partition, "there is no " .. (ratings and ("%s/%s.mp4"):format(o.videos, name) or missing))
+    if not rated or not video then
+      o.leave_out(name, entry.partition, "there is no " .. (rated and ("%s/%s.mp4"):format(o.videos, name) or missing))
     else
       local job = { name = name, subject = entry.subject or name, partition = entry.partition, video = video,
         boxes = o.boxes and faces.given(o.boxes, name), search = o }
-      jobs[#jobs + 1], waiting[job] = assembly.even(job, step), ratings
+      jobs[#jobs + 1], waiting[job] = assembly.even(job, step), rated
     end
   end
   found:raise()
@@ -175,7 +175,7 @@ local function participants(o, entries)
   local path = o.from .. "/RECOLA-Metadata/recola_user_info.csv"
   if not lfs.attributes(path) then return nil end
   local rows, header, bad = csv.read(path, { "User" })
-  local found, subject_of, people_rows = annotations.problems(), {}, {}
+  local found, subject_of, people_rows = ratings.problems(), {}, {}
   for _, entry in ipairs(entries) do subject_of[entry.name] = entry.subject or entry.name end
   local function subject(row) return subject_of[row.User] or subject_of["P" .. row.User] end
   for _, row in ipairs(rows) do people_rows[#people_rows + 1] = subject(row) and row or nil end

@@ -4,7 +4,7 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local command = require "reading.command"
@@ -14,12 +14,12 @@ local people = require "reading.people"
 
 --- Rows by recording, and the step: of one file or ARFF folder, or of a folder with a CSV for each recording.
 local function read_labels(o, found)
-  if not people.holds_csv(o.labels) then return annotations.gold(o.labels, o.targets, found) end
+  if not people.holds_csv(o.labels) then return ratings.gold(o.labels, o.targets, found) end
   local by_name, step, first = {}, nil, nil
   for entry in lfs.dir(o.labels) do
     if entry:lower():find "%.csv$" then
       local path = o.labels .. "/" .. entry
-      local rows, own = annotations.gold(path, o.targets, found)
+      local rows, own = ratings.gold(path, o.targets, found)
       if step and own ~= step then
         check.raise("format", "%s: rows every %g s, but %s has them every %g s", path, own, first, step)
       end
@@ -53,7 +53,7 @@ local function make_job(entry, path, rows, step, o)
 end
 
 local function make(o)
-  local found = annotations.problems()
+  local found = ratings.problems()
   local files, path_of = people.videos(o.videos)
   local by_name, step = read_labels(o, found)
   found:raise()

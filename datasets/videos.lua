@@ -10,16 +10,15 @@ local here = debug.getinfo(1, "S").source:gsub("^@", ""):match "^(.*)/[^/]*$" or
 if not package.path:find(here .. "/?.lua", 1, true) then package.path = here .. "/?.lua;" .. package.path end
 
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local check = require "mien.base.check"
 local assembly = require "reading.assembly"
 local command = require "reading.command"
 local data = require "mien.data"
 local faces = require "reading.faces"
 local people = require "reading.people"
+local timed = require "reading.timed"
 local traces = require "reading.traces"
-
-local LATE = 0.5 -- seconds that a video's first frame may come after the first row without a word
 
 --- Rows by video's name, names sorted, subjects by name.
 local function read_labels(o, found)
@@ -38,51 +37,6 @@ local function read_labels(o, found)
   end
   table.sort(names)
   return by_name, names, told
-end
-
---- All rows at one rate, that of the corpus; gives it in frames a second.
-local function settle_rate(by_name, names, o, found)
-  local first
-  for _, name in ipairs(names) do
-    local rows = by_name[name]
-    if o.rate and #rows > 0 then
-      local gap
-      by_name[name], gap = traces.resample(rows, o.rate)
-      if gap > 1 then o.note("%s: no row for %.2f s somewhere; values there lie on a straight line", name, gap) end
-    else
-      traces.even(rows, found)
-      if rows.step and first and math.abs(rows.step - first.step) > 0.01 * first.step then
-        found:add(rows.path, rows[2].line, "rows every %.4g s, but %s has them every %.4g s (--rate brings all to one)",
-          rows.step, first.path, first.step)
-      end
-      first = first or rows.step and rows
-    end
-  end
-  found:raise()
-  return o.rate or math.floor(1000 / first.step + 0.5) / 1000
-end
-
-local function make_job(entry, video, rows, o)
-  local times = {}
-  for i, row in ipairs(rows) do times[i] = row.time end
-  local job = { name = entry.name, subject = entry.subject, partition = entry.partition, video = video,
-    boxes = o.boxes and faces.given(o.boxes, entry.name), search = o, rows = #rows }
-  function job.map(seen)
-    local map = faces.shown(seen, times)
-    if #map == 0 then
-      return o.note("left out %s (%s): its rows begin at %g s, after the end of the video", entry.name, entry.partition,
-        times[1])
-    end
-    if seen.times[1] > times[1] + LATE then
-      o.note("%s: rows begin at %g s, the video's first frame is shown at %.3f s and stands for those before", entry.name,
-        times[1], seen.times[1])
-    end
-    return map
-  end
-  function job.longer(seen, n) return seen.times[#seen.times] > times[n] + 2 * rows.step end
-  function job.labels(row, k) return rows[row][k] end
-  function job.time(row) return times[row] end
-  return job
 end
 
 --- Videos that nobody labelled: every frame is a row, and its one class says so.
@@ -118,18 +72,11 @@ end
 
 local function labelled(o)
   if o.rate and o.rate <= 0 then check.raise("argument", "--rate is %g; rows a second are above 0", o.rate) end
-  local files, path_of = people.videos(o.videos)
-  local found = annotations.problems()
+  people.videos(o.videos) -- a folder that is not there is said before its labels are read
+  local found = ratings.problems()
   local by_name, names, told = read_labels(o, found)
-  o.told = told
-  local fps = settle_rate(by_name, names, o, found)
-  local jobs = {}
-  for _, entry in ipairs(people.split(people.usable(names, files, path_of, o), o)) do
-    jobs[#jobs + 1] = make_job(entry, path_of[entry.name], by_name[entry.name], o)
-  end
-  return assembly.write { out = o.out, size = o.size, name = o.out:match "([^/]*)$":gsub("%.%w+$", ""), fps = fps,
-    names = o.targets, label_range = o.range, jobs = jobs, note = o.note,
-    source = ("videos of %s, traces of %s; faces of %d pixels"):format(o.videos, o.labels, o.size) }
+  o.told, o.source = told, ("videos of %s, traces of %s"):format(o.videos, o.labels)
+  return timed.write(by_name, names, o, found)
 end
 
 local function make(o)

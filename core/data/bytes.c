@@ -183,8 +183,14 @@ static mien_storage *storage_of(mien_bytes *b, int64_t offset, int64_t bytes, bo
 mien_tensor *mien_bytes_tensor(mien_bytes *b, int64_t offset, bool swapped, mien_dtype dtype,
                                int ndim, const int64_t *shape, const int64_t *stride) {
     MIEN_CALL("reading weights");
-    int64_t bytes = 0;
+    int64_t bytes = (int64_t)mien_dtype_size(dtype);
     if (check_range(b, offset, 0) != MIEN_OK) return NULL;
+    for (int i = 0; i < ndim; i++) {
+        if (shape[i] >= 0 && !__builtin_mul_overflow(bytes, shape[i] ? shape[i] : 1, &bytes))
+            continue;
+        MIEN_FAIL_NULL(MIEN_ERR_FORMAT, "%s: a tensor with %lld entries in dimension %d: damaged",
+                       b->name, (long long)shape[i], i + 1);
+    }
     mien_tensor *t = mien__tensor_header(dtype, MIEN_DEVICE_CPU, ndim, shape);
     if (!t) return NULL;
     /* of a stride of 0 the elements are more than the bytes */

@@ -1,5 +1,5 @@
 -- From a video to crops of its one face, frame by frame: where the face is, which frame is shown when, the cutting.
--- Not here: finding and linking faces (mien.data.faces), labels (annotations.lua).
+-- Not here: finding and linking faces (mien.data.faces), labels (ratings.lua).
 local ffi = require "ffi"
 local lfs = require "lfs"
 local square_of = require("mien.data.box").square

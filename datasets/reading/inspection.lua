@@ -1,6 +1,6 @@
 -- What is wrong with the owners' files of a corpus, found by reading all of them and writing nothing.
 -- Not here: a finished corpus (`mien dataset check FILE.h5`, lua/mien/cli/dataset/inspect.lua).
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local assembly = require "reading.assembly"
 local check = require "mien.base.check"
 local data = require "mien.data"
@@ -70,9 +70,9 @@ function inspection.run(corpus, o)
   local function add(fmt, ...) problems[#problems + 1] = fmt:format(...) end
   require("reading.command").tell(o)
   local write = assembly.write
-  assembly.write, annotations.instead = instead(add), function(line) problems[#problems + 1] = line end
+  assembly.write, ratings.instead = instead(add), function(line) problems[#problems + 1] = line end
   local ok, err = pcall(corpus.check or corpus.work, o)
-  assembly.write, annotations.instead = write, nil
+  assembly.write, ratings.instead = write, nil
   status_line.clear()
   if not ok and (not check.is_error(err) and #problems == 0 or check.is_error(err) and err.code == "interrupted") then
     error(err, 0)

@@ -1,7 +1,7 @@
 -- Who is in which partition: a manifest, somebody's own or a published one, or a seeded draw.
 -- Not here: splits of a finished corpus (mien.data.split_subjects).
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local rng = require "mien.tensor.rng"
@@ -40,7 +40,7 @@ partitions.words = { train = "train", devel = "devel", test = "test", dev = "dev
 function partitions.manifest(name)
   local path, published = path_of(name)
   local rows, header, bad = csv.read(path, { "recording", "partition" })
-  local found, subject = annotations.problems(), nil
+  local found, subject = ratings.problems(), nil
   for _, column in ipairs(header) do
     if column:lower() == "subject" then subject = column end
   end

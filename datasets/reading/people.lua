@@ -1,7 +1,7 @@
 -- Who is in which video, and in which partition, for corpora that people bring themselves; it is said how it was told.
 -- Not here: published splits, manifests, the draw (partitions.lua).
 local lfs = require "lfs"
-local annotations = require "reading.annotations"
+local ratings = require "reading.ratings"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local faces = require "reading.faces"
@@ -86,7 +86,7 @@ local function read_people(path)
   if not video or not subject then
     check.raise("format", "%s has no columns video and subject; its header is: %s", path, table.concat(header, ", "))
   end
-  local found, of, line = annotations.problems(), {}, {}
+  local found, of, line = ratings.problems(), {}, {}
   for _, row in ipairs(bad) do found:add(path, row.line, "%s", row.problem) end
   for _, row in ipairs(rows) do
     local name = people.stem(row[video])
@@ -166,7 +166,8 @@ end
 
 --- List of { name, subject, partition } for the names (of videos with labels), and how subjects were told.
 -- o: person = Lua pattern, people = CSV, split = manifest, told = subjects by name that came with the labels,
--- shares = list (train, devel, test) or folds and fold where there is no manifest, seed, labels = path for messages, note.
+-- shares = list (train, devel, test) or folds and fold where there is no manifest, seed, labels = path for messages, note;
+-- manifest = { path =, { name =, partition = } ... } that came with the labels, for those who say nothing else.
 -- source(name): the video that a recording was cut from, where several are cut from one; they stay together.
 function people.split(names, o, source)
   source = source or function(name) return name end
@@ -178,7 +179,12 @@ function people.split(names, o, source)
     check.raise("argument", "--fold %d: of how many? --folds says it", o.fold)
   end
   local manifest, has_subjects
-  if o.split then manifest, has_subjects = partitions.manifest(o.split) end
+  local split = o.split or o.manifest and o.manifest.path
+  if o.split then
+    manifest, has_subjects = partitions.manifest(o.split)
+  elseif not (o.folds or o.given and o.given.shares) then
+    manifest = o.manifest -- the organisers'
+  end
   for _, entry in ipairs(manifest or {}) do entry.name = people.stem(entry.name) end
   local subject, how = teller(o, manifest and manifest_subjects(manifest, has_subjects), source)
   local known, of, home = {}, {}, {}
@@ -199,7 +205,7 @@ function people.split(names, o, source)
     listed[entry.name] = true
     local who = of[entry.name]
     if who and home[who] and home[who] ~= entry.partition then
-      check.raise("format", "%s: subject %s is in %s and in %s", o.split, who, home[who], entry.partition)
+      check.raise("format", "%s: subject %s is in %s and in %s", split, who, home[who], entry.partition)
     elseif known[entry.name] then
       home[who] = entry.partition
       list[#list + 1] = { name = entry.name, subject = who, partition = entry.partition }
@@ -208,7 +214,7 @@ function people.split(names, o, source)
     end
   end
   for _, name in ipairs(names) do
-    if not listed[name] then o.leave_out(name, "no partition", "it is not in " .. o.split) end
+    if not listed[name] then o.leave_out(name, "no partition", "it is not in " .. split) end
   end
   return list
 end

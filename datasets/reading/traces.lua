@@ -1,5 +1,5 @@
 -- Traces that people bring themselves: a CSV with a time and values, of one video or of all.
--- Not here: the owners' forms (annotations.lua), videos and who is in them (faces.lua, people.lua).
+-- Not here: the owners' forms (ratings.lua), videos and who is in them (faces.lua, people.lua).
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 local people = require "reading.people"

@@ -18,7 +18,9 @@ end
 local x, cases, bad = array(folder .. "/input.npy"), {}, 0
 for file in lfs.dir(folder) do
   local case = file:match "^([%w_]+)%."
-  if case and case ~= "input" and not file:find "%.npy$" and not file:find "%.data%-" then cases[#cases + 1] = { case, file } end
+  if case and case ~= "input" and not file:find "%.npy$" and not file:find "%.data%-" then
+    cases[#cases + 1] = { case, file }
+  end
 end
 table.sort(cases, function(a, b) return a[1] < b[1] end)
 for _, case in ipairs(cases) do

@@ -2,7 +2,7 @@
 -- Not here: whole corpora (dataset_corpora_spec.lua).
 local dataset = require "tests.lua.dataset_forms"
 local tiny = require "tests.lua.tiny"
-local annotations, faces, partitions = require "reading.annotations", require "reading.faces", require "reading.partitions"
+local ratings, faces, partitions = require "reading.ratings", require "reading.faces", require "reading.partitions"
 local command, people = require "reading.command", require "reading.people"
 local folder = tiny.folder()
 local write, says, affwild, HEADER = dataset.writer(folder), dataset.says, dataset.affwild, dataset.ratings
@@ -11,8 +11,8 @@ teardown(function() tiny.drop(folder) end)
 
 describe("a file of RECOLA's ratings", function()
   local function read(text, raters)
-    local found = annotations.problems()
-    local rows = annotations.raters(write("P1.csv", text), raters, 0.04, found)
+    local found = ratings.problems()
+    local rows = ratings.raters(write("P1.csv", text), raters, 0.04, found)
     found:raise()
     return rows
   end
@@ -53,8 +53,8 @@ end)
 
 describe("a gold standard of AVEC", function()
   local function read(text)
-    local found = annotations.problems()
-    local gold, step = annotations.gold(write("gold.csv", text), { "arousal", "valence" }, found)
+    local found = ratings.problems()
+    local gold, step = ratings.gold(write("gold.csv", text), { "arousal", "valence" }, found)
     found:raise()
     return gold, step
   end
@@ -81,10 +81,10 @@ describe("a gold standard of AVEC in ARFF", function()
     .. "@attribute GoldStandard numeric\n\n\n@data\n\n" -- the first row stands in line 10
 
   local function read(files)
-    local found = annotations.problems()
+    local found = ratings.problems()
     tiny.drop(folder .. "/gold")
     for path, text in pairs(files) do write("gold/" .. path .. ".arff", text) end
-    local gold, step = annotations.gold(folder .. "/gold", { "arousal", "valence" }, found)
+    local gold, step = ratings.gold(folder .. "/gold", { "arousal", "valence" }, found)
     found:raise()
     return gold, step
   end
@@ -122,12 +122,12 @@ end)
 
 describe("Aff-Wild's values", function()
   local function unscale(...)
-    local found, lists = annotations.problems(), {}
+    local found, lists = ratings.problems(), {}
     for i, text in ipairs { ... } do
       local path = write(("v%d.txt"):format(i), text)
-      lists[i] = { path = path, values = annotations.values(path, found) }
+      lists[i] = { path = path, values = ratings.values(path, found) }
     end
-    local scale = annotations.unscale(lists, found)
+    local scale = ratings.unscale(lists, found)
     found:raise()
     return scale, lists
   end

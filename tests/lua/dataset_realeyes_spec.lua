@@ -3,7 +3,7 @@
 local dataset = require "tests.lua.dataset_forms"
 local mien = require "mien"
 local tiny = require "tests.lua.tiny"
-local annotations, marks = require "reading.annotations", require "reading.marks"
+local ratings, marks = require "reading.ratings", require "reading.marks"
 local folder = tiny.folder()
 local write, says, has_note, realeyes = dataset.writer(folder), dataset.says, dataset.has_note, dataset.realeyes
 local classes = { "neutral", "happy", "other" }
@@ -11,7 +11,7 @@ local classes = { "neutral", "happy", "other" }
 teardown(function() tiny.drop(folder) end)
 
 local function read(text)
-  local found = annotations.problems()
+  local found = ratings.problems()
   local by_video, named, cut = marks.read({ path = write("marks.csv", text), classes = classes }, found)
   found:raise()
   return by_video, named, cut

@@ -3,7 +3,7 @@
 local dataset = require "tests.lua.dataset_forms"
 local tiny = require "tests.lua.tiny"
 local command = require "reading.command"
-local annotations, people, traces = require "reading.annotations", require "reading.people", require "reading.traces"
+local ratings, people, traces = require "reading.ratings", require "reading.people", require "reading.traces"
 local split = require "reading.partitions"
 local folder = tiny.folder()
 local write, says, has_note = dataset.writer(folder), dataset.says, dataset.has_note
@@ -12,7 +12,7 @@ teardown(function() tiny.drop(folder) end)
 
 describe("a CSV of traces", function()
   local function read(text, options)
-    local o, found = { time = "time", targets = { "arousal", "valence" }, range = { -1, 1 } }, annotations.problems()
+    local o, found = { time = "time", targets = { "arousal", "valence" }, range = { -1, 1 } }, ratings.problems()
     for key, value in pairs(options or {}) do o[key] = value end
     local by_name, names, told = traces.read(write("a.csv", text), o.name, o, found)
     found:raise()
@@ -73,7 +73,7 @@ describe("a CSV of traces", function()
 
   it("must have even rows, or is brought to a rate on straight lines", function()
     local function even(text)
-      local found, list = annotations.problems(), read(text, { name = "x" }).x
+      local found, list = ratings.problems(), read(text, { name = "x" }).x
       traces.even(list, found)
       found:raise()
       return list.step

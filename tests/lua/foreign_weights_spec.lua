@@ -163,13 +163,15 @@ describe("a name map", function()
 
   it("can be a file or a table of one's own, and a name is counted that no rule knows", function()
     local path = folder .. "/own.safetensors"
-    require "mien.weights.writing.to_safetensors"(path, { { "a/kernel", mien.arange(1, 6):reshape { 2, 3 } }, { "b", mien.ones { 2 } } }, {})
+    require "mien.weights.writing.to_safetensors"(path, { { "a/kernel", mien.arange(1, 6):reshape { 2, 3 } },
+      { "b", mien.ones { 2 } } }, {})
     local map = { about = "mine", sign = { "^a/kernel$" }, rules = { { "^a/kernel$", "head.weight", change = "transpose" } } }
     local file = mien.weights.load(path, { map = map })
     assert.same({ { 1, 4 }, { 2, 5 }, { 3, 6 } }, file.tensors[1][2]:totable())
     assert.same({ "b" }, file.report.unknown)
     assert.truthy(table.concat(mien.weights.told(file), "\n"):find("not understood: 1 (b)", 1, true))
-    expect.failure(function() mien.weights.load(path, { map = { about = "x", sign = {}, rule = {} } }) end, 'did you mean "rules"')
+    expect.failure(function() mien.weights.load(path, { map = { about = "x", sign = {}, rule = {} } }) end,
+      'did you mean "rules"')
     expect.failure(function() mien.weights.load(path, { map = "torchvision_resnt" }) end, "torchvision_resnet")
   end)
 
@@ -205,7 +207,8 @@ describe("a name map", function()
     assert.truthy(table.concat(start.lines, "\n"):find "tensors are not in the file and are drawn: conv1%.weight")
     assert.same({ 0.485, 0.456, 0.406 }, start:meta().scale_mean)
     expect.failure(function()
-      mien.init.from(path):apply(mien.models.resnet { width = 2, blocks = { 1, 1, 1, 1 }, strides = "slim" }, mien.rng.stream(1, "init"))
+      mien.init.from(path):apply(mien.models.resnet { width = 2, blocks = { 1, 1, 1, 1 }, strides = "slim" },
+        mien.rng.stream(1, "init"))
     end, "strides")
   end)
 end)
@@ -224,7 +227,7 @@ describe("an exported network", function()
     local meta = { model = net.architecture, outputs = net.outputs, scale_mean = { 0, 0, 0 }, scale_sd = { 1, 1, 1 } }
     for _, form in ipairs { "safetensors", "torch" } do
       local path = folder .. "/net." .. form
-      require("mien.weights.writing.to_" .. form)(path, forms.names(net:state(), net.architecture), forms.texts(meta))
+      forms.write(form, path, net:state(), meta)
       local said = form == "torch" and { model = net.architecture, outputs = net.outputs } or nil
       local again = mien.models.from_weights(path, said)
       for i, entry in ipairs(again:state()) do
@@ -366,7 +369,8 @@ describe("a file that is damaged", function()
 
   it("is refused where it asks for what no data need", function()
     local function old(body) -- the older form of PyTorch around one pickle
-      return "\x80\2\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\2M\xe9\3.\x80\2}q\0X\r\0\0\0little_endianq\1\x88s." .. body .. "\x80\2]q\0."
+      return "\x80\2\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\2M\xe9\3.\x80\2}q\0X\r\0\0\0little_endianq\1\x88s." .. body
+        .. "\x80\2]q\0."
     end
     expect.failure(function() mien.weights.open(with(old "\x80\2\x82\1.")) end, "the opcode 0x82, which no data need")
     expect.failure(function() mien.weights.open(with(old "\x80\2R.")) end, "takes a value where there is none")
@@ -374,13 +378,10 @@ describe("a file that is damaged", function()
     expect.failure(function() mien.weights.open(with(old "cos\nsystem\n(X\4\0\0\0truetR.")) end, "without a tensor")
     local deep = "\x80\2" .. ("]"):rep(1000) .. ("a"):rep(999) .. "."
     expect.failure(function() mien.weights.open(with(old(deep))) end, "deeper than 64")
-    local header = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}'
-    expect.failure(function()
-      local ok, problem = pcall(mien.weights.open, with(string.char(#header) .. ("\0"):rep(7) .. header .. ("\0"):rep(12)))
-      assert.is_false(ok)
-      problem.message = problem.message:gsub("8 was wanted", "4 was wanted")
-      error(problem, 0)
-    end, "4 was wanted")
+    local header = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],'
+      .. '"data_offsets":[4,12]}}'
+    expect.failure(function() mien.weights.open(with(string.char(#header) .. ("\0"):rep(7) .. header .. ("\0"):rep(12))) end,
+      "b lies at byte 4 of the elements, 8 was wanted")
   end)
 
   it("of any kind is read or refused by its name, and nothing else happens", function()

@@ -138,7 +138,8 @@ local share = between(0, 0.999, "a share from 0 to below 1")
 
 -- Arguments of mien's own networks. Those of a network of another name are its maker's.
 local ARGUMENTS = { width = whole(1, 65536), hidden = whole(1, 65536), layers = whole(1, 100), cell = one_of("lstm", "gru"),
-  strides = one_of("torchvision", "slim", "caffe"), block = one_of("bottleneck", "basic"), reset_after = truth, dropout = share, size = whole(32, checks.SIDE),
+  strides = one_of("torchvision", "slim", "caffe"), block = one_of("bottleneck", "basic"), reset_after = truth,
+    dropout = share, size = whole(32, checks.SIDE),
   blocks = counts(4, 4, 1000), fully_connected = counts(0, 100, 65536) }
 local OWN = { recurrent = true, framewise = true, resnet = true, resnet50 = true, resnet18 = true,
   resnet34 = true, resnet101 = true, vgg16 = true, affwildnet = true }

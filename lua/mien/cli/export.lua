@@ -60,7 +60,9 @@ local function weights_of(options)
   local db = require("mien.results").open(options.db, true)
   local row = db:row("SELECT path FROM artifact WHERE run = ? AND kind = 'weights'", tonumber(id))
   db:close()
-  if not row then check.raise("argument", "run %s has no weights in results.db: it did not end, or there is no such run", id) end
+  if not row then
+    check.raise("argument", "run %s has no weights in results.db: it did not end, or there is no such run", id)
+  end
   return home.find(row.path)
 end
 

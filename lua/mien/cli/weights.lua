@@ -116,7 +116,9 @@ function verbs.show(args)
       if name:find "num_batches_tracked$" then targets, why = nil, "counters of batch norm" end
       if targets then
         local names = {}
-        for i, target in ipairs(targets) do names[i] = target.name .. (target.change and " (" .. target.change .. ")" or "") end
+        for i, target in ipairs(targets) do
+          names[i] = target.name .. (target.change and " (" .. target.change .. ")" or "")
+        end
         ours = table.concat(names, ", ")
       else
         ours = "- " .. (why == "unknown" and "not understood" or why)
@@ -124,7 +126,8 @@ function verbs.show(args)
     elseif map then
       ours = "- outside of the network"
     end
-    rows[#rows + 1] = { entry.name, "[" .. table.concat(entry.shape, ",") .. "]", entry.dtype or entry.stored, sum_of(entry), ours }
+    rows[#rows + 1] = { entry.name, "[" .. table.concat(entry.shape, ",") .. "]", entry.dtype or entry.stored,
+      sum_of(entry), ours }
   end
   print(("%s: %s, %d tensors, %.0f numbers%s"):format(home.short(path), opened.format, #opened.entries, count,
     cut ~= "" and "; the network lies below " .. cut or ""))
@@ -166,7 +169,9 @@ function verbs.convert(args)
     local tensors, meta = {}, {}
     for _, word in ipairs(words) do
       local name, path = word:match "^([%w_]+)=(.+)$"
-      if not name and #words > 1 then cli.usage("mien weights convert: %s: of several files each wants a name, as NAME=FILE", word) end
+      if not name and #words > 1 then
+        cli.usage("mien weights convert: %s: of several files each wants a name, as NAME=FILE", word)
+      end
       local file = load(path or word, options)
       told(file, path or word)
       for _, entry in ipairs(file.tensors) do
@@ -177,8 +182,10 @@ function verbs.convert(args)
     if form == "mien" then
       checkpoint.save_weights(out, tensors, meta)
     else
-      require("mien.weights.writing.to_" .. form)(out, forms.names(tensors, meta.model), forms.texts(meta))
-      if form == "torch" and next(meta) then print "a state_dict has no place for what the weights say of themselves: left out" end
+      forms.write(form, out, tensors, meta)
+      if form == "torch" and next(meta) then
+        print "a state_dict has no place for what the weights say of themselves: left out"
+      end
     end
     print(("%s: %d tensors"):format(home.short(out), #tensors))
   end)

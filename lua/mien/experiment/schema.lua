@@ -205,8 +205,8 @@ local function set_start(config, path, text)
   end
   if name then check.unknown("--set " .. path, "arm", name, names) end
   if own > 0 then
-    check.raise("argument", "--set start: %d of the arms have a start of their own; say of which: --set arms.%s.start=%s", own,
-      names[1], text)
+    check.raise("argument", "--set start: %d of the arms have a start of their own; say of which: --set arms.%s.start=%s",
+      own, names[1], text)
   end
   start.instead = (config.start or {}).path
   config.start = start

@@ -189,7 +189,8 @@ local function build(config, what, fixed)
   for _, count in ipairs(blocks) do check.type(count, "count", what .. ": blocks") end
   local slim, expansion = strides == "slim", BLOCKS[block].expansion
   local self = resnet.create { width = width, features_out = 8 * expansion * width,
-    architecture = { "resnet", width = width, blocks = blocks, strides = strides, block = block == "basic" and block or nil } }
+    architecture = { "resnet", width = width, blocks = blocks, strides = strides,
+      block = block == "basic" and block or nil } }
   self:add("conv1", nn.conv2d { 3, width, 7, stride = 2, padding = 3, bias = false })
   self:add("bn1", nn.batch_norm { width, relu = true })
   self.pool = nn.max_pool { 3, stride = 2, padding = slim and "same" or 1 }

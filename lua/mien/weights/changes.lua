@@ -94,7 +94,8 @@ local RANKS = { hwio = 4, transpose = 2, matconvnet = 4, flat_hwc = 2, flat_filt
 function changes.check(rule, shape, what)
   local rank = rule.change and RANKS[rule.change]
   if rank and #shape ~= rank then
-    check.raise("shape", "%s: [%s] has %d dimensions, `%s` wants %d", what, table.concat(shape, ","), #shape, rule.change, rank)
+    check.raise("shape", "%s: [%s] has %d dimensions, `%s` wants %d", what, table.concat(shape, ","), #shape, rule.change,
+      rank)
   end
 end
 

@@ -47,4 +47,12 @@ function forms.texts(meta)
   return texts
 end
 
+local WRITERS = { safetensors = require "mien.weights.writing.to_safetensors",
+  torch = require "mien.weights.writing.to_torch" }
+
+--- Writes tensors, a list of { name, tensor } of a network, to `path` in a form of WRITERS; meta: what it says of itself.
+function forms.write(form, path, tensors, meta)
+  WRITERS[form](path, forms.names(tensors, meta.model), forms.texts(meta))
+end
+
 return forms

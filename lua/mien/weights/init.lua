@@ -264,7 +264,8 @@ end
 function weights.save(path, model, options)
   options = check.keys(options or {}, { form = "string", meta = "table", fold = "boolean" }, "weights.save")
   local form = options.form or forms.form(path)
-  local meta = checks.join({ model = rawget(model, "architecture"), outputs = rawget(model, "outputs") }, options.meta or {}, path)
+  local own = { model = rawget(model, "architecture"), outputs = rawget(model, "outputs") }
+  local meta = checks.join(own, options.meta or {}, path)
   if form == "onnx" then
     local features = meta.model and meta.model.features
     local size = type(features) == "table" and features.size or meta.model and meta.model.size
@@ -273,9 +274,8 @@ function weights.save(path, model, options)
     return ("%d operators, opset 17"):format(count)
   end
   if options.fold then check.raise("argument", "weights.save: fold is for .onnx") end
-  local tensors = forms.names(model:state(), meta.model)
-  require("mien.weights.writing.to_" .. form)(path, tensors, forms.texts(meta))
-  return ("%d tensors"):format(#tensors)
+  forms.write(form, path, model:state(), meta)
+  return ("%d tensors"):format(#forms.names(model:state(), meta.model))
 end
 
 --- What a file says of its weights (weights.load's meta): mien's own without reading them.

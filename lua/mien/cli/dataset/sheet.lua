@@ -88,7 +88,8 @@ local function contact_sheet(c, recording, path)
   local height = top + math.ceil(#frames / COLUMNS) * step_y + GAP
   local out = { ('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="Helvetica,Arial,sans-serif" '
     .. 'font-size="11" fill="#404040">\n<rect width="%d" height="%d" fill="#ffffff"/>\n'):format(width, height, width,
-    height), ('<text x="%d" y="20" font-size="14">%s</text>\n'):format(GAP, escape(("%s: recording %s, person %s, %s, %d frames"):format(
+    height), ('<text x="%d" y="20" font-size="14">%s</text>\n'):format(GAP,
+      escape(("%s: recording %s, person %s, %s, %d frames"):format(
     c.name, recording.name, recording.subject, recording.partition, recording.count))) }
   for i, number in ipairs(frames) do
     local x, y = GAP + (i - 1) % COLUMNS * step_x, top + math.floor((i - 1) / COLUMNS) * step_y

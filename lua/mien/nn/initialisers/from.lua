@@ -115,6 +115,7 @@ return function(config, rest)
   -- a part of the names is wanted, so the others may be missing
   local strict = config.strict
   if strict == nil then strict = config.only == nil end
-  return setmetatable({ name = "from", path = config[1], transfer = transfer, rest = rest, options = options, strict = strict },
+  return setmetatable({ name = "from", path = config[1], transfer = transfer, rest = rest, options = options,
+    strict = strict },
     class)
 end

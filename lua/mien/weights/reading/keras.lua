@@ -53,7 +53,8 @@ end
 
 -- What stands at vars/0, 1, ... of a layer; other classes keep their numbers.
 local NORM = { "gamma", "beta", "moving_mean", "moving_variance" }
-local VARIABLES = { Conv2D = { "kernel", "bias" }, Dense = { "kernel", "bias" }, DepthwiseConv2D = { "depthwise_kernel", "bias" },
+local VARIABLES = { Conv2D = { "kernel", "bias" }, Dense = { "kernel", "bias" },
+  DepthwiseConv2D = { "depthwise_kernel", "bias" },
   SeparableConv2D = { "depthwise_kernel", "pointwise_kernel", "bias" }, BatchNormalization = NORM }
 
 --- Keras' own rule: "BatchNormalization" -> "batch_normalization", "Conv2D" -> "conv2d".

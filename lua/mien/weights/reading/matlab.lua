@@ -6,7 +6,8 @@ local numpy = require "mien.weights.reading.numpy"
 local matlab = { name = "matlab" }
 
 -- Elements' types by number (miINT8 ...), and classes of arrays (mxDOUBLE_CLASS ...).
-local STORED = { [1] = "i8", [2] = "u8", [3] = "i16", [4] = "u16", [5] = "i32", [6] = "u32", [7] = "f32", [9] = "f64", [12] = "i64" }
+local STORED = { [1] = "i8", [2] = "u8", [3] = "i16", [4] = "u16", [5] = "i32", [6] = "u32", [7] = "f32", [9] = "f64",
+  [12] = "i64" }
 local SIZES = { i8 = 1, u8 = 1, i16 = 2, u16 = 2, i32 = 4, u32 = 4, f32 = 4, f64 = 8, i64 = 8 }
 local TENSORS = { i8 = "i8", u8 = "u8", i32 = "i32", f32 = "f32", f64 = "f64", i64 = "i64" }
 local MATRIX, COMPRESSED, UTF8 = 14, 15, 16
@@ -49,16 +50,16 @@ end
 function class:array(from, at, stop, name, depth)
   if depth > DEEPEST then self.file:wrong("structs and cells lie deeper than %d in each other", DEEPEST) end
   if stop - at < 8 then return end -- an empty cell
-  local _, place, size, after = self:element(from, at, stop)
+  local part, place, size, after, _
+  _, place, size, after = self:element(from, at, stop)
   local kind = from:text(place, 1):byte()
   if size < 8 then self.file:wrong "an array without its flags" end
   if self.order == "big" then kind = from:text(place + 3, 1):byte() end
-  local part, shape
   part, place, size, after = self:element(from, after, stop)
-  shape = self:numbers(from, part, place, size)
+  local shape = self:numbers(from, part, place, size)
   local count = 1
   for _, n in ipairs(shape) do count = count * n end
-  part, place, size, after = self:element(from, after, stop)
+  _, place, size, after = self:element(from, after, stop)
   local own = from:text(place, size)
   if name == "" then name = own end
   if kind == CELL then
@@ -71,7 +72,7 @@ function class:array(from, at, stop, name, depth)
     if kind == OBJECT then _, _, _, after = self:element(from, after, stop) end
     part, place, size, after = self:element(from, after, stop)
     local length = self:numbers(from, part, place, size)[1] or 0
-    part, place, size, after = self:element(from, after, stop)
+    _, place, size, after = self:element(from, after, stop)
     if length < 1 or length > 1024 then self.file:wrong "fields whose names have no length" end
     local fields, text = {}, from:text(place, size)
     for i = 1, size, length do fields[#fields + 1] = text:sub(i, i + length - 1):match "^[^%z]*" end
@@ -128,7 +129,8 @@ end
 function matlab.open(file)
   local order = file:text(126, 2)
   if order ~= "IM" and order ~= "MI" then file:wrong "its header does not say the order of bytes" end
-  local walk = setmetatable({ file = file, order = order == "MI" and "big" or nil, entries = {}, texts = {}, left = 0 }, class)
+  local walk = setmetatable({ file = file, order = order == "MI" and "big" or nil, entries = {}, texts = {}, left = 0 },
+    class)
   local at = 128
   while at < file.size do
     local kind, place, size, after = walk:element(file, at, file.size)

@@ -80,7 +80,9 @@ function numpy.npy(file, name)
   local version = head:byte(7)
   local long = version == 1 and 2 or 4
   local length = bytes.whole(head, 9, long)
-  if not version or version > 3 or not length then file:wrong("a .npy file of version %s; 1 to 3 are read", tostring(version)) end
+  if not version or version > 3 or not length then
+    file:wrong("a .npy file of version %s; 1 to 3 are read", tostring(version))
+  end
   local start = 8 + long
   local header = file:text(start, length)
   local descr, fortran = header:match "'descr':%s*'([^']+)'", header:match "'fortran_order':%s*(%a+)"

@@ -6,7 +6,8 @@ local protobuf = require "mien.weights.reading.protobuf"
 local onnx = { name = "onnx" }
 
 -- TensorProto.DataType.
-local DTYPES = { [1] = "f32", [2] = "u8", [3] = "i8", [6] = "i32", [7] = "i64", [9] = "u8", [10] = "f16", [11] = "f64", [16] = "bf16" }
+local DTYPES = { [1] = "f32", [2] = "u8", [3] = "i8", [6] = "i32", [7] = "i64", [9] = "u8", [10] = "f16", [11] = "f64",
+  [16] = "bf16" }
 local SIZES = { f32 = 4, f64 = 8, i32 = 4, u8 = 1, i8 = 1, i64 = 8, bf16 = 2, f16 = 2 }
 
 --- A message whose first field is ir_version and which has a graph (7).

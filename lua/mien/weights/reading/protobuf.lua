@@ -50,7 +50,9 @@ function protobuf.fields(text, first, last, wrong)
     elseif wire == 2 then
       local length
       length, at = protobuf.varint(text, at)
-      if not length or length < 0 or at + length - 1 > last then wrong("a message that is cut off at its byte %d", (at or first) - first) end
+      if not length or length < 0 or at + length - 1 > last then
+        wrong("a message that is cut off at its byte %d", (at or first) - first)
+      end
       field.from, field.to = at, at + length - 1
       at = at + length
     else
@@ -68,8 +70,9 @@ function protobuf.packed(text, field, list, wrong)
     list[#list + 1] = field[2]
     return list
   end
-  local at, value = field.from, nil
+  local at = field.from
   while at <= field.to do
+    local value
     value, at = protobuf.varint(text, at)
     if not at or at > field.to + 1 then wrong "a list of numbers that is cut off" end
     list[#list + 1] = value

@@ -61,7 +61,9 @@ function reader.open(file)
   end)
   local at = 0
   for _, entry in ipairs(entries) do
-    if entry.first ~= at then file:wrong("%s lies at byte %.0f of the elements, %.0f was wanted", entry.name, entry.first, at) end
+    if entry.first ~= at then
+      file:wrong("%s lies at byte %.0f of the elements, %.0f was wanted", entry.name, entry.first, at)
+    end
     at = entry.last
   end
   if 8 + length + at ~= file.size then

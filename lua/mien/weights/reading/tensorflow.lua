@@ -10,7 +10,8 @@ local tensorflow = { name = "tensorflow" }
 local MAGIC, FOOTER, TRAILER = "\x57\xfb\x80\x8b\x24\x75\x47\xdb", 48, 5
 
 -- DataType of types.proto.
-local DTYPES = { [1] = "f32", [2] = "f64", [3] = "i32", [4] = "u8", [6] = "i8", [9] = "i64", [10] = "u8", [14] = "bf16", [19] = "f16" }
+local DTYPES = { [1] = "f32", [2] = "f64", [3] = "i32", [4] = "u8", [6] = "i8", [9] = "i64", [10] = "u8", [14] = "bf16",
+  [19] = "f16" }
 local SIZES = { f32 = 4, f64 = 8, i32 = 4, u8 = 1, i8 = 1, i64 = 8, bf16 = 2, f16 = 2 }
 local STRING = 7
 
@@ -130,7 +131,8 @@ local function open_bundle(file)
     end
     if said[7] then file:wrong("%s is kept in slices (a partitioned variable), which are not read", key) end
     local entry = { name = key, dtype = DTYPES[number(1)], stored = "DataType " .. number(1), shard = number(3),
-      offset = number(4), size = number(5), sum = number(6), shape = said[2] and said[2].from and shape_of(text, said[2], wrong) or {} }
+      offset = number(4), size = number(5), sum = number(6),
+      shape = said[2] and said[2].from and shape_of(text, said[2], wrong) or {} }
     if key == GRAPH then graph = entry
     elseif number(1) == STRING then left = left + 1
     else list[#list + 1] = entry end
@@ -164,7 +166,8 @@ local function open_bundle(file)
       file:wrong("%s: %.0f bytes for a shape of [%s]", entry.name, entry.size, table.concat(entry.shape, ","))
     end
     function entry.read()
-      return verified(entry):tensor(entry.offset, { dtype = entry.dtype, shape = entry.shape, swapped = big, name = entry.name })
+      return verified(entry):tensor(entry.offset, { dtype = entry.dtype, shape = entry.shape, swapped = big,
+        name = entry.name })
     end
     entry.name = names[entry.name] or entry.name:gsub(SUFFIX, "")
   end
@@ -201,7 +204,8 @@ local function open_single(file, list)
       if field[1] == 1 and field.from then -- the list of tensors
         for _, tensor in ipairs(protobuf.fields(one.text, field.from, field.to, wrong)) do
           local about = { shape = {}, slices = 0 }
-          for _, inner in ipairs(tensor[1] == 1 and tensor.from and protobuf.fields(one.text, tensor.from, tensor.to, wrong) or {}) do
+          local inside = tensor[1] == 1 and tensor.from and protobuf.fields(one.text, tensor.from, tensor.to, wrong)
+          for _, inner in ipairs(inside or {}) do
             if inner[1] == 1 then about.name = protobuf.text(one.text, inner)
             elseif inner[1] == 2 and inner.from then about.shape = shape_of(one.text, inner, wrong)
             elseif inner[1] == 3 then about.dtype, about.stored = DTYPES[inner[2]], "DataType " .. tostring(inner[2])

@@ -80,7 +80,8 @@ local function taking(fetch, swapped)
 end
 
 --- Classes that stand in a file and say nothing of tensors.
-local QUIET = { "^torch%.Size$", "^torch%.device$", "^_codecs%.", "^numpy%.", "^builtins%.", "^__builtin__%.", "^collections%." }
+local QUIET = { "^torch%.Size$", "^torch%.device$", "^_codecs%.", "^numpy%.", "^builtins%.", "^__builtin__%.",
+  "^collections%." }
 
 --- "12 objects of 2 classes are left out (argparse.Namespace, ...)", for what cannot be tensors.
 local function left(classes)

@@ -28,12 +28,10 @@ class.__index = class
 
 --- ASCII: the next word of a line of its own.
 function class:word()
-  while true do
-    local first, last, word = self.text:find("^%s*(%S+)[ \n]?", self.at)
-    if not first then self.file:wrong("cut off at byte %d", self.at) end
-    self.at = last + 1
-    return word
-  end
+  local first, last, word = self.text:find("^%s*(%S+)[ \n]?", self.at)
+  if not first then self.file:wrong("cut off at byte %d", self.at) end
+  self.at = last + 1
+  return word
 end
 
 function class:int()
@@ -56,7 +54,9 @@ end
 
 function class:string()
   local length = self:int()
-  if length < 0 or self.at + length - 1 > #self.text then self.file:wrong("a text of %d bytes at byte %d", length, self.at) end
+  if length < 0 or self.at + length - 1 > #self.text then
+    self.file:wrong("a text of %d bytes at byte %d", length, self.at)
+  end
   local value = self.text:sub(self.at, self.at + length - 1)
   self.at = self.at + length + (self.ascii and 1 or 0)
   return value
@@ -99,7 +99,8 @@ function class:tensor(kind)
   end
   return { type = "tensor", shape = shape, strides = strides, dtype = from.dtype, stored = kind, read = function(name)
     if from.at then
-      return file:tensor(from.at + first * SIZES[from.dtype], { dtype = from.dtype, shape = shape, strides = strides, name = name })
+      return file:tensor(from.at + first * SIZES[from.dtype], { dtype = from.dtype, shape = shape, strides = strides,
+        name = name })
     end
     local count, step = 1, 1
     for i = #shape, 1, -1 do
@@ -127,7 +128,9 @@ end
 
 function class:object()
   self.count, self.depth = self.count + 1, self.depth + 1
-  if self.count > MOST or self.depth > DEEPEST then self.file:wrong("more than %.0f objects, or %d in each other", MOST, DEEPEST) end
+  if self.count > MOST or self.depth > DEEPEST then
+    self.file:wrong("more than %.0f objects, or %d in each other", MOST, DEEPEST)
+  end
   local kind, value = self:int(), nil
   if kind == NUMBER then value = self:double()
   elseif kind == STRING then value = self:string()
@@ -194,7 +197,9 @@ function torch7.open(file)
     end
   end
   local notes = {}
-  if left > 0 then notes[#notes + 1] = ("%d tensors are left out: gradients, outputs, empty ones, second names"):format(left) end
+  if left > 0 then
+    notes[#notes + 1] = ("%d tensors are left out: gradients, outputs, empty ones, second names"):format(left)
+  end
   if walk.functions > 0 then notes[#notes + 1] = ("%d functions are not looked at"):format(walk.functions) end
   return { entries = kept, notes = notes }
 end

@@ -5,10 +5,10 @@ local arff = require "reading.arff"
 local check = require "mien.base.check"
 local csv = require "mien.data.csv"
 
-local annotations = {}
+local ratings = {}
 
 --- What is wrong with a corpus is said at once: found:add(path, line, problem, ...), found:raise().
-function annotations.problems()
+function ratings.problems()
   local found = { list = {} }
   function found:add(path, line, fmt, ...)
     self.list[#self.list + 1] = ("%s:%d: " .. fmt):format(path, line, ...)
@@ -16,8 +16,8 @@ function annotations.problems()
   function found:raise()
     local n = #self.list
     if n == 0 then return end
-    if annotations.instead then -- `mien dataset check` takes the lines, and goes on
-      for _, line in ipairs(self.list) do annotations.instead(line) end
+    if ratings.instead then -- `mien dataset check` takes the lines, and goes on
+      for _, line in ipairs(self.list) do ratings.instead(line) end
       self.list = {}
       return
     end
@@ -89,7 +89,7 @@ local RECOLA = { "FM1", "FM2", "FM3", "FF1", "FF2", "FF3" }
 
 --- The raters' traces of one recording and dimension: a CSV with `time` and a column for each rater. Gives rows
 -- of ratings, one for each frame from t = step on. raters: list of column names; left out: RECOLA's six.
-function annotations.raters(path, raters, step, found)
+function ratings.raters(path, raters, step, found)
   local ok, rows = pcall(timed, csv, path, "time", raters or RECOLA, "rater ", found)
   if not ok then
     if not check.is_error(rows) or rows.code ~= "format" then error(rows, 0) end
@@ -178,7 +178,7 @@ end
 --- A gold standard as AVEC hands it out: a CSV of all recordings (2018, 2019), or a folder with an ARFF file for each
 -- dimension and recording (2015, 2016). Gives rows by recording's name, { [1] = arousal, [2] = valence }, the row at
 -- t = 0 dropped, and the step in seconds.
-function annotations.gold(path, names, found)
+function ratings.gold(path, names, found)
   local read = lfs.attributes(path, "mode") == "directory" and gold_of_folder or gold_of_table
   local by_name, order = read(path, names, found)
   local step = step_of(order, path, found)
@@ -187,7 +187,7 @@ function annotations.gold(path, names, found)
 end
 
 --- One value a line, one line a frame, no header (Aff-Wild). Blank lines at the end are passed over.
-function annotations.values(path, found)
+function ratings.values(path, found)
   local file, problem = io.open(path, "rb")
   if not file then check.raise("io", "cannot read %s", problem) end
   local text = file:read "*a":gsub("^\239\187\191", ""):gsub("%s*$", "")
@@ -205,7 +205,7 @@ end
 --- Brings lists of values to [-1, 1]: { path, values } each, in place. Some releases of Aff-Wild write whole
 -- numbers to 1000: told by whole numbers beyond 1 in all files together, as a single video may hold none.
 -- Gives the scale, 1 or 1000.
-function annotations.unscale(lists, found)
+function ratings.unscale(lists, found)
   local whole, largest = true, 0
   for _, list in ipairs(lists) do
     for _, value in ipairs(list.values) do
@@ -224,4 +224,4 @@ function annotations.unscale(lists, found)
   return scale
 end
 
-return annotations
+return ratings
