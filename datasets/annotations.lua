@@ -51,7 +51,7 @@ local function read_all(o, found)
   local all, traces, others = {}, {}, 0
   for _, path in ipairs(files_of(o.labels)) do
     local ending, one = path:match "%.([%w~]+)$", nil
-    local name = path:match "([^/]*)%.[^.]*$"
+    local name = path:match("[^/]*$"):gsub("%.[^.]*$", "")
     if ending == "eaf" then
       one = intervals.elan(path, found)
       if one.without > 0 then

@@ -16,6 +16,9 @@ local function lines_of(path)
   return list
 end
 
+--- A file's name without folders and ending.
+local function own_name(path) return (path:match("[^/]*$"):gsub("%.[^.]*$", "")) end
+
 --- Fields of a line without quotes around them.
 local function fields(line)
   local list = {}
@@ -49,7 +52,7 @@ function rated.girard(path, found)
       columns[#columns + 1] = k
       result[#result + 1] = { media = intervals.base(said["Multimedia File"] or ""), path = path, way = "ends", low = low,
         high = high,
-        rater = path:match "([^/]*)%.[^.]*$", target = size and head[k] or nil, missing = 0 }
+        rater = own_name(path), target = size and head[k] or nil, missing = 0 }
     end
   end
   local last = -math.huge
@@ -94,7 +97,7 @@ function rated.pagan(path, column, found)
   for _, name in ipairs(header) do known[name] = true end
   local by, list = {}, {}
   for _, row in ipairs(rows) do
-    local media = known[column] and row[column]:gsub("&(#?%w+);", ESCAPES) or path:match "([^/]*)%.[^.]*$"
+    local media = known[column] and row[column]:gsub("&(#?%w+);", ESCAPES) or own_name(path)
     local rater = ("%s %s"):format(known.Participant and row.Participant or "rater", known.SessionID and row.SessionID or "")
     local key = media .. "\0" .. rater
     if not by[key] then
