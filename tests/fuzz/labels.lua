@@ -40,14 +40,16 @@ local FORMS = {
   values = { "0.1\n-0.5\n1\n", function(path, found)
     ratings.unscale({ { path = path, values = ratings.values(path, found) } }, found)
   end },
-  arff = { "@relation x\n@attribute Instance_name string\n@attribute frameTime numeric\n@attribute GoldStandard numeric\n@data\n"
-    .. "'P1',0,0.5\n'P1',0.04,-1\n", function(path) require("reading.arff").read(path, { "frameTime", "GoldStandard" }) end },
+  arff = { "@relation x\n@attribute Instance_name string\n@attribute frameTime numeric\n@attribute GoldStandard numeric\n"
+    .. "@data\n'P1',0,0.5\n'P1',0.04,-1\n",
+    function(path) require("reading.arff").read(path, { "frameTime", "GoldStandard" }) end },
   manifest = { "recording,partition,subject\na,train,1\nb,devel,2\nc,test,3\n",
     function(path) partitions.manifest(path) end },
-  eaf = { '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="milliseconds"><MEDIA_DESCRIPTOR MEDIA_URL="file:///a/b%20c.mp4"/></HEADER>'
-    .. '<TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1"/><TIME_SLOT TIME_SLOT_ID="b"/><TIME_SLOT TIME_SLOT_ID="c" '
-    .. 'TIME_VALUE="9"/></TIME_ORDER><TIER TIER_ID="t"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="x" TIME_SLOT_REF1="a" '
-    .. 'TIME_SLOT_REF2="b"><ANNOTATION_VALUE>j&amp;k</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION><ANNOTATION>'
+  eaf = { '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="milliseconds"><MEDIA_DESCRIPTOR MEDIA_URL="file:///a/b%20c.mp4"/>'
+    .. '</HEADER><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1"/><TIME_SLOT TIME_SLOT_ID="b"/>'
+    .. '<TIME_SLOT TIME_SLOT_ID="c" TIME_VALUE="9"/></TIME_ORDER><TIER TIER_ID="t"><ANNOTATION>'
+    .. '<ALIGNABLE_ANNOTATION ANNOTATION_ID="x" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b">'
+    .. "<ANNOTATION_VALUE>j&amp;k</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION><ANNOTATION>"
     .. '<REF_ANNOTATION ANNOTATION_ID="y" ANNOTATION_REF="x"><ANNOTATION_VALUE/></REF_ANNOTATION></ANNOTATION></TIER>'
     .. "</ANNOTATION_DOCUMENT>", function(path, found) intervals.elan(path, found) end },
   anvil = { '<annotation><head><video src="a/b.mp4"/></head><body><track name="f"><el start="0.2" end="0.4">'
@@ -64,8 +66,8 @@ local FORMS = {
   nova_labels = { "0,1;0,3;1;1,0\n0.3;0.5;0;1.0\n0.5;0.7;-1;1.0\n", function(path, found)
     os.rename(path, path .. "~")
     local out = assert(io.open(path, "wb"))
-    out:write('<annotation><info ftype="ASCII"/><scheme name="e" type="DISCRETE"><item name="j" id="0"/><item name="k" id="1"/>'
-      .. "</scheme></annotation>")
+    out:write('<annotation><info ftype="ASCII"/><scheme name="e" type="DISCRETE"><item name="j" id="0"/>'
+      .. '<item name="k" id="1"/></scheme></annotation>')
     out:close()
     intervals.nova(path, intervals.nova_header(path), found)
   end },

@@ -123,12 +123,13 @@ end
 
 --- A tensor from a text of its elements; how: as for class:tensor.
 function bytes.tensor_of(text, how)
-  local t = tensor.empty(#how.shape == 0 and { 1, dtype = how.dtype } or { dtype = how.dtype, unpack(how.shape) })
-  local size = tonumber(C.mien_dtype_size(dtypes[how.dtype]))
-  if t:count() * size ~= #text then
+  local size, count = tonumber(C.mien_dtype_size(dtypes[how.dtype])), 1
+  for _, n in ipairs(how.shape) do count = count * n end
+  if count * size ~= #text then
     check.raise("format", "%s has %d bytes, its shape [%s] of %s wants %.0f", how.name, #text,
-      table.concat(how.shape, ","), how.dtype, t:count() * size)
+      table.concat(how.shape, ","), how.dtype, count * size)
   end
+  local t = tensor.empty(#how.shape == 0 and { 1, dtype = how.dtype } or { dtype = how.dtype, unpack(how.shape) })
   if how.swapped and size > 1 then
     local parts = {}
     for i = 1, #text, size do parts[#parts + 1] = text:sub(i, i + size - 1):reverse() end
