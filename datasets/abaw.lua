@@ -125,7 +125,8 @@ local function add_jobs(jobs, entry, labels, o)
   local crops = o.faces and o.faces .. "/" .. entry.name
   for i, part in ipairs(parts) do
     local first, last = part[1], part[2]
-    local job = { name = entry.name .. (i > 1 and "+" .. i or ""), subject = entry.subject, partition = entry.partition,
+    local job = { name = entry.name .. (i > 1 and "+" .. i or ""), source = entry.name, subject = entry.subject,
+      partition = entry.partition,
       video = video, rows = last - first + 1, boxes = o.boxes and faces.given(o.boxes, entry.name), search = o }
     local offset = 0
     if crops and lfs.attributes(crops, "mode") == "directory" then

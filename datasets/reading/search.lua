@@ -43,8 +43,10 @@ local function key_of(job)
   return sha256.text(literal.encode({ files = files, code = code_of(job.video), options = face.pick(job.search) }, "search"))
 end
 
+--- source: what several recordings of one video have in common.
 local function path_of(folder, job)
-  return folder .. "/" .. job.name:gsub("[^%w_-]", function(c) return ("%%%02x"):format(c:byte()) end) .. ".face"
+  return folder .. "/" .. (job.source or job.name):gsub("[^%w_-]", function(c) return ("%%%02x"):format(c:byte()) end)
+    .. ".face"
 end
 
 --- The folder of what was found for a corpus that is not whole yet.

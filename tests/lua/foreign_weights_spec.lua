@@ -206,6 +206,11 @@ describe("a name map", function()
     assert.is_true((other.layer3[1].conv1.weight - net.layer3[1].conv1.weight):abs():max():item() > 0)
     assert.truthy(table.concat(start.lines, "\n"):find "tensors are not in the file and are drawn: conv1%.weight")
     assert.same({ 0.485, 0.456, 0.406 }, start:meta().scale_mean)
+    local own = folder .. "/own.h5" -- a file of mien's is taken in part alike
+    mien.checkpoint.save_weights(own, net)
+    assert.equal(40, #mien.weights.load(own, { only = "layer[12]" }).tensors)
+    expect.failure(function() mien.weights.load(own, { only = "layer[" }) end, "no Lua pattern")
+    expect.failure(function() mien.weights.load(own, { scale = "slim" }) end, "takes no scale")
     expect.failure(function()
       mien.init.from(path):apply(mien.models.resnet { width = 2, blocks = { 1, 1, 1, 1 }, strides = "slim" },
         mien.rng.stream(1, "init"))

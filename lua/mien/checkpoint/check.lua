@@ -219,8 +219,9 @@ function checks.lacks(path, keys, network)
       sets[#sets + 1] = ("--set %s=%s"):format(key, EXAMPLES[key] or "...")
     end
   end
-  check.raise("format", "%s does not say %s; an earlier mien wrote no such attributes, and shapes do not tell. They are "
-    .. "explained in docs/weights.md; say them, in Lua as options of these names, to `mien predict`%s as %s", path,
+  check.raise("format", "%s does not say %s; files of other programs and of an earlier mien do not, and shapes do not "
+    .. "tell. They are explained in docs/weights.md; say them, in Lua as options of these names, to `mien predict`%s as %s",
+    path,
     table.concat(keys, ", "), network and ", with one of what stands between |," or "", table.concat(sets, " "))
 end
 

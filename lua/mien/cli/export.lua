@@ -57,7 +57,7 @@ end
 local function weights_of(options)
   local id = options.what:match "^%d+$"
   if not id then return home.find(options.what) end
-  local db = require("mien.results").open(options.db, true)
+  local db = require("mien.results").open(options.db, { read_only = true })
   local row = db:row("SELECT path FROM artifact WHERE run = ? AND kind = 'weights'", tonumber(id))
   db:close()
   if not row then

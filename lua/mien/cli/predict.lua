@@ -34,8 +34,8 @@ where an output is no finite number.
                    the video's): 1.8 times as fast as bf16 on a CPU with VNNI
   --save FILE      with --int8: keeps that network as weights of their own, to be named with --weights from then on
   --post           applies the post-processing that `mien run` or `mien post` fitted and kept with the weights
-  --set KEY=VALUE  what the weights do not say of themselves, such as image_size=96 or outputs=valence,arousal
-                   (docs/weights.md has all attributes); may come several times
+  --set KEY=VALUE  what the weights do not say of themselves, such as image_size=96 or outputs=valence,arousal, and of
+                   files of other programs scale=torchvision, map, prefix, channels (docs/weights.md); may come several times
 ]]
 
 for _, word in ipairs(face.words) do

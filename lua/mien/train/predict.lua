@@ -58,7 +58,8 @@ end
 function predict.network(path, options)
   options = options or {}
   local checks = require "mien.checkpoint.check"
-  local meta = checks.join(require("mien.weights").meta(path), options.meta, path)
+  local how, said = require("mien.weights").apart(options.meta) -- how a file of another program is taken, and what it lacks
+  local meta = checks.join(require("mien.weights").meta(path, how), said, path)
   if meta.int8_ranges and (options.int8 or options.precision) then
     check.raise("argument", "%s holds a network in 8-bit whole numbers already: leave out --int8 and --precision", path)
   end

@@ -1,4 +1,4 @@
---- Weights of other programs: what a file holds, and its tensors under mien's names.
+-- Weights of other programs: what a file holds, and its tensors under mien's names.
 -- Not here: mien's own form (checkpoint/), copying into a network (nn/loading.lua), writing other forms (weights/writing).
 local bytes = require "mien.weights.bytes"
 local changes = require "mien.weights.changes"
@@ -202,6 +202,19 @@ local function one_bias(tensors)
   return kept
 end
 
+--- The tensors whose name has the pattern in it; all without one.
+local function only(tensors, pattern, path)
+  if not pattern then return tensors end
+  local kept = {}
+  for _, entry in ipairs(tensors) do
+    local ok, found = pcall(string.find, entry[1], pattern)
+    if not ok then check.raise("argument", "%s: only = %q is no Lua pattern: %s", path, pattern, tostring(found)) end
+    if found then kept[#kept + 1] = entry end
+  end
+  if #kept == 0 then check.raise("argument", "%s: no name fits only = %q, e.g. %s", path, pattern, tensors[1][1]) end
+  return kept
+end
+
 --- Of a network's description what still holds when only these of its tensors are taken.
 local function part_of(model, tensors)
   local shapes = shapes_of.shapes(tensors)
@@ -228,8 +241,11 @@ function weights.load(path, options)
       if options[key] then check.raise("argument", "%s is a file of mien's own, which takes no %s", path, key) end
     end
     local file = checkpoint.load_weights(path)
+    file.report = { taken = #file.tensors, changed = {}, left = {}, unknown = {} }
+    file.tensors = only(file.tensors, options.only, path)
+    if options.only then file.meta.model = part_of(file.meta.model, file.tensors) end
     file.meta = checks.join(file.meta, { model = options.model, outputs = options.outputs }, path)
-    file.format, file.report = "mien", { taken = #file.tensors, changed = {}, left = {}, unknown = {} }
+    file.format = "mien"
     return file
   end
   local list, prefix = naming.inside(opened.entries, options.prefix, path)
@@ -240,14 +256,7 @@ function weights.load(path, options)
   tensors = one_bias(without_biases(tensors, report))
   if map and map.epsilon then with_epsilon(tensors, map.epsilon) end
   local told = description(tensors, map)
-  if options.only then
-    local kept = {}
-    for _, entry in ipairs(tensors) do
-      if entry[1]:find(options.only) then kept[#kept + 1] = entry end
-    end
-    if #kept == 0 then check.raise("argument", "%s: no name fits only = %q, e.g. %s", path, options.only, tensors[1][1]) end
-    tensors = kept
-  end
+  tensors = only(tensors, options.only, path)
   local meta = said_by(opened.texts, path)
   meta.model = meta.model or told
   if options.only then meta.model = part_of(meta.model, tensors) end
