@@ -9,7 +9,7 @@ local networks = {
   resnet101 = { "mien.models.resnet", "resnet101" },
   vgg16 = { "mien.models.vgg16" }, recurrent = { "mien.models.recurrent" },
   framewise = { "mien.models.framewise" }, affwildnet = { "mien.models.affwildnet" },
-  from_weights = { "mien.models.from_weights", "load" },
+  from_weights = { "mien.models.from_weights", "load" }, onnx = { "mien.models.onnx" },
 }
 
 local models = {}

@@ -18,7 +18,7 @@ local weights = {}
 -- ---- what a file holds ---------------------------------------------------------------------------------
 
 -- Each module: { name, is = function(head, file) -> bool, open = function(file) -> { entries, notes, texts, files } }.
-local READERS = { "hdf5", "torch", "keras", "numpy", "safetensors", "matlab", "tensorflow", "onnx", "torch7" }
+local READERS = { "hdf5", "torch", "keras", "numpy", "safetensors", "matlab", "tensorflow", "onnx_tensors", "torch7" }
 
 local HEAD = 4096 -- bytes by which a form is known
 

@@ -1,6 +1,7 @@
 -- Protocol buffers' wire format, one message at a time: https://protobuf.dev/programming-guides/encoding/. What a field
 -- means, and into which one goes, its reader says; so no nesting of a file's own can go deep.
 -- Not here: messages (tensorflow.lua, onnx.lua).
+local ffi = require "ffi"
 local bytes = require "mien.weights.bytes"
 
 local protobuf = {}
@@ -78,6 +79,15 @@ function protobuf.packed(text, field, list, wrong)
     list[#list + 1] = value
   end
   return list
+end
+
+local four = ffi.new "union { uint8_t bytes[4]; float value; }"
+
+--- The f32 at `at` of a text.
+function protobuf.float(text, at)
+  for i = 0, 3 do four.bytes[i] = text:byte(at + i) end
+  local value = four.value
+  return value == value and value or 0 / 0
 end
 
 --- The bytes of a field as a text.

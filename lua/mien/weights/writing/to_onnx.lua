@@ -1,5 +1,5 @@
 -- Writes a network as an ONNX graph: frames or whole sequences of any length, for onnxruntime and whatever else runs them.
--- Operators: https://onnx.ai/onnx/operators, opset 17. Not here: tensors alone, reading (reading/onnx.lua).
+-- Operators: https://onnx.ai/onnx/operators, opset 17. Not here: tensors alone, reading (reading/onnx_tensors.lua).
 local check = require "mien.base.check"
 local pieces = require "mien.weights.writing.pieces"
 local wire = require "mien.weights.writing.wire"

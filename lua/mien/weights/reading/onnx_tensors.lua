@@ -121,6 +121,17 @@ function onnx.graph(file)
   return found
 end
 
+--- Names of a graph's inputs or outputs (ValueInfoProto).
+function onnx.names(file, text, list)
+  local names = {}
+  for i, field in ipairs(list) do
+    for _, one in ipairs(protobuf.fields(text, field.from, field.to, function(fmt, ...) file:wrong(fmt, ...) end)) do
+      if one[1] == 1 then names[i] = protobuf.text(text, one) end
+    end
+  end
+  return names
+end
+
 function onnx.open(file)
   local graph = onnx.graph(file)
   local files, seen = { file.path }, {}
