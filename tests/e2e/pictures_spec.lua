@@ -135,7 +135,7 @@ describe("own pictures and videos", function()
       { real .. "/video_openmpf/video_02_audio_only.mp4", weights, "video_02_audio_only.mp4" },
       { folder .. "/notes.txt", weights, "notes.txt" }, { folder .. "/absent.mp4", weights, "absent.mp4" },
       { good, folder .. "/absent.h5", "absent.h5" }, { good, folder .. "/notes.txt", "notes.txt" },
-      { good, folder .. "/corpora/few.h5", "few.h5" }, { good, folder, "a folder, where an HDF5 file is wanted" },
+      { good, folder .. "/corpora/few.h5", "few.h5" }, { good, folder, "a folder, where a file is wanted" },
       { good, weights, "the box 700,10,50,50 lies outside of its 640x480 pixels", " --box 700,10,50,50" },
       { good, weights, "there is no folder none", " --box 1,1,9,9 --out none/bad.csv" },
       { good, weights, "corpora: it is a folder", " --box 1,1,9,9 --out corpora" },

@@ -1,6 +1,6 @@
 -- Protocol buffers' wire format, one message at a time: https://protobuf.dev/programming-guides/encoding/. What a field
 -- means, and into which one goes, its reader says; so no nesting of a file's own can go deep.
--- Not here: messages (tensorflow.lua, onnx.lua).
+-- Not here: messages (tensorflow.lua, onnx_tensors.lua).
 local ffi = require "ffi"
 local bytes = require "mien.weights.bytes"
 

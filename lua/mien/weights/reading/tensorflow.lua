@@ -1,5 +1,5 @@
 -- TensorFlow's checkpoints: version 2 (X.index and X.data-00000-of-00001 ...) and version 1 (one file). Both are tables of
--- LevelDB's form (tensorflow/core/lib/io/format.h), whose values are protocol buffers (tensor_bundle.proto,
+-- the form of LevelDB, whose values are protocol buffers (tensor_bundle.proto,
 -- saved_tensor_slice.proto). Not here: the wire format (protobuf.lua), names (weights/maps).
 local bytes = require "mien.weights.bytes"
 local check = require "mien.base.check"

@@ -1,5 +1,5 @@
 -- Torch7's .t7 files, binary (little-endian, 64-bit longs) and ASCII: a tree of numbers, texts, tables and objects, each
--- object by its number (torch7/File.lua). Not here: names (weights/maps).
+-- object by its number. Not here: names (weights/maps).
 local bytes = require "mien.weights.bytes"
 local pickle = require "mien.weights.reading.pickle" -- for its dict, which nested.lua walks
 local nested = require "mien.weights.reading.nested"
