@@ -1,4 +1,5 @@
--- Networks from ONNX files: the same numbers as onnxruntime (tests/golden/graphs.py), gradients, use as an extractor, refusals.
+-- Networks from ONNX files: the same numbers as onnxruntime (tests/golden/graphs.py), gradients, use as an extractor,
+-- refusals.
 -- Not here: their tensors alone, writing such files (foreign_weights_spec.lua).
 local mien = require "mien"
 local expect = require "tests.lua.expect"

@@ -138,9 +138,41 @@ local function account(c, train, sequence, windows, padded)
   return row
 end
 
+--- The windows of which at most the share `most` of the frames has no face, and a text on what there was; the text is nil
+-- where every frame has one, or the corpus does not tell.
+local function with_faces(c, starts, sequence, most)
+  if not c:has "face" then return starts end
+  local kept, frames, without, lost = { sequence = starts.sequence, lengths = starts.lengths }, 0, 0, 0
+  for _, first in ipairs(starts) do
+    local count = starts.lengths and starts.lengths[first] or sequence
+    local faces, seen = c:faces(first, count), 0
+    local values = faces:data()
+    for i = 0, count - 1 do seen = seen + (values[i] ~= 0 and 1 or 0) end
+    faces:free()
+    frames, without = frames + count, without + count - seen
+    if count - seen <= most * count then kept[#kept + 1] = first else lost = lost + 1 end
+  end
+  if without == 0 then return starts end
+  return kept, ("%s: %d of %d frames in training windows show no face (face = 0); %s"):format(home.short(c.path), without,
+    frames,
+    lost > 0 and ("%d of %d windows have more of them than data.max_missing = %g and are left out"):format(lost, #starts,
+      most)
+    or "all windows are used (data.max_missing)")
+end
+
 --- Training windows, re-sampled where asked; a row for the table `sampling`, whose `text` says what is worth saying; and
 -- the table shaped like Table 4, or nil.
 function input.windows(config, c, parts, seed)
+  local starts, row, table4 = input.all_windows(config, c, parts, seed)
+  local kept, text = with_faces(c, starts, config.data.sequence, config.data.max_missing)
+  if #kept == 0 then check.raise("argument", "%s; none is left", text) end
+  if text then row.text = row.text and row.text .. "; " .. text or text end
+  row.windows = #kept
+  return kept, row, table4
+end
+
+--- The same, whether their frames have a face or not.
+function input.all_windows(config, c, parts, seed)
   local d = config.data
   local padded = type(config.train.loss) ~= "function"
   local starts = c:windows { recordings = parts.train, sequence = d.sequence, short = padded }

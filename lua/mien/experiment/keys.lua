@@ -117,6 +117,7 @@ return {
     }, yes_or_no }, "draw windows with rare emotions again"),
     class_weights = key(false, { word { "balanced", "raw" }, no }, "(N/C)/n_c, or 1/n_c"),
     windows = key(false, { count, no }, "use at most this many training windows an epoch"),
+    max_missing = key(1, number(0, 1), "largest share of frames without a face in a training window"),
     workers = key(1, count, "loader threads"),
   },
   train = {

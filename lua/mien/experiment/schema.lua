@@ -20,6 +20,7 @@ local NOT_HASHED = { about = true, seeds = true, arms = true, start = true, prer
   evaluate = true }
 -- Keys that came later count only when they are not what went without saying before.
 local WITHOUT_SAYING = { precision = "f32" }
+local WITHOUT_SAYING_DATA = { max_missing = 1 }
 local NOT_HASHED_DATA = { script = true, workers = true, generate = true }
 
 local is_list = kinds.is_list
@@ -303,6 +304,9 @@ function schema.text(config, identities, files)
   kept.code = next(outside) and outside or nil
   kept.data = copy(kept.data)
   for k in pairs(NOT_HASHED_DATA) do kept.data[k] = nil end
+  for k, value in pairs(WITHOUT_SAYING_DATA) do
+    if kept.data[k] == value then kept.data[k] = nil end
+  end
   kept.train = copy(kept.train)
   kept.train.recompute, kept.train.graph = nil, nil -- the bits are the same
   kept.data.corpus = nil -- what the file holds counts, not where it lies: see identities

@@ -332,7 +332,8 @@ end
 
 local function recurrent(node, x, cell)
   local a = node.attributes
-  if (a.direction or "forward") ~= "forward" or (a.layout or 0) ~= 0 then refuse(node, "direction %s", tostring(a.direction)) end
+  if (a.direction or "forward") ~= "forward" or (a.layout or 0) ~= 0 then refuse(node, "direction %s",
+    tostring(a.direction)) end
   if x[5] or x[8] then refuse(node, "lengths of sequences, or peepholes") end
   local function state_of(s) return s and s:reshape { s:size(2), s:size(3) } end
   local h0, c0 = state_of(x[6]), state_of(x[7])
@@ -419,7 +420,8 @@ end
 
 local known = { "string", file = "string", output = "string", size = "count|table", sha256 = "string" }
 
---- A network from an ONNX file: models.onnx{ "net.onnx", output = "name of a tensor", size = 96 }. [N,3,H,W] -> what the graph
+--- A network from an ONNX file: models.onnx{ "net.onnx", output = "name of a tensor", size = 96 }. [N,3,H,W] -> what the
+-- graph
 -- gives (or the tensor `output` of it, such as the features before a classifier). With size (height and width, or one number)
 -- it is run once, and has features_out: then it serves as an extractor. Operators that mien has not are an error that names
 -- them with their place. Its tensors keep the file's names; dropout does nothing.
@@ -480,7 +482,8 @@ return function(config)
     end)
     self:train(was)
     if #shape ~= 2 then
-      check.raise("shape", "models.onnx: %s of %s is [%s]; an extractor gives [N,F]", self.output, path, table.concat(shape, ","))
+      check.raise("shape", "models.onnx: %s of %s is [%s]; an extractor gives [N,F]", self.output, path, table.concat(shape,
+        ","))
     end
     self.features_out, self.architecture.size = shape[2], { h, w }
   end
