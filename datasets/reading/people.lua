@@ -200,6 +200,7 @@ function people.split(names, o, source)
     local function person(name) return of[name] end
     return partitions.draw(names, person, o.seed, o.folds and o or o.shares, partitions.groups(names, person, source))
   end
+  if o.given and o.given.seed then o.note("seed %d draws nothing: %s says who is in which partition", o.seed, split) end
   local list, listed = {}, {}
   for _, entry in ipairs(manifest) do
     listed[entry.name] = true

@@ -83,7 +83,7 @@ describe("Aff-Wild2", function()
   it("takes persons and partitions that are said", function()
     tree()
     write("split.csv", "recording,partition,subject\n7,train,anna\n12-30-1920x1080,test,bert\n44_left,devel,carl\n")
-    import { split = folder .. "/split.csv" }
+    has_note(import({ split = folder .. "/split.csv", seed = 3 }).notes, "seed 3 draws nothing")
     local corpus = mien.data.open(folder .. "/abaw.h5")
     for _, r in ipairs(corpus.recordings) do
       if r.name:find "^7" then assert.are.same({ "anna", "train" }, { r.subject, r.partition }) end
