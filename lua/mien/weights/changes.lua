@@ -9,14 +9,11 @@ local changes = {}
 -- view: the elements move once, into the network.
 local known = {}
 
---- TensorFlow's convolution [h, w, in, out] -> [out, in, h, w].
+--- The filters of TensorFlow, Keras and MATLAB, [h, w, in, out] -> [out, in, h, w].
 function known.hwio(t) return t:permute(4, 3, 1, 2) end
 
 --- A matrix [in, out] -> [out, in].
 function known.transpose(t) return t:permute(2, 1) end
-
---- MATLAB's filters, with the first index running fastest: [h, w, in, out], as hwio.
-known.matconvnet = known.hwio
 
 --- A fully connected layer after a flattened map whose channels run fastest: [h*w*c, out] -> [out, c*h*w]; rule.channels.
 function known.flat_hwc(t, rule)
@@ -88,7 +85,7 @@ function changes.apply(t, rule, what)
 end
 
 --- Shape and rank that a change wants: an error instead of a wrong tensor.
-local RANKS = { hwio = 4, transpose = 2, matconvnet = 4, flat_hwc = 2, flat_filter = 4, lstm_input = 2, lstm_state = 2,
+local RANKS = { hwio = 4, transpose = 2, flat_hwc = 2, flat_filter = 4, lstm_input = 2, lstm_state = 2,
   lstm_bias = 1, gru_input = 2, gru_state = 2 }
 
 function changes.check(rule, shape, what)

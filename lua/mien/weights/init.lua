@@ -73,20 +73,18 @@ end
 local known = { map = "string|table", prefix = "string", only = "string", scale = "string|table", channels = "string",
   model = "table|string", outputs = "table" }
 
---- Tensors of the pieces that rules made of one name: `sum` adds them, `part` puts them below each other.
+--- The tensor of the pieces that rules made of one name: those with a `part` lie below each other.
 local function joined(pieces, name, path)
-  if #pieces == 1 and not pieces[1].rule.part then return pieces[1].tensor end
+  if #pieces == 1 then return pieces[1].tensor end
   table.sort(pieces, function(a, b) return (a.rule.part or 0) < (b.rule.part or 0) end)
-  local list, out = {}, nil
+  local list = {}
   for i, piece in ipairs(pieces) do
     list[i] = piece.tensor
-    if not piece.rule.part and not piece.rule.sum then
+    if piece.rule.part ~= i then
       check.raise("format", "%s: %s and %s both become %s", path, pieces[1].from, pieces[2].from, name)
     end
   end
-  if pieces[1].rule.part then return require("mien.tensor").cat(list, 1) end
-  for _, t in ipairs(list) do out = out and out + t or t end
-  return out
+  return require("mien.tensor").cat(list, 1)
 end
 
 --- The tensor of an entry as f32.

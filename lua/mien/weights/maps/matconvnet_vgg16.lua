@@ -20,7 +20,7 @@ return {
     { "^layers%.[%w_%.]+%.%a+$", leave = "other settings of layers" }, { "^meta%.", leave = "meta data" },
     { "^normalization%.", leave = "meta data" }, { "^classes%.", leave = "meta data" },
   }, function(stage, i) return ("layers%%.conv%d_%d"):format(stage, i) end, {
-    { "%.weights%.1", "weight", change = "matconvnet" }, { "%.weights%.2", "bias", change = "vector" },
-    { "%.filters", "weight", change = "matconvnet" }, { "%.biases", "bias", change = "vector" },
+    { "%.weights%.1", "weight", change = "hwio" }, { "%.weights%.2", "bias", change = "vector" },
+    { "%.filters", "weight", change = "hwio" }, { "%.biases", "bias", change = "vector" },
   }),
 }
