@@ -304,6 +304,23 @@ describe("real files", function()
     assert.is_true(looked > 10, looked)
   end)
 
+  it("of a CIFAR ResNet-20 give the logits that its own framework gives", function()
+    local path = real "weights_torch/resnet20-12fca82f.th"
+    if not path then return pending "no real data here" end
+    local names = {}
+    for i = 1, 10 do names[i] = "class" .. i end
+    local net = mien.models.from_weights(path, { outputs = names })
+    assert.equal("cifar_resnet", net.architecture.features[1])
+    local x = mien.zeros { 1, 3, 32, 32 }
+    local values = x:data()
+    for i = 0, 3071 do values[i] = math.sin(0.01 * i) end
+    local logits = net(x):totable()[1]
+    for i, wanted in ipairs { -0.780125, -0.928281, 1.058466, -3.875752, 6.596517, -2.899885, -0.110799, 2.458243, 0.5336,
+      -2.103455 } do
+      expect.near(wanted, logits[i], 2e-5)
+    end
+  end)
+
   it("of MTCNN join to one detector's weights", function()
     if not real "weights_torch/facenet_pnet.pt" then return pending "no real data here" end
     local out = os.tmpname() .. ".h5"

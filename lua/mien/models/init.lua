@@ -10,6 +10,7 @@ local networks = {
   vgg16 = { "mien.models.vgg16" }, recurrent = { "mien.models.recurrent" },
   framewise = { "mien.models.framewise" }, affwildnet = { "mien.models.affwildnet" },
   from_weights = { "mien.models.from_weights", "load" }, onnx = { "mien.models.onnx" },
+  cifar_resnet = { "mien.models.cifar_resnet" },
 }
 
 local models = {}

@@ -19,6 +19,7 @@ local function resnet(shapes, prefix)
     if stage and name:sub(1, #prefix) == prefix then blocks[stage] = math.max(blocks[stage] or 0, block + 1) end
   end
   if #blocks == 0 then return nil end
+  if #blocks == 3 then return { "cifar_resnet", width = first[1], blocks = blocks } end
   return { "resnet", width = first[1], blocks = blocks,
     block = not shapes[prefix .. "layer1.0.conv3.weight"] and "basic" or nil }
 end
